@@ -1,0 +1,1 @@
+"""The node graph and the clwm command line."""

@@ -1,0 +1,141 @@
+"""What the nodes say to each other, without ROS: frozen dataclasses that mirror `clwm_msgs` field by field.
+
+All times are seconds on the stack's clock and name a capture or an effect, never "now".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clwm_common.actions import ACTION_DIM, LAYOUT_VERSION, ROW_DT
+
+
+class Mode(IntEnum):
+    """Who moves the arms; a larger value overrides a smaller one."""
+
+    POLICY = 0
+    TELEOP = 1
+    HOLD = 2
+    ESTOP = 3
+
+
+class MemoryPolicy(IntEnum):
+    """What happens to the long-term memory when the task changes."""
+
+    KEEP = 0
+    RESET = 1
+    RESTORE = 2
+
+
+def _no_rows() -> NDArray[np.float32]:
+    return np.zeros((0, ACTION_DIM), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class ObservationRequest:
+    """The policy asks perception for the image set captured nearest to `observe_at`."""
+
+    chunk_id: int
+    observe_at: float
+
+
+@dataclass(frozen=True)
+class FeatureFrame:
+    """Features of one synchronised image set.
+
+    features: (cameras, rows, columns, channels) float16; stamp: capture time of the oldest image in the set.
+    """
+
+    stamp: float
+    features: NDArray[np.float16]
+    cameras: tuple[str, ...]
+    encoder_id: str
+    encoder_hash: str
+    encode_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class DualArmState:
+    """Measured state of both arms at `stamp`, in the 30-number layout; `valid` is False where nothing was measured."""
+
+    stamp: float
+    values: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    velocities: NDArray[np.float32] = field(default_factory=lambda: np.zeros(14, dtype=np.float32))
+    mode: Mode = Mode.HOLD
+    task_epoch: int = 0
+
+
+@dataclass(frozen=True)
+class ChunkRequest:
+    """The executor asks for a chunk that starts at `observe_at`.
+
+    committed_prefix: (p, 30), p >= 1, rows 0..p-1 of the wanted chunk, already being executed; row 0 is the command in
+    force at `observe_at`. executed_rows: (n, 30), n <= 16, the rows executed since the previous observation.
+    needed_by: when the chunk must have arrived, or the arms brake. at_rest: the arms hold row p-1, and the executor will
+    start row p when the chunk comes, whenever that is. cancel: drop the branch `chunk_id` instead; other fields are ignored.
+    """
+
+    chunk_id: int
+    task_epoch: int
+    observe_at: float
+    needed_by: float
+    committed_prefix: NDArray[np.float32] = field(default_factory=_no_rows)
+    executed_rows: NDArray[np.float32] = field(default_factory=_no_rows)
+    instruction: str = ""
+    memory_policy: MemoryPolicy = MemoryPolicy.KEEP
+    episode_seed: int = 0
+    at_rest: bool = False
+    cancel: bool = False
+    layout_version: int = LAYOUT_VERSION
+
+
+@dataclass(frozen=True)
+class ActionChunk:
+    """Answers one request: rows (16, 30) float32 in physical units; row i is a knot at `stamp + i * dt`."""
+
+    chunk_id: int
+    task_epoch: int
+    stamp: float
+    rows: NDArray[np.float32]
+    dt: float = ROW_DT
+    prefix_rows: int = 1
+    observation_stamp: float = 0.0
+    layout_version: int = LAYOUT_VERSION
+    policy_hash: str = ""
+    re_entry: str = "sequential"
+
+
+@dataclass(frozen=True)
+class SaiReport:
+    """How one chunk came about.
+
+    Stamps are seconds on the stack's clock, durations seconds of computing. surrogate_error and copy_error are the relative
+    errors ||f^ - f|| / ||f|| (normalised features) of the predicted feature and of copying the previous one; NaN when there
+    was no surrogate. nfe counts function evaluations of the velocity fields.
+    """
+
+    chunk_id: int
+    task_epoch: int
+    policy: str
+    requested_at: float = 0.0
+    speculation_started_at: float = 0.0
+    speculation_ended_at: float = 0.0
+    observation_stamp: float = 0.0
+    frame_arrived_at: float = 0.0
+    finished_at: float = 0.0
+    encode_seconds: float = 0.0
+    memory_seconds: float = 0.0
+    context_seconds: float = 0.0
+    finish_seconds: float = 0.0
+    surrogate_error: float = float("nan")
+    copy_error: float = float("nan")
+    re_entry_s: float = 0.0
+    nfe_total: int = 0
+    nfe_blocking: int = 0
+    memory_updates: int = 0
+    memory_digest: str = ""

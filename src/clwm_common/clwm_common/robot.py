@@ -1,0 +1,141 @@
+"""The robot as configured in `config/robots/*.yaml`: joints, limits, topics. One file, read by every package."""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Seven = Annotated[list[float], Field(min_length=7, max_length=7)]
+
+
+class RobotError(ValueError):
+    """A robot description that cannot be used; the message names the file, the field and what was expected."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class JointLimits(_Strict):
+    """Limits of one arm's seven joints: rad, rad/s, rad/s^2, rad/s^3."""
+
+    position_lower: Seven
+    position_upper: Seven
+    velocity: Seven
+    acceleration: Seven
+    jerk: Seven
+
+    @model_validator(mode="after")
+    def _ordered(self) -> JointLimits:
+        if any(low >= high for low, high in zip(self.position_lower, self.position_upper, strict=True)):
+            raise ValueError("position_lower must be below position_upper for every joint")
+        for name in ("velocity", "acceleration", "jerk"):
+            if any(value <= 0.0 for value in getattr(self, name)):
+                raise ValueError(f"{name} must be positive for every joint")
+        return self
+
+
+class Gripper(_Strict):
+    """A parallel gripper: opening range [m] and the topic that takes an opening."""
+
+    opening_min: float = 0.0
+    opening_max: float = 0.08
+    speed: float = Field(0.1, gt=0.0, description="m/s of opening")
+    finger_joint: str
+    command_topic: str
+
+
+class Arm(_Strict):
+    """One arm: joint names in order, base pose in the world, home position, its controller and its gripper."""
+
+    joint_names: Annotated[list[str], Field(min_length=7, max_length=7)]
+    base_position: Annotated[list[float], Field(min_length=3, max_length=3)]
+    base_yaw: float = 0.0
+    home: Seven
+    controller_topic: str
+    gripper: Gripper
+
+
+class RobotDescription(_Strict):
+    """Two arms, left first. Arrays of 14 always are left arm then right arm."""
+
+    name: str
+    urdf: str
+    eef_frame: str
+    left: Arm
+    right: Arm
+    limits: JointLimits
+    cameras: list[str]
+    joint_states_topic: str = "/joint_states"
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> RobotDescription:
+        """Read and check a description. Raises RobotError naming the field that is wrong."""
+        path = Path(path)
+        try:
+            data = yaml.safe_load(path.read_text())
+            return cls.model_validate(data)
+        except FileNotFoundError:
+            raise RobotError(f"robot description {path} does not exist; known robots: {known_robots()}") from None
+        except yaml.YAMLError as error:
+            raise RobotError(f"{path} is not YAML: {error}") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise RobotError(f"{path}: field '{where}': {first['msg']} (got {first['input']!r})") from None
+
+    @classmethod
+    def load(cls, name: str) -> RobotDescription:
+        """Read `config/robots/<name>.yaml`. Raises RobotError for an unknown name."""
+        return cls.from_yaml(config_directory() / "robots" / f"{name}.yaml")
+
+    @property
+    def arms(self) -> tuple[Arm, Arm]:
+        return self.left, self.right
+
+    @property
+    def joint_names(self) -> list[str]:
+        """The 14 joint names, left arm first."""
+        return [*self.left.joint_names, *self.right.joint_names]
+
+    @property
+    def home(self) -> NDArray[np.float64]:
+        """(14,) rad."""
+        return np.array([*self.left.home, *self.right.home])
+
+    def limit(self, name: str) -> NDArray[np.float64]:
+        """(14,) values of one limit (`velocity`, `position_lower`, ...), both arms being of one type."""
+        return np.tile(np.asarray(getattr(self.limits, name), dtype=np.float64), 2)
+
+    def urdf_path(self) -> Path:
+        """The URDF on disk; `python://package/path` names a file inside an installed Python package."""
+        if self.urdf.startswith("python://"):
+            package, _, inside = self.urdf.removeprefix("python://").partition("/")
+            return Path(str(importlib.resources.files(package))) / inside
+        return Path(os.path.expandvars(self.urdf)).expanduser()
+
+
+def config_directory() -> Path:
+    """The `config/` folder: $CLWM_CONFIG, else the source tree's, else the installed share of clwm_bringup."""
+    if configured := os.environ.get("CLWM_CONFIG"):
+        return Path(configured)
+    for parent in Path(__file__).resolve().parents:
+        if (parent / "config" / "robots").is_dir():
+            return parent / "config"
+    for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
+        candidate = Path(prefix) / "share" / "clwm_bringup" / "config"
+        if (candidate / "robots").is_dir():
+            return candidate
+    raise RobotError("no config/robots folder found; set CLWM_CONFIG to the project's config folder")
+
+
+def known_robots() -> list[str]:
+    """Names that `RobotDescription.load` accepts."""
+    return sorted(path.stem for path in (config_directory() / "robots").glob("*.yaml"))

@@ -1,0 +1,1 @@
+"""Data engine, trainers and virtual-clock evaluation."""

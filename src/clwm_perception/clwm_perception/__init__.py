@@ -1,0 +1,1 @@
+"""Cameras to DINOv3 feature frames."""

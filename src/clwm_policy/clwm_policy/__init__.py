@@ -1,0 +1,1 @@
+"""The world-action model, its test-time-training memory and the denoising engine."""

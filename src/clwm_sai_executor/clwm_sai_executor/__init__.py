@@ -1,0 +1,1 @@
+"""Schedules, splices and guards action chunks, and drives the controllers of both arms."""
