@@ -1,0 +1,42 @@
+# Enters the project's environment: source scripts/env.sh (bash or zsh, from any folder; safe to source twice).
+# It is what `source .venv/bin/activate` and `source ros2_ws/install/setup.bash` would do, without starting a process.
+
+if [ -n "${BASH_SOURCE:-}" ]; then
+    _clwm_script="${BASH_SOURCE[0]}"
+else
+    _clwm_script="$0" # zsh names the sourced file here
+fi
+CLWM_ROOT="$(cd "$(dirname "$_clwm_script")/.." && pwd)"
+export CLWM_ROOT
+unset _clwm_script
+
+# prepend VARIABLE FOLDER, once
+_clwm_prepend() {
+    eval "_clwm_old=\${$1:-}"
+    case ":$_clwm_old:" in
+        *":$2:"*) ;;
+        *) export "$1=$2${_clwm_old:+:$_clwm_old}" ;;
+    esac
+    unset _clwm_old
+}
+
+export VIRTUAL_ENV="$CLWM_ROOT/.venv"
+_clwm_prepend PATH "$VIRTUAL_ENV/bin"
+_clwm_prepend AMENT_PREFIX_PATH "$VIRTUAL_ENV"
+_clwm_prepend AMENT_PREFIX_PATH "$CLWM_ROOT/ros2_ws/install"
+_clwm_prepend LD_LIBRARY_PATH "$CLWM_ROOT/ros2_ws/install/lib"
+for _clwm_packages in "$CLWM_ROOT"/ros2_ws/install/lib/python3*/site-packages; do
+    [ -d "$_clwm_packages" ] && _clwm_prepend PYTHONPATH "$_clwm_packages"
+done
+unset _clwm_packages
+unset -f _clwm_prepend
+
+# Jazzy reads the first name only, later distributions the second.
+export FASTRTPS_DEFAULT_PROFILES_FILE="${FASTRTPS_DEFAULT_PROFILES_FILE:-$CLWM_ROOT/config/fastdds.xml}"
+export FASTDDS_DEFAULT_PROFILES_FILE="${FASTDDS_DEFAULT_PROFILES_FILE:-$CLWM_ROOT/config/fastdds.xml}"
+export RMW_IMPLEMENTATION="${RMW_IMPLEMENTATION:-rmw_fastrtps_cpp}"
+# The arms of one machine answer to that machine alone unless somebody decides otherwise.
+export ROS_AUTOMATIC_DISCOVERY_RANGE="${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}"
+export MUJOCO_GL="${MUJOCO_GL:-egl}"
+# One thread per process: with several on few cores the processes of the stack wait for each other.
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
