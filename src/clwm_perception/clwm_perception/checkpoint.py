@@ -1,0 +1,150 @@
+"""An encoder on disk: a Hugging Face folder of the DINOv3 ViT architecture, ours or one the user has."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clwm_perception.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+
+WEIGHTS = "model.safetensors"
+SHARD_INDEX = "model.safetensors.index.json"
+ARCHITECTURE = "dinov3_vit"
+
+
+class EncoderError(RuntimeError):
+    """An encoder that cannot be used; the message names the file, what was found, what was expected and the remedy."""
+
+
+@dataclass(frozen=True)
+class EncoderCheckpoint:
+    """A checked folder. weights_hash: SHA-256 hex over the weight files, which identifies the features."""
+
+    folder: Path
+    encoder_id: str
+    weights_hash: str
+    preprocessing: Preprocessing
+
+    def load_model(self) -> Any:
+        """Build transformers' DINOv3ViTModel in float32, evaluation mode, with these weights and no others.
+
+        Raises EncoderError when a weight is missing, unknown or of another shape than the configuration says:
+        transformers itself would fill such a weight with random numbers and only warn.
+        """
+        import torch
+        from safetensors import SafetensorError
+        from transformers import DINOv3ViTModel
+        from transformers.utils import logging as transformers_logging
+
+        verbosity = transformers_logging.get_verbosity()
+        bars = transformers_logging.is_progress_bar_enabled()
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+        try:
+            model, report = DINOv3ViTModel.from_pretrained(
+                self.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+            )
+        except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
+            raise EncoderError(f"{self.folder} cannot be loaded: {error}; restore the folder from its source") from error
+        finally:
+            transformers_logging.set_verbosity(verbosity)
+            if bars:
+                transformers_logging.enable_progress_bar()
+        for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+            if wrong := sorted(str(key) for key in report.get(kind, ())):
+                raise EncoderError(
+                    f"{self.folder}: {len(wrong)} {kind.replace('_', ' ')} (first: {wrong[0]}); {WEIGHTS} and config.json "
+                    "must come from one and the same checkpoint"
+                )
+        if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
+            raise EncoderError(f"{self.folder / WEIGHTS} holds numbers that are not finite; restore it from its source")
+        return model.eval().requires_grad_(False)
+
+
+def open_checkpoint(folder: str | Path) -> EncoderCheckpoint:
+    """Check a folder without loading its weights. Raises EncoderError saying what is missing or of the wrong kind."""
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise EncoderError(
+            f"encoder folder {folder} does not exist; expected a Hugging Face folder with config.json and {WEIGHTS}"
+        )
+    config = _read_json(folder / "config.json", required=True)
+    kind = config.get("model_type")
+    if kind != ARCHITECTURE:
+        raise EncoderError(
+            f"{folder / 'config.json'}: model_type is {kind!r}; expected '{ARCHITECTURE}' (a ViT of DINOv3, not ConvNeXt)"
+        )
+    ours = _read_json(folder / "clwm.json")
+    return EncoderCheckpoint(
+        folder=folder,
+        encoder_id=str(ours.get("id", folder.resolve().name)),
+        weights_hash=weights_hash(folder),
+        preprocessing=_preprocessing(config, ours, _read_json(folder / "preprocessor_config.json")),
+    )
+
+
+def weights_hash(folder: str | Path) -> str:
+    """SHA-256 hex of the folder's weights: of model.safetensors, or over the digests of its shards in order of name."""
+    folder = Path(folder)
+    if (folder / WEIGHTS).is_file():
+        return _file_hash(folder / WEIGHTS)
+    if (folder / SHARD_INDEX).is_file():
+        shards = sorted(set(_read_json(folder / SHARD_INDEX).get("weight_map", {}).values()))
+        if missing := [name for name in shards if not (folder / name).is_file()]:
+            raise EncoderError(f"{folder} lacks the shard {missing[0]} named in {SHARD_INDEX}; download it again")
+        return hashlib.sha256("".join(_file_hash(folder / name) for name in shards).encode()).hexdigest()
+    others = sorted(path.name for path in folder.glob("*.bin")) + sorted(path.name for path in folder.glob("*.pt*"))
+    found = f"; {others[0]} is not accepted, because pickles can run code" if others else ""
+    raise EncoderError(f"{folder} has no {WEIGHTS}{found}; expected weights in safetensors format")
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+
+
+def _digest(file: Any) -> str:
+    # hashlib.file_digest came with Python 3.11; 3.10 is supported too.
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _read_json(path: Path, required: bool = False) -> dict[str, Any]:
+    if not path.is_file():
+        if required:
+            raise EncoderError(f"{path} does not exist; expected a Hugging Face folder with config.json and {WEIGHTS}")
+        return {}
+    try:
+        data = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise EncoderError(f"{path} is not JSON: {error}; restore it from its source") from None
+    if not isinstance(data, dict):
+        raise EncoderError(f"{path} holds a {type(data).__name__}; expected a JSON object")
+    return data
+
+
+def _preprocessing(config: dict[str, Any], ours: dict[str, Any], processor: dict[str, Any]) -> Preprocessing:
+    """Input size and statistics: of the folder's image processor if it has one, else the configuration's image size."""
+    side = ours.get("image_size", config.get("image_size", 224))
+    size = processor.get("size", {})
+    height, width = (size["height"], size["width"]) if {"height", "width"} <= set(size) else _pair(side)
+    patch_height, patch_width = _pair(config.get("patch_size", 16))
+    if height % patch_height or width % patch_width:
+        raise EncoderError(
+            f"input size {height} x {width} is no multiple of the patch size {patch_height} x {patch_width}; "
+            "correct image_size in config.json or size in preprocessor_config.json"
+        )
+    return Preprocessing(
+        size=(int(height), int(width)),
+        mean=tuple(processor.get("image_mean", IMAGENET_MEAN)),
+        std=tuple(processor.get("image_std", IMAGENET_STD)),
+    )
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (int(value[0]), int(value[1])) if isinstance(value, (list, tuple)) else (int(value), int(value))
