@@ -1,0 +1,102 @@
+"""Camera geometry in the OpenCV convention (x right, y down, z forward; pixel centres at whole numbers)."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from dataclasses import dataclass
+
+# MuJoCo reads this once, at import; EGL needs no display.
+os.environ.setdefault("MUJOCO_GL", "egl")
+
+import mujoco  # noqa: E402
+import numpy as np  # noqa: E402
+from numpy.typing import ArrayLike, NDArray  # noqa: E402
+
+CAMERAS = ("head", "left_wrist", "right_wrist")
+_MUJOCO_NAMES = {"head": "head", "left_wrist": "left/wrist", "right_wrist": "right/wrist"}
+
+
+class RenderError(RuntimeError):
+    """No picture can be drawn; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class CameraIntrinsics:
+    """A pinhole camera without distortion; focal lengths and principal point in pixels."""
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """(3, 3) K of a CameraInfo message."""
+        return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+
+
+def camera_id(model: mujoco.MjModel, camera: str) -> int:
+    """MuJoCo's number of a camera. Raises ValueError for a name not in CAMERAS."""
+    if camera not in _MUJOCO_NAMES:
+        raise ValueError(f"camera '{camera}' does not exist; expected one of {', '.join(CAMERAS)}")
+    return mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, _MUJOCO_NAMES[camera])
+
+
+def intrinsics(model: mujoco.MjModel, camera: str, image_size: int) -> CameraIntrinsics:
+    """Intrinsics of a square picture of `image_size` pixels."""
+    focal = image_size / 2.0 / np.tan(np.radians(model.cam_fovy[camera_id(model, camera)]) / 2.0)
+    centre = (image_size - 1) / 2.0
+    return CameraIntrinsics(image_size, image_size, focal, focal, centre, centre)
+
+
+def pose(model: mujoco.MjModel, data: mujoco.MjData, camera: str) -> NDArray[np.float64]:
+    """World-from-camera transform (4, 4)."""
+    index = camera_id(model, camera)
+    result = np.eye(4)
+    result[:3, :3] = data.cam_xmat[index].reshape(3, 3) * [1.0, -1.0, -1.0]
+    result[:3, 3] = data.cam_xpos[index]
+    return result
+
+
+def project(points: ArrayLike, intrinsics: CameraIntrinsics, world_from_camera: ArrayLike) -> NDArray[np.float64]:
+    """Pixels (n, 2) as (u, v) of world points (n, 3); NaN for points behind the camera."""
+    world_from_camera = np.asarray(world_from_camera, dtype=np.float64)
+    seen = (np.asarray(points, dtype=np.float64) - world_from_camera[:3, 3]) @ world_from_camera[:3, :3]
+    depth = np.where(seen[:, 2:] > 1e-6, seen[:, 2:], np.nan)
+    return seen[:, :2] / depth * [intrinsics.fx, intrinsics.fy] + [intrinsics.cx, intrinsics.cy]
+
+
+class Renderer:
+    """Draws RGB pictures of the collision meshes without shadows or multi-sampling: the fast way in software.
+
+    Owns a GL context: make it in the process that draws, after any fork or spawn, one per process.
+    Raises RenderError when no GL library can be used.
+    """
+
+    def __init__(self, model: mujoco.MjModel, image_size: int) -> None:
+        try:
+            self._renderer = mujoco.Renderer(model, image_size, image_size)
+        except Exception as error:  # each GL backend fails in a way of its own
+            raise RenderError(
+                f"off-screen rendering with MUJOCO_GL={os.environ.get('MUJOCO_GL')} failed ({error}); install libegl1 "
+                "(Debian and Ubuntu: apt install libegl1 libgl1), or libosmesa6 and set MUJOCO_GL=osmesa"
+            ) from error
+        # Freed before the interpreter takes the GL library down, when nobody called close().
+        self._finalizer = weakref.finalize(self, self._renderer.close)
+        self._model = model
+        self._options = mujoco.MjvOption()
+        self._options.geomgroup[:] = [1, 1, 0, 1, 0, 0]
+        self._options.sitegroup[:] = 0
+
+    def draw(self, data: mujoco.MjData, camera: str) -> NDArray[np.uint8]:
+        """RGB picture (height, width, 3)."""
+        self._renderer.update_scene(data, camera_id(self._model, camera), self._options)
+        self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
+        self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
+        return self._renderer.render()
+
+    def close(self) -> None:
+        self._finalizer()
