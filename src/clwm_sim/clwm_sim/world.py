@@ -131,6 +131,28 @@ class World:
                 self._judge()
         mujoco.mj_forward(self._model, self._data)
 
+    def arrange(self, positions: ArrayLike, widths: ArrayLike, poses: dict[str, ArrayLike]) -> None:
+        """Put the arms and all objects somewhere at once without stepping physics: for pictures of any state.
+
+        positions (14,) rad, widths (2,) m; poses: of `tray`, `block`, `pad`, each (7,) xyz and quaternion xyzw in the
+        world frame (of the pad only xyz counts). Objects left out are not there. Raises ValueError for other names.
+        """
+        if unknown := sorted(set(poses) - set(PARKED)):
+            raise ValueError(f"object '{unknown[0]}' does not exist; expected some of {', '.join(PARKED)}")
+        self._positions, self._widths = np.array(positions, dtype=np.float64), np.array(widths, dtype=np.float64)
+        self._applied_widths = self._widths.copy()
+        self._data.qpos[self._arm_qpos] = self._positions
+        self._data.qpos[self._finger_qpos] = np.repeat(self._widths / 2.0, 2)
+        self._data.qvel[:] = 0.0
+        for name in ("tray", "block"):
+            x, y, z, qx, qy, qz, qw = poses.get(name, (*PARKED[name], 0.0, 0.0, 0.0, 1.0))
+            address = self._model.jnt_qposadr[self._joints[name]]
+            self._data.qpos[address : address + 7] = [x, y, z, qw, qx, qy, qz]
+            self._model.body_gravcomp[self._bodies[name]] = 0.0 if name in poses else 1.0
+        self._data.mocap_pos[0] = np.asarray(poses.get("pad", PARKED["pad"]))[:3]
+        self._present = {name: name in poses for name in PARKED}
+        mujoco.mj_forward(self._model, self._data)
+
     def measured(self) -> ArmsMeasured:
         """Joints and openings as they are now."""
         data = self._data
