@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from clwm_policy.flow import clamp_prefix, euler_step, flow_times, row_times
 from clwm_policy.re_entry import Plan, Point
 
 
@@ -23,7 +24,7 @@ class WorldModel(Protocol):
     """The part of `Clwm` that a program uses; batch first, normalised units."""
 
     def encode_context(
-        self, memory: Any, features: Tensor, state: Tensor, executed: Tensor, executed_mask: Tensor, language: Tensor
+        self, memory: Any, features: Tensor, proprioception: Tensor, executed: Tensor, executed_mask: Tensor, language: Tensor
     ) -> Any: ...
 
     def write(self, memory: Any, context: Any) -> Any: ...
@@ -49,12 +50,12 @@ class Step(Enum):
 class Conditions:
     """What a chunk is conditioned on, observed or predicted, in normalised units.
 
-    features: (1, tokens, channels); state: (1, 30); executed: (1, horizon, 30) with executed_mask (1, horizon);
+    features: (1, tokens, channels); proprioception: (1, 60); executed: (1, 12, 30) with executed_mask (1, 12);
     language: (1, width).
     """
 
     features: Tensor
-    state: Tensor
+    proprioception: Tensor
     executed: Tensor
     executed_mask: Tensor
     language: Tensor
@@ -81,12 +82,14 @@ class Program:
         self._given = memory
         self._conditions = conditions
         self._prefix = draw.prefix
+        self._video_times = flow_times(plan.video_steps)
+        self._action_times = flow_times(plan.action_steps)
         self._context: Any = None
         self._written: Any = None
         self._working: tuple[Any, Any] | None = None
         self._prediction: Tensor | None = None
         self._video = [draw.video]
-        self._action = [self._clamp(draw.action)]
+        self._action = [clamp_prefix(draw.action, draw.prefix)]
         self.nfe = 0
 
     @property
@@ -119,7 +122,7 @@ class Program:
         if self._context is None:
             c = self._conditions
             self._context = self._model.encode_context(
-                self._given, c.features, c.state, c.executed, c.executed_mask, c.language
+                self._given, c.features, c.proprioception, c.executed, c.executed_mask, c.language
             )
             return Step.ENCODE
         if self._written is None:
@@ -146,10 +149,9 @@ class Program:
         done = len(self._video) - 1
         if self._written is None or done >= self._plan.video_steps:
             return False
-        x = self._video[-1]
-        s = torch.full((x.shape[0],), done / self._plan.video_steps, dtype=x.dtype, device=x.device)
-        velocity = self._model.video_velocity(self._written, self._context, x, s)
-        self._video.append(x + velocity / self._plan.video_steps)
+        x, s = self._video[-1], self._video_times[done]
+        velocity = self._model.video_velocity(self._written, self._context, x, torch.full((x.shape[0],), s))
+        self._video.append(euler_step(x, velocity, s, self._video_times[done + 1]))
         self.nfe += 1
         return True
 
@@ -170,14 +172,11 @@ class Program:
         self._action = other._action[: point.action + 1]
 
     def _action_step(self) -> None:
-        x = self._action[-1]
-        s = torch.full(x.shape[:2], (len(self._action) - 1) / self._plan.action_steps, dtype=x.dtype, device=x.device)
-        s[:, : self._prefix.shape[1]] = 1.0
+        done = len(self._action) - 1
+        x, s = self._action[-1], self._action_times[done]
         memory, context = self._working
-        velocity = self._model.action_velocity(memory, context, x, s)
-        self._action.append(self._clamp(x + velocity / self._plan.action_steps))
+        times = row_times(s, self._prefix.shape[1], x.shape[1], x.shape[0])
+        velocity = self._model.action_velocity(memory, context, x, times)
+        x = euler_step(x, velocity, s, self._action_times[done + 1])
+        self._action.append(clamp_prefix(x, self._prefix))
         self.nfe += 1
-
-    def _clamp(self, x: Tensor) -> Tensor:
-        p = self._prefix.shape[1]
-        return torch.cat([self._prefix, x[:, p:]], dim=1)

@@ -1,0 +1,74 @@
+"""The transformer core that both stages share: attention over a cached context, memory reading, feed-forward."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clwm_policy.memory import FastWeights, TttLayer
+
+
+class Block(nn.Module):
+    """Pre-norm block: tokens attend to a cached past and to themselves, read the memory, pass the feed-forward."""
+
+    def __init__(self, width: int, heads: int, ffn_width: int, memory_rank: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.attention_out = nn.Linear(width, width, bias=False)
+        self.memory_norm = nn.LayerNorm(width)
+        self.memory = TttLayer(width, memory_rank)
+        self.ffn_norm = nn.LayerNorm(width)
+        self.ffn_in = nn.Linear(width, ffn_width)
+        self.ffn_out = nn.Linear(ffn_width, width)
+
+    def forward(
+        self, x: Tensor, weights: FastWeights, past: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
+        """Run x (n * batch, tokens, width) against a past of batch entries, each shared by n entries of x.
+
+        Returns x, its own keys and values (n * batch, heads, tokens, head width), and the tokens z
+        (n * batch, tokens, width) that the memory layer saw: what a write absorbs.
+        """
+        count, tokens, width = x.shape
+        qkv = self.qkv(self.attention_norm(x)).view(count, tokens, 3, self.heads, width // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        if past is None:
+            attended = functional.scaled_dot_product_attention(q, k, v)
+        else:
+            repeats = count // past[0].shape[0]
+            all_k = torch.cat([_share(past[0], repeats), k], dim=2)
+            all_v = torch.cat([_share(past[1], repeats), v], dim=2)
+            attended = functional.scaled_dot_product_attention(q, all_k, all_v)
+        x = x + self.attention_out(attended.transpose(1, 2).reshape(count, tokens, width))
+        z = self.memory_norm(x)
+        x = x + self.memory.read(z, weights)
+        x = x + self.ffn_out(functional.gelu(self.ffn_in(self.ffn_norm(x))))
+        return x, (k, v), z
+
+
+def _share(past: Tensor, repeats: int) -> Tensor:
+    if repeats == 1:
+        return past
+    return past[:, None].expand(-1, repeats, -1, -1, -1).flatten(0, 1)
+
+
+class FlowTimeEmbedding(nn.Module):
+    """A stage's own embedding of flow time s in [0, 1] into the model's width."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        half = width // 2
+        self.register_buffer("frequencies", torch.exp(torch.linspace(0.0, math.log(100.0), half)), persistent=False)
+        self.hidden = nn.Linear(2 * half, width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, s: Tensor) -> Tensor:
+        """(..., width) of flow times (...)."""
+        angles = s.unsqueeze(-1) * self.frequencies
+        waves = torch.cat([angles.sin(), angles.cos()], dim=-1)
+        return self.out(functional.silu(self.hidden(waves)))
