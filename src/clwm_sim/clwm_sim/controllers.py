@@ -27,7 +27,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clwm_sim.trajectory import ActiveTrajectory, JointState, JointTrajectory, Numbers, TrajectoryPoint
+from clwm_sim.trajectory import (
+    ActiveTrajectory,
+    JointState,
+    JointTrajectory,
+    Numbers,
+    TrajectoryPoint,
+)
 
 # The controller compares end velocities with the epsilon of a 32-bit float.
 _END_VELOCITY_TOLERANCE = float(np.finfo(np.float32).eps)

@@ -1,0 +1,137 @@
+"""Runs a world and its controllers along the stack's clock and says what the sensors see, in due order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from clwm_common.robot import RobotDescription
+from numpy.typing import NDArray
+
+from clwm_sim.robot_control import RobotControl
+from clwm_sim.world import ArmsMeasured, World
+
+TICK = 0.01  # s between two looks at the joints: 100 Hz
+TICKS_PER_FRAME = 5  # cameras at 20 Hz
+TICKS_PER_STATUS = 10  # episode status at 10 Hz
+
+
+@dataclass(frozen=True)
+class JointsSeen:
+    """Both arms at `stamp`, s on the stack's clock."""
+
+    stamp: float
+    arms: ArmsMeasured
+
+
+@dataclass(frozen=True)
+class PictureTaken:
+    """One camera's picture, uint8 (height, width, 3), captured at `stamp`."""
+
+    stamp: float
+    camera: str
+    picture: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class EpisodeSeen:
+    """How the episode stands at `stamp`; `elapsed` in simulated seconds since the reset."""
+
+    stamp: float
+    task: str
+    seed: int
+    elapsed: float
+    succeeded: bool
+    failed: bool
+    instruction: str
+
+
+Seen = JointsSeen | PictureTaken | EpisodeSeen
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How the simulation kept up since it was last asked: simulated per real second, and s given up by slipping."""
+
+    real_time_factor: float
+    slipped: float
+
+
+class PacedSimulation:
+    """The simulation on the stack's clock, which is handed in as `now`; one thread does everything, in due order.
+
+    When it is more than `max_lag` s behind it does not hurry: it *slips*, that is, the world's time is moved later on
+    the stack's clock, and says so in `pace`. The controllers stay on the stack's clock, as real ones do.
+    """
+
+    def __init__(self, world: World, robot: RobotDescription, seed: int, now: float, max_lag: float = 0.1) -> None:
+        self._world = world
+        self._cameras = tuple(robot.cameras)
+        self._max_lag = max_lag
+        self._base = now
+        self._tick = 0
+        self._paced_since = now
+        self._paced_ticks = 0
+        self._slipped = 0.0
+        world.reset(seed)
+        self.control = RobotControl(world, robot, origin=now)
+        self._begin(seed)
+
+    @property
+    def instruction(self) -> str:
+        """The sentence drawn for this episode."""
+        return self._instruction
+
+    def reset(self, seed: int, task: str | None = None) -> None:
+        """Start an episode where the simulation stands; trajectories are dropped. Raises UnknownTask, changing nothing."""
+        self._world.reset(seed, task)
+        self.control.reset(origin=self._instant)
+        self._begin(seed)
+
+    def run(self, now: float) -> Iterator[Seen]:
+        """Advance to `now`, yielding what is seen at each instant that has become due, oldest first."""
+        behind = now - self._instant - TICK
+        # Far ahead means that the clock was set back; the world then waits for nothing and goes on from there.
+        if behind > self._max_lag or behind < -self._max_lag - TICK:
+            self._base += behind
+            self.control.origin += behind
+            self._slipped += max(behind, 0.0)
+        while self._instant + TICK <= now:
+            self._tick += 1
+            self._paced_ticks += 1
+            self.control.advance(self._instant)
+            yield JointsSeen(self._instant, self._world.measured())
+            if self._tick % TICKS_PER_FRAME == 0:
+                for camera in self._cameras:
+                    yield PictureTaken(self._instant, camera, self._world.render(camera))
+            if self._tick % TICKS_PER_STATUS == 0:
+                yield self._status()
+
+    def pace(self, now: float) -> Pace:
+        """The pace since the last call (since the start, at first)."""
+        elapsed = now - self._paced_since
+        factor = self._paced_ticks * TICK / elapsed if elapsed > 0.0 else 1.0
+        slipped, self._slipped = self._slipped, 0.0
+        self._paced_since, self._paced_ticks = now, 0
+        return Pace(factor, slipped)
+
+    @property
+    def _instant(self) -> float:
+        return self._base + self._tick * TICK
+
+    def _begin(self, seed: int) -> None:
+        self._seed = seed
+        self._instruction = self._world.instruction(seed)
+
+    def _status(self) -> EpisodeSeen:
+        world = self._world
+        return EpisodeSeen(
+            self._instant,
+            world.task.name,
+            self._seed,
+            world.time,
+            world.succeeded(),
+            world.failed(),
+            self._instruction,
+        )

@@ -1,0 +1,76 @@
+"""Everything that moves one simulated robot: a trajectory controller and a gripper per arm, in the world's time."""
+
+from __future__ import annotations
+
+import numpy as np
+from clwm_common.robot import RobotDescription
+from numpy.typing import NDArray
+
+from clwm_sim.controllers import (
+    ControllerParameters,
+    GripperController,
+    JointTrajectoryController,
+)
+from clwm_sim.trajectory import JointState, JointTrajectory
+from clwm_sim.world import PHYSICS_DT, World
+
+SIDES = ("left", "right")
+
+
+class RobotControl:
+    """Feeds a World from its controllers; one update per physics step.
+
+    The controllers live on the stack's clock, the world counts from its reset: `origin` is the stack's time, in s, at
+    which the world's time is zero. Whoever paces the world moves it when time slips.
+    """
+
+    def __init__(
+        self, world: World, robot: RobotDescription, origin: float = 0.0, parameters: ControllerParameters | None = None
+    ) -> None:
+        self._world = world
+        self.origin = origin
+        positions, openings = world.setpoint()
+        self._arms = tuple(
+            JointTrajectoryController(arm.joint_names, positions[7 * index : 7 * index + 7], parameters)
+            for index, arm in enumerate(robot.arms)
+        )
+        self._grippers = tuple(
+            GripperController(opening, gripper.opening_min, gripper.opening_max, gripper.speed)
+            for opening, gripper in zip(openings, (arm.gripper for arm in robot.arms), strict=True)
+        )
+
+    @property
+    def now(self) -> float:
+        """The world's present on the stack's clock [s]."""
+        return self.origin + self._world.time
+
+    def reset(self, origin: float) -> None:
+        """After the world's reset: drop all trajectories and hold the world's set point."""
+        self.origin = origin
+        positions, openings = self._world.setpoint()
+        for index, controller in enumerate(self._arms):
+            controller.reset(positions[7 * index : 7 * index + 7])
+        for gripper, opening in zip(self._grippers, openings, strict=True):
+            gripper.reset(opening)
+
+    def receive_trajectory(self, arm: int, message: JointTrajectory) -> None:
+        """Hand a trajectory to arm 0 (left) or 1 (right). Raises TrajectoryRefused."""
+        self._arms[arm].receive(message, self.now)
+
+    def receive_opening(self, arm: int, opening: float) -> None:
+        """Give the gripper of arm 0 (left) or 1 (right) a target [m]. Raises ValueError when it is not finite."""
+        self._grippers[arm].receive(opening)
+
+    def advance(self, until: float) -> None:
+        """Run the world until `until`, in s on the stack's clock; an instant already reached is left alone."""
+        self._world.advance(max(until - self.origin, self._world.time), self._setpoint)
+
+    def _setpoint(self, step_end: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        now = self.origin + step_end - PHYSICS_DT
+        measured = self._world.measured()
+        positions = np.empty(14)
+        for index, controller in enumerate(self._arms):
+            part = slice(7 * index, 7 * index + 7)
+            state = JointState(measured.positions[part], measured.velocities[part])
+            positions[part] = controller.update(now, PHYSICS_DT, state).positions
+        return positions, np.array([gripper.update(PHYSICS_DT) for gripper in self._grippers])

@@ -1,0 +1,108 @@
+"""The simulation on a clock that the test moves."""
+
+import numpy as np
+import pytest
+from clwm_common.robot import RobotDescription
+from clwm_sim.pacing import EpisodeSeen, JointsSeen, PacedSimulation, PictureTaken
+from clwm_sim.tasks import UnknownTask
+from clwm_sim.trajectory import JointTrajectory
+from clwm_sim.world import World
+
+START = 1_700_000_000.0
+
+
+@pytest.fixture(scope="module")
+def robot() -> RobotDescription:
+    return RobotDescription.load("dual_fr3_mujoco")
+
+
+@pytest.fixture(scope="module")
+def world(robot):
+    world = World("lift_tray", image_size=32, robot=robot)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def simulation(world, robot) -> PacedSimulation:
+    world.reset(0, "lift_tray")
+    return PacedSimulation(world, robot, seed=3, now=START)
+
+
+def paced(simulation, seconds, start=START):
+    for step in range(1, round(seconds / 0.005) + 1):
+        yield from simulation.run(start + 0.005 * step)
+
+
+def test_second_gives_100_joint_states_20_picture_sets_and_10_statuses(simulation):
+    seen = list(paced(simulation, 1.0 + 0.0025))
+    assert sum(isinstance(item, JointsSeen) for item in seen) == 100
+    assert sum(isinstance(item, PictureTaken) for item in seen) == 60
+    assert sum(isinstance(item, EpisodeSeen) for item in seen) == 10
+
+
+def test_stamps_never_lie_in_the_future_and_never_go_back(simulation):
+    last = START
+    for step in range(1, 60):
+        now = START + 0.007 * step
+        for item in simulation.run(now):
+            assert last <= item.stamp <= now
+            last = item.stamp
+
+
+def test_all_cameras_of_one_instant_share_its_stamp(simulation):
+    stamps = {}
+    for item in paced(simulation, 0.2):
+        if isinstance(item, PictureTaken):
+            stamps.setdefault(item.stamp, []).append(item.camera)
+            assert item.picture.shape == (32, 32, 3)
+    assert stamps and all(cameras == ["head", "left_wrist", "right_wrist"] for cameras in stamps.values())
+
+
+def test_simulation_that_cannot_keep_up_slips_and_says_so(simulation):
+    list(paced(simulation, 0.2))
+    list(simulation.run(START + 1.2))
+    pace = simulation.pace(START + 1.2)
+    assert pace.slipped == pytest.approx(0.99, abs=0.02)
+    assert pace.real_time_factor == pytest.approx(0.2, abs=0.05)
+
+
+def test_pace_is_one_when_called_in_time(simulation):
+    list(paced(simulation, 0.5))
+    assert simulation.pace(START + 0.5).real_time_factor == pytest.approx(1.0, abs=0.03)
+
+
+def test_clock_set_back_does_not_stop_the_simulation(simulation):
+    list(paced(simulation, 0.1))
+    assert any(isinstance(item, JointsSeen) for item in paced(simulation, 0.1, start=START - 100.0))
+
+
+def test_reset_drops_trajectories_and_restarts_the_episode(simulation, world, robot):
+    home = world.measured().positions[:7]
+    message = JointTrajectory.from_arrays(robot.left.joint_names, [2.0], [home + 0.5], [np.zeros(7)], stamp=START)
+    simulation.control.receive_trajectory(0, message)
+    list(paced(simulation, 0.5))
+    simulation.reset(seed=9, task="place_block")
+    held, _ = world.setpoint()
+    statuses = [item for item in paced(simulation, 0.4, START + 0.5) if isinstance(item, EpisodeSeen)]
+    assert (statuses[-1].task, statuses[-1].seed) == ("place_block", 9)
+    assert statuses[-1].elapsed < 0.45
+    np.testing.assert_array_equal(world.setpoint()[0], held)
+
+
+def test_reset_to_an_unknown_task_changes_nothing(simulation):
+    list(paced(simulation, 0.2))
+    with pytest.raises(UnknownTask, match="juggle"):
+        simulation.reset(seed=1, task="juggle")
+    status = [item for item in paced(simulation, 0.2, START + 0.2) if isinstance(item, EpisodeSeen)][-1]
+    assert (status.task, status.seed) == ("lift_tray", 3)
+
+
+def test_trajectory_moves_the_arm_along_the_stacks_clock(simulation, world, robot):
+    home = world.setpoint()[0][:7]
+    message = JointTrajectory.from_arrays(
+        robot.left.joint_names, [0.0, 1.0], [home, home + 0.4], np.zeros((2, 7)), stamp=START
+    )
+    simulation.control.receive_trajectory(0, message)
+    list(paced(simulation, 0.5))
+    np.testing.assert_allclose(world.measured().positions[:7], home + 0.2, atol=2e-3)
