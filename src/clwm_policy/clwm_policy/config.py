@@ -19,7 +19,7 @@ class ClwmConfig:
     heads: int = 6
     ffn_width: int = 768
     memory_rank: int = 32
-    feature_channels: int = 192
+    feature_channels: int = 128
     cameras: int = 3
     grid: int = 4
     video_patch: int = 2
