@@ -153,6 +153,23 @@ class World:
         self._present = {name: name in poses for name in PARKED}
         mujoco.mj_forward(self._model, self._data)
 
+    def become(self, other: World) -> None:
+        """Take over the whole state of `other`, a world of the same robot: what happens here next would happen there.
+
+        Nominal appearance is kept. For looking ahead without touching the original.
+        """
+        everything = mujoco.mjtState.mjSTATE_INTEGRATION
+        state = np.empty(mujoco.mj_stateSize(other._model, everything))
+        mujoco.mj_getState(other._model, other._data, state, everything)
+        self._model.body_gravcomp[:] = other._model.body_gravcomp
+        mujoco.mj_setState(self._model, self._data, state, everything)
+        self.task, self._present = other.task, dict(other._present)
+        self._positions, self._widths = other._positions.copy(), other._widths.copy()
+        self._applied_widths = other._applied_widths.copy()
+        self._steps, self._achieved_since = other._steps, other._achieved_since
+        self._succeeded, self._failed = other._succeeded, other._failed
+        mujoco.mj_forward(self._model, self._data)
+
     def measured(self) -> ArmsMeasured:
         """Joints and openings as they are now."""
         data = self._data
