@@ -1,0 +1,276 @@
+"""Base of all nodes: lifecycle transitions and callbacks in which no exception is lost, and a clean way out."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+
+from clwm_common.ros import qos
+from clwm_common.ros.diagnostics import Health, Level, to_array
+from clwm_common.ros.parameters import Parameter, ParameterError, declare
+
+_AUTOSTART = Parameter("autostart", True, "configure and activate without being told by a supervisor")
+
+
+class NodeError(RuntimeError):
+    """Why a transition is refused, in words for the operator: what, which value, what was expected, the remedy."""
+
+
+class ClwmNode(LifecycleNode):
+    """A lifecycle node with four plain hooks, `configure`, `activate`, `deactivate`, `cleanup`, that may raise.
+
+    A hook that raises refuses its transition: the reason is logged, latched in the diagnostics, and the node stays in (or
+    falls back to) the state before. Callbacks of subscriptions, timers and services made through this node are guarded:
+    one that raises is logged with its traceback and deactivates the node, so that `deactivate` makes things safe.
+    Whatever a node creates in `configure` or later (publishers, subscriptions, timers, services, clients) is destroyed
+    by the transition to unconfigured; `cleanup` need only drop the rest. `params` has the values of PARAMETERS.
+    """
+
+    PARAMETERS: Sequence[Parameter] = ()
+    # Until the constructor is done, rclpy creates entities of its own, which are neither guarded nor tracked.
+    _entities: list[tuple[Callable[[Any], Any], Any]] | None = None
+
+    def __init__(self, name: str, **kwargs: Any) -> None:
+        """Raises ParameterError when a parameter is of the wrong type or out of range."""
+        super().__init__(name, **kwargs)
+        self.params = declare(self, (*self.PARAMETERS, _AUTOSTART))
+        self._fault = ""
+        self._is_active = False
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.REPORT)
+        self.create_timer(1.0, self._report_health)
+        # rclpy lets an impossible transition escape from its service and end the process.
+        service = self._service_change_state
+        service.callback = self._guarded_change_state(service.callback)
+        self._entities = []
+
+    def configure(self) -> None:
+        """Load, check and warm up; create publishers and subscriptions. Raise to refuse."""
+
+    def activate(self) -> None:
+        """Enable output. Raise to refuse."""
+
+    def deactivate(self) -> None:
+        """Stop the work first, then make the arms safe. Also called after a callback has failed."""
+
+    def cleanup(self) -> None:
+        """Drop what `configure` built, also when it built only a part of it."""
+
+    def diagnose(self) -> Health:
+        """The state of this node's own work, asked once a second while it is active."""
+        return Health()
+
+    @property
+    def is_active(self) -> bool:
+        return self._is_active
+
+    @property
+    def fault(self) -> str:
+        """Why the node refused a transition or stopped; empty when all is well."""
+        return self._fault
+
+    def now(self) -> float:
+        """Seconds on the stack's clock."""
+        return self.get_clock().now().nanoseconds * 1e-9
+
+    def fail(self, reason: str) -> None:
+        """Latch `reason` as ERROR in the diagnostics and, when active, deactivate."""
+        self._fault = reason
+        self.get_logger().error(reason)
+        if self._is_active:
+            self.trigger_deactivate()
+        self._report_health()
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        if not self._attempt("configure", self.configure):
+            self._release()
+            return TransitionCallbackReturn.FAILURE
+        self._fault = ""
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        result = super().on_activate(state)
+        if result != TransitionCallbackReturn.SUCCESS or not self._attempt("activate", self.activate):
+            super().on_deactivate(state)
+            return TransitionCallbackReturn.FAILURE
+        self._fault = ""
+        self._is_active = True
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._is_active = False
+        # The hook still needs its publishers, to send the arms to rest; they are switched off after it.
+        done = self._attempt("deactivate", self.deactivate)
+        super().on_deactivate(state)
+        return TransitionCallbackReturn.SUCCESS if done else TransitionCallbackReturn.ERROR
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        super().on_cleanup(state)
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        if self._is_active:
+            self.on_deactivate(state)
+        return self.on_cleanup(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """After a failed deactivation: back to unconfigured, from where an operator may try again."""
+        self._is_active = False
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _attempt(self, transition: str, hook: Callable[[], None]) -> bool:
+        try:
+            hook()
+        except Exception as error:
+            self._fault = f"{transition} refused: {error}"
+            # Errors of this project say what to do; for any other the place helps to find the defect.
+            if not type(error).__module__.startswith("clwm_"):
+                self._fault += f" ({type(error).__name__} at {_place(error)})"
+                self.get_logger().debug(traceback.format_exc())
+            self.get_logger().error(self._fault)
+            return False
+        self.get_logger().info(f"{transition}: done")
+        return True
+
+    def _release(self) -> None:
+        self._attempt_quietly(self.cleanup)
+        for destroy, entity in reversed(self._entities or []):
+            self._attempt_quietly(functools.partial(destroy, entity))
+        self._entities = []
+
+    def _attempt_quietly(self, action: Callable[[], Any]) -> None:
+        """Run a clean-up step whose failure must not keep the other steps from running."""
+        try:
+            action()
+        except Exception:
+            self.get_logger().error("clean-up step failed:\n" + traceback.format_exc())
+
+    def create_subscription(self, msg_type, topic, callback, *args, **kwargs):
+        return self._track("subscription", super().create_subscription(msg_type, topic, self._guard(callback), *args, **kwargs))
+
+    def create_timer(self, timer_period_sec, callback, *args, **kwargs):
+        return self._track("timer", super().create_timer(timer_period_sec, self._guard(callback), *args, **kwargs))
+
+    def create_service(self, srv_type, srv_name, callback, *args, **kwargs):
+        return self._track("service", super().create_service(srv_type, srv_name, self._guard(callback), *args, **kwargs))
+
+    def create_client(self, *args, **kwargs):
+        return self._track("client", super().create_client(*args, **kwargs))
+
+    def create_publisher(self, *args, **kwargs):
+        return self._track("publisher", super().create_publisher(*args, **kwargs))
+
+    def create_lifecycle_publisher(self, *args, **kwargs):
+        return self._track("lifecycle_publisher", super().create_lifecycle_publisher(*args, **kwargs))
+
+    def _track(self, kind: str, entity: Any) -> Any:
+        if self._entities is not None:
+            self._entities.append((getattr(self, f"destroy_{kind}"), entity))
+        return entity
+
+    def _guard(self, callback: Callable[..., Any]) -> Callable[..., Any]:
+        # rclpy calls a subscription's callback with one or two arguments by its signature, which `wraps` keeps visible.
+        @functools.wraps(callback)
+        def guarded(*args: Any) -> Any:
+            try:
+                return callback(*args)
+            except Exception as error:
+                self.get_logger().error(traceback.format_exc())
+                self.fail(f"stopped: {type(error).__name__} in {_place(error)}: {error}")
+                # A service must answer, or its client waits for ever.
+                response = args[1] if len(args) == 2 else None
+                if hasattr(response, "accepted"):
+                    response.accepted, response.message = False, self._fault
+                return response
+
+        return guarded
+
+    def _guarded_change_state(self, callback: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        def change_state(request: Any, response: Any) -> Any:
+            try:
+                return callback(request, response)
+            except Exception as error:
+                self.get_logger().error(f"transition {request.transition.id} {request.transition.label} refused: {error}")
+                response.success = False
+                return response
+
+        return change_state
+
+    def _report_health(self) -> None:
+        if self._fault:
+            health = Health(Level.ERROR, self._fault)
+        elif self._is_active:
+            health = self.diagnose()
+        else:
+            health = Health(Level.WARN, "not active")
+        self._diagnostics.publish(to_array(self.get_clock().now().to_msg(), self.get_name(), health))
+
+
+def run(node_class: Callable[[], ClwmNode], args: Sequence[str] | None = None, threads: int = 1) -> int:
+    """Run one node until SIGINT or SIGTERM, then deactivate and clean it up. Returns the process's exit code.
+
+    0 after a signal, 1 when the executor failed, 2 when the parameters are wrong. A configuration that is refused leaves
+    the process running and unconfigured: it reports why in the diagnostics, and may be configured again by service.
+    """
+    rclpy.init(args=list(args) if args is not None else None, signal_handler_options=SignalHandlerOptions.NO)
+    stop = _StopOnSignal()
+    try:
+        node = node_class()
+    except ParameterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 2
+    executor = MultiThreadedExecutor(num_threads=threads) if threads > 1 else SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        if node.params.autostart and node.trigger_configure() == TransitionCallbackReturn.SUCCESS and not stop.is_asked:
+            node.trigger_activate()
+        while not stop.is_asked and rclpy.ok():
+            # Signals reach Python between two spins only.
+            executor.spin_once(timeout_sec=0.1)
+        return 0
+    except ExternalShutdownException:
+        return 0
+    except Exception:
+        node.get_logger().fatal("executor failed:\n" + traceback.format_exc())
+        return 1
+    finally:
+        node.get_logger().info("shutting down")
+        if rclpy.ok():
+            node.trigger_shutdown()
+        executor.shutdown(timeout_sec=1.0)
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+class _StopOnSignal:
+    """Set by the first SIGINT or SIGTERM; a second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self.is_asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if self.is_asked:
+            os._exit(128 + number)
+        self.is_asked = True
+
+
+def _place(error: Exception) -> str:
+    """`file.py:line` where `error` was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown place"

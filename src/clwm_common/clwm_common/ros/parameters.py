@@ -1,0 +1,83 @@
+"""Node parameters declared from one table: name, default, range, unit, meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+
+
+class ParameterError(ValueError):
+    """A parameter of the wrong type or outside its range; the message says which and what was expected."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One row of a node's table. The type of `default` (str, bool, int, float, list of them) is the parameter's type."""
+
+    name: str
+    default: Any
+    meaning: str
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+def declare(node: Node, table: Sequence[Parameter]) -> SimpleNamespace:
+    """Declare every row, read-only, and return the values as attributes of one object.
+
+    They are read-only since the cores are built from them once; change the configuration and start the node again.
+    Raises ParameterError for a wrong type, a value out of range or an unknown choice.
+    """
+    values = {}
+    for row in table:
+        try:
+            value = node.declare_parameter(row.name, row.default, _descriptor(row)).value
+        except InvalidParameterTypeException as error:
+            raise ParameterError(f"{_title(node, row)}: {error}; expected {_type_name(row)}, such as {row.default!r}") from None
+        except InvalidParameterValueException:
+            raise ParameterError(f"{_title(node, row)} is out of range; expected {_range_text(row)}") from None
+        if row.choices and value not in row.choices:
+            raise ParameterError(f"{_title(node, row)} is {value!r}; expected one of {', '.join(row.choices)}")
+        values[row.name] = list(value) if isinstance(row.default, list) else value
+    return SimpleNamespace(**values)
+
+
+def _descriptor(row: Parameter) -> ParameterDescriptor:
+    unit = f" [{row.unit}]" if row.unit else ""
+    descriptor = ParameterDescriptor(description=row.meaning + unit, read_only=True)
+    if row.choices:
+        descriptor.additional_constraints = "one of " + ", ".join(row.choices)
+    if row.minimum is not None or row.maximum is not None:
+        if isinstance(row.default, float):
+            low = -1.0e308 if row.minimum is None else float(row.minimum)
+            high = 1.0e308 if row.maximum is None else float(row.maximum)
+            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+        else:
+            low = -(2**62) if row.minimum is None else int(row.minimum)
+            high = 2**62 if row.maximum is None else int(row.maximum)
+            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
+    return descriptor
+
+
+def _title(node: Node, row: Parameter) -> str:
+    return f"parameter '{row.name}' of node '{node.get_name()}' ({row.meaning})"
+
+
+def _type_name(row: Parameter) -> str:
+    return f"a list of {type(row.default[0]).__name__}" if isinstance(row.default, list) else type(row.default).__name__
+
+
+def _range_text(row: Parameter) -> str:
+    unit = f" {row.unit}" if row.unit else ""
+    if row.maximum is None:
+        return f"at least {row.minimum}{unit}"
+    if row.minimum is None:
+        return f"at most {row.maximum}{unit}"
+    return f"{row.minimum} to {row.maximum}{unit}"

@@ -1,0 +1,25 @@
+"""Every QoS profile of the stack, in one place, so that two ends of a topic cannot disagree."""
+
+from __future__ import annotations
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+
+def _profile(reliability: ReliabilityPolicy, depth: int, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE) -> QoSProfile:
+    return QoSProfile(reliability=reliability, durability=durability, history=HistoryPolicy.KEEP_LAST, depth=depth)
+
+
+# Cameras, joint states, clock: only the newest counts, a lost one is followed by the next.
+SENSOR = _profile(ReliabilityPolicy.BEST_EFFORT, 1)
+# The same for a subscriber that pairs samples by stamp and must not lose one while it is busy.
+SENSOR_BUFFERED = _profile(ReliabilityPolicy.BEST_EFFORT, 5)
+# The measured state that the executor streams.
+STATE = _profile(ReliabilityPolicy.BEST_EFFORT, 5)
+# Requests and their answers on the critical path: none may be lost, order matters.
+CRITICAL = _profile(ReliabilityPolicy.RELIABLE, 10)
+# Trajectories and gripper commands: a newer one replaces an older one, as joint_trajectory_controller subscribes.
+SETPOINT = _profile(ReliabilityPolicy.RELIABLE, 1)
+# Reports, diagnostics, episode status: read by people and recorders.
+REPORT = _profile(ReliabilityPolicy.RELIABLE, 50)
+# What a late joiner must still learn.
+LATCHED = _profile(ReliabilityPolicy.RELIABLE, 1, DurabilityPolicy.TRANSIENT_LOCAL)

@@ -1,0 +1,9 @@
+"""Shared by all tests: a DDS domain of this run's own, so that neither a running stack nor another run interferes."""
+
+import os
+
+# Ports of domains above 100 collide with ephemeral ports on Linux; below, 30..99 leave the usual small numbers alone.
+os.environ["ROS_DOMAIN_ID"] = str(30 + os.getpid() % 70)
+os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+os.environ.setdefault("MUJOCO_GL", "egl")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
