@@ -19,10 +19,11 @@ TICKS_PER_STATUS = 10  # episode status at 10 Hz
 
 @dataclass(frozen=True)
 class JointsSeen:
-    """Both arms at `stamp`, s on the stack's clock."""
+    """Both arms at `stamp`, s on the stack's clock; opening_speeds (2,) in m/s, over the last tick."""
 
     stamp: float
     arms: ArmsMeasured
+    opening_speeds: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,9 @@ class PacedSimulation:
             self._tick += 1
             self._paced_ticks += 1
             self.control.advance(self._instant)
-            yield JointsSeen(self._instant, self._world.measured())
+            measured = self._world.measured()
+            yield JointsSeen(self._instant, measured, (measured.widths - self._openings) / TICK)
+            self._openings = measured.widths
             if self._tick % TICKS_PER_FRAME == 0:
                 for camera in self._cameras:
                     yield PictureTaken(self._instant, camera, self._world.render(camera))
@@ -123,6 +126,7 @@ class PacedSimulation:
     def _begin(self, seed: int) -> None:
         self._seed = seed
         self._instruction = self._world.instruction(seed)
+        self._openings = self._world.measured().widths
 
     def _status(self) -> EpisodeSeen:
         world = self._world

@@ -1,0 +1,223 @@
+"""The node `sim`: the simulated robot and its cameras, on the topics that the real ones would have."""
+
+from __future__ import annotations
+
+import array
+import functools
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from clwm_common.robot import RobotDescription, RobotError
+from clwm_common.ros import qos
+from clwm_common.ros.conversions import from_stamp, to_stamp
+from clwm_common.ros.diagnostics import Health, Level
+from clwm_common.ros.lifecycle import ClwmNode, NodeError, run
+from clwm_common.ros.parameters import Parameter
+from clwm_msgs.msg import EpisodeStatus
+from clwm_msgs.srv import ResetWorld
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Float64
+from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
+
+from clwm_sim.cameras import CameraIntrinsics, RenderError
+from clwm_sim.controllers import TrajectoryRefused
+from clwm_sim.pacing import EpisodeSeen, JointsSeen, PacedSimulation, PictureTaken
+from clwm_sim.tasks import UnknownTask
+from clwm_sim.trajectory import JointTrajectory, TrajectoryPoint
+from clwm_sim.world import World
+
+STEP_PERIOD = 0.005  # s between two looks at the clock: half a tick of the simulation
+SLOW = 0.95  # real-time factor below which the diagnostics warn
+
+
+class SimNode(ClwmNode):
+    """Paces the world to the stack's clock; physics, controllers and cameras share this one thread."""
+
+    PARAMETERS = (
+        Parameter("robot", "dual_fr3_mujoco", "name of the robot description in config/robots"),
+        Parameter("task", "lift_tray", "task of the first episode"),
+        Parameter("seed", 0, "initial state of the first episode", minimum=0),
+        Parameter("image_size", 128, "width and height of the pictures", "px", minimum=32, maximum=1024),
+        Parameter("max_lag", 0.1, "delay beyond which simulated time slips instead of catching up", "s", 0.02, 10.0),
+    )
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("sim", **kwargs)
+        self._world: World | None = None
+        self._simulation: PacedSimulation | None = None
+
+    def configure(self) -> None:
+        try:
+            self._robot = RobotDescription.load(self.params.robot)
+            self._world = World(self.params.task, self.params.image_size, self.params.seed, self._robot)
+            for camera in self._robot.cameras:
+                self._world.render(camera)
+        except (UnknownTask, RobotError, RenderError) as error:
+            raise NodeError(str(error)) from error
+        self._refused = 0
+        self._last_refusal = ""
+        self._open_outputs()
+        for index, arm in enumerate(self._robot.arms):
+            self.create_subscription(
+                JointTrajectoryMessage, arm.controller_topic, functools.partial(self._on_trajectory, index), qos.SETPOINT
+            )
+            self.create_subscription(
+                Float64, arm.gripper.command_topic, functools.partial(self._on_opening, index), qos.SETPOINT
+            )
+        self.create_service(ResetWorld, "/clwm_sim/reset", self._on_reset)
+        self.create_timer(STEP_PERIOD, self._advance)
+
+    def activate(self) -> None:
+        self._simulation = PacedSimulation(
+            self._world, self._robot, self.params.seed, self.now(), self.params.max_lag
+        )
+
+    def deactivate(self) -> None:
+        # Time stands still in the world from here on: nothing moves, so there is nothing to bring to rest.
+        self._simulation = None
+
+    def cleanup(self) -> None:
+        if self._world is not None:
+            self._world.close()
+        self._world = None
+
+    def diagnose(self) -> Health:
+        pace = self._simulation.pace(self.now())
+        values = {
+            "real_time_factor": pace.real_time_factor,
+            "slipped_s": pace.slipped,
+            "trajectories_refused": self._refused,
+            "last_refusal": self._last_refusal,
+        }
+        if pace.slipped > 0.0 or pace.real_time_factor < SLOW:
+            return Health(Level.WARN, f"too slow: real-time factor {pace.real_time_factor:.2f}, time slips", values)
+        return Health(Level.OK, "keeps pace", values)
+
+    def _open_outputs(self) -> None:
+        # Not `_clock`: rclpy's nodes keep their own clock under that name.
+        self._clock_output = self.create_publisher(Clock, "/clock", qos.SENSOR)
+        self._joint_output = self.create_publisher(JointState, self._robot.joint_states_topic, qos.SENSOR)
+        self._episode_output = self.create_publisher(EpisodeStatus, "/clwm_sim/episode", qos.REPORT)
+        self._joint_names = [*self._robot.joint_names, *(arm.gripper.finger_joint for arm in self._robot.arms)]
+        self._pictures = {
+            camera: (
+                self.create_publisher(Image, f"/cameras/{camera}/image_raw", qos.SENSOR),
+                self.create_publisher(CameraInfo, f"/cameras/{camera}/camera_info", qos.SENSOR),
+                camera_info(camera, self._world.camera_info(camera)),
+            )
+            for camera in self._robot.cameras
+        }
+
+    def _advance(self) -> None:
+        if self._simulation is None or not self.is_active:
+            return
+        for seen in self._simulation.run(self.now()):
+            stamp = to_stamp(seen.stamp)
+            match seen:
+                case JointsSeen():
+                    self._clock_output.publish(Clock(clock=stamp))
+                    self._joint_output.publish(joint_state(stamp, self._joint_names, seen))
+                case PictureTaken():
+                    pictures, infos, info = self._pictures[seen.camera]
+                    info.header.stamp = stamp
+                    pictures.publish(image(stamp, seen))
+                    infos.publish(info)
+                case EpisodeSeen():
+                    self._episode_output.publish(episode_status(stamp, seen))
+
+    def _on_trajectory(self, arm: int, message: JointTrajectoryMessage) -> None:
+        if self._simulation is None:
+            return
+        try:
+            self._simulation.control.receive_trajectory(arm, joint_trajectory(message))
+        except TrajectoryRefused as error:
+            self._refuse(f"{self._robot.arms[arm].controller_topic}: {error}")
+
+    def _on_opening(self, arm: int, message: Float64) -> None:
+        if self._simulation is None:
+            return
+        try:
+            self._simulation.control.receive_opening(arm, message.data)
+        except ValueError as error:
+            self._refuse(f"{self._robot.arms[arm].gripper.command_topic}: {error}")
+
+    def _refuse(self, reason: str) -> None:
+        self._refused += 1
+        self._last_refusal = reason
+        self.get_logger().warning(reason)
+
+    def _on_reset(self, request: ResetWorld.Request, response: ResetWorld.Response) -> ResetWorld.Response:
+        if self._simulation is None:
+            response.accepted, response.message = False, "the simulation is not active; activate the node 'sim' first"
+            return response
+        try:
+            self._simulation.reset(request.seed, request.task or None)
+        except UnknownTask as error:
+            response.accepted, response.message = False, str(error)
+            return response
+        response.accepted, response.instruction = True, self._simulation.instruction
+        self.get_logger().info(f"episode of seed {request.seed}: {response.instruction}")
+        return response
+
+
+def joint_trajectory(message: JointTrajectoryMessage) -> JointTrajectory:
+    """The core form of a trajectory message, unchecked: checking is the controller's."""
+    points = tuple(
+        TrajectoryPoint(from_stamp(point.time_from_start), point.positions, point.velocities, point.accelerations, point.effort)
+        for point in message.points
+    )
+    return JointTrajectory(tuple(message.joint_names), points, from_stamp(message.header.stamp))
+
+
+def joint_state(stamp: Time, names: list[str], seen: JointsSeen) -> JointState:
+    """Arms, then one finger joint per hand: a finger moves half of what the hand opens."""
+    message = JointState(name=names)
+    message.header.stamp = stamp
+    message.position = np.concatenate([seen.arms.positions, seen.arms.widths / 2.0]).tolist()
+    message.velocity = np.concatenate([seen.arms.velocities, seen.opening_speeds / 2.0]).tolist()
+    return message
+
+
+def image(stamp: Time, seen: PictureTaken) -> Image:
+    """An rgb8 image of a picture."""
+    height, width, _ = seen.picture.shape
+    message = Image(height=height, width=width, encoding="rgb8", step=3 * width)
+    message.header.stamp = stamp
+    message.header.frame_id = f"{seen.camera}_optical_frame"
+    # Assigning bytes would be checked element by element, which takes milliseconds.
+    message.data = array.array("B")
+    message.data.frombytes(memoryview(np.ascontiguousarray(seen.picture)).cast("B"))
+    return message
+
+
+def camera_info(camera: str, intrinsics: CameraIntrinsics) -> CameraInfo:
+    """Calibration of an undistorted camera; the stamp is left to the caller."""
+    message = CameraInfo(width=intrinsics.width, height=intrinsics.height, distortion_model="plumb_bob", d=[0.0] * 5)
+    message.header.frame_id = f"{camera}_optical_frame"
+    message.k = np.asarray(intrinsics.matrix, dtype=np.float64).ravel()
+    message.r = np.eye(3).ravel()
+    message.p = np.hstack([intrinsics.matrix, np.zeros((3, 1))]).ravel()
+    return message
+
+
+def episode_status(stamp: Time, seen: EpisodeSeen) -> EpisodeStatus:
+    """The ROS form of an episode's status."""
+    return EpisodeStatus(
+        stamp=stamp,
+        task=seen.task,
+        seed=seen.seed,
+        elapsed=seen.elapsed,
+        succeeded=seen.succeeded,
+        failed=seen.failed,
+        instruction=seen.instruction,
+    )
+
+
+def main() -> int:
+    return run(SimNode)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

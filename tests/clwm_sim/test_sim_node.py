@@ -1,0 +1,134 @@
+"""The node `sim` over DDS, in this process: its messages, its reset, its refusals."""
+
+import time
+
+import numpy as np
+import pytest
+import rclpy
+from builtin_interfaces.msg import Duration, Time
+from clwm_common.ros import qos
+from clwm_sim.node import SimNode, camera_info, image, joint_trajectory
+from clwm_sim.pacing import PictureTaken
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from clwm_msgs.srv import ResetWorld
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ros_context():
+    rclpy.init()
+    yield
+    rclpy.try_shutdown()
+
+
+def new_node(**parameters) -> SimNode:
+    overrides = [Parameter(name, value=value) for name, value in {"image_size": 32, **parameters}.items()]
+    return SimNode(parameter_overrides=overrides)
+
+
+@pytest.fixture(scope="module")
+def sim():
+    node = new_node(max_lag=5.0)
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    yield node
+    node.trigger_shutdown()
+    node.destroy_node()
+
+
+@pytest.fixture(scope="module")
+def probe():
+    node = rclpy.create_node("probe")
+    yield node
+    node.destroy_node()
+
+
+def spin_until(condition, *nodes, seconds=10.0):
+    executor = SingleThreadedExecutor()
+    for node in nodes:
+        executor.add_node(node)
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        executor.spin_once(timeout_sec=0.05)
+    executor.shutdown(timeout_sec=0.0)
+    assert condition(), f"not within {seconds} s"
+
+
+def test_all_sensors_are_heard_with_names_and_sizes(sim, probe):
+    heard = {}
+    for kind, topic in (
+        (JointState, "/joint_states"),
+        (Image, "/cameras/head/image_raw"),
+        (Image, "/cameras/right_wrist/image_raw"),
+        (CameraInfo, "/cameras/left_wrist/camera_info"),
+    ):
+        probe.create_subscription(kind, topic, lambda message, topic=topic: heard.update({topic: message}), qos.SENSOR)
+    spin_until(lambda: len(heard) == 4, sim, probe)
+    assert len(heard["/joint_states"].name) == len(heard["/joint_states"].position) == 16
+    picture = heard["/cameras/head/image_raw"]
+    assert (picture.encoding, picture.step, len(picture.data)) == ("rgb8", 96, 32 * 32 * 3)
+    assert heard["/cameras/left_wrist/camera_info"].k[0] > 0.0
+
+
+def test_trajectory_by_topic_moves_the_arm_and_a_bad_one_is_counted(sim, probe):
+    joints = {}
+    probe.create_subscription(
+        JointState, "/joint_states", lambda m: joints.update(zip(m.name, m.position, strict=True)), qos.SENSOR
+    )
+    spin_until(lambda: joints, sim, probe)
+    names = [f"left_fr3_joint{index}" for index in range(1, 8)]
+    goal = [joints[name] for name in names]
+    goal[6] += 0.2
+    publisher = probe.create_publisher(JointTrajectory, "/left_arm_controller/joint_trajectory", qos.SETPOINT)
+    spin_until(lambda: publisher.get_subscription_count() == 1, sim, probe)
+    point = JointTrajectoryPoint(positions=goal, velocities=[0.0] * 7, time_from_start=Duration(nanosec=300_000_000))
+    publisher.publish(JointTrajectory(joint_names=names, points=[point]))
+    spin_until(lambda: abs(joints["left_fr3_joint7"] - goal[6]) < 0.01, sim, probe)
+    publisher.publish(JointTrajectory(joint_names=names[:6], points=[point]))
+    spin_until(lambda: sim.diagnose().values["trajectories_refused"] == 1, sim, probe)
+    assert "left_fr3_joint7" in sim.diagnose().values["last_refusal"]
+
+
+def test_reset_switches_the_task_and_an_unknown_one_is_refused_with_the_names(sim, probe):
+    client = probe.create_client(ResetWorld, "/clwm_sim/reset")
+    spin_until(client.service_is_ready, sim, probe)
+    answers = [client.call_async(ResetWorld.Request(task=task, seed=4)) for task in ("place_block", "juggle")]
+    spin_until(lambda: all(answer.done() for answer in answers), sim, probe)
+    accepted, refused = (answer.result() for answer in answers)
+    assert accepted.accepted and "block" in accepted.instruction
+    assert not refused.accepted and "lift_tray, place_block" in refused.message
+
+
+def test_configure_refuses_an_unknown_task_by_name():
+    node = new_node(task="juggle")
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert "task 'juggle' does not exist" in node.fault
+    node.destroy_node()
+
+
+def test_image_carries_the_rows_of_the_picture_unchanged():
+    picture = np.arange(2 * 4 * 3, dtype=np.uint8).reshape(2, 4, 3)
+    message = image(Time(sec=5), PictureTaken(5.0, "head", picture))
+    np.testing.assert_array_equal(np.frombuffer(message.data, np.uint8).reshape(2, 4, 3), picture)
+    assert (message.height, message.width, message.header.frame_id) == (2, 4, "head_optical_frame")
+
+
+def test_camera_info_has_the_intrinsics_in_k_and_p(sim):
+    intrinsics = sim._world.camera_info("head")
+    info = camera_info("head", intrinsics)
+    np.testing.assert_allclose(np.reshape(info.k, (3, 3)), intrinsics.matrix)
+    np.testing.assert_allclose(np.reshape(info.p, (3, 4))[:, :3], intrinsics.matrix)
+
+
+def test_trajectory_message_keeps_stamp_times_and_absent_fields():
+    message = JointTrajectory(joint_names=["a"])
+    message.header.stamp = Time(sec=7, nanosec=250_000_000)
+    message.points = [JointTrajectoryPoint(positions=[1.5], time_from_start=Duration(sec=1, nanosec=500_000_000))]
+    core = joint_trajectory(message)
+    assert (core.joint_names, core.stamp, core.points[0].time_from_start) == (("a",), 7.25, 1.5)
+    assert list(core.points[0].positions) == [1.5]
+    assert len(core.points[0].velocities) == len(core.points[0].accelerations) == len(core.points[0].effort) == 0
