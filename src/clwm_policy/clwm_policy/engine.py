@@ -2,9 +2,10 @@
 
 Time line of chunk k + 1, whose request comes when chunk k starts to move:
 
-    idle      ground the surrogate: stage 1 under the true context of chunk k gives f^, the features one horizon later
-              speculate: the program of chunk k + 1 on f^ and predicted proprioception, as far as the re-entry policy can use it
-    blocking  the real frame: encode it, write it to W_long, resume the program where the policy says, under the true context
+    idle      ground the surrogate: stage 1 under the true context of chunk k gives the features one horizon later
+              speculate: the program of chunk k + 1 on them and on predicted proprioception, as far as it can be of use
+    blocking  the real frame: encode it, write it to W_long, resume the program where the re-entry policy says, under the
+              true context
 
 No ROS, no threads, and no clock but the injected stopwatch, which only measures durations. Same inputs, same chunks, bit for
 bit on one backend.
@@ -12,120 +13,321 @@ bit on one backend.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, MemoryPolicy, SaiReport
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, MemoryPolicy, SaiReport
-from clwm_policy.border import Border
-from clwm_policy.errors import DuplicateFrame, EngineError, NonFiniteOutput, NothingRequested, RequestRefused, StaleFrame
+from clwm_policy.border import Border, Observation
+from clwm_policy.checkpoint import Policy
+from clwm_policy.errors import DuplicateFrame, NothingRequested, StaleFrame, UnknownSnapshot
+from clwm_policy.feature_scale import relative_error
 from clwm_policy.flow import noise
 from clwm_policy.long_term import LongTermMemory
-from clwm_policy.program import Conditions, Draw, Program
+from clwm_policy.program import Draw, Program
 from clwm_policy.re_entry import START, Plan, Point, ReEntryPolicy
 
 DIGEST_DIGITS = 16  # of the memory's hash in a report
 
 
 @dataclass(frozen=True)
-class _Grounded:
-    """The last chunk made from a real observation: its program grounds the surrogate of the next one."""
+class _Real:
+    """A chunk made from a real observation; its program can still be asked for its own prediction."""
 
+    observation: Observation
     program: Program
-    features: Tensor
-    anchor: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class _Finished:
-    """What a report needs of the chunk just made."""
+    """What a report is made of once the chunk is away; previous: what the surrogate was grounded on, if there was one."""
+
+    report: SaiReport
+    request: ChunkRequest
+    observation: Observation
+    previous: _Real | None
+
+
+@dataclass
+class _Branch:
+    """The chunk being made: what was asked, and what was speculated so far."""
 
     request: ChunkRequest
-    frame: FeatureFrame
-    features: Tensor
-    previous: _Grounded | None
-    surrogate: Tensor | None
-    point: Point
-    nfe_idle: int
-    nfe_blocking: int
-    context_seconds: float
-    memory_seconds: float
-    finish_seconds: float
+    draw: Draw
+    surrogate: Observation | None = None
+    speculation: Program | None = None
+
+    @property
+    def point(self) -> Point:
+        return START if self.speculation is None else self.speculation.point
 
 
 class Engine:
-    """Makes one chunk per request. All calls from one thread.
+    """Makes one chunk per request; all calls from one thread.
 
-    model: the world model on its device, in evaluation mode. border: physical to normalised units and back. embed: sentence ->
-    (width,) language embedding. stopwatch: seconds of a steady clock.
+    policy: the model in evaluation mode with its scales. embed: sentence -> (width,) language embedding. stopwatch: seconds
+    of a steady clock. Every EngineError leaves the long-term memory as it was.
     """
 
     def __init__(
         self,
-        model: torch.nn.Module,
-        border: Border,
-        embed: Callable[[str], NDArray[np.float32]],
+        policy: Policy,
+        embed: Callable[[str], Tensor],
         re_entry: ReEntryPolicy,
         plan: Plan,
         stopwatch: Callable[[], float],
     ) -> None:
-        self._model = model.eval()
-        self._border = border
+        self._model = policy.model
+        self._border = Border(policy)
+        self._policy_hash = policy.policy_hash
         self._embed = embed
         self._re_entry = re_entry
         self._plan = plan
         self._stopwatch = stopwatch
         with torch.inference_mode():
-            self._w_long = LongTermMemory(model.initial_memory(1))
+            self._w_long = LongTermMemory(policy.model.initial_memory(1))
+        self._seed: int | None = None
         self._epoch: int | None = None
         self._instruction = ""
         self._language: Tensor | None = None
-        self._seed: int | None = None
-        self._last_stamp = -float("inf")
-        self._request: ChunkRequest | None = None
-        self._draw: Draw | None = None
-        self._speculation: Program | None = None
-        self._grounded: _Grounded | None = None
+        self._branch: _Branch | None = None
+        self._last: _Real | None = None
+        self._last_stamp = -math.inf
         self._finished: _Finished | None = None
         self._nfe_idle = 0
 
     @property
     def memory(self) -> LongTermMemory:
-        """The long-term memory, to look at, save and restore."""
+        """W_long, to look at and to save."""
         return self._w_long
 
     @property
     def pending(self) -> ChunkRequest | None:
         """The request being worked on."""
-        return self._request
+        return None if self._branch is None else self._branch.request
 
     @property
     def speculated_to(self) -> Point:
         """How far the speculation of the pending chunk has got."""
-        return START if self._speculation is None else self._speculation.point
+        return START if self._branch is None else self._branch.point
+
+    @property
+    def surrogate(self) -> Observation | None:
+        """The observation that the pending chunk is speculated on; None before it is grounded."""
+        return None if self._branch is None else self._branch.surrogate
 
     def start_episode(self, seed: int) -> None:
-        """Begin in a new world: empty long-term memory, no surrogate, no branch; noise from `seed` from now on."""
-        self._drop_branch()
-        self._grounded = None
+        """Begin in a new world: empty long-term memory, no surrogate, no branch. Snapshots stay."""
+        self._branch = None
+        self._last = None
+        self._last_stamp = -math.inf
         self._w_long.reset()
-        self._last_stamp = -float("inf")
         self._seed = seed
 
+    @torch.inference_mode()
     def set_task(self, epoch: int, instruction: str, memory_policy: MemoryPolicy = MemoryPolicy.KEEP) -> None:
-        """Change the task: the branch and the surrogate of the old one are dropped.
+        """Change the task; the branch and the surrogate of the old one are dropped.
 
-        The memory is saved under the old instruction first; RESTORE brings back what was saved under the new one.
-        Raises UnknownSnapshot for a RESTORE of a task not met before; the old task then stays.
+        The memory is first saved under the old instruction; RESTORE brings back what was saved under the new one.
+        Raises UnknownSnapshot when nothing was; the task is then not changed.
         """
-        if memory_policy is MemoryPolicy.RESTORE and instruction != self._instruction:
-            leaving = self._w_long.fork()
-            self._w_long.restore(instruction)
-            del leaving
-        language = torch.from_numpy(np.array(self._embed(instruction), dtype=np.float32)).reshape(1, -1)
-        if self._epoch is not None:
+        self._check_restorable(instruction, memory_policy)
+        language = torch.as_tensor(self._embed(instruction)).reshape(1, -1)
+        if self._epoch is not None and self._w_long.observations:
             self._w_long.save(self._instruction)
+        match memory_policy:
+            case MemoryPolicy.RESET:
+                self._w_long.reset()
+            case MemoryPolicy.RESTORE:
+                self._w_long.restore(instruction)
+            case MemoryPolicy.KEEP:
+                pass
+        self._branch = None
+        self._last = None
+        self._epoch, self._instruction, self._language = epoch, instruction, language
+
+    @torch.inference_mode()
+    def request(self, request: ChunkRequest) -> None:
+        """Begin the program of a chunk, or drop one; an unfinished one is cancelled.
+
+        A new episode seed starts an episode; a new task epoch changes the task as the request says.
+        Raises RequestRefused or UnknownSnapshot; what was being made then goes on.
+        """
+        if request.cancel:
+            self.cancel(request.chunk_id)
+            return
+        self._border.check_request(request)
+        if request.task_epoch != self._epoch:
+            self._check_restorable(request.instruction, request.memory_policy)
+        if request.episode_seed != self._seed:
+            self.start_episode(request.episode_seed)
+        if request.task_epoch != self._epoch:
+            self.set_task(request.task_epoch, request.instruction, request.memory_policy)
+        draw = Draw(
+            video=noise(request.episode_seed, request.chunk_id, self._border.video_shape, "video"),
+            action=noise(request.episode_seed, request.chunk_id, self._border.action_shape, "action"),
+            prefix=self._border.prefix(request.committed_prefix),
+        )
+        self._branch = _Branch(request, draw)
+
+    def cancel(self, chunk_id: int) -> bool:
+        """Drop the branch of `chunk_id`; False when it is not the pending one. A frame for it is refused from now on."""
+        if self._branch is None or self._branch.request.chunk_id != chunk_id:
+            return False
+        self._branch = None
+        return True
+
+    @torch.inference_mode()
+    def advance(self) -> bool:
+        """Run one step of idle-time work; False when nothing useful is left."""
+        if not self._re_entry.speculates or self._last is None:
+            return False
+        if self._last.program.predict():
+            self._nfe_idle += 1
+            return True
+        branch = self._branch
+        if branch is None or not _is_foreseen(branch.request):
+            return False
+        if branch.speculation is None:
+            branch.surrogate = self._surrogate(self._last, branch.request)
+            branch.speculation = self._program(branch, branch.surrogate, branch.request.executed_rows)
+        program = branch.speculation
+        if program.point >= self._re_entry.goal(self._plan):
+            return False
+        before = program.nfe
+        program.advance()
+        self._nfe_idle += program.nfe - before
+        return True
+
+    def observe(
+        self, frame: FeatureFrame, state: DualArmState, executed: ArrayLike | None = None
+    ) -> tuple[ActionChunk, SaiReport]:
+        """`finish`, then `report`."""
+        chunk = self.finish(frame, state, executed)
+        return chunk, self.report()
+
+    @torch.inference_mode()
+    def finish(self, frame: FeatureFrame, state: DualArmState, executed: ArrayLike | None = None) -> ActionChunk:
+        """The blocking part: take the real observation in and complete the pending chunk on it.
+
+        executed: (n, 30) rows executed since the previous observation, when they differ from those the request announced.
+        The observation enters W_long together with a finite chunk or not at all.
+        Raises NothingRequested, StaleFrame, DuplicateFrame, EncoderMismatch, BadFrame, BadState, NonFiniteOutput; the request
+        then stays pending, so that a better frame can answer it.
+        """
+        branch = self._branch
+        if branch is None:
+            raise NothingRequested(f"no chunk is being made; the frame of {frame.stamp} answers a dropped request")
+        self._check_order(frame)
+        observation = self._border.observation(frame, state)
+        request = branch.request
+
+        started = self._stopwatch()
+        program = self._program(branch, observation, request.executed_rows if executed is None else executed)
+        program.advance()
+        encoded = self._stopwatch()
+        program.advance()
+        written = self._stopwatch()
+        point = self._resume(program, branch)
+        while program.advance() is not None:
+            pass
+        rows = self._border.rows(program.rows, request.committed_prefix)
+        finished = self._stopwatch()
+
+        self._w_long.take_in(program.written)
+        report = SaiReport(
+            chunk_id=request.chunk_id,
+            task_epoch=request.task_epoch,
+            policy=self._re_entry.name,
+            observation_stamp=frame.stamp,
+            encode_seconds=frame.encode_seconds,
+            context_seconds=encoded - started,
+            memory_seconds=written - encoded,
+            finish_seconds=finished - written,
+            re_entry_s=point.action / self._plan.action_steps,
+            nfe_total=self._nfe_idle + program.nfe,
+            nfe_blocking=program.nfe,
+            memory_updates=self._w_long.observations,
+        )
+        self._finished = _Finished(report, request, observation, self._last if _is_foreseen(request) else None)
+        self._last = _Real(observation, program)
+        self._last_stamp = frame.stamp
+        self._branch = None
+        self._nfe_idle = 0
+        return ActionChunk(
+            chunk_id=request.chunk_id,
+            task_epoch=request.task_epoch,
+            stamp=request.observe_at,
+            rows=rows,
+            prefix_rows=len(request.committed_prefix),
+            observation_stamp=frame.stamp,
+            policy_hash=self._policy_hash,
+            re_entry=self._re_entry.name,
+        )
+
+    @torch.inference_mode()
+    def report(self) -> SaiReport:
+        """How the last finished chunk came about; apart from `finish` so that the chunk can be sent first.
+
+        Stamps on the stack's clock, other than the frame's, are the shell's to fill in. Raises NothingRequested before the
+        first chunk.
+        """
+        if self._finished is None:
+            raise NothingRequested("no chunk has been made yet; there is nothing to report")
+        done = self._finished
+        surrogate_error = copy_error = math.nan
+        if done.previous is not None and done.previous.program.own_prediction is not None:
+            actual = self._border.features(done.observation)
+            surrogate = self._surrogate(done.previous, done.request)
+            surrogate_error = relative_error(self._border.features(surrogate), actual)
+            copy_error = relative_error(self._border.features(done.previous.observation), actual)
+        return replace(
+            done.report,
+            surrogate_error=surrogate_error,
+            copy_error=copy_error,
+            memory_digest=self._w_long.digest()[:DIGEST_DIGITS],
+        )
+
+    def _program(self, branch: _Branch, observation: Observation, executed: ArrayLike) -> Program:
+        anchor = branch.request.committed_prefix[0]
+        conditions = self._border.conditions(observation, executed, anchor, self._language)
+        # A fork: what a program writes becomes the long-term memory only by `take_in`.
+        return Program(self._model, self._plan, self._w_long.fork(), conditions, branch.draw)
+
+    def _surrogate(self, last: _Real, request: ChunkRequest) -> Observation:
+        return self._border.surrogate(
+            last.observation, last.program.own_prediction, request.executed_rows, request.committed_prefix[0]
+        )
+
+    def _resume(self, program: Program, branch: _Branch) -> Point:
+        point = self._re_entry.choose(branch.point, self._plan)
+        # A surrogate that went to NaN must not spoil a good observation.
+        if branch.speculation is None or not branch.speculation.is_finite(point):
+            return START
+        program.take_over(branch.speculation, point)
+        return point
+
+    def _check_order(self, frame: FeatureFrame) -> None:
+        if frame.stamp == self._last_stamp:
+            raise DuplicateFrame(f"the frame of {frame.stamp} was already taken in; a newer one is needed")
+        if frame.stamp < self._last_stamp:
+            raise StaleFrame(
+                f"the frame of {frame.stamp} is older than the one of {self._last_stamp} taken in last; "
+                "a newer one is needed (after a reset of the world, start a new episode)"
+            )
+
+    def _check_restorable(self, instruction: str, memory_policy: MemoryPolicy) -> None:
+        if memory_policy is MemoryPolicy.RESTORE and instruction not in self._w_long.snapshots:
+            raise UnknownSnapshot(
+                f"no memory was kept for the task '{instruction}'; kept for: {list(self._w_long.snapshots)}; "
+                "use KEEP or RESET for a task not met before"
+            )
+
+
+def _is_foreseen(request: ChunkRequest) -> bool:
+    # The surrogate is the world one horizon of motion later: at rest, the arms did not make that motion.
+    return not request.at_rest and len(request.executed_rows) > 0

@@ -155,6 +155,13 @@ class Program:
         self.nfe += 1
         return True
 
+    def is_finite(self, point: Point) -> bool:
+        """Whether every number that a take-over at `point` would keep is finite."""
+        if point.video < self._plan.video_steps:
+            return bool(torch.isfinite(self._video[point.video]).all())
+        kept = (self._prediction, self._action[point.action])
+        return all(bool(torch.isfinite(tensor).all()) for tensor in kept)
+
     def take_over(self, other: Program, point: Point) -> None:
         """Resume at `point` of `other`, a program of the same draw: its ODE states are kept, its context is not.
 

@@ -1,0 +1,144 @@
+"""The engine's border: messages and physical rows in and out, checked once, tensors in normalised units inside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from clwm_common.actions import ACTION_DIM, CHUNK_ROWS, LayoutError, check_layout_version, check_rows
+from clwm_common.messages import ChunkRequest, DualArmState, FeatureFrame
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from clwm_policy.checkpoint import Policy
+from clwm_policy.errors import BadFrame, BadState, EncoderMismatch, NonFiniteOutput, RequestRefused
+from clwm_policy.program import Conditions
+
+Rows = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one chunk answers to, real or predicted, in physical units.
+
+    features: (cameras, rows, columns, channels) float16 as perception sends them; state: (30,).
+    """
+
+    features: NDArray[np.float16]
+    state: Rows
+
+
+class Border:
+    """Checks and converts by the scales that belong to a policy's weights."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        config = policy.model.config
+        self._shape = (config.cameras, config.grid, config.grid, config.feature_channels)
+
+    def check_request(self, request: ChunkRequest) -> None:
+        """Raises RequestRefused when the rows cannot be worked on."""
+        what = f"request for chunk {request.chunk_id}"
+        try:
+            check_layout_version(request.layout_version)
+            prefix = check_rows(request.committed_prefix, name="committed_prefix")
+            executed = check_rows(request.executed_rows, name="executed_rows")
+        except LayoutError as error:
+            raise RequestRefused(f"{what}: {error}") from None
+        if not 1 <= len(prefix) < CHUNK_ROWS:
+            raise RequestRefused(
+                f"{what}: committed_prefix has {len(prefix)} rows; expected 1 (at rest: the held command) to {CHUNK_ROWS - 1}"
+            )
+        if len(executed) > CHUNK_ROWS:
+            raise RequestRefused(f"{what}: executed_rows has {len(executed)} rows; expected at most {CHUNK_ROWS}")
+
+    def observation(self, frame: FeatureFrame, state: DualArmState) -> Observation:
+        """Raises EncoderMismatch, BadFrame or BadState."""
+        if frame.encoder_hash != self._policy.encoder_hash:
+            raise EncoderMismatch(
+                f"features come from encoder {frame.encoder_hash[:12]}..., the policy was trained on "
+                f"{self._policy.encoder_hash[:12]}...; start perception with the encoder shipped beside the policy"
+            )
+        features = np.asarray(frame.features)
+        if features.shape != self._shape:
+            raise BadFrame(
+                f"features of cameras {list(frame.cameras)} have shape {features.shape}; "
+                f"expected {self._shape} (cameras, rows, columns, channels)"
+            )
+        if not np.isfinite(features).all():
+            camera = int(np.argwhere(~np.isfinite(features))[0][0])
+            name = frame.cameras[camera] if camera < len(frame.cameras) else str(camera)
+            raise BadFrame(f"features of camera {name} are not finite at stamp {frame.stamp}; restart perception")
+        return Observation(features, _measured(state))
+
+    def conditions(self, observation: Observation, executed: ArrayLike, anchor: Rows, language: Tensor) -> Conditions:
+        """What the model sees of an observation; executed: (n, 30) rows since the previous one; anchor: (30,)."""
+        codec = self._policy.codec
+        coded, mask = codec.encode_executed(executed, anchor)
+        return Conditions(
+            features=self.features(observation),
+            proprioception=_batch(codec.encode_state(observation.state, anchor)),
+            executed=_batch(coded),
+            executed_mask=torch.from_numpy(mask).unsqueeze(0),
+            language=language,
+        )
+
+    def features(self, observation: Observation) -> Tensor:
+        """Normalised features (1, tokens, channels)."""
+        return self._policy.features.normalise(observation.features).unsqueeze(0)
+
+    def prefix(self, rows: Rows) -> Tensor:
+        """Committed rows (p, 30) to (1, p, 30) normalised; the first of them is the anchor."""
+        return _batch(self._policy.codec.encode_rows(rows, rows[0]))
+
+    def rows(self, coded: Tensor, prefix: Rows) -> Rows:
+        """A finished chunk (1, 16, 30) in physical units (16, 30), its first rows the committed prefix bit for bit.
+
+        Raises NonFiniteOutput.
+        """
+        if not torch.isfinite(coded).all():
+            raise NonFiniteOutput("the model gave a chunk with numbers that are not finite; restore its weights")
+        rows = self._policy.codec.decode_rows(coded[0].numpy(), prefix[0]).astype(np.float32)
+        rows[: len(prefix)] = prefix
+        return rows
+
+    def surrogate(self, last: Observation, residual: Tensor, executed: ArrayLike, anchor: Rows) -> Observation:
+        """The observation expected one horizon after `last`.
+
+        residual: (1, tokens, channels) of stage 1 under the context of `last`. executed: rows (n, 30) committed between the
+        two; anchor: (30,) in force at the second. Rounded to float16 as perception would send it, so that a perfect
+        prediction is the real frame bit for bit.
+        """
+        scale = self._policy.features
+        normalised = scale.apply(self.features(last), residual)[0].numpy()
+        with np.errstate(over="ignore"):  # an exploded prediction becomes inf, and is never resumed
+            features = (normalised * scale.std + scale.mean).astype(np.float16).reshape(self._shape)
+        return Observation(features, self._policy.state_predictor.predict(last.state, executed, anchor))
+
+    @property
+    def video_shape(self) -> tuple[int, int, int]:
+        """(1, tokens, channels) of stage 1."""
+        cameras, rows, columns, channels = self._shape
+        return 1, cameras * rows * columns, channels
+
+    @property
+    def action_shape(self) -> tuple[int, int, int]:
+        """(1, rows, 30) of stage 2."""
+        return 1, CHUNK_ROWS, ACTION_DIM
+
+
+def _measured(state: DualArmState) -> Rows:
+    values = np.asarray(state.values, dtype=np.float32)
+    if values.shape != (ACTION_DIM,):
+        raise BadState(f"measured state has shape {values.shape}; expected ({ACTION_DIM},)")
+    unknown = ~np.isfinite(values) | ~np.asarray(state.valid, dtype=bool)
+    if unknown.any():
+        raise BadState(
+            f"measured state at {state.stamp} lacks channel {int(np.argmax(unknown))}; the executor must see all joints first"
+        )
+    return values
+
+
+def _batch(array: NDArray) -> Tensor:
+    return torch.from_numpy(np.asarray(array, dtype=np.float32)).unsqueeze(0)
