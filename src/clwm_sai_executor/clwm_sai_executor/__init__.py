@@ -1,1 +1,1 @@
-"""Schedules, splices and guards action chunks, and drives the controllers of both arms."""
+"""Asks the policy for chunks, splices them into one smooth motion, guards it, and drives both arms' controllers."""

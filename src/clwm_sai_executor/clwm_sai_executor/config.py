@@ -1,0 +1,77 @@
+"""What an integrator may tune in the executor, with units, defaults and ranges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from clwm_common.actions import CHUNK_ROWS
+from clwm_common.messages import Mode
+
+
+class ConfigError(ValueError):
+    """A setting outside its range; the message names it, its value and the range."""
+
+
+@dataclass(frozen=True)
+class SchedulerConfig:
+    """Settings of the scheduler. Times in s, joints in rad, openings in m.
+
+    execution_horizon: rows of a chunk that run before the next observation; the rest is the committed tail. With all
+        rows (16) the arms come to rest and wait, as in the paper's mode.
+    lead: how long before a row's instant its message must leave for the controllers.
+    chunk_timeout: a chunk that has not come so long after its observation never will; it is asked for again, at rest.
+    state_timeout: joint states older than this make the arms brake and hold.
+    state_period: measured states are published no more often than this.
+    refuse_step: a row farther than this from the one before it is a gross violation: the chunk is refused.
+    prefix_tolerance: how far a chunk's prefix may be from the rows committed for it.
+    resync_distance: at rest, arms farther than this from the held command are held where they are.
+    jump_distance: measured joints that move more than this beyond what their speed allows have been moved by a reset.
+    gripper_threshold: a new opening is sent when it differs this much from the one last sent.
+    gripper_snap: openings this near an end of the range are sent as that end.
+    velocity_scale, acceleration_scale: fractions of the robot's limits that may be used.
+    position_margin: distance kept from the position limits.
+    """
+
+    execution_horizon: int = 12
+    lead: float = 0.02
+    chunk_timeout: float = 2.0
+    state_timeout: float = 0.2
+    state_period: float = 0.01
+    refuse_step: float = 0.5
+    prefix_tolerance: float = 0.01
+    resync_distance: float = 0.1
+    jump_distance: float = 0.25
+    gripper_threshold: float = 0.004
+    gripper_snap: float = 0.006
+    velocity_scale: float = 1.0
+    acceleration_scale: float = 1.0
+    position_margin: float = 0.005
+    initial_mode: Mode = Mode.POLICY
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            if item.name in RANGES:
+                low, high = RANGES[item.name]
+                value = getattr(self, item.name)
+                if not low <= value <= high:
+                    raise ConfigError(f"{item.name} is {value}; expected {low} to {high}")
+        if self.initial_mode not in (Mode.POLICY, Mode.HOLD):
+            raise ConfigError(f"initial_mode is {self.initial_mode!r}; expected POLICY or HOLD")
+
+
+RANGES: dict[str, tuple[float, float]] = {
+    "execution_horizon": (1, CHUNK_ROWS),
+    "lead": (0.0, 0.2),
+    "chunk_timeout": (0.1, 60.0),
+    "state_timeout": (0.02, 5.0),
+    "state_period": (0.0, 0.02),
+    "refuse_step": (0.01, 3.0),
+    "prefix_tolerance": (0.0, 0.1),
+    "resync_distance": (0.001, 1.0),
+    "jump_distance": (0.01, 3.0),
+    "gripper_threshold": (0.0, 0.08),
+    "gripper_snap": (0.0, 0.04),
+    "velocity_scale": (0.01, 1.0),
+    "acceleration_scale": (0.01, 1.0),
+    "position_margin": (0.0, 0.1),
+}

@@ -1,0 +1,124 @@
+"""What the scheduler is told, and what it answers: small frozen dataclasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, MemoryPolicy, Mode, SaiReport
+
+Side = Literal["left", "right"]
+SIDES: tuple[Side, Side] = ("left", "right")
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Nothing happened but time. Due every 10 ms or so: rows are consumed and watchdogs looked at."""
+
+
+@dataclass(frozen=True)
+class MeasuredArms:
+    """Joint positions (14,) rad, velocities (14,) rad/s, gripper openings (2,) m, measured at `stamp`."""
+
+    stamp: float
+    positions: NDArray[np.float64]
+    velocities: NDArray[np.float64]
+    widths: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ChunkArrived:
+    """The policy's answer to a request."""
+
+    chunk: ActionChunk
+
+
+@dataclass(frozen=True)
+class ReportArrived:
+    """The policy's account of one chunk; it goes into the metrics and moves nothing."""
+
+    report: SaiReport
+
+
+@dataclass(frozen=True)
+class TaskSet:
+    """Another task, also while the arms move."""
+
+    instruction: str
+    memory_policy: MemoryPolicy = MemoryPolicy.KEEP
+    episode_seed: int = 0
+
+
+@dataclass(frozen=True)
+class ModeSet:
+    """An operator's choice of who moves the arms."""
+
+    mode: Mode
+
+
+@dataclass(frozen=True)
+class EpisodeReset:
+    """The world was put back to an initial state; what the arms were told before has no meaning now."""
+
+
+Event = Tick | MeasuredArms | ChunkArrived | ReportArrived | TaskSet | ModeSet | EpisodeReset
+
+
+@dataclass(frozen=True)
+class RequestChunk:
+    """To the policy: one chunk, please."""
+
+    request: ChunkRequest
+
+
+@dataclass(frozen=True)
+class CancelChunk:
+    """To the policy: drop the branch of this chunk."""
+
+    chunk_id: int
+    task_epoch: int
+
+
+@dataclass(frozen=True)
+class SendTrajectory:
+    """To one arm's controller: positions (n, 7) rad and velocities (n, 7) rad/s at `stamp + times_from_start` (n,) s.
+
+    `stamp` stays the same from the first row after rest until the arms rest again, so a knot sent twice has the same
+    time from start, position and velocity in both messages.
+    """
+
+    arm: Side
+    stamp: float
+    positions: NDArray[np.float64]
+    velocities: NDArray[np.float64]
+    times_from_start: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MoveGripper:
+    """To one gripper: go to this opening [m] now."""
+
+    arm: Side
+    width: float
+
+
+@dataclass(frozen=True)
+class PublishState:
+    """To all: the measured state in the 30-number layout."""
+
+    state: DualArmState
+
+
+@dataclass(frozen=True)
+class Report:
+    """To the log. A refusal answers the event that caused it."""
+
+    level: Literal["info", "warning", "error"]
+    text: str
+    is_refusal: bool = False
+
+
+Command = RequestChunk | CancelChunk | SendTrajectory | MoveGripper | PublishState | Report

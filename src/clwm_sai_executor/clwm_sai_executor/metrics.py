@@ -1,0 +1,112 @@
+"""Counts and windowed percentiles of what the executor did. Knows no clock: instants are handed in."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from clwm_sai_executor.splice import SpliceFacts
+from clwm_sai_executor.timeline import ChunkRecord
+
+WINDOW = 1000
+SPLIT = ("encode", "memory", "context", "finish")
+
+
+def percentiles(values: Iterable[float]) -> dict[str, float | None]:
+    """p50, p95, p99 and max of finite values; None each when there are none."""
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return dict.fromkeys(("p50", "p95", "p99", "max"))
+    p50, p95, p99 = np.percentile(finite, [50, 95, 99])
+    return {"p50": float(p50), "p95": float(p95), "p99": float(p99), "max": float(max(finite))}
+
+
+class Metrics:
+    """What is measured, always the same way.
+
+    idle_fraction: of the time since the first motion of each task epoch in which the policy is to move the arms, the part
+    in which no row of a chunk ran: braking tails after a late chunk, and waiting at rest. The wait for the very first chunk
+    of an epoch is not in it. stalls: boundaries at which the next chunk was not there. Percentiles are over the last
+    1000 chunks.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything measured so far."""
+        self._records: deque[ChunkRecord] = deque(maxlen=WINDOW)
+        self._seam_jumps: deque[float] = deque(maxlen=WINDOW)
+        self._inner_jumps: deque[float] = deque(maxlen=WINDOW)
+        self._state_gaps: deque[float] = deque(maxlen=WINDOW)
+        self._counts: Counter[str] = Counter()
+        self._active_seconds = 0.0
+        self._busy_seconds = 0.0
+        self._stall_seconds = 0.0
+        self._largest_clamp = 0.0
+
+    def count(self, what: str, how_many: int = 1) -> None:
+        """Add to one of the counters of `summary`."""
+        self._counts[what] += how_many
+
+    def elapse(self, start: float, end: float, busy_from: float, busy_until: float) -> None:
+        """The policy was to move the arms from `start` to `end`; rows ran from `busy_from` to `busy_until`."""
+        self._active_seconds += end - start
+        self._busy_seconds += max(0.0, min(end, busy_until) - max(start, busy_from))
+
+    def executed(self, record: ChunkRecord, facts: SpliceFacts) -> None:
+        """A chunk was sent to the arms; `record` may still receive the policy's report."""
+        self._records.append(record)
+        self._counts["chunks"] += 1
+        self._counts["clamped_positions"] += facts.clamped
+        self._largest_clamp = max(self._largest_clamp, facts.largest_clamp)
+        self._stall_seconds += record.stall
+        if not record.at_rest:
+            self._seam_jumps.append(facts.seam_jump)
+        self._inner_jumps.extend(facts.inner_jumps)
+
+    def state_gap(self, seconds: float) -> None:
+        """Time between two joint states."""
+        self._state_gaps.append(seconds)
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values for diagnostics, the demo's table and evaluation; times in ms where the name says so."""
+        records = list(self._records)
+        reports = [(record, record.report) for record in records if record.report is not None]
+        split = {name: percentiles(1e3 * getattr(report, f"{name}_seconds") for _, report in reports) for name in SPLIT}
+        split["transport"] = percentiles(
+            1e3 * (record.blocking - sum(getattr(report, f"{name}_seconds") for name in SPLIT)) for record, report in reports
+        )
+        split["send"] = percentiles(1e3 * (record.sent_at - record.arrived_at) for record in records)
+        idle = 1.0 - self._busy_seconds / self._active_seconds if self._active_seconds > 0.0 else 0.0
+        return {
+            "chunks": self._counts["chunks"],
+            "stalls": self._counts["stalls"],
+            "stall_seconds": self._stall_seconds,
+            "idle_fraction": idle,
+            "active_seconds": self._active_seconds,
+            "blocking_ms": percentiles(1e3 * record.blocking for record in records),
+            "blocking_split_ms": split,
+            "observation_age_ms": percentiles(
+                1e3 * (record.first_motion_at - record.observation_stamp) for record in records
+            ),
+            "surrogate_error": percentiles(report.surrogate_error for _, report in reports),
+            "copy_error": percentiles(report.copy_error for _, report in reports),
+            "seam_jump": percentiles(self._seam_jumps),
+            "inner_jump": percentiles(self._inner_jumps),
+            "clamped_positions": self._counts["clamped_positions"],
+            "clamped_openings": self._counts["clamped_openings"],
+            "largest_clamp": self._largest_clamp,
+            "requests": self._counts["requests"],
+            "dropped": self._counts["dropped"],
+            "refused": self._counts["refused"],
+            "cancelled": self._counts["cancelled"],
+            "timeouts": self._counts["timeouts"],
+            "state_stale": self._counts["state_stale"],
+            "resets": self._counts["resets"],
+            "joint_state_gap_ms": percentiles(1e3 * gap for gap in self._state_gaps),
+        }

@@ -1,0 +1,135 @@
+"""The arms as commanded: the path that was sent, how far it has run, and what must be said about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clwm_common.actions import ACTION_DIM, ROW_DT
+from clwm_common.robot import RobotDescription
+from clwm_sai_executor.config import SchedulerConfig
+from clwm_sai_executor.events import SIDES, Command, MoveGripper, SendTrajectory
+from clwm_sai_executor.gripper import GripperCommander
+from clwm_sai_executor.limits import MotionLimits
+from clwm_sai_executor.splice import Path, SpliceFacts, splice, stop
+
+Array = NDArray[np.float64]
+RowOf = Callable[[Array, Array], NDArray[np.float32]]
+
+EXECUTED_ROWS = 12  # rows of the past that a request carries at most
+
+
+class Motion:
+    """One path at a time, from rest to rest, and the grippers that go with its rows."""
+
+    def __init__(self, robot: RobotDescription, config: SchedulerConfig, row_of: RowOf) -> None:
+        """row_of: joints (14,) and openings (2,) -> row (30,)."""
+        self._lead = config.lead
+        self._row_of = row_of
+        self._limits = MotionLimits.of(
+            robot,
+            velocity_scale=config.velocity_scale,
+            acceleration_scale=config.acceleration_scale,
+            margin=config.position_margin,
+        )
+        self._grippers = [
+            GripperCommander(arm.gripper, config.gripper_threshold, config.gripper_snap) for arm in robot.arms
+        ]
+        self._opening_range = (
+            np.array([arm.gripper.opening_min for arm in robot.arms]),
+            np.array([arm.gripper.opening_max for arm in robot.arms]),
+        )
+        self.path: Path | None = None
+        self.consumed = -1
+        self.observed = 0
+
+    @property
+    def end(self) -> float:
+        """Instant [s] at which the arms rest; minus infinity when they were never told to move."""
+        return -np.inf if self.path is None else self.path.time(self.path.last)
+
+    @property
+    def rows_end(self) -> float:
+        """Instant [s] of the last row that the policy asked for; minus infinity when there is none."""
+        return -np.inf if self.path is None else self.path.time(self.path.last_row)
+
+    def drop(self) -> None:
+        """Forget the path: the arms are not on it."""
+        self.path = None
+        self.consumed = -1
+        self.observed = 0
+
+    def hold(self, now: float, position: Array, openings: Array) -> None:
+        """Make `position` (14,), clipped to the limits, the held command from now + lead on; the grippers stay."""
+        openings = self.clip_openings(openings)
+        self._restart(now, np.clip(position, self._limits.lower, self._limits.upper), openings)
+        for commander, opening in zip(self._grippers, openings, strict=True):
+            commander.assume(float(opening))
+
+    def clip_openings(self, openings: Array) -> Array:
+        """Openings (..., 2) [m] within the grippers' ranges."""
+        return np.clip(openings, *self._opening_range)
+
+    def extend(self, now: float, after: int, rows: Array, openings: Array) -> tuple[int, SpliceFacts]:
+        """Let joints `rows` (n, 14) follow knot `after`, or the first knot after it that can still be changed.
+
+        When that knot is the resting end of the path or lies beyond it, a new path starts from there. Returns the knot
+        that the rows follow in the path as it is now, and what became of them.
+        """
+        path = self.path
+        assert path is not None
+        at = max(after, path.index_from(now + self._lead))
+        if at >= path.last:
+            position, _, held = path.knot(path.last)
+            self._restart(max(now, self.end - self._lead), position, held)
+            path, at = self.path, 0
+        self.path, facts = splice(path, at, rows, openings, self._limits)
+        return at, facts
+
+    def brake(self, now: float) -> bool:
+        """Come to rest from the first knot that can still be changed. False when the arms do so already."""
+        if self.path is None:
+            return False
+        at = self.path.index_from(now + self._lead)
+        if at >= self.path.last_row:
+            return False
+        self.path = stop(self.path, at, self._limits)
+        return True
+
+    def consume(self, now: float) -> list[Command]:
+        """Count the rows that have taken effect by `now`, and move the grippers with them."""
+        path, out = self.path, []
+        if path is None:
+            return out
+        while self.consumed < path.last and path.time(self.consumed + 1) <= now + 1e-6:
+            self.consumed += 1
+            for side, commander, opening in zip(SIDES, self._grippers, path.knot(self.consumed)[2], strict=True):
+                width = commander.update(float(opening))
+                if width is not None:
+                    out.append(MoveGripper(side, width))
+        return out
+
+    def messages(self, now: float) -> list[Command]:
+        """One trajectory for each arm: what it needs of the path from `now` on."""
+        path = self.path
+        assert path is not None
+        times, positions, velocities = path.message(now)
+        return [
+            SendTrajectory(side, path.origin, positions[:, joints], velocities[:, joints], times)
+            for side, joints in zip(SIDES, (slice(0, 7), slice(7, 14)), strict=True)
+        ]
+
+    def rows(self, start: int, end: int) -> NDArray[np.float32]:
+        """Rows (n, 30), n <= 12, of the knots from `start` to before `end`; the last ones when there are more."""
+        path = self.path
+        if path is None or end <= (start := max(start, path.first, end - EXECUTED_ROWS)):
+            return np.zeros((0, ACTION_DIM), np.float32)
+        knots = [path.knot(index) for index in range(start, end)]
+        return np.stack([self._row_of(position, openings) for position, _, openings in knots])
+
+    def _restart(self, now: float, position: Array, openings: Array) -> None:
+        self.path = Path.at_rest(position, openings, now + self._lead, ROW_DT)
+        self.consumed = -1
+        self.observed = 0

@@ -1,0 +1,152 @@
+"""The motion as it was sent, and how a chunk or a stop continues it without touching what is committed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clwm_sai_executor.braking import braking_tail
+from clwm_sai_executor.follow import follow
+from clwm_sai_executor.limits import MotionLimits
+
+Array = NDArray[np.float64]
+
+# Knots kept behind the splice: enough for the rows executed since the previous observation, with stalls.
+_KEEP_BEHIND = 48
+# Stamps near 2e9 s have a resolution of 0.24 us in a float; 20 us is well above that and far below a row.
+_SLACK = 2e-5
+
+
+@dataclass(frozen=True)
+class Path:
+    """A motion from rest to rest: knots on one grid, knot i at `origin + i * dt`.
+
+    positions, velocities: (n, 14) rad, rad/s; openings: (n, 2) m; the first stored knot has index `first`.
+    last_row: index of the last knot that a policy asked for; what comes after is the braking tail.
+    """
+
+    origin: float
+    dt: float
+    first: int
+    positions: Array
+    velocities: Array
+    openings: Array
+    last_row: int
+
+    @classmethod
+    def at_rest(cls, position: Array, openings: Array, origin: float, dt: float) -> Path:
+        """One knot: arms that hold `position` (14,) and `openings` (2,) at `origin`."""
+        return cls(origin, dt, 0, position[None].copy(), np.zeros((1, len(position))), openings[None].copy(), 0)
+
+    @property
+    def last(self) -> int:
+        """Index of the last knot, where the arms rest."""
+        return self.first + len(self.positions) - 1
+
+    def time(self, index: int) -> float:
+        return self.origin + index * self.dt
+
+    def index_from(self, instant: float) -> int:
+        """Index of the first knot at or after `instant`; may lie beyond the last."""
+        return max(0, math.ceil((instant - self.origin - _SLACK) / self.dt))
+
+    def index_until(self, instant: float) -> int:
+        """Index of the last knot at or before `instant`; -1 before the first, may lie beyond the last."""
+        return max(-1, math.floor((instant - self.origin + _SLACK) / self.dt))
+
+    def knot(self, index: int) -> tuple[Array, Array, Array]:
+        """Position, velocity and openings of a knot; beyond the last, the arms rest in it."""
+        at = min(index, self.last) - self.first
+        return self.positions[at], self.velocities[at], self.openings[at]
+
+    def message(self, now: float) -> tuple[Array, Array, Array]:
+        """Times from `origin` (n,), positions and velocities (n, 14) that a controller needs from `now` on.
+
+        Starts two knots back, so that a controller whose clock or link is a little late finds the segment it is in.
+        """
+        start = min(max(self.index_until(now) - 1, self.first), self.last)
+        times = np.arange(start, self.last + 1) * self.dt
+        return times, self.positions[start - self.first :], self.velocities[start - self.first :]
+
+
+@dataclass(frozen=True)
+class SpliceFacts:
+    """What a splice did to the rows. Jumps are changes of the mean velocity from one segment to the next [rad/s]."""
+
+    clamped: int
+    largest_clamp: float
+    seam_jump: float
+    inner_jumps: Array
+
+
+def splice(
+    path: Path, at: int, rows: Array, openings: Array, limits: MotionLimits
+) -> tuple[Path, SpliceFacts]:
+    """Continue `path` after knot `at` with joints `rows` (n, 14) and `openings` (n, 2), and end in a braking tail.
+
+    Knots up to `at` stay byte for byte as they were sent, velocities included. Raises IndexError when `at` is no knot
+    of the path.
+    """
+    kept = _cut(path, at)
+    position, velocity, _ = kept.knot(at)
+    positions, velocities, clamped, largest = follow(position, velocity, rows, limits, path.dt)
+    extended = replace(
+        kept,
+        positions=np.concatenate([kept.positions, positions]),
+        velocities=np.concatenate([kept.velocities, velocities]),
+        openings=np.concatenate([kept.openings, openings]),
+        last_row=at + len(rows),
+    )
+    behind = kept.positions[-2] if len(kept.positions) > 1 else position
+    jumps = np.abs(np.diff(np.vstack([behind, position, positions]), n=2, axis=0)).max(axis=1) / path.dt
+    return _with_tail(extended, limits), SpliceFacts(clamped, largest, float(jumps[0]), jumps[1:])
+
+
+def stop(path: Path, at: int, limits: MotionLimits) -> Path:
+    """Brake after knot `at`; knots up to it stay as they were sent. Raises IndexError when `at` is no knot of the path."""
+    kept = _cut(path, at)
+    return _with_tail(replace(kept, last_row=min(path.last_row, at)), limits)
+
+
+def _cut(path: Path, at: int) -> Path:
+    if not path.first <= at <= path.last:
+        raise IndexError(f"knot {at} is not on the path; it has knots {path.first} to {path.last}")
+    start = max(path.first, at - _KEEP_BEHIND)
+    span = slice(start - path.first, at - path.first + 1)
+    return replace(
+        path, first=start, positions=path.positions[span], velocities=path.velocities[span], openings=path.openings[span]
+    )
+
+
+def _with_tail(path: Path, limits: MotionLimits) -> Path:
+    position, velocity, openings = path.knot(path.last)
+    positions, velocities = braking_tail(position, velocity, limits.widened_for(position, velocity, path.dt), path.dt)
+    return replace(
+        path,
+        positions=np.concatenate([path.positions, positions]),
+        velocities=np.concatenate([path.velocities, velocities]),
+        openings=np.concatenate([path.openings, np.repeat(openings[None], len(positions), axis=0)]),
+    )
+
+
+def sample(path: Path, instant: float) -> tuple[Array, Array, Array]:
+    """Position, velocity and acceleration (14,) of the cubic that a controller executes at `instant`.
+
+    Before the first knot and after the last the arms rest there.
+    """
+    index = path.index_until(instant)
+    if index < path.first or index >= path.last:
+        position = path.knot(max(index, path.first))[0]
+        return position, np.zeros_like(position), np.zeros_like(position)
+    (q0, v0, _), (q1, v1, _) = path.knot(index), path.knot(index + 1)
+    dt, time = path.dt, max(0.0, instant - path.time(index))
+    a0 = (6.0 * (q1 - q0) / dt - 4.0 * v0 - 2.0 * v1) / dt
+    jerk = ((-6.0 * (q1 - q0) / dt + 2.0 * v0 + 4.0 * v1) / dt - a0) / dt
+    return (
+        q0 + time * (v0 + time * (a0 / 2.0 + time * jerk / 6.0)),
+        v0 + time * (a0 + time * jerk / 2.0),
+        a0 + time * jerk,
+    )

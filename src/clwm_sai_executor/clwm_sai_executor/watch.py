@@ -1,0 +1,56 @@
+"""Whether the measured arms can be trusted: finite, fresh, and where they were a moment ago."""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clwm_sai_executor.events import MeasuredArms
+
+
+class Verdict(Enum):
+    """What a joint state is worth."""
+
+    GOOD = "used"
+    REPEATED = "not newer than the last one, or from before a reset"
+    INVALID = "wrong width or not finite"
+    JUMPED = "used, but the arms cannot have moved there by themselves"
+
+
+class ArmWatch:
+    """Keeps the newest joint state that deserves it."""
+
+    def __init__(self, velocity_limit: NDArray[np.float64], jump_distance: float) -> None:
+        """velocity_limit: (14,) rad/s; arms may be off by `jump_distance` rad on top of what it allows."""
+        self._velocity_limit = velocity_limit
+        self._jump_distance = jump_distance
+        self._trusted_from = -math.inf
+        self.latest: MeasuredArms | None = None
+        self.gap = math.nan
+
+    def forget(self, trusted_from: float) -> None:
+        """Believe nothing measured before this instant."""
+        self.latest = None
+        self._trusted_from = trusted_from
+
+    def take(self, arms: MeasuredArms) -> Verdict:
+        """Judge a joint state, and keep it as `latest` when it is GOOD or JUMPED; `gap` is the time since the last [s]."""
+        values = np.concatenate([arms.positions, arms.velocities, arms.widths])
+        if len(arms.positions) != 14 or values.shape != (30,) or not np.isfinite(values).all():
+            return Verdict.INVALID
+        last = self.latest
+        if arms.stamp < self._trusted_from or (last is not None and arms.stamp <= last.stamp):
+            return Verdict.REPEATED
+        self.latest = arms
+        if last is None:
+            return Verdict.GOOD
+        self.gap = arms.stamp - last.stamp
+        possible = self._velocity_limit * self.gap + self._jump_distance
+        return Verdict.JUMPED if np.any(np.abs(arms.positions - last.positions) > possible) else Verdict.GOOD
+
+    def age(self, now: float) -> float:
+        """Age [s] of the newest joint state; inf when there is none."""
+        return math.inf if self.latest is None else now - self.latest.stamp
