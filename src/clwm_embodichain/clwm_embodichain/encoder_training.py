@@ -1,0 +1,343 @@
+"""Trains the nano encoder, of the DINOv3 architecture and from scratch, on the simulator's key points.
+
+`python -m clwm_embodichain.encoder_training` after `python -m clwm_embodichain.encoder_data`; a second start resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import DINOv3ViTConfig, DINOv3ViTModel
+
+from clwm_embodichain.encoder_data import Frames, concatenate, load_frames, object_poses
+from clwm_embodichain.encoder_heads import Supervision, pose_loss, unscale_poses
+from clwm_embodichain.muon import Muon
+from clwm_perception.backends import pool_tokens
+from clwm_perception.preprocess import Preprocessing
+
+REGISTERS = 4
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Size of the network and course of the training. `scenes` is a batch: all their head pictures, half their wrists'."""
+
+    channels: int = 128
+    layers: int = 6
+    heads: int = 4
+    patch: int = 16
+    image_size: int = 128
+    pool: int = 2
+    scenes: int = 16
+    steps: int = 4000
+    learning_rate: float = 2e-3
+    warm_up: int = 100
+    cool_down: float = 0.4  # share of the steps over which the learning rate falls to zero
+    weight_decay: float = 0.02
+    ema: float = 0.998
+    seed: int = 0
+
+    @property
+    def grid(self) -> int:
+        return self.image_size // self.patch
+
+
+class FramePool:
+    """Training pictures in memory. `refresh` takes in files that have appeared since."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._names: list[str] = []
+        self._parts: list[Frames] = []
+        self.refresh()
+        concatenate(self._parts[:1])
+
+    def refresh(self) -> None:
+        for path in sorted(self._folder.glob("*.npz")):
+            if path.name not in self._names:
+                self._parts.append(load_frames(path))
+                self._names.append(path.name)
+        self._starts = np.cumsum([0, *(len(part) for part in self._parts)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def take(self, indices: np.ndarray) -> Frames:
+        """The frames of these numbers, as copies."""
+        parts = np.searchsorted(self._starts, indices, side="right") - 1
+        chosen = [(self._parts[part], int(index - self._starts[part])) for part, index in zip(parts, indices, strict=True)]
+        return Frames(
+            *(np.stack([getattr(p, name)[i] for p, i in chosen]) for name in ("images", "keypoints", "present", "pixels"))
+        )
+
+
+def build_model(config: TrainingConfig) -> DINOv3ViTModel:
+    """A DINOv3 ViT with random weights of a scale that suits its small width."""
+    torch.manual_seed(config.seed)
+    model = DINOv3ViTModel(
+        DINOv3ViTConfig(
+            patch_size=config.patch, hidden_size=config.channels, intermediate_size=4 * config.channels,
+            num_hidden_layers=config.layers, num_attention_heads=config.heads, image_size=config.image_size,
+            num_register_tokens=REGISTERS, pos_embed_rescale=None,
+        )
+    )
+    for name, weight in model.named_parameters():
+        if weight.ndim == 2:
+            # The default 0.02 is meant for widths of 400 and more; the last layer of a branch starts smaller.
+            out = 1.0 / np.sqrt(2 * config.layers) if "o_proj" in name or "down_proj" in name else 1.0
+            nn.init.normal_(weight, std=float(out / np.sqrt(weight.shape[1])))
+    return model
+
+
+def whiten_patches(model: DINOv3ViTModel, images: Tensor) -> None:
+    """Start the patch embedding at the principal components of real patches, evened out: it need not be found by descent.
+
+    images: (n, 3, height, width), preprocessed.
+    """
+    weight = model.embeddings.patch_embeddings.weight
+    side = weight.shape[-1]
+    patches = functional.unfold(images, side, stride=side).transpose(1, 2).flatten(0, 1)
+    mean = patches.mean(dim=0)
+    covariance = torch.cov((patches - mean).T)
+    variance, directions = torch.linalg.eigh(covariance)
+    variance, directions = variance.flip(0)[: len(weight)].clamp(min=0.0), directions.flip(1)[:, : len(weight)]
+    # Square-root whitening: rare detail counts more than its energy, noise does not count as much as content.
+    rows = (directions / (variance + 1e-3 * variance[0]).sqrt().sqrt()).T
+    rows = rows / ((patches - mean) @ rows.T).std()
+    with torch.no_grad():
+        weight.copy_(rows.reshape(weight.shape))
+        model.embeddings.patch_embeddings.bias.copy_(-rows @ mean)
+
+
+class Trainer:
+    """One training run, resumable: everything that a step depends on is in `state`."""
+
+    def __init__(self, config: TrainingConfig, pool: FramePool) -> None:
+        self.config = config
+        self.pool = pool
+        self.step = 0
+        self.seconds = 0.0
+        self.curve: list[dict[str, float]] = []
+        self.model = build_model(config).train()
+        self.ema = build_model(config).eval().requires_grad_(False)
+        self.supervision = Supervision(config.channels, config.grid, config.pool, config.image_size)
+        self._preprocess = Preprocessing((config.image_size, config.image_size))
+        rng = np.random.default_rng(config.seed)
+        sample = pool.take(rng.integers(0, len(pool), min(256, len(pool)))).images
+        whiten_patches(self.model, self._preprocess(sample.reshape(-1, *sample.shape[2:])))
+        self.ema.load_state_dict(self.model.state_dict())
+        matrices = [weight for name, weight in self.model.named_parameters() if weight.ndim == 2]
+        others = [weight for weight in self.model.parameters() if weight.ndim != 2]
+        self._optimisers = [
+            Muon(matrices, lr=config.learning_rate, weight_decay=config.weight_decay),
+            torch.optim.AdamW(
+                [*others, *self.supervision.parameters()], lr=config.learning_rate / 2, betas=(0.9, 0.98), weight_decay=0.0
+            ),
+        ]
+        self._base_rates = [group["lr"] for optimiser in self._optimisers for group in optimiser.param_groups]
+
+    def grids(self, model: DINOv3ViTModel, images: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Patch grid (n, grid, grid, C) and pooled grid of pictures (n, height, width, 3)."""
+        side = self.config.grid
+        tokens = model(pixel_values=self._preprocess(images)).last_hidden_state[:, 1 + REGISTERS :]
+        return tokens.unflatten(1, (side, side)), pool_tokens(tokens, side, side, self.config.pool)
+
+    def losses(self, frames: Frames) -> dict[str, Tensor]:
+        """The weighted losses of one batch; their sum is minimised."""
+        n, wrists = len(frames), len(frames) // 2
+        images = np.concatenate([frames.images[:, 0], frames.images[:wrists, 1], frames.images[:wrists, 2]])
+        pixels = torch.from_numpy(
+            np.concatenate([frames.pixels[:, 0], frames.pixels[:wrists, 1], frames.pixels[:wrists, 2]])
+        )
+        present = torch.from_numpy(frames.present)
+        everywhere = torch.cat([present, present[:wrists], present[:wrists]])
+        poses = torch.from_numpy(object_poses(frames.keypoints)).float()
+        patches, pooled = self.grids(self.model, images)
+        heads = self.supervision
+        patch_class, patch_offset = heads.local_loss(heads.patch, patches, pixels, everywhere)
+        cell_class, cell_offset = heads.local_loss(heads.cell, pooled, pixels, everywhere)
+        together = torch.stack([pooled[:wrists], pooled[n : n + wrists], pooled[n + wrists :]], dim=1)
+        return {
+            "patch_class": 0.5 * patch_class,
+            "patch_offset": 1.0 * patch_offset,
+            "cell_class": 0.5 * cell_class,
+            "cell_offset": 6.0 * cell_offset,
+            "head_pose": 3.0 * pose_loss(heads.head_pose(pooled[:n]), poses, present),
+            "all_pose": 1.5 * pose_loss(heads.all_pose(together), poses[:wrists], present[:wrists]),
+        }
+
+    def advance(self) -> dict[str, float]:
+        """One optimisation step on a batch that depends on nothing but the seed, the step and the pool."""
+        config = self.config
+        started = time.monotonic()
+        rng = np.random.default_rng([config.seed, 1, self.step])
+        losses = self.losses(self.pool.take(rng.integers(0, len(self.pool), config.scenes)))
+        total = torch.stack(list(losses.values())).sum()
+        total.backward()
+        nn.utils.clip_grad_norm_([*self.model.parameters(), *self.supervision.parameters()], 5.0)
+        groups = [group for optimiser in self._optimisers for group in optimiser.param_groups]
+        for group, rate in zip(groups, self._base_rates, strict=True):
+            group["lr"] = rate * self.schedule()
+        for optimiser in self._optimisers:
+            optimiser.step()
+            optimiser.zero_grad()
+        self.step += 1
+        decay = min(config.ema, self.step / (10.0 + self.step))
+        with torch.no_grad():
+            for kept, weight in zip(self.ema.parameters(), self.model.parameters(), strict=True):
+                kept.lerp_(weight, 1.0 - decay)
+        self.seconds += time.monotonic() - started
+        return {name: value.item() for name, value in losses.items()} | {"total": total.item()}
+
+    def schedule(self) -> float:
+        """Factor of the learning rate: linear warm-up, constant, linear fall to zero."""
+        config = self.config
+        rest = (config.steps - self.step) / max(1.0, config.cool_down * config.steps)
+        return float(np.clip(min((self.step + 1) / config.warm_up, rest), 0.0, 1.0))
+
+    @torch.no_grad()
+    def evaluate(self, frames: Frames) -> dict[str, float]:
+        """Median errors of the averaged weights: key points in pixels per kind of camera, objects in mm and degrees."""
+        heads, result = self.supervision, {}
+        poses, pixel_errors = [], [[], []]
+        for start in range(0, len(frames), 32):
+            part = slice(start, start + 32)
+            for camera in range(3):
+                _, pooled = self.grids(self.ema, frames.images[part, camera])
+                pixels = torch.from_numpy(frames.pixels[part, camera])
+                _, visible = heads.positions(pixels, torch.from_numpy(frames.present[part]), pooled.shape[1])
+                error = (heads.locate(heads.cell, pooled) - pixels).norm(dim=-1)
+                pixel_errors[min(camera, 1)].append(error[visible])
+                if camera == 0:
+                    poses.append(unscale_poses(heads.head_pose(pooled)))
+        result["head_px"], result["wrist_px"] = (float(torch.cat(errors).median()) for errors in pixel_errors)
+        return result | pose_errors(torch.cat(poses).numpy(), object_poses(frames.keypoints), frames.present)
+
+    def state(self) -> dict:
+        return {
+            "config": asdict(self.config), "step": self.step, "seconds": self.seconds, "curve": self.curve,
+            "model": self.model.state_dict(), "ema": self.ema.state_dict(), "heads": self.supervision.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self._optimisers],
+        }
+
+    def restore(self, state: dict) -> None:
+        """Continue from `state`. Raises ValueError when it belongs to a network of another size."""
+        for name in ("channels", "layers", "heads", "patch", "image_size", "pool"):
+            if state["config"][name] != getattr(self.config, name):
+                raise ValueError(
+                    f"checkpoint has {name}={state['config'][name]}, this run {getattr(self.config, name)}; "
+                    "choose another --run folder"
+                )
+        self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
+        self.model.load_state_dict(state["model"])
+        self.ema.load_state_dict(state["ema"])
+        self.supervision.load_state_dict(state["heads"])
+        for optimiser, saved in zip(self._optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+
+
+def pose_errors(estimate: np.ndarray, truth: np.ndarray, present: np.ndarray) -> dict[str, float]:
+    """Median errors of poses (n, 18): tray and block position [mm] and yaw [deg], pad position [mm]; NaN if never there."""
+    result = {}
+    for name, first, keypoint in (("tray", 0, 0), ("block", 5, 6), ("pad", 10, 11)):
+        there = present[:, keypoint]
+        position = np.linalg.norm(estimate[there, first : first + 2] - truth[there, first : first + 2], axis=1)
+        result[f"{name}_mm"] = float(np.median(position) * 1e3) if there.any() else float("nan")
+        if name != "pad":
+            angles = [np.arctan2(p[there, first + 3], p[there, first + 4]) for p in (estimate, truth)]
+            turn = np.abs((angles[0] - angles[1] + np.pi) % (2.0 * np.pi) - np.pi)
+            result[f"{name}_deg"] = float(np.degrees(np.median(turn))) if there.any() else float("nan")
+    return result
+
+
+def save_encoder(trainer: Trainer, folder: Path, facts: dict) -> None:
+    """Write the averaged weights as a Hugging Face folder with `clwm.json`."""
+    trainer.ema.save_pretrained(folder, safe_serialization=True)
+    (folder / "clwm.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def plot_curve(curve: list[dict[str, float]], path: Path) -> None:
+    """Loss, and held-out errors against the gate, over the steps."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.6), constrained_layout=True)
+    steps = [row["step"] for row in curve]
+    for name in ("total", "patch_class", "cell_class", "cell_offset", "head_pose", "all_pose"):
+        left.semilogy(steps, [row[name] for row in curve], label=name)
+    left.set(xlabel="step", ylabel="training loss (weighted)")
+    for name, label in (("tray_mm", "tray, mm"), ("block_mm", "block, mm"), ("pad_mm", "pad, mm"), ("head_px", "key points, px")):
+        right.semilogy(steps, [row[name] for row in curve], label=label)
+    right.axhline(8.0, color="grey", linestyle=":")
+    right.set(xlabel="step", ylabel="held-out median error, head camera")
+    left.legend(fontsize=7)
+    right.legend(fontsize=7)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("out/encoder_data"))
+    parser.add_argument("--held-out", type=Path, default=Path("out/encoder_held_out/scenes_000.npz"))
+    parser.add_argument("--run", type=Path, default=Path("out/encoder_run"))
+    parser.add_argument("--out", type=Path, help="write the finished encoder here, e.g. models/nano/encoder")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--report-every", type=int, default=100)
+    for name, value in asdict(TrainingConfig()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    arguments = vars(parser.parse_args())
+    config = TrainingConfig(**{name: arguments[name] for name in asdict(TrainingConfig())})
+    torch.set_num_threads(arguments["threads"])
+    run = arguments["run"]
+    run.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(config, FramePool(arguments["data"]))
+    held_out = load_frames(arguments["held_out"])
+    checkpoint = run / "state.pt"
+    if checkpoint.is_file():
+        trainer.restore(torch.load(checkpoint, weights_only=True))
+        print(f"resumed at step {trainer.step}", flush=True)
+    recent: list[dict[str, float]] = []
+    while trainer.step < config.steps:
+        recent.append(trainer.advance())
+        if trainer.step % arguments["report_every"] and trainer.step < config.steps:
+            continue
+        row = {"step": trainer.step, "seconds": round(trainer.seconds, 1), "frames": len(trainer.pool)}
+        row |= {name: float(np.mean([losses[name] for losses in recent])) for name in recent[0]}
+        row |= trainer.evaluate(held_out)
+        trainer.curve.append(row)
+        recent = []
+        torch.save(trainer.state(), run / "state.tmp")
+        (run / "state.tmp").replace(checkpoint)
+        (run / "curve.json").write_text(json.dumps(trainer.curve, indent=1) + "\n")
+        plot_curve(trainer.curve, run / "curve.png")
+        print(" ".join(f"{name}={value:.4g}" for name, value in row.items()), flush=True)
+        trainer.pool.refresh()
+    if arguments["out"]:
+        facts = {
+            "id": "clwm-nano-encoder", "image_size": config.image_size, "pool": config.pool,
+            "architecture": "DINOv3 ViT, trained from random weights on simulator key points; not Meta's weights",
+            "training": asdict(config) | {"seconds": round(trainer.seconds), "frames": 3 * len(trainer.pool)},
+            "held_out": trainer.evaluate(held_out),
+            "commands": [
+                "python -m clwm_embodichain.encoder_data",
+                "python -m clwm_embodichain.encoder_training --out models/nano/encoder",
+                "python -m clwm_embodichain.encoder_probe",
+            ],
+        }
+        save_encoder(trainer, arguments["out"], facts)
+        plot_curve(trainer.curve, arguments["out"] / "training.png")
+
+
+if __name__ == "__main__":
+    main()
