@@ -1,0 +1,180 @@
+"""Training samples: every observation of every episode, coded as the model sees it, and the order they are visited in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from clwm_common.actions import CHUNK_ROWS
+from clwm_policy.action_codec import RELATIVE, ActionCodec, Normaliser
+from clwm_policy.config import EXECUTED_ROWS
+from clwm_policy.feature_scale import FeatureScale
+from clwm_policy.state_predictor import StatePredictor
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clwm_embodichain.policy_features import FeatureEpisode, PolicyDataError
+
+HORIZON = EXECUTED_ROWS  # rows between two observations
+LONGEST_PREFIX = CHUNK_ROWS - HORIZON
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How physical rows and encoder features become model numbers, fitted on training episodes."""
+
+    codec: ActionCodec
+    features: FeatureScale
+    state_predictor: StatePredictor
+
+
+@dataclass(frozen=True)
+class Samples:
+    """n observations in model units, episodes one after the other.
+
+    features: (n, tokens, C) float16. following: (n,) index of the observation one horizon later (the last one at an
+    episode's end). proprioception and predicted_proprioception: (n, 60), measured and foreseen by the state predictor.
+    executed: (n, 12, 30), executed_mask: (n, 12). prefix: (n, 4, 30) rows really executed from here on; target: (n, 16, 30)
+    the expert's. language: (n, 384). task: (n,). first, last: (n,) range of the sample's episode.
+    """
+
+    features: Tensor
+    following: Tensor
+    proprioception: Tensor
+    predicted_proprioception: Tensor
+    executed: Tensor
+    executed_mask: Tensor
+    prefix: Tensor
+    target: Tensor
+    language: Tensor
+    task: Tensor
+    first: Tensor
+    last: Tensor
+
+    def __len__(self) -> int:
+        return len(self.following)
+
+    def take(self, index: Tensor) -> Samples:
+        return Samples(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
+
+
+def _windows(episode: FeatureEpisode) -> dict[str, NDArray[Any]]:
+    rows, length = episode.image_rows, len(episode.commands)
+    ahead = np.minimum(rows[:, None] + np.arange(CHUNK_ROWS), length - 1)
+    behind = rows[:, None] + np.arange(-HORIZON, 0)
+    stride = int(rows[1] - rows[0]) if len(rows) > 1 else HORIZON
+    if HORIZON % stride:
+        raise PolicyDataError(f"pictures every {stride} rows do not meet the horizon of {HORIZON}; record every 4 rows")
+    return {
+        "target": episode.commands[ahead],
+        "prefix": episode.executed[ahead[:, :LONGEST_PREFIX]],
+        "executed": episode.executed[np.maximum(behind, 0)],
+        "mask": behind >= 0,
+        "anchor": episode.executed[np.minimum(rows, length - 1)],
+        "state": episode.states[np.minimum(rows, length - 1)],
+        "previous_state": episode.states[np.maximum(rows - HORIZON, 0)],
+        "following": np.minimum(np.arange(len(rows)) + HORIZON // stride, len(rows) - 1),
+    }
+
+
+def fit_coding(episodes: Sequence[FeatureEpisode]) -> Coding:
+    """Percentiles, feature statistics and state predictor of the training episodes."""
+    parts = [_windows(episode) for episode in episodes]
+    target, anchor, state, previous, executed, mask = (
+        np.concatenate([part[name] for part in parts]).astype(np.float64) if name != "mask"
+        else np.concatenate([part[name] for part in parts])
+        for name in ("target", "anchor", "state", "previous_state", "executed", "mask")
+    )
+    codec = ActionCodec(
+        chunk=Normaliser.fit(target - np.where(RELATIVE, anchor[:, None], 0.0)),
+        absolute=Normaliser.fit(anchor),
+        lag=Normaliser.fit(state - anchor),
+    )
+    whole = mask.all(axis=1)
+    predictor = StatePredictor.fit(previous[whole], executed[whole], anchor[whole], state[whole])
+    features = np.concatenate([e.features.reshape(-1, e.features.shape[-1]) for e in episodes]).astype(np.float32)
+    mean, std = features.mean(0), features.std(0) + 1e-6
+    difference = np.concatenate(
+        [(e.features[p["following"]].astype(np.float32) - e.features).reshape(-1, len(mean)) for e, p in zip(episodes, parts)]
+    )
+    return Coding(codec, FeatureScale(mean, std, (difference / std).std(0) + 1e-3), predictor)
+
+
+def build_samples(episodes: Sequence[FeatureEpisode], coding: Coding, embed: Callable[[str], Tensor]) -> Samples:
+    """Code every observation. embed: sentence -> (384,). Raises PolicyDataError for no episodes."""
+    if not episodes:
+        raise PolicyDataError("no successful episodes to make samples of")
+    codec, tasks, collected, start = coding.codec, sorted({e.task for e in episodes}), [], 0
+    for episode in episodes:
+        part, count = _windows(episode), len(episode.image_rows)
+        anchor = part["anchor"].astype(np.float64)
+        predicted = np.stack([
+            coding.state_predictor.predict(part["previous_state"][i], part["executed"][i][part["mask"][i]], anchor[i])
+            for i in range(count)
+        ])
+        wide = anchor[:, None]
+        collected.append({
+            "features": coding.features.normalise(episode.features).half(),
+            "following": torch.from_numpy(part["following"] + start),
+            "proprioception": _tensor(codec.encode_state(part["state"], anchor)),
+            "predicted_proprioception": _tensor(codec.encode_state(predicted, anchor)),
+            "executed": _tensor(codec.encode_rows(part["executed"], wide)),
+            "executed_mask": torch.from_numpy(part["mask"]),
+            "prefix": _tensor(codec.encode_rows(part["prefix"], wide)),
+            "target": _tensor(codec.encode_rows(part["target"], wide)),
+            "language": embed(episode.instruction).expand(count, -1),
+            "task": torch.full((count,), tasks.index(episode.task)),
+            "first": torch.full((count,), start),
+            "last": torch.full((count,), start + count - 1),
+        })
+        start += count
+    return Samples(**{name: torch.cat([part[name] for part in collected]) for name in collected[0]})
+
+
+class Streams:
+    """Walks through episodes in parallel, one horizon at a time, so that each stream's memory can be carried on.
+
+    A stream that reaches the end begins another episode at a random phase; tasks are drawn equally often.
+    """
+
+    def __init__(self, samples: Samples, count: int, seed: int, stride: int = 3) -> None:
+        self._samples, self._stride = samples, stride
+        self.generator = np.random.default_rng(seed)
+        starts = torch.unique(samples.first)
+        self._starts = [starts[samples.task[starts] == task].numpy() for task in torch.unique(samples.task)]
+        self.index = np.array([self._begin() for _ in range(count)])
+        self._fresh = np.ones(count, dtype=bool)
+
+    def _begin(self) -> int:
+        start = int(self.generator.choice(self._starts[self.generator.integers(len(self._starts))]))
+        return min(start + int(self.generator.integers(self._stride)), int(self._samples.last[start]))
+
+    def next(self) -> tuple[Tensor, Tensor]:
+        """Sample indices (count,) and where a new episode begins (count,)."""
+        index, fresh = torch.from_numpy(self.index.copy()), torch.from_numpy(self._fresh.copy())
+        following = self.index + self._stride
+        over = following > self._samples.last[index].numpy()
+        self.index = np.array([self._begin() if o else f for o, f in zip(over, following, strict=True)])
+        self._fresh = over
+        return index, fresh
+
+    def state(self) -> dict[str, Any]:
+        """Where every stream is and what it will draw next, in tensors and numbers."""
+        # PCG64's state are 128-bit integers; as text they pass through any reader.
+        return {
+            "index": torch.from_numpy(self.index.copy()),
+            "fresh": torch.from_numpy(self._fresh.copy()),
+            "generator": json.dumps(self.generator.bit_generator.state),
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        self.index, self._fresh = state["index"].numpy().copy(), state["fresh"].numpy().copy()
+        self.generator.bit_generator.state = json.loads(state["generator"])
+
+
+def _tensor(array: NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(array.astype(np.float32))
