@@ -1,0 +1,158 @@
+"""Who answers chunk requests in a virtual stack: the model, or the scripted expert in its place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from clwm_common.actions import CHUNK_ROWS, ROW_DT
+from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, SaiReport
+from clwm_common.robot import RobotDescription
+from clwm_sim.expert import Expert
+from clwm_sim.interpolation import between
+from clwm_sim.world import World
+from numpy.typing import NDArray
+
+Pictures = Callable[[], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A chunk with its report, if there is one, and the seconds of computing between the pictures and the chunk."""
+
+    chunk: ActionChunk
+    report: SaiReport | None
+    seconds: float
+
+
+class ChunkSource(Protocol):
+    """Makes one chunk per request. It is told of time only by how long it may speculate."""
+
+    def begin(self, world: World) -> None:
+        """A new episode has begun in `world`, at time 0."""
+
+    def request(self, request: ChunkRequest) -> None:
+        """Begin with a chunk."""
+
+    def cancel(self, chunk_id: int) -> None:
+        """Drop it."""
+
+    def speculate(self, budget: float) -> float:
+        """Work ahead for at most `budget` seconds; a step begun is finished. Returns the seconds of computing used."""
+
+    def answer(self, stamp: float, state: DualArmState, pictures: Pictures) -> Answer:
+        """Finish the requested chunk on the pictures (cameras, height, width, 3) and the state measured at `stamp`."""
+
+
+class ModelSource:
+    """The engine behind the encoder, as the perception and policy nodes have them.
+
+    encoder: a clwm_perception Encoder. engine: a clwm_policy Engine. stopwatch: steady seconds, for the durations.
+    """
+
+    def __init__(self, encoder, engine, cameras: tuple[str, ...], stopwatch: Callable[[], float] = time.perf_counter) -> None:
+        self._encoder = encoder
+        self._engine = engine
+        self._cameras = cameras
+        self._stopwatch = stopwatch
+
+    def begin(self, world: World) -> None:
+        # The request's episode seed starts the engine's episode, as over ROS.
+        pass
+
+    def request(self, request: ChunkRequest) -> None:
+        self._engine.request(request)
+
+    def cancel(self, chunk_id: int) -> None:
+        self._engine.cancel(chunk_id)
+
+    def speculate(self, budget: float) -> float:
+        used = 0.0
+        while used < budget:
+            before = self._stopwatch()
+            if not self._engine.advance():
+                break
+            used += self._stopwatch() - before
+        return used
+
+    def answer(self, stamp: float, state: DualArmState, pictures: Pictures) -> Answer:
+        images = pictures()
+        before = self._stopwatch()
+        features = self._encoder(images)
+        encoded = self._stopwatch()
+        frame = FeatureFrame(
+            stamp, features, self._cameras, self._encoder.encoder_id, self._encoder.weights_hash, encoded - before
+        )
+        chunk = self._engine.finish(frame, state)
+        seconds = self._stopwatch() - before
+        return Answer(chunk, self._engine.report(), seconds)
+
+
+class ExpertSource:
+    """The scripted expert as a chunk generator: it plans 16 rows ahead, open loop, in a copy of the world.
+
+    It sees the true state, so what it fails at is lost between chunk and arm: by the executor, the controllers or the
+    horizon. Steering a policy by hindsight of one horizon is as close to closed loop as any policy here can come.
+    """
+
+    def __init__(self, robot: RobotDescription) -> None:
+        self._robot = robot
+        self._copy: World | None = None
+
+    def begin(self, world: World) -> None:
+        self._world = world
+        if self._copy is None:
+            self._copy = World(world.task.name, 32, 0, self._robot)
+            self._expert = Expert(self._copy)
+        self._copy.become(world)
+        self._expert.start()
+        self._request: ChunkRequest | None = None
+        self._velocities = [np.zeros((2, 6))] * CHUNK_ROWS
+
+    def request(self, request: ChunkRequest) -> None:
+        self._request = request
+
+    def cancel(self, chunk_id: int) -> None:
+        self._request = None
+
+    def speculate(self, budget: float) -> float:
+        return 0.0
+
+    def answer(self, stamp: float, state: DualArmState, pictures: Pictures) -> Answer:
+        request = self._request
+        assert request is not None, "asked for an answer without a request"
+        self._copy.become(self._world)
+        rows = self._plan(request, request.observe_at - stamp)
+        chunk = ActionChunk(
+            chunk_id=request.chunk_id,
+            task_epoch=request.task_epoch,
+            stamp=request.observe_at,
+            rows=rows,
+            prefix_rows=len(request.committed_prefix),
+            observation_stamp=stamp,
+            policy_hash="expert",
+            re_entry="expert",
+        )
+        return Answer(chunk, None, 0.0)
+
+    def _plan(self, request: ChunkRequest, until_row_zero: float) -> NDArray[np.float32]:
+        """Rows (16, 30), the expert deciding row i + 1 from the copied world at row i's instant."""
+        copy, prefix = self._copy, request.committed_prefix
+        start = copy.time + until_row_zero
+        # Row 0 is row 16 - p of the last plan, and the expert goes on with the velocity that it had there.
+        self._expert.velocity = np.zeros((2, 6)) if request.at_rest else self._velocities[-len(prefix)]
+        self._velocities = []
+        rows = [prefix[0]]
+        for index in range(CHUNK_ROWS - 1):
+            instant = start + index * ROW_DT
+            if instant > copy.time:
+                copy.advance(instant, between(rows[max(index - 1, 0)], rows[index], instant - ROW_DT))
+            self._velocities.append(self._expert.velocity)
+            row = self._expert.next_row(rows[index])
+            rows.append(prefix[index + 1] if index + 1 < len(prefix) else row)
+        self._velocities.append(self._expert.velocity)
+        return np.array(rows, dtype=np.float32)
+

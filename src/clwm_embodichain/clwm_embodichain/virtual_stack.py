@@ -1,0 +1,263 @@
+"""The whole stack in one process on a virtual clock: world, controllers, scheduler and a source of chunks; no ROS.
+
+Events are handled in order of their virtual time. Computing costs no virtual time except where the latency says so:
+
+- `measured`: the chunk arrives as long after the pictures were taken as encoding and finishing it really took, and
+  speculation gets as many steps as fit between request and pictures. Results then vary as the machine does.
+- a fixed number of seconds: the chunk arrives so long after the pictures. Speculation counts as complete by then, except
+  for a chunk asked for at rest, between whose request and pictures there is no time. Same seed, same result.
+
+Transport between processes is not part of either; over DDS it adds a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import numpy as np
+from clwm_common.kinematics import DualArmKinematics
+from clwm_common.messages import ChunkRequest, DualArmState, MemoryPolicy, SaiReport
+from clwm_common.robot import RobotDescription
+from clwm_sai_executor.config import SchedulerConfig
+from clwm_sai_executor.events import (
+    CancelChunk,
+    ChunkArrived,
+    EpisodeReset,
+    Event,
+    MeasuredArms,
+    MoveGripper,
+    PublishState,
+    Report,
+    ReportArrived,
+    RequestChunk,
+    SendTrajectory,
+    TaskSet,
+)
+from clwm_sai_executor.scheduler import Scheduler
+from clwm_sim.controllers import TrajectoryRefused
+from clwm_sim.pacing import TICK, TICKS_PER_FRAME
+from clwm_sim.robot_control import RobotControl
+from clwm_sim.trajectory import JointTrajectory
+from clwm_sim.world import World
+from numpy.typing import NDArray
+
+from clwm_embodichain.chunk_sources import ChunkSource
+
+# A stamp of 0 means "start now" to a controller, so episodes begin at another time.
+EPISODE_START = 1000.0
+FRAME_PERIOD = TICK * TICKS_PER_FRAME
+_SIDES = ("left", "right")
+
+
+class LatencyError(ValueError):
+    """A latency that cannot be understood; the message says what was expected."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Virtual delay from pictures to chunk: `seconds`, or as measured when None."""
+
+    seconds: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Latency:
+        """Read `measured` or a number of milliseconds. Raises LatencyError."""
+        if text.strip() == "measured":
+            return cls()
+        try:
+            seconds = float(text) / 1e3
+        except ValueError:
+            raise LatencyError(f"latency '{text}'; expected 'measured' or milliseconds, such as 80") from None
+        if not 0.0 <= seconds <= 60.0:
+            raise LatencyError(f"latency {text} ms; expected 0 to 60000 ms")
+        return cls(seconds)
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """One episode. outcome: `success`, `failure` or `timeout`. Times in s, blocking per chunk; errors per chunk, NaN left out."""
+
+    seed: int
+    outcome: str
+    seconds: float
+    chunks: int
+    stalls: int
+    active_seconds: float
+    idle_fraction: float
+    blocking: tuple[float, ...]
+    surrogate_errors: tuple[float, ...]
+    copy_errors: tuple[float, ...]
+    refusals: tuple[str, ...]
+
+    @property
+    def succeeded(self) -> bool:
+        return self.outcome == "success"
+
+
+class _Order(IntEnum):
+    """Which of two events at the same instant comes first."""
+
+    TICK = 0
+    CAPTURE = 1
+    CHUNK = 2
+
+
+class VirtualStack:
+    """Runs episodes of one world. source None: nobody answers, and the arms hold.
+
+    on_frame: called at every camera instant with the elapsed time [s], for a recording.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        source: ChunkSource | None,
+        latency: Latency,
+        config: SchedulerConfig | None = None,
+        on_frame: Callable[[float], None] | None = None,
+    ) -> None:
+        self._world = world
+        self._robot: RobotDescription = world.robot
+        self._source = source
+        self._latency = latency
+        self._config = config
+        self._on_frame = on_frame
+        self._row_of = DualArmKinematics(world.robot).row
+
+    def run(self, seed: int) -> EpisodeResult:
+        """Run one episode to its success, failure or time-out."""
+        self._world.reset(seed)
+        self._control = RobotControl(self._world, self._robot, origin=EPISODE_START)
+        self._scheduler = Scheduler(self._robot, self._config, self._row_of)
+        self._queue: list[tuple[float, _Order, int, Callable[[float], None]]] = []
+        self._serial = itertools.count()
+        # Over ROS nothing ties the cameras to the episode, so their phase is drawn with it.
+        self._camera_phase = seed % TICKS_PER_FRAME
+        self._ticks = 0
+        self._wanted: ChunkRequest | None = None
+        self._requested_at = self._policy_free_at = EPISODE_START
+        self._state: DualArmState | None = None
+        self._refusals: list[str] = []
+        if self._source is not None:
+            self._source.begin(self._world)
+        self._step(EPISODE_START, EpisodeReset())
+        if self._source is not None:
+            task = TaskSet(self._world.instruction(seed), MemoryPolicy.RESET, episode_seed=seed)
+            self._step(EPISODE_START, task)
+        self._schedule(EPISODE_START, _Order.TICK, self._tick)
+        while not (self._world.succeeded() or self._world.failed()):
+            instant, _, _, action = heapq.heappop(self._queue)
+            self._control.advance(instant)
+            action(instant)
+        return self._result(seed)
+
+    def _result(self, seed: int) -> EpisodeResult:
+        world, summary = self._world, self._scheduler.metrics.summary()
+        records = self._scheduler.timeline.records()
+        reports = [record.report for record in records if record.report is not None]
+        is_over_time = world.time >= world.task.timeout
+        return EpisodeResult(
+            seed=seed,
+            outcome="success" if world.succeeded() else "timeout" if is_over_time else "failure",
+            seconds=round(world.time, 4),
+            chunks=summary["chunks"],
+            stalls=summary["stalls"],
+            active_seconds=summary["active_seconds"],
+            idle_fraction=summary["idle_fraction"],
+            blocking=tuple(record.blocking for record in records if record.outcome == "executed"),
+            surrogate_errors=_finite(report.surrogate_error for report in reports),
+            copy_errors=_finite(report.copy_error for report in reports),
+            refusals=tuple(self._refusals),
+        )
+
+    def _schedule(self, instant: float, order: _Order, action: Callable[[float], None]) -> None:
+        heapq.heappush(self._queue, (instant, order, next(self._serial), action))
+
+    def _step(self, now: float, event: Event) -> None:
+        for command in self._scheduler.step(now, event):
+            match command:
+                case RequestChunk(request):
+                    self._request(now, request)
+                case CancelChunk(chunk_id):
+                    self._wanted = None
+                    self._source.cancel(chunk_id)
+                case SendTrajectory():
+                    self._send(command)
+                case MoveGripper(arm, width):
+                    self._control.receive_opening(_SIDES.index(arm), width)
+                case PublishState(state):
+                    self._state = state
+                case Report(level, text) if level != "info":
+                    self._refusals.append(text)
+
+    def _send(self, command: SendTrajectory) -> None:
+        arm = _SIDES.index(command.arm)
+        message = JointTrajectory.from_arrays(
+            self._robot.arms[arm].joint_names,
+            command.times_from_start,
+            command.positions,
+            command.velocities,
+            stamp=command.stamp,
+        )
+        try:
+            self._control.receive_trajectory(arm, message)
+        except TrajectoryRefused as error:
+            self._refusals.append(f"{command.arm} controller: {error}")
+
+    def _tick(self, now: float) -> None:
+        measured = self._world.measured()
+        self._step(now, MeasuredArms(now, measured.positions, measured.velocities, measured.widths))
+        if self._on_frame is not None and self._ticks % TICKS_PER_FRAME == 0:
+            self._on_frame(self._world.time)
+        self._ticks += 1
+        self._schedule(EPISODE_START + self._ticks * TICK, _Order.TICK, self._tick)
+
+    def _request(self, now: float, request: ChunkRequest) -> None:
+        self._wanted, self._requested_at = request, now
+        self._source.request(request)
+        self._schedule(
+            self._frame_instant(now, request.observe_at), _Order.CAPTURE, lambda at: self._capture(at, request)
+        )
+
+    def _frame_instant(self, now: float, observe_at: float) -> float:
+        """The camera instant nearest to `observe_at`, or the next one when that is past."""
+        first = EPISODE_START + self._camera_phase * TICK
+        nearest = round((observe_at - first) / FRAME_PERIOD)
+        next_one = math.ceil((now - first) / FRAME_PERIOD - 1e-6)
+        return first + max(nearest, next_one) * FRAME_PERIOD
+
+    def _capture(self, now: float, request: ChunkRequest) -> None:
+        if self._wanted is not request:
+            return
+        began = max(self._requested_at, self._policy_free_at)
+        ready = now
+        if self._latency.seconds is None:
+            ready = max(now, began + self._source.speculate(max(0.0, now - began)))
+        elif not request.at_rest:
+            self._source.speculate(math.inf)
+        answer = self._source.answer(now, self._state, self._pictures)
+        finished = ready + (answer.seconds if self._latency.seconds is None else self._latency.seconds)
+        self._policy_free_at = finished
+        report = answer.report
+        if report is not None:
+            report = replace(
+                report, requested_at=self._requested_at, frame_arrived_at=now, finished_at=finished
+            )
+        self._schedule(finished, _Order.CHUNK, lambda at: self._deliver(at, answer.chunk, report))
+
+    def _deliver(self, now: float, chunk, report: SaiReport | None) -> None:
+        self._step(now, ChunkArrived(chunk))
+        if report is not None:
+            self._step(now, ReportArrived(report))
+
+    def _pictures(self) -> NDArray[np.uint8]:
+        return np.stack([self._world.render(camera) for camera in self._robot.cameras])
+
+
+def _finite(values) -> tuple[float, ...]:
+    return tuple(float(value) for value in values if math.isfinite(value))
