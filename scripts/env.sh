@@ -1,14 +1,13 @@
-# Enters the project's environment: source scripts/env.sh (bash or zsh, from any folder; safe to source twice).
+# Enters the project's environment: source scripts/env.sh (bash, from any folder; safe to source twice).
 # It is what `source .venv/bin/activate` and `source ros2_ws/install/setup.bash` would do, without starting a process.
 
-if [ -n "${BASH_SOURCE:-}" ]; then
-    _clwm_script="${BASH_SOURCE[0]}"
-else
-    _clwm_script="$0" # zsh names the sourced file here
-fi
-CLWM_ROOT="$(cd "$(dirname "$_clwm_script")/.." && pwd)"
+CLWM_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 export CLWM_ROOT
-unset _clwm_script
+
+# Set up with an installed ROS instead of the wheels, the environment starts with that one's.
+if [ -f "$CLWM_ROOT/.venv/clwm_ros_prefix" ] && [ -z "${ROS_DISTRO:-}" ]; then
+    . "$(cat "$CLWM_ROOT/.venv/clwm_ros_prefix")/setup.bash"
+fi
 
 # prepend VARIABLE FOLDER, once
 _clwm_prepend() {
@@ -22,7 +21,7 @@ _clwm_prepend() {
 
 export VIRTUAL_ENV="$CLWM_ROOT/.venv"
 _clwm_prepend PATH "$VIRTUAL_ENV/bin"
-_clwm_prepend AMENT_PREFIX_PATH "$VIRTUAL_ENV"
+[ -d "$VIRTUAL_ENV/share/ament_index" ] && _clwm_prepend AMENT_PREFIX_PATH "$VIRTUAL_ENV"
 _clwm_prepend AMENT_PREFIX_PATH "$CLWM_ROOT/ros2_ws/install"
 _clwm_prepend LD_LIBRARY_PATH "$CLWM_ROOT/ros2_ws/install/lib"
 for _clwm_packages in "$CLWM_ROOT"/ros2_ws/install/lib/python3*/site-packages; do

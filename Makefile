@@ -1,0 +1,24 @@
+SHELL := /bin/bash
+PYTHON ?= python3
+.DEFAULT_GOAL := help
+
+.PHONY: help setup demo test lint clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Create .venv and build ros2_ws (the targets below do it by themselves)
+	@$(PYTHON) scripts/setup.py
+
+demo: setup ## Run the stack on two simulated arms; writes out/demo/<time>/
+	@./clwm demo
+
+test: setup ## Run all tests
+	@source scripts/env.sh && python -m pytest -q
+
+lint: setup ## Check style with ruff
+	@source scripts/env.sh && ruff check . && ruff format --check .
+
+clean: ## Remove .venv, the colcon build and all outputs
+	rm -rf .venv ros2_ws/build ros2_ws/install ros2_ws/log out .pytest_cache .hypothesis .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

