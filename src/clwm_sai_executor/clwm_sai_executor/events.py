@@ -53,6 +53,11 @@ class TaskSet:
 
 
 @dataclass(frozen=True)
+class TaskEnded:
+    """The task is over, well or not: nothing more is asked of the policy until another one is set."""
+
+
+@dataclass(frozen=True)
 class ModeSet:
     """An operator's choice of who moves the arms."""
 
@@ -64,7 +69,7 @@ class EpisodeReset:
     """The world was put back to an initial state; what the arms were told before has no meaning now."""
 
 
-Event = Tick | MeasuredArms | ChunkArrived | ReportArrived | TaskSet | ModeSet | EpisodeReset
+Event = Tick | MeasuredArms | ChunkArrived | ReportArrived | TaskSet | TaskEnded | ModeSet | EpisodeReset
 
 
 @dataclass(frozen=True)

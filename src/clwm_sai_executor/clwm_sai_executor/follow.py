@@ -5,9 +5,9 @@ A segment between two knots (q0, v0), (q1, v1) a time dt apart is a cubic; its a
     v1 = v0 + (a0 + a1) dt / 2
     q1 = q0 + v0 dt + (2 a0 + a1) dt^2 / 6
 
-so the limits hold along the whole segment when a0 and a1 obey them, and the velocity at its vertex does. Rows that can be
-met exactly are met exactly; where they cannot, a joint follows as fast as the limits allow, without overshoot, and meets
-the rows again.
+so the limits hold along the whole segment when a0 and a1 obey them, and the velocity at its vertex does. Rows that can
+be met exactly are met exactly; where they cannot, a joint follows as fast as the limits allow, without overshoot, and
+meets the rows again.
 """
 
 from __future__ import annotations
@@ -30,15 +30,14 @@ def follow(
 ) -> tuple[Array, Array, int, float]:
     """Continue a motion along rows.
 
-    position, velocity: (joints,) state at the last committed knot. rows: (n, joints), n >= 1, wanted positions every `dt`
-    seconds after it. Returns positions (n, joints), velocities (n, joints), how many of these positions are not the
-    wanted ones, and the largest difference [rad]. The state must allow braking within `limits` (see `stopping_distance`);
-    where it does not, the limits are widened to what braking needs.
+    position, velocity: (joints,) state at the last committed knot. rows: (n, joints), n >= 1, wanted positions every
+    `dt` seconds after it. Returns positions (n, joints), velocities (n, joints), how many of these positions are not
+    the wanted ones, and the largest difference [rad]. The state must allow braking within `limits` (see
+    `stopping_distance`); where it does not, the limits are widened to what braking needs.
     """
     limits = limits.widened_for(position, velocity, dt)
     wanted = np.clip(rows, limits.lower, limits.upper)
-    velocities = _spline_velocities(position, wanted)
-    velocities = velocities / dt
+    velocities = _spline_slopes(position, wanted) / dt
     positions = wanted.copy()
     before_q = np.concatenate([position[None], wanted[:-1]])
     before_v = np.concatenate([velocity[None], velocities[:-1]])
@@ -52,7 +51,7 @@ def follow(
     return positions, velocities, int(np.count_nonzero(deviation > 1e-6)), float(deviation.max())
 
 
-def _spline_velocities(start: Array, rows: Array) -> Array:
+def _spline_slopes(start: Array, rows: Array) -> Array:
     """Catmull-Rom slopes per row (n, joints); the last one makes the acceleration vanish at the end."""
     path = np.concatenate([start[None], rows])
     slopes = np.empty_like(rows)
@@ -122,6 +121,6 @@ def _closing_velocity(
 
 
 def _approach(distance: Array, acceleration: Array, dt: float) -> Array:
-    """Highest speed at the next knot from which a stop on the grid still ends within `distance`; 0 when there is none."""
+    """Highest speed at the next knot from which a stop on the grid still ends within `distance`; 0 without room."""
     room = np.maximum(distance, 0.0)
     return acceleration * (np.sqrt(dt * dt + 2.0 * room / acceleration) - dt)

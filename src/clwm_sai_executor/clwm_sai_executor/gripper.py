@@ -9,7 +9,7 @@ class GripperCommander:
     """Turns the opening of every consumed row into the few commands worth sending."""
 
     def __init__(self, gripper: Gripper, threshold: float, snap: float) -> None:
-        """threshold: smallest change [m] sent. snap: openings this near an end of the range [m] are sent as that end."""
+        """threshold: smallest change [m] sent. snap: openings this near an end of the range [m] become that end."""
         self._gripper = gripper
         self._threshold = threshold
         self._snap = snap

@@ -33,7 +33,12 @@ class MotionLimits:
 
     @classmethod
     def of(
-        cls, robot: RobotDescription, *, velocity_scale: float = 1.0, acceleration_scale: float = 1.0, margin: float = 0.0
+        cls,
+        robot: RobotDescription,
+        *,
+        velocity_scale: float = 1.0,
+        acceleration_scale: float = 1.0,
+        margin: float = 0.0,
     ) -> MotionLimits:
         """The robot's limits, velocity and acceleration scaled, positions moved inwards by `margin` rad."""
         return cls(
@@ -109,6 +114,6 @@ def check_chunk(
     if steps.size and steps.max() > refuse_step:
         row = prefix + int(steps.argmax())
         raise ChunkRefused(
-            f"{name} row {row} is {steps.max():.2f} rad from the row before it; more than {refuse_step} rad is not executed"
+            f"{name} row {row} is {steps.max():.2f} rad from the row before it; expected at most {refuse_step} rad"
         )
     return rows

@@ -28,10 +28,11 @@ def percentiles(values: Iterable[float]) -> dict[str, float | None]:
 class Metrics:
     """What is measured, always the same way.
 
-    idle_fraction: of the time since the first motion of each task epoch in which the policy is to move the arms, the part
-    in which no row of a chunk ran: braking tails after a late chunk, and waiting at rest. The wait for the very first chunk
-    of an epoch is not in it. stalls: boundaries at which the next chunk was not there. Percentiles are over the last
-    1000 chunks.
+    idle_fraction: of the time since the first motion of each task epoch in which the policy is to move the arms, the
+    part in which no row of a chunk ran: braking tails after a late chunk, and waiting at rest. The wait for the very
+    first chunk of an epoch is not in it. stalls: boundaries at which the next chunk was not there. Jumps are changes of
+    the mean velocity from one row to the next [rad/s], largest joint: at seams, and within chunks. Percentiles are over
+    the last 1000 chunks.
     """
 
     def __init__(self) -> None:
@@ -79,7 +80,8 @@ class Metrics:
         reports = [(record, record.report) for record in records if record.report is not None]
         split = {name: percentiles(1e3 * getattr(report, f"{name}_seconds") for _, report in reports) for name in SPLIT}
         split["transport"] = percentiles(
-            1e3 * (record.blocking - sum(getattr(report, f"{name}_seconds") for name in SPLIT)) for record, report in reports
+            1e3 * (record.blocking - sum(getattr(report, f"{name}_seconds") for name in SPLIT))
+            for record, report in reports
         )
         split["send"] = percentiles(1e3 * (record.sent_at - record.arrived_at) for record in records)
         idle = 1.0 - self._busy_seconds / self._active_seconds if self._active_seconds > 0.0 else 0.0

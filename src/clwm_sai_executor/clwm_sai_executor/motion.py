@@ -64,7 +64,7 @@ class Motion:
     def hold(self, now: float, position: Array, openings: Array) -> None:
         """Make `position` (14,), clipped to the limits, the held command from now + lead on; the grippers stay."""
         openings = self.clip_openings(openings)
-        self._restart(now, np.clip(position, self._limits.lower, self._limits.upper), openings)
+        self._restart(now + self._lead, np.clip(position, self._limits.lower, self._limits.upper), openings)
         for commander, opening in zip(self._grippers, openings, strict=True):
             commander.assume(float(opening))
 
@@ -83,8 +83,8 @@ class Motion:
         at = max(after, path.index_from(now + self._lead))
         if at >= path.last:
             position, _, held = path.knot(path.last)
-            self._restart(max(now, self.end - self._lead), position, held)
-            path, at = self.path, 0
+            path = self._restart(max(now + self._lead, self.end), position, held)
+            at = path.last
         self.path, facts = splice(path, at, rows, openings, self._limits)
         return at, facts
 
@@ -129,7 +129,8 @@ class Motion:
         knots = [path.knot(index) for index in range(start, end)]
         return np.stack([self._row_of(position, openings) for position, _, openings in knots])
 
-    def _restart(self, now: float, position: Array, openings: Array) -> None:
-        self.path = Path.at_rest(position, openings, now + self._lead, ROW_DT)
+    def _restart(self, instant: float, position: Array, openings: Array) -> Path:
+        self.path = Path.at_rest(position, openings, instant, ROW_DT)
         self.consumed = -1
-        self.observed = 0
+        self.observed = self.path.last
+        return self.path

@@ -1,17 +1,17 @@
-"""The state machine between policy and controllers. No clock, no thread, no ROS: time and events come in, commands go out."""
+"""The state machine between policy and controllers: events come in, commands go out; no clock, no thread, no ROS."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clwm_common.actions import CHUNK_ROWS, GRIPPERS, JOINTS, ROW_DT
-from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, MemoryPolicy, Mode
+from clwm_common.actions import GRIPPERS, JOINTS, ROW_DT
+from clwm_common.messages import ActionChunk, DualArmState, MemoryPolicy, Mode
 from clwm_common.robot import RobotDescription
+from clwm_sai_executor.asking import NO_ROWS, Asking, Pending
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import (
     CancelChunk,
@@ -25,6 +25,7 @@ from clwm_sai_executor.events import (
     Report,
     ReportArrived,
     RequestChunk,
+    TaskEnded,
     TaskSet,
     Tick,
 )
@@ -34,8 +35,6 @@ from clwm_sai_executor.motion import Motion, RowOf
 from clwm_sai_executor.splice import Path
 from clwm_sai_executor.timeline import ChunkRecord, Timeline
 from clwm_sai_executor.watch import ArmWatch, Verdict
-
-_NO_ROWS = np.zeros((0, 30), np.float32)
 
 
 class Phase(Enum):
@@ -47,16 +46,6 @@ class Phase(Enum):
     MOVING = "running a chunk, the next one asked"
     STALLED = "out of rows: braking or at rest, the next chunk late"
     STOPPING = "running out what was sent, nothing asked"
-
-
-@dataclass
-class _Pending:
-    """The one request in flight. follows: knot of its row p-1; observed: knot of its row 0; both of the present path."""
-
-    request: ChunkRequest
-    follows: int
-    observed: int
-    stalled_at: float = math.nan
 
 
 class Scheduler:
@@ -77,8 +66,8 @@ class Scheduler:
                                 +------------ time-out, cancel ---------- STALLED --chunk--> MOVING
                                                                           (into the braking tail, or from rest)
 
-    EpisodeReset, a jump of the measured arms, a clock that jumped back: all is dropped; BLIND until measured again, then
-    the arms are held where they are and the memory starts anew.
+    EpisodeReset, a jump of the measured arms, a clock that jumped back: all is dropped; BLIND until measured again,
+    then the arms are held where they are and the memory starts anew.
 
     Chunks count by consumed rows: one in time has its row p follow the committed row p-1; a late one has it follow the
     first knot that can still be changed. What was sent for an instant less than `lead` away is never changed.
@@ -96,6 +85,7 @@ class Scheduler:
         self._row_of = row_of
         self._watch = ArmWatch(robot.limit("velocity"), self._config.jump_distance)
         self._motion = Motion(robot, self._config, row_of)
+        self._asking = Asking(self._config, self._motion)
         self.metrics = Metrics()
         self.timeline = Timeline()
         self.mode = self._config.initial_mode
@@ -103,14 +93,17 @@ class Scheduler:
         self.task_epoch = 0
         self.fault = ""
         self._task: TaskSet | None = None
-        self._memory_policy = MemoryPolicy.KEEP
         self._now = -math.inf
         self._published_at = -math.inf
         self._busy_from = math.inf
         self._epoch_has_moved = False
         self._must_hold_measured = False
-        self._pending: _Pending | None = None
-        self._next_id = 1
+        self._pending: Pending | None = None
+
+    @property
+    def task(self) -> TaskSet | None:
+        """The task as it was set."""
+        return self._task
 
     @property
     def instruction(self) -> str:
@@ -144,6 +137,9 @@ class Scheduler:
                 self._take_chunk(now, chunk, out)
             case TaskSet():
                 self._set_task(event, out)
+            case TaskEnded():
+                self._task = None
+                self._cancel(out, "cancelled")
             case ModeSet(mode):
                 self._set_mode(now, mode, out)
             case EpisodeReset():
@@ -182,7 +178,7 @@ class Scheduler:
         if self.phase is not Phase.BLIND and self._watch.age(now) > self._config.state_timeout:
             self._go_blind(now, out)
 
-    def _run_out_of_rows(self, pending: _Pending) -> None:
+    def _run_out_of_rows(self, pending: Pending) -> None:
         """A stall, unless the next chunk was meant to start from rest."""
         if pending.request.at_rest:
             self.phase = Phase.ASKED
@@ -242,7 +238,7 @@ class Scheduler:
     def _request_at_rest(self, now: float, out: list[Command]) -> None:
         motion, arms = self._motion, self._watch.latest
         assert arms is not None
-        path, executed = motion.path, _NO_ROWS
+        path, executed = motion.path, NO_ROWS
         if path is None:
             motion.hold(now, arms.positions, arms.widths)
         else:
@@ -251,61 +247,17 @@ class Scheduler:
                 executed = motion.rows(motion.observed, path.last + 1)
             astray = float(np.abs(arms.positions - position).max())
             if astray > self._config.resync_distance:
-                out.append(Report("warning", f"the arms rest {astray:.2f} rad from their command; holding where they are"))
+                out.append(Report("warning", f"the arms rest {astray:.2f} rad from their command; holding them there"))
                 motion.hold(now, arms.positions, openings)
-        self._ask_from_rest(now, now, executed, out)
+        assert self._task is not None
+        self._ask(now, self._asking.from_rest(self._task, self.task_epoch, now, executed), out)
         self.phase = Phase.ASKED
 
-    def _ask_from_rest(self, now: float, observe_at: float, executed: NDArray[np.float32], out: list[Command]) -> None:
-        assert self._motion.path is not None
-        last = self._motion.path.last
-        needed_by = observe_at + self._config.chunk_timeout
-        self._ask(now, last, last, observe_at, needed_by, executed, out, at_rest=True)
-
-    def _ask_for_next(self, now: float, row_zero: int, out: list[Command]) -> None:
-        """Ask for the chunk after the one whose row 0 is knot `row_zero`, while that one starts to move."""
-        motion = self._motion
-        path = motion.path
-        assert path is not None
-        if self._config.execution_horizon >= CHUNK_ROWS:
-            self._ask_from_rest(now, path.time(path.last), motion.rows(motion.observed, path.last + 1), out)
-            return
-        observed = row_zero + self._config.execution_horizon
-        needed_by = path.time(path.last_row) - self._config.lead
-        executed = motion.rows(motion.observed, observed)
-        self._ask(now, observed, path.last_row, path.time(observed), needed_by, executed, out, at_rest=False)
-
-    def _ask(
-        self,
-        now: float,
-        observed: int,
-        follows: int,
-        observe_at: float,
-        needed_by: float,
-        executed: NDArray[np.float32],
-        out: list[Command],
-        *,
-        at_rest: bool,
-    ) -> None:
-        """Ask for a chunk whose rows 0..p-1 are the knots `observed` to `follows`."""
-        assert self._task is not None
-        request = ChunkRequest(
-            chunk_id=self._next_id,
-            task_epoch=self.task_epoch,
-            observe_at=observe_at,
-            needed_by=needed_by,
-            committed_prefix=self._motion.rows(observed, follows + 1),
-            executed_rows=executed,
-            instruction=self._task.instruction,
-            memory_policy=self._memory_policy,
-            episode_seed=self._task.episode_seed,
-            at_rest=at_rest,
-        )
-        self._next_id += 1
-        self._pending = _Pending(request, follows, observed)
+    def _ask(self, now: float, pending: Pending, out: list[Command]) -> None:
+        self._pending = pending
         self.metrics.count("requests")
-        self.timeline.open(ChunkRecord.of(request, now))
-        out.append(RequestChunk(request))
+        self.timeline.open(ChunkRecord.of(pending.request, now))
+        out.append(RequestChunk(pending.request))
 
     def _cancel(self, out: list[Command], outcome: str) -> None:
         """Drop the branch in flight; what was sent runs out."""
@@ -351,7 +303,7 @@ class Scheduler:
         self._execute(now, chunk, rows, pending, out)
 
     def _execute(
-        self, now: float, chunk: ActionChunk, rows: NDArray[np.float64], pending: _Pending, out: list[Command]
+        self, now: float, chunk: ActionChunk, rows: NDArray[np.float64], pending: Pending, out: list[Command]
     ) -> None:
         motion, request = self._motion, pending.request
         prefix = len(request.committed_prefix)
@@ -376,7 +328,9 @@ class Scheduler:
         self._epoch_has_moved = True
         self.phase = Phase.MOVING
         out.extend(motion.messages(now))
-        self._ask_for_next(now, at + 1 - prefix, out)
+        self._asking.answered()
+        assert self._task is not None
+        self._ask(now, self._asking.after(at + 1 - prefix, self._task, self.task_epoch), out)
 
     def _brake(self, now: float, out: list[Command]) -> None:
         if self._motion.brake(now):
@@ -393,7 +347,7 @@ class Scheduler:
     def _start_epoch(self, memory_policy: MemoryPolicy, out: list[Command]) -> None:
         self._cancel(out, "cancelled")
         self.task_epoch += 1
-        self._memory_policy = memory_policy
+        self._asking.start_epoch(memory_policy)
         self._epoch_has_moved = False
 
     def _set_mode(self, now: float, mode: Mode, out: list[Command]) -> None:

@@ -37,9 +37,14 @@ class Path:
     last_row: int
 
     @classmethod
-    def at_rest(cls, position: Array, openings: Array, origin: float, dt: float) -> Path:
-        """One knot: arms that hold `position` (14,) and `openings` (2,) at `origin`."""
-        return cls(origin, dt, 0, position[None].copy(), np.zeros((1, len(position))), openings[None].copy(), 0)
+    def at_rest(cls, position: Array, openings: Array, instant: float, dt: float) -> Path:
+        """Arms that hold `position` (14,) and `openings` (2,) at `instant`, the last knot, and since one knot before.
+
+        The knot before lies in the past when the path is sent: a controller leads the arms from where it measures them
+        to a first knot in the future, a small jump of its command that this avoids.
+        """
+        twice = np.repeat(position[None], 2, axis=0)
+        return cls(instant - dt, dt, 0, twice, np.zeros_like(twice), np.repeat(openings[None], 2, axis=0), 1)
 
     @property
     def last(self) -> int:
@@ -82,9 +87,7 @@ class SpliceFacts:
     inner_jumps: Array
 
 
-def splice(
-    path: Path, at: int, rows: Array, openings: Array, limits: MotionLimits
-) -> tuple[Path, SpliceFacts]:
+def splice(path: Path, at: int, rows: Array, openings: Array, limits: MotionLimits) -> tuple[Path, SpliceFacts]:
     """Continue `path` after knot `at` with joints `rows` (n, 14) and `openings` (n, 2), and end in a braking tail.
 
     Knots up to `at` stay byte for byte as they were sent, velocities included. Raises IndexError when `at` is no knot
@@ -106,7 +109,7 @@ def splice(
 
 
 def stop(path: Path, at: int, limits: MotionLimits) -> Path:
-    """Brake after knot `at`; knots up to it stay as they were sent. Raises IndexError when `at` is no knot of the path."""
+    """Brake after knot `at`; knots up to it stay as they were sent. Raises IndexError when there is no such knot."""
     kept = _cut(path, at)
     return _with_tail(replace(kept, last_row=min(path.last_row, at)), limits)
 
@@ -117,7 +120,11 @@ def _cut(path: Path, at: int) -> Path:
     start = max(path.first, at - _KEEP_BEHIND)
     span = slice(start - path.first, at - path.first + 1)
     return replace(
-        path, first=start, positions=path.positions[span], velocities=path.velocities[span], openings=path.openings[span]
+        path,
+        first=start,
+        positions=path.positions[span],
+        velocities=path.velocities[span],
+        openings=path.openings[span],
     )
 
 

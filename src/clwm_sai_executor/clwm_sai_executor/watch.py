@@ -37,7 +37,7 @@ class ArmWatch:
         self._trusted_from = trusted_from
 
     def take(self, arms: MeasuredArms) -> Verdict:
-        """Judge a joint state, and keep it as `latest` when it is GOOD or JUMPED; `gap` is the time since the last [s]."""
+        """Judge a joint state; a GOOD or JUMPED one becomes `latest`, and `gap` the time since the one before [s]."""
         values = np.concatenate([arms.positions, arms.velocities, arms.widths])
         if len(arms.positions) != 14 or values.shape != (30,) or not np.isfinite(values).all():
             return Verdict.INVALID
