@@ -42,11 +42,11 @@ COLOURS = {
 # The head camera faces the arms from the far side of the table, where they do not hide the objects.
 HEAD_POSITION = (1.02, 0.0, 0.76)
 HEAD_TARGET = (0.465, 0.0, 0.03)
-HEAD_FOVY = 38.0  # deg
+HEAD_FOVY = 33.0  # deg
 # Wrist cameras sit behind the fingers and look forward and down: past the fingertips at the work, also from home.
 WRIST_POSITION = (-0.075, 0.0, 0.02)  # in the hand's frame
-WRIST_DIRECTION = (0.50, 0.0, 0.866)
-WRIST_FOVY = 78.0
+WRIST_DIRECTION = (0.423, 0.0, 0.906)
+WRIST_FOVY = 66.0
 
 
 def build_model(robot: RobotDescription, image_size: int) -> mujoco.MjModel:
@@ -65,7 +65,8 @@ def build_model(robot: RobotDescription, image_size: int) -> mujoco.MjModel:
     spec.visual.headlight.ambient = [0.35, 0.35, 0.35]
     spec.visual.headlight.diffuse = [0.30, 0.30, 0.30]
     spec.visual.headlight.specular = [0.0, 0.0, 0.0]
-    spec.visual.map.znear = 0.02
+    spec.stat.extent = 1.0
+    spec.visual.map.znear = 0.01
     _add_surroundings(spec.worldbody)
     _add_objects(spec.worldbody)
     for side, arm in zip(SIDES, robot.arms, strict=True):
@@ -116,7 +117,7 @@ def _arm_spec() -> mujoco.MjSpec:
     wrist.add_camera(
         name="wrist",
         pos=list(WRIST_POSITION),
-        quat=_looking(WRIST_DIRECTION, up=(0.866, 0.0, -0.50)),
+        quat=_looking(WRIST_DIRECTION, up=(0.906, 0.0, -0.423)),
         fovy=WRIST_FOVY,
     )
     return spec

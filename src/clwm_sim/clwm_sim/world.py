@@ -93,7 +93,7 @@ class World:
         self._data.qpos[self._arm_qpos] = self._positions
         self._data.qpos[self._finger_qpos] = np.repeat(self._widths / 2.0, 2)
         self._steps = 0
-        self._achieved_since: int | None = None
+        self._achieved_since = -1  # step number; -1: not achieved now
         self._succeeded = self._failed = False
         mujoco.mj_forward(self._model, self._data)
 
@@ -123,6 +123,13 @@ class World:
                     raise ValueError(f"set point at {self.time:.4f} s is not finite: {positions}, {widths}")
             velocity = np.clip((self._positions - previous) / PHYSICS_DT, -self._max_velocity, self._max_velocity)
             self._data.ctrl[self._arm_ctrl] = self._positions + self._lag * velocity
+            opening = self._widths > self._applied_widths
+            if opening.any():
+                # Fingers that squeeze something let go at once instead of first unwinding their set point.
+                opened = self._data.qpos[self._finger_qpos].reshape(2, 2).sum(axis=1)
+                self._applied_widths = np.where(
+                    opening, np.maximum(self._applied_widths, opened), self._applied_widths
+                )
             self._applied_widths += np.clip(self._widths - self._applied_widths, -self._grip_step, self._grip_step)
             self._data.ctrl[self._hand_ctrl] = self._applied_widths * self._ctrl_per_metre
             mujoco.mj_step(self._model, self._data)
@@ -274,10 +281,10 @@ class World:
     def _judge(self) -> None:
         now = self.situation()
         if not self.task.is_achieved(now):
-            self._achieved_since = None
-        elif self._achieved_since is None:
+            self._achieved_since = -1
+        elif self._achieved_since < 0:
             self._achieved_since = self._steps
-        if self._achieved_since is not None:
+        if self._achieved_since >= 0:
             held = (self._steps - self._achieved_since) * PHYSICS_DT
             self._succeeded |= held >= self.task.hold_time and not self._failed
         self._failed |= not self._succeeded and self.task.is_lost(now)

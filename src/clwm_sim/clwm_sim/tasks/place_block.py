@@ -29,7 +29,7 @@ class PlaceBlock:
         return Placement(
             block=Pose(
                 x=0.47 + rng.uniform(-0.06, 0.06),
-                y=side * 0.17 + rng.uniform(-0.05, 0.05),
+                y=side * 0.155 + rng.uniform(-0.05, 0.05),
                 yaw=np.radians(rng.uniform(-15.0, 15.0)),
             ),
             pad=Pose(x=0.47 + rng.uniform(-0.03, 0.03), y=rng.uniform(-0.02, 0.02)),
