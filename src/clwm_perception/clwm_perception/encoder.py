@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from clwm_perception.backends import Backend, PooledEncoder, TorchBackend, open_onnx
@@ -68,13 +70,17 @@ class Encoder:
     def backend_name(self) -> str:
         return self._backend.name
 
-    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float16]:
-        """Encode pictures (cameras, height, width, 3) uint8 RGB to (cameras, rows, columns, channels) float16.
+    def __call__(self, images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> NDArray[np.float16]:
+        """Encode pictures (height, width, 3) uint8 RGB, one per camera, to (cameras, rows, columns, channels) float16.
 
-        Raises EncoderError for pictures of another shape or type, and for features beyond the range of float16.
+        The pictures may differ in size. Raises EncoderError for pictures of another shape or type, and for features
+        beyond the range of float16.
         """
         try:
-            pixels = self.checkpoint.preprocessing(images)
+            if isinstance(images, np.ndarray):
+                pixels = self.checkpoint.preprocessing(images)
+            else:
+                pixels = torch.cat([self.checkpoint.preprocessing(np.asarray(image)[None]) for image in images])
         except ImageError as error:
             raise EncoderError(str(error)) from None
         features = self._backend(pixels)

@@ -48,3 +48,16 @@ def check_images(images: NDArray[np.uint8]) -> None:
         raise ImageError(f"pictures are {kind}; expected a numpy array of uint8 RGB values")
     if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
         raise ImageError(f"pictures have shape {images.shape}; expected (cameras, height, width, 3)")
+
+
+def from_raw(encoding: str, height: int, width: int, step: int, data: bytes) -> NDArray[np.uint8]:
+    """View the fields of a sensor_msgs/Image as RGB (height, width, 3); rows may be padded to `step` bytes.
+
+    Raises ImageError for an encoding other than rgb8 or bgr8, and for a size that contradicts the data.
+    """
+    if encoding not in ("rgb8", "bgr8"):
+        raise ImageError(f"encoding is '{encoding}'; expected rgb8 or bgr8, have the camera driver convert it")
+    if height < 1 or width < 1 or step < 3 * width or len(data) != height * step:
+        raise ImageError(f"{height} rows of {step} bytes for {width} pixels do not fit {len(data)} bytes of data")
+    picture = np.frombuffer(data, dtype=np.uint8).reshape(height, step)[:, : 3 * width].reshape(height, width, 3)
+    return picture if encoding == "rgb8" else picture[..., ::-1]

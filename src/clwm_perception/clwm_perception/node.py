@@ -1,0 +1,129 @@
+"""The perception node: camera pictures and observation requests in, one FeatureFrame for each request out."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+
+import numpy as np
+import torch
+from clwm_msgs.msg import FeatureFrame as FeatureFrameMsg
+from clwm_msgs.msg import ObservationRequest as ObservationRequestMsg
+from sensor_msgs.msg import Image
+
+from clwm_common.messages import FeatureFrame
+from clwm_common.ros import qos
+from clwm_common.ros.conversions import from_msg, from_stamp, to_msg
+from clwm_common.ros.diagnostics import Health, Level
+from clwm_common.ros.lifecycle import ClwmNode, run
+from clwm_common.ros.parameters import Parameter
+from clwm_perception.encoder import BACKENDS, Encoder
+from clwm_perception.image_sets import Answer, Synchroniser, SynchroniserConfig
+from clwm_perception.preprocess import ImageError, from_raw
+
+_UNSEEN = 128  # side of the blank picture that warms up the encoder
+
+
+class PerceptionNode(ClwmNode):
+    """Encodes only what was asked for: between two requests pictures are kept, not looked at."""
+
+    PARAMETERS = (
+        Parameter("encoder", "models/nano/encoder", "Hugging Face folder of a DINOv3 ViT"),
+        Parameter("backend", "auto", "what runs the encoder", choices=BACKENDS),
+        Parameter("pool", 2, "side of the square of patch tokens averaged into one feature", minimum=1, maximum=16),
+        Parameter("cameras", ["head", "left_wrist", "right_wrist"], "cameras in the order of the frame's first axis"),
+        Parameter("frame_period", 0.05, "time between two pictures of a camera", "s", minimum=0.001, maximum=10.0),
+        Parameter("skew_limit", 0.02, "largest spread of stamps within one set", "s", minimum=0.0001, maximum=10.0),
+        Parameter("silent_after", 1.0, "silence after which a camera counts as missing", "s", minimum=0.01, maximum=60.0),
+    )
+
+    def __init__(self) -> None:
+        super().__init__("perception")
+
+    def configure(self) -> None:
+        torch.set_num_threads(1)
+        cameras = tuple(self.params.cameras)
+        self._sets = Synchroniser(
+            SynchroniserConfig(cameras, self.params.frame_period, self.params.skew_limit, self.params.silent_after)
+        )
+        self._encoder = Encoder.load(self.params.encoder, self.params.backend, self.params.pool, len(cameras))
+        self._encoder(np.zeros((len(cameras), _UNSEEN, _UNSEEN, 3), dtype=np.uint8))
+        self._bad_pictures: dict[str, str] = {}
+        self._answered = 0
+        self._encode_seconds = 0.0
+        self._frames = self.create_lifecycle_publisher(FeatureFrameMsg, "/clwm/feature_frame", qos.CRITICAL)
+        for camera in cameras:
+            topic = f"/cameras/{camera}/image_raw"
+            self.create_subscription(Image, topic, functools.partial(self._on_image, camera), qos.SENSOR_BUFFERED)
+        self.create_subscription(ObservationRequestMsg, "/clwm/observation_request", self._on_request, qos.CRITICAL)
+        self.get_logger().info(
+            f"encoder {self._encoder.encoder_id} {self._encoder.weights_hash[:12]} runs on {self._encoder.backend_note}"
+        )
+
+    def activate(self) -> None:
+        self._sets.clear()
+        self._sets.start(self.now())
+
+    def diagnose(self) -> Health:
+        values = {
+            "encoder": self._encoder.encoder_id,
+            "encoder_hash": self._encoder.weights_hash,
+            "backend": self._encoder.backend_note,
+            "frames": self._answered,
+            "encode_seconds": self._encode_seconds,
+            "ignored_pictures": self._sets.ignored,
+        }
+        if self._bad_pictures:
+            camera, reason = next(iter(self._bad_pictures.items()))
+            return Health(Level.ERROR, f"pictures of '{camera}' cannot be used: {reason}", values)
+        if problem := self._sets.diagnose(self.now()):
+            waiting = "; an observation request waits" if self._sets.is_waiting else ""
+            return Health(Level.ERROR, f"{problem}{waiting}; check the driver of that camera", values)
+        return Health(values=values)
+
+    def _on_image(self, camera: str, msg: Image) -> None:
+        if not self.is_active:
+            return
+        try:
+            picture = from_raw(msg.encoding, msg.height, msg.width, msg.step, msg.data)
+        except ImageError as error:
+            if self._bad_pictures.get(camera) != str(error):
+                self.get_logger().error(f"pictures of '{camera}' cannot be used: {error}")
+            self._bad_pictures[camera] = str(error)
+            return
+        self._bad_pictures.pop(camera, None)
+        self._publish(self._sets.add(self.now(), camera, from_stamp(msg.header.stamp), picture))
+
+    def _on_request(self, msg: ObservationRequestMsg) -> None:
+        if self.is_active:
+            request = from_msg(msg)
+            self._publish(self._sets.request(request.chunk_id, request.observe_at))
+
+    def _publish(self, answer: Answer | None) -> None:
+        if answer is None:
+            return
+        started = time.perf_counter()
+        features = self._encoder(answer.images.pictures)
+        self._encode_seconds = time.perf_counter() - started
+        self._answered += 1
+        self._frames.publish(
+            to_msg(
+                FeatureFrame(
+                    stamp=answer.images.stamp,
+                    features=features,
+                    cameras=self._sets.config.cameras,
+                    encoder_id=self._encoder.encoder_id,
+                    encoder_hash=self._encoder.weights_hash,
+                    encode_seconds=self._encode_seconds,
+                )
+            )
+        )
+
+
+def main() -> None:
+    sys.exit(run(PerceptionNode))
+
+
+if __name__ == "__main__":
+    main()

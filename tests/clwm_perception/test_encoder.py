@@ -1,0 +1,194 @@
+"""The encoder against transformers itself, its identity, and folders that must not load."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from transformers import DINOv3ViTConfig, DINOv3ViTModel
+
+from clwm_perception import backends
+from clwm_perception.checkpoint import EncoderError, weights_hash
+from clwm_perception.encoder import Encoder
+
+SIDE, CHANNELS, REGISTERS = 64, 32, 4
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A folder with random weights large enough that every part of the network shows in the output."""
+    folder = tmp_path_factory.mktemp("encoder")
+    torch.manual_seed(3)
+    config = DINOv3ViTConfig(
+        patch_size=16, hidden_size=CHANNELS, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        image_size=SIDE, num_register_tokens=REGISTERS, initializer_range=0.2,
+    )
+    DINOv3ViTModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(saved, tmp_path):
+    """A copy to damage."""
+    return shutil.copytree(saved, tmp_path / "encoder")
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
+
+
+def _reference(folder, images, pool):
+    """Pooled tokens from transformers alone, with loops instead of our reshapes."""
+    model = DINOv3ViTModel.from_pretrained(folder).eval()
+    pixels = (images / 255.0 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    with torch.no_grad():
+        hidden = model(pixel_values=torch.tensor(pixels.transpose(0, 3, 1, 2), dtype=torch.float32)).last_hidden_state.numpy()
+    side = SIDE // 16
+    grid = np.zeros((len(images), side // pool, side // pool, CHANNELS))
+    for row in range(side):
+        for column in range(side):
+            grid[:, row // pool, column // pool] += hidden[:, 1 + REGISTERS + row * side + column] / pool**2
+    return grid
+
+
+@pytest.mark.parametrize("pool", [1, 2, 4])
+def test_pooled_features_equal_those_of_transformers(saved, images, pool):
+    encoder = Encoder.load(saved, backend="torch", pool=pool)
+    pixels = encoder.checkpoint.preprocessing(images)
+    np.testing.assert_allclose(encoder._backend(pixels), _reference(saved, images, pool), atol=1e-5)
+
+
+def test_a_frame_is_the_float16_of_the_features(saved, images):
+    frame = Encoder.load(saved, backend="torch")(images)
+    assert frame.dtype == np.float16 and frame.shape == (3, 2, 2, CHANNELS)
+    np.testing.assert_allclose(frame, _reference(saved, images, 2), rtol=1e-3, atol=1e-3)
+
+
+def test_pictures_of_different_sizes_make_one_frame(saved, images):
+    encoder = Encoder.load(saved, backend="torch")
+    larger = np.kron(images[0], np.ones((2, 2, 1), np.uint8))
+    frame = encoder([larger, images[1], images[2]])
+    np.testing.assert_array_equal(frame[1:], encoder(images)[1:])
+    np.testing.assert_array_equal(frame[:1], encoder(larger[None]))
+
+
+def test_onnx_runtime_agrees_with_torch_and_keeps_its_graph(saved, images, tmp_path, monkeypatch):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    monkeypatch.setenv("CLWM_CACHE", str(tmp_path))
+    encoder = Encoder.load(saved, backend="onnxruntime")
+    assert encoder.backend_name == "onnxruntime"
+    np.testing.assert_allclose(
+        encoder._backend(encoder.checkpoint.preprocessing(images)), _reference(saved, images, 2), atol=1e-5
+    )
+    monkeypatch.setattr(backends, "export_graph", lambda *_: pytest.fail("exported again although the graph was cached"))
+    assert Encoder.load(saved, backend="auto").backend_name == "onnxruntime"
+
+
+def test_a_graph_made_from_other_weights_is_not_used(saved, folder, tmp_path, monkeypatch):
+    pytest.importorskip("onnx")
+    import onnx
+
+    empty = onnx.helper.make_graph([], "empty", [], [])
+    (tmp_path / "graph.onnx").write_bytes(onnx.helper.make_model(empty).SerializeToString())
+    with pytest.raises(EncoderError, match="delete it"):
+        backends.OnnxBackend(tmp_path / "graph.onnx", weights_hash(saved))
+
+
+def test_missing_export_package_is_named_and_torch_takes_over(saved, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("CLWM_CACHE", str(tmp_path))
+    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
+    encoder = Encoder.load(saved, backend="auto")
+    assert encoder.backend_name == "torch"
+    assert "onnx" in encoder.backend_note and "not installed" in caplog.text
+    with pytest.raises(EncoderError, match="'onnx'.*not installed"):
+        Encoder.load(saved, backend="onnxruntime")
+
+
+@pytest.mark.parametrize("where", [0.0, 0.3, 0.7, 1.0])
+def test_hash_changes_with_any_flipped_byte(folder, where):
+    weights = folder / "model.safetensors"
+    before = weights_hash(folder)
+    content = bytearray(weights.read_bytes())
+    content[int(where * (len(content) - 1))] ^= 1
+    weights.write_bytes(content)
+    assert weights_hash(folder) != before
+
+
+def test_hash_does_not_depend_on_where_the_folder_lies(saved, folder):
+    assert Encoder.load(folder, backend="torch").weights_hash == Encoder.load(saved, backend="torch").weights_hash
+
+
+def test_weights_cut_short_are_refused(folder):
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(EncoderError, match="cannot be loaded"):
+        Encoder.load(folder, backend="torch")
+
+
+def test_weights_of_another_size_than_the_configuration_are_refused(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"hidden_size": 64, "intermediate_size": 128}))
+    with pytest.raises(EncoderError, match="safetensors|cannot be loaded"):
+        Encoder.load(folder, backend="torch")
+
+
+def test_a_missing_weight_is_not_replaced_by_random_numbers(folder):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    gone = next(name for name in weights if "register" in name)
+    del weights[gone]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(EncoderError, match="missing keys.*register"):
+        Encoder.load(folder, backend="torch")
+
+
+def test_weights_that_are_not_finite_are_refused(folder):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    weights["norm.bias"][0] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(EncoderError, match="not finite"):
+        Encoder.load(folder, backend="torch")
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (lambda folder: shutil.rmtree(folder), "does not exist"),
+        (lambda folder: (folder / "config.json").unlink(), "config.json does not exist"),
+        (lambda folder: (folder / "config.json").write_text("{"), "not JSON"),
+        (lambda folder: (folder / "config.json").write_text('{"model_type": "dinov3_convnext"}'), "dinov3_convnext"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "no model.safetensors"),
+        (lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"), "pickles can run code"),
+    ],
+)
+def test_an_unusable_folder_is_refused_with_the_reason(folder, damage, named):
+    damage(folder)
+    with pytest.raises(EncoderError, match=named):
+        Encoder.load(folder, backend="torch")
+
+
+def test_an_unknown_backend_and_an_uneven_pool_factor_are_refused(saved):
+    with pytest.raises(EncoderError, match="'tensorrt' is unknown"):
+        Encoder.load(saved, backend="tensorrt")
+    with pytest.raises(EncoderError, match="pool factor 3"):
+        Encoder.load(saved, backend="torch", pool=3)
+
+
+def test_an_array_that_is_no_picture_set_is_refused(saved):
+    with pytest.raises(EncoderError, match=r"expected \(cameras, height, width, 3\)"):
+        Encoder.load(saved, backend="torch")(np.zeros((3, SIDE, SIDE), np.uint8))
+
+
+def test_the_image_processor_of_a_hugging_face_folder_decides_size_and_statistics(folder, images):
+    processor = {"size": {"height": 32, "width": 48}, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    encoder = Encoder.load(folder, backend="torch", pool=1)
+    pixels = encoder.checkpoint.preprocessing(np.full((1, 10, 10, 3), 255, np.uint8))
+    np.testing.assert_allclose(pixels, 2.0, rtol=1e-6)
+    assert encoder(images).shape == (3, 2, 3, CHANNELS)
