@@ -37,6 +37,14 @@ class ChunkArrived:
 
 
 @dataclass(frozen=True)
+class ChunkUnreadable:
+    """The policy's answer to a request, of which only the id could be read."""
+
+    chunk_id: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class ReportArrived:
     """The policy's account of one chunk; it goes into the metrics and moves nothing."""
 
@@ -69,7 +77,9 @@ class EpisodeReset:
     """The world was put back to an initial state; what the arms were told before has no meaning now."""
 
 
-Event = Tick | MeasuredArms | ChunkArrived | ReportArrived | TaskSet | TaskEnded | ModeSet | EpisodeReset
+Event = (
+    Tick | MeasuredArms | ChunkArrived | ChunkUnreadable | ReportArrived | TaskSet | TaskEnded | ModeSet | EpisodeReset
+)
 
 
 @dataclass(frozen=True)

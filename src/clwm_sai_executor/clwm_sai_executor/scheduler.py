@@ -16,6 +16,7 @@ from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import (
     CancelChunk,
     ChunkArrived,
+    ChunkUnreadable,
     Command,
     EpisodeReset,
     Event,
@@ -99,6 +100,7 @@ class Scheduler:
         self._epoch_has_moved = False
         self._must_hold_measured = False
         self._pending: Pending | None = None
+        self._executing_id = 0
 
     @property
     def task(self) -> TaskSet | None:
@@ -121,6 +123,11 @@ class Scheduler:
         return self._pending.request.chunk_id if self._pending else None
 
     @property
+    def executing_id(self) -> int:
+        """Id of the chunk that was sent to the arms last; 0 before the first."""
+        return self._executing_id
+
+    @property
     def is_at_rest(self) -> bool:
         """Whether everything sent has been run out."""
         return self._now >= self._motion.end
@@ -135,6 +142,9 @@ class Scheduler:
         match event:
             case ChunkArrived(chunk):
                 self._take_chunk(now, chunk, out)
+            case ChunkUnreadable(chunk_id, reason):
+                if chunk_id == self.pending_id:
+                    self._refuse(f"chunk {chunk_id} cannot be read: {reason}", out)
             case TaskSet():
                 self._set_task(event, out)
             case TaskEnded():
@@ -295,12 +305,15 @@ class Scheduler:
                 dt=ROW_DT,
             )
         except ChunkRefused as reason:
-            self.metrics.count("refused")
-            self.mode, self.fault = Mode.HOLD, str(reason)
-            out.append(Report("error", f"{reason}; holding until the mode is set to POLICY again"))
-            self._close("refused")
+            self._refuse(str(reason), out)
             return
         self._execute(now, chunk, rows, pending, out)
+
+    def _refuse(self, reason: str, out: list[Command]) -> None:
+        self.metrics.count("refused")
+        self.mode, self.fault = Mode.HOLD, reason
+        out.append(Report("error", f"{reason}; holding until the mode is set to POLICY again"))
+        self._close("refused")
 
     def _execute(
         self, now: float, chunk: ActionChunk, rows: NDArray[np.float64], pending: Pending, out: list[Command]
@@ -325,6 +338,7 @@ class Scheduler:
             self.metrics.executed(record, facts)
         self.metrics.count("clamped_openings", int(np.count_nonzero(openings != rows[prefix:, GRIPPERS])))
         self._pending = None
+        self._executing_id = request.chunk_id
         self._epoch_has_moved = True
         self.phase = Phase.MOVING
         out.extend(motion.messages(now))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +68,11 @@ class ChunkRecord:
         self.rows_end_at = rows_end_at
         self.re_entry = chunk.re_entry
 
+    def is_complete(self, now: float) -> bool:
+        """Whether the chunk was answered or dropped, and its report is here or will not come any more."""
+        is_overdue = now > max(self.requested_at, self.observe_at) + 1.0
+        return self.outcome != "pending" and (self.report is not None or is_overdue)
+
     @property
     def blocking(self) -> float:
         """Capture of the observation to sending of the first command [s]."""
@@ -85,12 +90,14 @@ class Timeline:
         self._capacity = capacity
         self._records: OrderedDict[int, ChunkRecord] = OrderedDict()
         self._early_reports: OrderedDict[int, SaiReport] = OrderedDict()
+        self._untold: deque[ChunkRecord] = deque(maxlen=capacity)
 
     def __len__(self) -> int:
         return len(self._records)
 
     def open(self, record: ChunkRecord) -> None:
         self._records[record.chunk_id] = record
+        self._untold.append(record)
         record.report = self._early_reports.pop(record.chunk_id, None)
         while len(self._records) > self._capacity:
             self._records.popitem(last=False)
@@ -108,6 +115,12 @@ class Timeline:
             return None
         record.report = report
         return record
+
+    def take_complete(self, now: float) -> list[ChunkRecord]:
+        """Records that nothing will be added to, each once: no longer pending, and reported on or too late for it."""
+        complete = [record for record in self._untold if record.is_complete(now)]
+        self._untold = deque((record for record in self._untold if not record.is_complete(now)), self._capacity)
+        return complete
 
     def records(self) -> list[ChunkRecord]:
         """Oldest first."""

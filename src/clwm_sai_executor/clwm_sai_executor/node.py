@@ -1,0 +1,272 @@
+"""The node `executor`: the scheduler's events from topics and services, its commands to controllers and policy."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64, String
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from clwm_common.actions import LayoutError
+from clwm_common.messages import ChunkRequest as CoreRequest
+from clwm_common.messages import MemoryPolicy, Mode
+from clwm_common.robot import RobotDescription, RobotError
+from clwm_common.ros import qos
+from clwm_common.ros.conversions import ConversionError, from_msg, from_stamp, to_msg, to_stamp
+from clwm_common.ros.diagnostics import Health, Level
+from clwm_common.ros.lifecycle import ClwmNode, NodeError, run
+from clwm_common.ros.parameters import Parameter
+from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, EpisodeStatus, SaiReport
+from clwm_msgs.srv import SetMode, SetTask
+from clwm_sai_executor import events
+from clwm_sai_executor.config import RANGES, ConfigError, SchedulerConfig
+from clwm_sai_executor.joint_map import JointMap
+from clwm_sai_executor.run_task_node import RunTaskServer
+from clwm_sai_executor.scheduler import Phase, Scheduler
+from clwm_sai_executor.task_run import WorldVerdict
+
+TICK_PERIOD = 0.01  # s; a gripper moves and a watchdog bites at most this much late
+
+
+def _setting(name: str, meaning: str, unit: str = "") -> Parameter:
+    return Parameter(name, getattr(SchedulerConfig(), name), meaning, unit, *RANGES[name])
+
+
+class ExecutorNode(ClwmNode):
+    """One thread: every callback is one step of the scheduler, and takes about a millisecond at most."""
+
+    PARAMETERS = (
+        Parameter("robot", "dual_fr3_mujoco", "name of the robot description in config/robots"),
+        Parameter("start_mode", "POLICY", "mode after activation", choices=("POLICY", "HOLD")),
+        _setting("execution_horizon", "rows of a chunk that run before the next observation; 16 is the paper's mode"),
+        _setting("lead", "how long before a row's instant its message leaves", "s"),
+        _setting("chunk_timeout", "a chunk this long after its observation is given up", "s"),
+        _setting("state_timeout", "joint states older than this make the arms brake and hold", "s"),
+        _setting("refuse_step", "a chunk with a larger step from row to row is refused", "rad"),
+        _setting("velocity_scale", "fraction of the robot's velocity limits that may be used"),
+        _setting("acceleration_scale", "fraction of the robot's acceleration limits that may be used"),
+    )
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("executor", **kwargs)
+        self._scheduler: Scheduler | None = None
+        self._run_task: RunTaskServer | None = None
+        self._verdict: WorldVerdict | None = None
+
+    def configure(self) -> None:
+        try:
+            self._robot = RobotDescription.load(self.params.robot)
+            settings = {name: value for name, value in vars(self.params).items() if name in RANGES}
+            config = SchedulerConfig(**settings, initial_mode=Mode[self.params.start_mode])
+            self._scheduler = Scheduler(self._robot, config)
+        except (RobotError, ConfigError) as error:
+            raise NodeError(str(error)) from error
+        self._joint_map = JointMap(self._robot)
+        self._problem = ""
+        self._status = ""
+        self._verdict = None
+        self._episode: tuple[str, int, float] | None = None
+        self._create_outputs()
+        self._create_inputs()
+        self._run_task = RunTaskServer(self)
+
+    def _create_outputs(self) -> None:
+        self._state_output = self.create_publisher(DualArmState, "/clwm/state", qos.STATE)
+        self._request_output = self.create_publisher(ChunkRequest, "/clwm/chunk_request", qos.CRITICAL)
+        self._status_output = self.create_publisher(String, "/clwm/task_status", qos.LATCHED)
+        self._timeline_output = self.create_publisher(String, "/clwm/chunk_timeline", qos.REPORT)
+        self._arm_outputs = {
+            side: self.create_publisher(JointTrajectory, arm.controller_topic, qos.SETPOINT)
+            for side, arm in zip(events.SIDES, self._robot.arms, strict=True)
+        }
+        self._gripper_outputs = {
+            side: self.create_publisher(Float64, arm.gripper.command_topic, qos.SETPOINT)
+            for side, arm in zip(events.SIDES, self._robot.arms, strict=True)
+        }
+
+    def _create_inputs(self) -> None:
+        self.create_subscription(JointState, self._robot.joint_states_topic, self._on_joints, qos.SENSOR)
+        self.create_subscription(ActionChunk, "/clwm/action_chunk", self._on_chunk, qos.CRITICAL)
+        self.create_subscription(SaiReport, "/clwm/sai_report", self._on_report, qos.REPORT)
+        self.create_subscription(EpisodeStatus, "/clwm_sim/episode", self._on_episode, qos.REPORT)
+        self.create_service(SetTask, "/clwm/set_task", self._on_set_task)
+        self.create_service(SetMode, "/clwm/set_mode", self._on_set_mode)
+        self.create_timer(TICK_PERIOD, self._on_tick)
+        self.create_timer(0.5, self._publish_timeline)
+
+    def activate(self) -> None:
+        self._publish_status()
+
+    def deactivate(self) -> None:
+        self._step(events.ModeSet(Mode.HOLD))
+        self._publish_status()
+
+    def cleanup(self) -> None:
+        if self._run_task is not None:
+            self._run_task.destroy()
+        self._run_task = None
+        self._scheduler = None
+
+    def diagnose(self) -> Health:
+        scheduler = self._scheduler
+        assert scheduler is not None
+        level, message = Level.OK, f"{scheduler.mode.name}, {scheduler.phase.value}"
+        if scheduler.fault:
+            level, message = Level.ERROR, scheduler.fault
+        elif scheduler.phase in (Phase.BLIND, Phase.STALLED):
+            level = Level.WARN
+        if self._problem:
+            level, message = max(level, Level.WARN), f"{message}; {self._problem}"
+        summary = scheduler.metrics.summary()
+        values = {key: value for key, value in summary.items() if not isinstance(value, dict)}
+        status = {"mode": scheduler.mode.name, "phase": scheduler.phase.name, "task_epoch": scheduler.task_epoch}
+        return Health(level, message, {**status, **values, "summary": json.dumps(summary)})
+
+    @property
+    def scheduler(self) -> Scheduler:
+        assert self._scheduler is not None
+        return self._scheduler
+
+    @property
+    def verdict(self) -> WorldVerdict | None:
+        """What the simulated world said last."""
+        return self._verdict
+
+    def perform(self, event: events.Event) -> str:
+        """One step of the scheduler. Returns the reason when it refused, else an empty text."""
+        refusal = self._step(event) if self.is_active else "the executor is not active; activate it first"
+        self._publish_status()
+        return refusal
+
+    def _step(self, event: events.Event) -> str:
+        refusal = ""
+        for command in self.scheduler.step(self.now(), event):
+            match command:
+                case events.PublishState(state):
+                    self._state_output.publish(to_msg(state))
+                case events.SendTrajectory(arm=side):
+                    names = getattr(self._robot, side).joint_names
+                    self._arm_outputs[side].publish(to_trajectory(command, names))
+                case events.MoveGripper(side, width):
+                    self._gripper_outputs[side].publish(Float64(data=width))
+                case events.RequestChunk(request):
+                    self._request_output.publish(to_msg(request))
+                case events.CancelChunk(chunk_id, epoch):
+                    request = CoreRequest(chunk_id, epoch, 0.0, 0.0, cancel=True)
+                    self._request_output.publish(to_msg(request))
+                case events.Report(level, text, is_refusal):
+                    getattr(self.get_logger(), level)(text)
+                    refusal = text if is_refusal else refusal
+        return refusal
+
+    def _on_tick(self) -> None:
+        if self.is_active:
+            self._step(events.Tick())
+            self._run_task.poll(self.now())
+            self._publish_status()
+
+    def _on_joints(self, message: JointState) -> None:
+        if not self.is_active:
+            return
+        try:
+            arms = self._joint_map.measured(
+                from_stamp(message.header.stamp), message.name, message.position, message.velocity
+            )
+        except LayoutError as error:
+            self._note(str(error))
+            return
+        self._step(arms)
+
+    def _on_chunk(self, message: ActionChunk) -> None:
+        if not self.is_active:
+            return
+        try:
+            chunk = from_msg(message)
+        except (ConversionError, LayoutError) as error:
+            self._step(events.ChunkUnreadable(message.chunk_id, str(error)))
+            return
+        self._step(events.ChunkArrived(chunk))
+
+    def _on_report(self, message: SaiReport) -> None:
+        if self.is_active:
+            self._step(events.ReportArrived(from_msg(message)))
+
+    def _on_episode(self, message: EpisodeStatus) -> None:
+        self._verdict = WorldVerdict(from_stamp(message.stamp), message.succeeded, message.failed)
+        before, self._episode = self._episode, (message.task, message.seed, message.elapsed)
+        is_new = before is not None and (before[:2] != self._episode[:2] or message.elapsed < before[2])
+        if is_new and self.is_active:
+            self._step(events.EpisodeReset())
+
+    def _on_set_task(self, request: SetTask.Request, response: SetTask.Response) -> SetTask.Response:
+        try:
+            memory = MemoryPolicy(request.memory_policy)
+        except ValueError:
+            response.message = f"memory_policy is {request.memory_policy}; expected KEEP (0), RESET (1) or RESTORE (2)"
+            return response
+        response.message = self.perform(events.TaskSet(request.instruction, memory, request.episode_seed))
+        response.accepted = not response.message
+        response.task_epoch = self.scheduler.task_epoch
+        return response
+
+    def _on_set_mode(self, request: SetMode.Request, response: SetMode.Response) -> SetMode.Response:
+        response.mode = int(self.scheduler.mode)
+        try:
+            mode = Mode(request.mode)
+        except ValueError:
+            response.message = f"mode is {request.mode}; expected POLICY (0), TELEOP (1), HOLD (2) or ESTOP (3)"
+            return response
+        response.message = self.perform(events.ModeSet(mode))
+        response.accepted = not response.message
+        response.mode = int(self.scheduler.mode)
+        return response
+
+    def _note(self, problem: str) -> None:
+        """Log a problem with an input once, and show it in the diagnostics."""
+        if problem != self._problem:
+            self._problem = problem
+            self.get_logger().warning(problem)
+
+    def _publish_status(self) -> None:
+        """What an operator must know, when it changes; a late subscriber gets the last one."""
+        scheduler = self.scheduler
+        status = json.dumps(
+            {
+                "mode": scheduler.mode.name,
+                "phase": scheduler.phase.name,
+                "task_epoch": scheduler.task_epoch,
+                "instruction": scheduler.instruction,
+                "fault": scheduler.fault,
+                "is_active": self.is_active,
+            }
+        )
+        if status != self._status:
+            self._status = status
+            self._status_output.publish(String(data=status))
+
+    def _publish_timeline(self) -> None:
+        """One line of JSON for every chunk whose story is complete."""
+        for record in self.scheduler.timeline.take_complete(self.now()):
+            self._timeline_output.publish(String(data=json.dumps(record.as_dict())))
+
+
+def to_trajectory(command: events.SendTrajectory, joint_names: list[str]) -> JointTrajectory:
+    """The ROS form of one arm's trajectory; times from start are rounded to 1 ns."""
+    message = JointTrajectory(joint_names=joint_names)
+    message.header.stamp = to_stamp(command.stamp)
+    for time, position, velocity in zip(command.times_from_start, command.positions, command.velocities, strict=True):
+        nanoseconds = round(time * 1e9)
+        point = JointTrajectoryPoint(positions=position.tolist(), velocities=velocity.tolist())
+        point.time_from_start.sec, point.time_from_start.nanosec = divmod(nanoseconds, 1_000_000_000)
+        message.points.append(point)
+    return message
+
+
+def main() -> int:
+    return run(ExecutorNode)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

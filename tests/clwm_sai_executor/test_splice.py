@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+from clwm_sai_executor.follow import follow
+from clwm_sai_executor.splice import Path, sample, splice, stop
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+DT = 0.05
+OPEN = np.array([0.08, 0.08])
+
+
+def rest_path(position):
+    return Path.at_rest(position, OPEN, 10.0, DT)
+
+
+def random_rows(rng, start, count, roughness):
+    """Rows (count, 14) that wander: smooth for a small roughness, wild for a large one."""
+    speeds = np.cumsum(rng.normal(0.0, roughness, (count, 14)), axis=0) + rng.normal(0.0, roughness, 14)
+    return start + np.cumsum(speeds, axis=0) * DT + rng.normal(0.0, 0.002 * roughness, (count, 14))
+
+
+def executed(path, points_per_segment=9):
+    """Positions, velocities, accelerations along all segments, both ends of each included."""
+    shares = np.linspace(1e-9, 1 - 1e-9, points_per_segment)
+    instants = [path.time(i) + DT * share for i in range(path.first, path.last) for share in shares]
+    return (np.array(part) for part in zip(*(sample(path, instant) for instant in instants), strict=True))
+
+
+def check_limits(path, limits):
+    q, v, a = executed(path)
+    assert (q <= limits.upper + 1e-3).all() and (q >= limits.lower - 1e-3).all()
+    assert (np.abs(v) <= limits.velocity * (1 + 1e-6)).all()
+    assert (np.abs(a) <= limits.acceleration * (1 + 1e-4) + 1e-3).all()
+
+
+@settings(deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    roughness=st.sampled_from([0.05, 0.5, 3.0, 20.0]),
+    near_end_stop=st.booleans(),
+    splices=st.lists(st.integers(0, 17), min_size=1, max_size=4),
+)
+def test_what_a_controller_executes_is_continuous_and_within_limits(
+    limits, robot, seed, roughness, near_end_stop, splices
+):
+    rng = np.random.default_rng(seed)
+    position = np.clip(limits.upper - 0.01 if near_end_stop else robot.home, limits.lower, limits.upper)
+    path = rest_path(position)
+    path, _ = splice(path, path.last, random_rows(rng, position, 15, roughness), np.tile(OPEN, (15, 1)), limits)
+    check_limits(path, limits)
+    for ahead in splices:
+        at = min(path.last_row - 15 + ahead, path.last)
+        rows = random_rows(rng, path.knot(at)[0], 12, roughness)
+        spliced, _ = splice(path, at, rows, np.tile(OPEN, (12, 1)), limits)
+        kept = slice(spliced.first - path.first, at - path.first + 1)
+        count = at - spliced.first + 1
+        assert spliced.positions[:count].tobytes() == path.positions[kept].tobytes()
+        assert spliced.velocities[:count].tobytes() == path.velocities[kept].tobytes()
+        assert not spliced.velocities[-1].any()
+        path = spliced
+        check_limits(path, limits)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), at=st.integers(1, 18))
+def test_a_stop_at_any_knot_ends_at_rest_within_limits(limits, robot, seed, at):
+    path = rest_path(robot.home)
+    rows = random_rows(np.random.default_rng(seed), robot.home, 15, 3.0)
+    path, _ = splice(path, path.last, rows, np.tile(OPEN, (15, 1)), limits)
+    at = min(at, path.last)
+    stopped = stop(path, at, limits)
+    check_limits(stopped, limits)
+    assert not stopped.velocities[-1].any()
+    assert stopped.positions[: at + 1].tobytes() == path.positions[: at + 1].tobytes()
+
+
+def test_smooth_rows_are_met_exactly(limits, robot):
+    time = np.arange(1, 16)[:, None] * DT
+    rows = robot.home + 0.1 * (1 - np.cos(2.0 * time)) * np.ones(14)
+    positions, velocities, clamped, _ = follow(robot.home, np.zeros(14), rows, limits, DT)
+    np.testing.assert_array_equal(positions, rows)
+    np.testing.assert_allclose(velocities[:-1], (0.2 * np.sin(2.0 * time) * np.ones(14))[:-1], atol=2e-3)
+    assert clamped == 0
+
+
+def test_rows_that_start_too_fast_are_caught_up_with_and_met_again(limits, robot):
+    rows = robot.home + 0.6 * np.arange(1, 31)[:, None] * DT * np.ones(14)
+    positions, velocities, clamped, largest = follow(robot.home, np.zeros(14), rows, limits, DT)
+    assert clamped > 0 and largest < 0.1
+    np.testing.assert_allclose(positions[-1], rows[-1], atol=1e-4)
+    np.testing.assert_allclose(velocities[-1], 0.6, atol=1e-2)
+
+
+def test_a_single_row_that_sticks_out_is_rounded_off_and_counted(limits, robot):
+    rows = np.tile(robot.home, (15, 1))
+    rows[5, 2] += 0.1
+    positions, _, clamped, _ = follow(robot.home, np.zeros(14), rows, limits, DT)
+    assert clamped > 0
+    assert np.abs(positions[:, 2] - robot.home[2]).max() <= 0.1
+    np.testing.assert_array_equal(np.delete(positions, 2, axis=1), np.delete(rows, 2, axis=1))
+
+
+def test_rows_outside_the_position_limits_end_at_the_limit(limits, robot):
+    rows = np.tile(robot.home, (40, 1))
+    rows[:, 0] = np.linspace(0.0, 4.0, 40)
+    positions, _, clamped, _ = follow(robot.home, np.zeros(14), rows, limits, DT)
+    assert positions[:, 0].max() <= limits.upper[0] and clamped > 0
+    assert positions[-1, 0] == pytest.approx(limits.upper[0], abs=0.02)
+
+
+def test_arms_found_outside_their_limits_may_move_back_in(limits, robot):
+    position = robot.home.copy()
+    position[0] = limits.upper[0] + 0.05
+    rows = np.linspace(position, robot.home, 120)[1:]
+    positions, _, _, _ = follow(position, np.zeros(14), rows, limits, DT)
+    assert positions[:, 0].max() <= position[0] + 1e-9
+    assert positions[-1, 0] < limits.upper[0]
+
+
+def test_splicing_where_there_is_no_knot_is_refused(limits, robot):
+    path = rest_path(robot.home)
+    with pytest.raises(IndexError, match="knot 9 is not on the path; it has knots 0 to 1"):
+        splice(path, 9, robot.home[None], OPEN[None], limits)
+
+
+def test_grid_times_are_found_exactly_at_times_of_a_system_clock(robot):
+    path = Path.at_rest(robot.home, OPEN, 1.79e9 + 0.1234567, DT)
+    for index in (0, 1, 7, 100_000):
+        assert path.index_from(path.time(index)) == index
+        assert path.index_until(path.time(index)) == index
+        assert path.index_from(path.time(index) + 0.001) == index + 1
+        assert path.index_until(path.time(index) - 0.001) == index - 1
