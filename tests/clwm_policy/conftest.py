@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
+
 from clwm_common.actions import ACTION_DIM, pack
 from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame
 from clwm_policy.action_codec import ActionCodec, Normaliser
@@ -25,7 +26,9 @@ PERIOD = 0.6
 def tiny_policy() -> Policy:
     """Random weights everywhere, so that nothing is zero by initialisation."""
     torch.set_num_threads(1)
-    config = ClwmConfig(width=16, layers=2, heads=2, ffn_width=32, memory_rank=4, feature_channels=6, grid=2, text_width=8)
+    config = ClwmConfig(
+        width=16, layers=2, heads=2, ffn_width=32, memory_rank=4, feature_channels=6, grid=2, text_width=384
+    )
     torch.manual_seed(0)
     model = Clwm(config)
     for out in (model.video_out, model.action_out):
@@ -48,7 +51,7 @@ def tiny_policy() -> Policy:
 
 def embed(sentence: str) -> torch.Tensor:
     """A sentence's made-up embedding."""
-    return torch.full((8,), len(sentence) / 10.0)
+    return torch.full((384,), len(sentence) / 10.0)
 
 
 class CountingStopwatch:
@@ -96,7 +99,9 @@ class Episode:
 
     def frame(self, **changes) -> FeatureFrame:
         features = np.random.default_rng(100 + self.chunk_id).normal(size=(3, 2, 2, 6)).astype(np.float16)
-        frame = FeatureFrame(self.chunk_id * PERIOD, features, ("head", "left_wrist", "right_wrist"), "tiny", ENCODER_HASH)
+        frame = FeatureFrame(
+            self.chunk_id * PERIOD, features, ("head", "left_wrist", "right_wrist"), "tiny", ENCODER_HASH
+        )
         return replace(frame, **changes)
 
     def state(self, values: np.ndarray | None = None) -> DualArmState:
@@ -120,7 +125,9 @@ class Episode:
 def make_episode(tiny_policy):
     """make_episode(re_entry='fixed:0.5', video_steps=2, action_steps=4) -> Episode with its own engine."""
 
-    def make(re_entry: str = "fixed:0.5", video_steps: int = 2, action_steps: int = 4, policy: Policy = tiny_policy, **fields):
+    def make(
+        re_entry: str = "fixed:0.5", video_steps: int = 2, action_steps: int = 4, policy: Policy = tiny_policy, **fields
+    ):
         engine = Engine(policy, embed, parse_re_entry(re_entry), Plan(video_steps, action_steps), CountingStopwatch())
         return Episode(engine, **fields)
 

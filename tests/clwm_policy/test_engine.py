@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+
 from clwm_policy.flow import clamp_prefix, integrate, noise, row_times
 from clwm_policy.re_entry import Plan, Point
 
@@ -19,7 +20,12 @@ def plain_reference(policy, request, frame, state, memory, language, plan: Plan)
     prefix = tensor(codec.encode_rows(request.committed_prefix, anchor))
     with torch.inference_mode():
         context = model.encode_context(
-            memory, features, tensor(codec.encode_state(state.values, anchor)), tensor(executed), torch.tensor(mask)[None], language
+            memory,
+            features,
+            tensor(codec.encode_state(state.values, anchor)),
+            tensor(executed),
+            torch.tensor(mask)[None],
+            language,
         )
         w_long = model.write(memory, context)
         video_noise = noise(request.episode_seed, request.chunk_id, (1, 12, 6), "video")
@@ -40,7 +46,7 @@ def test_sequential_equals_the_plain_computation(make_episode, tiny_policy):
     for _ in range(3):
         request = episode.next_request()
         episode.engine.request(request)
-        language = torch.full((1, 8), len(request.instruction) / 10.0)
+        language = torch.full((1, 384), len(request.instruction) / 10.0)
         expected, memory, _ = plain_reference(
             tiny_policy, request, episode.frame(), episode.state(), memory, language, Plan(2, 4)
         )
@@ -101,8 +107,10 @@ def test_fixed_0_is_the_sequential_stage_2_on_the_speculated_prediction(make_epi
     assert report.re_entry_s == 0.0
     assert report.nfe_blocking == 4
 
-    language = torch.full((1, 8), len(request.instruction) / 10.0)
-    _, w_long, own = plain_reference(tiny_policy, request, episode.frame(), episode.state(), before, language, Plan(2, 4))
+    language = torch.full((1, 384), len(request.instruction) / 10.0)
+    _, w_long, own = plain_reference(
+        tiny_policy, request, episode.frame(), episode.state(), before, language, Plan(2, 4)
+    )
     assert episode.engine.memory.digest() == w_long.digest()
     assert not torch.equal(own, prediction)
 
@@ -133,7 +141,9 @@ def test_speculation_stops_at_the_point_it_can_be_used_to(make_episode):
     ("idle_steps", "expected_s", "expected_blocking"),
     [(0, 0.0, 6), (2, 0.0, 6), (3, 0.0, 5), (4, 0.0, 4), (5, 0.0, 4), (6, 0.25, 3), (7, 0.5, 2), (50, 0.5, 2)],
 )
-def test_a_speculation_cut_short_is_resumed_at_its_latest_state(make_episode, idle_steps, expected_s, expected_blocking):
+def test_a_speculation_cut_short_is_resumed_at_its_latest_state(
+    make_episode, idle_steps, expected_s, expected_blocking
+):
     # Idle steps of the second chunk: encode, write, video, video, absorb, action, action.
     episode = make_episode("fixed:0.5", video_steps=2, action_steps=4)
     episode.run(1)

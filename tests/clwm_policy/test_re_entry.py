@@ -1,9 +1,10 @@
 """Re-entry policies: what they accept, and where they resume."""
 
 import pytest
-from clwm_policy.re_entry import START, Fixed, Plan, Point, ReEntryError, Sequential, parse_re_entry
 from hypothesis import given
 from hypothesis import strategies as st
+
+from clwm_policy.re_entry import START, Fixed, Plan, Point, ReEntryError, Sequential, parse_re_entry
 
 plans = st.builds(Plan, st.integers(1, 20), st.integers(1, 20))
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from clwm_common.actions import ACTION_DIM, CHUNK_ROWS, LayoutError, check_layout_version, check_rows
-from clwm_common.messages import ChunkRequest, DualArmState, FeatureFrame
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from clwm_common.actions import ACTION_DIM, CHUNK_ROWS, LayoutError, check_layout_version, check_rows
+from clwm_common.messages import ChunkRequest, DualArmState, FeatureFrame
 from clwm_policy.checkpoint import Policy
 from clwm_policy.errors import BadFrame, BadState, EncoderMismatch, NonFiniteOutput, RequestRefused
 from clwm_policy.program import Conditions
@@ -43,15 +43,14 @@ class Border:
         try:
             check_layout_version(request.layout_version)
             prefix = check_rows(request.committed_prefix, name="committed_prefix")
-            executed = check_rows(request.executed_rows, name="executed_rows")
+            check_rows(request.executed_rows, name="executed_rows")
         except LayoutError as error:
             raise RequestRefused(f"{what}: {error}") from None
         if not 1 <= len(prefix) < CHUNK_ROWS:
             raise RequestRefused(
-                f"{what}: committed_prefix has {len(prefix)} rows; expected 1 (at rest: the held command) to {CHUNK_ROWS - 1}"
+                f"{what}: committed_prefix has {len(prefix)} rows; "
+                f"expected 1 (at rest: the held command) to {CHUNK_ROWS - 1}"
             )
-        if len(executed) > CHUNK_ROWS:
-            raise RequestRefused(f"{what}: executed_rows has {len(executed)} rows; expected at most {CHUNK_ROWS}")
 
     def observation(self, frame: FeatureFrame, state: DualArmState) -> Observation:
         """Raises EncoderMismatch, BadFrame or BadState."""
@@ -106,8 +105,8 @@ class Border:
     def surrogate(self, last: Observation, residual: Tensor, executed: ArrayLike, anchor: Rows) -> Observation:
         """The observation expected one horizon after `last`.
 
-        residual: (1, tokens, channels) of stage 1 under the context of `last`. executed: rows (n, 30) committed between the
-        two; anchor: (30,) in force at the second. Rounded to float16 as perception would send it, so that a perfect
+        residual: (1, tokens, channels) of stage 1 under the context of `last`. executed: rows (n, 30) committed between
+        the two; anchor: (30,) in force at the second. Rounded to float16 as perception would send it, so that a perfect
         prediction is the real frame bit for bit.
         """
         scale = self._policy.features
@@ -135,7 +134,8 @@ def _measured(state: DualArmState) -> Rows:
     unknown = ~np.isfinite(values) | ~np.asarray(state.valid, dtype=bool)
     if unknown.any():
         raise BadState(
-            f"measured state at {state.stamp} lacks channel {int(np.argmax(unknown))}; the executor must see all joints first"
+            f"measured state at {state.stamp} lacks channel {int(np.argmax(unknown))}; "
+            "the executor must see all joints first"
         )
     return values
 

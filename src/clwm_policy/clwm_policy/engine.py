@@ -4,11 +4,11 @@ Time line of chunk k + 1, whose request comes when chunk k starts to move:
 
     idle      ground the surrogate: stage 1 under the true context of chunk k gives the features one horizon later
               speculate: the program of chunk k + 1 on them and on predicted proprioception, as far as it can be of use
-    blocking  the real frame: encode it, write it to W_long, resume the program where the re-entry policy says, under the
-              true context
+    blocking  the real frame: encode it, write it to W_long, resume the program where the re-entry policy says,
+              under the true context
 
-No ROS, no threads, and no clock but the injected stopwatch, which only measures durations. Same inputs, same chunks, bit for
-bit on one backend.
+No ROS, no threads, and no clock but the injected stopwatch, which only measures durations. Same inputs, same chunks,
+bit for bit on one backend.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, MemoryPolicy, SaiReport
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, MemoryPolicy, SaiReport
 from clwm_policy.border import Border, Observation
 from clwm_policy.checkpoint import Policy
 from clwm_policy.errors import DuplicateFrame, NothingRequested, StaleFrame, UnknownSnapshot
@@ -44,7 +44,7 @@ class _Real:
 
 @dataclass(frozen=True)
 class _Finished:
-    """What a report is made of once the chunk is away; previous: what the surrogate was grounded on, if there was one."""
+    """What a report is made of once the chunk is away; previous: what its surrogate was grounded on, if it had one."""
 
     report: SaiReport
     request: ChunkRequest
@@ -69,8 +69,8 @@ class _Branch:
 class Engine:
     """Makes one chunk per request; all calls from one thread.
 
-    policy: the model in evaluation mode with its scales. embed: sentence -> (width,) language embedding. stopwatch: seconds
-    of a steady clock. Every EngineError leaves the long-term memory as it was.
+    policy: the model in evaluation mode with its scales. embed: sentence -> (width,) language embedding. stopwatch:
+    seconds of a steady clock. Every EngineError leaves the long-term memory as it was.
     """
 
     def __init__(
@@ -90,7 +90,6 @@ class Engine:
         self._stopwatch = stopwatch
         with torch.inference_mode():
             self._w_long = LongTermMemory(policy.model.initial_memory(1))
-        self._seed: int | None = None
         self._epoch: int | None = None
         self._instruction = ""
         self._language: Tensor | None = None
@@ -120,13 +119,12 @@ class Engine:
         """The observation that the pending chunk is speculated on; None before it is grounded."""
         return None if self._branch is None else self._branch.surrogate
 
-    def start_episode(self, seed: int) -> None:
-        """Begin in a new world: empty long-term memory, no surrogate, no branch. Snapshots stay."""
+    def start_episode(self) -> None:
+        """Begin in a new world, whose time may start anew: empty memory, no surrogate, no branch. Snapshots stay."""
         self._branch = None
         self._last = None
         self._last_stamp = -math.inf
         self._w_long.reset()
-        self._seed = seed
 
     @torch.inference_mode()
     def set_task(self, epoch: int, instruction: str, memory_policy: MemoryPolicy = MemoryPolicy.KEEP) -> None:
@@ -141,7 +139,7 @@ class Engine:
             self._w_long.save(self._instruction)
         match memory_policy:
             case MemoryPolicy.RESET:
-                self._w_long.reset()
+                self.start_episode()
             case MemoryPolicy.RESTORE:
                 self._w_long.restore(instruction)
             case MemoryPolicy.KEEP:
@@ -154,17 +152,13 @@ class Engine:
     def request(self, request: ChunkRequest) -> None:
         """Begin the program of a chunk, or drop one; an unfinished one is cancelled.
 
-        A new episode seed starts an episode; a new task epoch changes the task as the request says.
+        A new task epoch changes the task as the request says. Noise is a function of its episode seed and chunk id.
         Raises RequestRefused or UnknownSnapshot; what was being made then goes on.
         """
         if request.cancel:
             self.cancel(request.chunk_id)
             return
         self._border.check_request(request)
-        if request.task_epoch != self._epoch:
-            self._check_restorable(request.instruction, request.memory_policy)
-        if request.episode_seed != self._seed:
-            self.start_episode(request.episode_seed)
         if request.task_epoch != self._epoch:
             self.set_task(request.task_epoch, request.instruction, request.memory_policy)
         draw = Draw(
@@ -175,7 +169,7 @@ class Engine:
         self._branch = _Branch(request, draw)
 
     def cancel(self, chunk_id: int) -> bool:
-        """Drop the branch of `chunk_id`; False when it is not the pending one. A frame for it is refused from now on."""
+        """Drop the branch of `chunk_id`, so that a frame for it is refused; False when it is not the pending one."""
         if self._branch is None or self._branch.request.chunk_id != chunk_id:
             return False
         self._branch = None
@@ -214,10 +208,10 @@ class Engine:
     def finish(self, frame: FeatureFrame, state: DualArmState, executed: ArrayLike | None = None) -> ActionChunk:
         """The blocking part: take the real observation in and complete the pending chunk on it.
 
-        executed: (n, 30) rows executed since the previous observation, when they differ from those the request announced.
-        The observation enters W_long together with a finite chunk or not at all.
-        Raises NothingRequested, StaleFrame, DuplicateFrame, EncoderMismatch, BadFrame, BadState, NonFiniteOutput; the request
-        then stays pending, so that a better frame can answer it.
+        executed: (n, 30) rows executed since the previous observation, when they differ from those the request
+        announced. The observation enters W_long together with a finite chunk or not at all. Raises NothingRequested,
+        StaleFrame, DuplicateFrame, EncoderMismatch, BadFrame, BadState, NonFiniteOutput; the request then stays
+        pending, so that a better frame can answer it.
         """
         branch = self._branch
         if branch is None:
@@ -273,8 +267,8 @@ class Engine:
     def report(self) -> SaiReport:
         """How the last finished chunk came about; apart from `finish` so that the chunk can be sent first.
 
-        Stamps on the stack's clock, other than the frame's, are the shell's to fill in. Raises NothingRequested before the
-        first chunk.
+        Stamps on the stack's clock, other than the frame's, are the shell's to fill in. Raises NothingRequested before
+        the first chunk.
         """
         if self._finished is None:
             raise NothingRequested("no chunk has been made yet; there is nothing to report")

@@ -59,7 +59,8 @@ class LongTermMemory:
         """Bring back the state saved under `name`. Raises UnknownSnapshot, and then changes nothing."""
         if name not in self._snapshots:
             raise UnknownSnapshot(
-                f"no memory is saved under '{name}'; saved: {list(self._snapshots)}; use KEEP or RESET for a task not met before"
+                f"no memory is saved under '{name}'; saved: {list(self._snapshots)}; "
+                "use KEEP or RESET for a task not met before"
             )
         self._hold(self._snapshots[name])
 

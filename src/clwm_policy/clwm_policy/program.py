@@ -2,9 +2,9 @@
 
     encode -> write -> video ODE (N_v steps) -> absorb f^ -> action ODE (N_a steps)
 
-A program is functional in the memory it was given: `write` and `absorb` make new memory states and leave the given one as it
-was. What becomes of the written state is the engine's decision: it is kept as the long-term memory when the observation was
-real, and forgotten when it was a prediction.
+A program is functional in the memory it was given: `write` and `absorb` make new memory states and leave the given one
+as it was. What becomes of the written state is the engine's decision: it is kept as the long-term memory when the
+observation was real, and forgotten when it was a prediction.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ class WorldModel(Protocol):
     """The part of `Clwm` that a program uses; batch first, normalised units."""
 
     def encode_context(
-        self, memory: Any, features: Tensor, proprioception: Tensor, executed: Tensor, executed_mask: Tensor, language: Tensor
+        self,
+        memory: Any,
+        features: Tensor,
+        proprioception: Tensor,
+        executed: Tensor,
+        executed_mask: Tensor,
+        language: Tensor,
     ) -> Any: ...
 
     def write(self, memory: Any, context: Any) -> Any: ...
@@ -65,7 +71,8 @@ class Conditions:
 class Draw:
     """What does not depend on the observation: the noise of both stages and the rows already committed.
 
-    video: (1, tokens, channels); action: (1, rows, 30); prefix: (1, p, 30) normalised, clamped while stage 2 is integrated.
+    video: (1, tokens, channels); action: (1, rows, 30); prefix: (1, p, 30) normalised, clamped while stage 2 is
+    integrated.
     """
 
     video: Tensor
@@ -95,7 +102,9 @@ class Program:
     @property
     def point(self) -> Point:
         """Steps of both integrations whose result is there, made here or taken over."""
-        return Point(self._plan.video_steps if self._prediction is not None else len(self._video) - 1, len(self._action) - 1)
+        return Point(
+            self._plan.video_steps if self._prediction is not None else len(self._video) - 1, len(self._action) - 1
+        )
 
     @property
     def written(self) -> Any:

@@ -1,8 +1,9 @@
 """Where a chunk's program is resumed once the real observation is there: the re-entry policies.
 
-A program has two flow integrations: `video_steps` of stage 1, then `action_steps` of stage 2. A `Point` counts how many steps
-of each are done. Speculation reaches some point on the predicted observation; a policy says how far it is worth running
-and, when the observation has arrived, up to which point its work is kept. Everything after that is done again under the true context.
+A program has two flow integrations: `video_steps` of stage 1, then `action_steps` of stage 2. A `Point` counts how many
+steps of each are done. Speculation reaches some point on the predicted observation; a policy says how far it is worth
+running and, when the observation has arrived, up to which point its work is kept. Everything after that is done again
+under the true context.
 """
 
 from __future__ import annotations
@@ -81,8 +82,8 @@ class Sequential:
 class Fixed:
     """At flow time `s_mid` of stage 2, whatever was observed: the paper's rule.
 
-    Stored states exist at multiples of 1 / action_steps; the latest one not past `s_mid` is taken. A speculation that did
-    not get so far is resumed at its latest state.
+    Stored states exist at multiples of 1 / action_steps; the latest one not past `s_mid` is taken. A speculation that
+    did not get so far is resumed at its latest state.
     """
 
     s_mid: float
@@ -124,4 +125,6 @@ def parse_re_entry(text: str) -> ReEntryPolicy:
                 f"re-entry policy '{text}': s_mid is '{argument}'; expected a number between 0 and 1, as in 'fixed:0.5'"
             ) from None
         return Fixed(s_mid)
-    raise ReEntryError(f"re-entry policy '{text}' is unknown; expected 'sequential' or 'fixed:<s_mid>', as in 'fixed:0.5'")
+    raise ReEntryError(
+        f"re-entry policy '{text}' is unknown; expected 'sequential' or 'fixed:<s_mid>', as in 'fixed:0.5'"
+    )

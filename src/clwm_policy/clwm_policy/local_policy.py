@@ -1,0 +1,89 @@
+"""From a checkpoint to an engine ready to work, for the policy node and for an evaluation without ROS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clwm_common.actions import ACTION_DIM, CHUNK_ROWS, pack
+from clwm_common.clocks import MonotonicClock
+from clwm_common.messages import ChunkRequest, DualArmState, FeatureFrame
+from clwm_policy.checkpoint import Policy, load_policy
+from clwm_policy.config import EXECUTED_ROWS
+from clwm_policy.engine import Engine
+from clwm_policy.language import SentenceEncoder
+from clwm_policy.re_entry import Plan, parse_re_entry
+
+WARM_UP_CHUNKS = 4  # the first two are slow (allocation, kernel selection), the second is the first to speculate
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """What to load and how to run it.
+
+    sai: re-entry policy, `sequential` or `fixed:<s_mid>`. encoder_hash: of the encoder in use, None when the frames
+    will tell. untrained_seed: replace the weights by random ones of the same architecture, the control that must fail.
+    """
+
+    checkpoint: Path
+    sai: str = "fixed:0.5"
+    video_steps: int = 4
+    action_steps: int = 8
+    encoder_hash: str | None = None
+    untrained_seed: int | None = None
+
+
+def load_engine(
+    settings: PolicySettings,
+    embed: Callable[[str], Tensor] | None = None,
+    stopwatch: Callable[[], float] | None = None,
+) -> Engine:
+    """Load, check and warm up; the engine that comes back has seen nothing.
+
+    embed: sentence -> (width,) embedding; by default the sentence model that the policy was trained with. stopwatch:
+    seconds of a steady clock; by default the machine's.
+    Sets torch to one thread, for the whole process: beside a busy neighbour two are many times slower.
+    Raises CheckpointError, LanguageError or ReEntryError.
+    """
+    torch.set_num_threads(1)
+    re_entry, plan = parse_re_entry(settings.sai), Plan(settings.video_steps, settings.action_steps)
+    policy = load_policy(settings.checkpoint, settings.encoder_hash)
+    if settings.untrained_seed is not None:
+        policy = policy.randomised(settings.untrained_seed)
+    embed = embed or SentenceEncoder().embed
+    stopwatch = stopwatch or MonotonicClock().now
+    # A scratch engine, so that made-up observations never meet the memory that is handed out.
+    warm_up(Engine(policy, embed, re_entry, plan, stopwatch), policy)
+    return Engine(policy, embed, re_entry, plan, stopwatch)
+
+
+def warm_up(engine: Engine, policy: Policy, chunks: int = WARM_UP_CHUNKS) -> None:
+    """Make chunks from made-up observations, speculation included."""
+    config = policy.model.config
+    pose = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+    row = pack(pose, pose, np.zeros(14), np.zeros(2))[None]
+    features = np.zeros((config.cameras, config.grid, config.grid, config.feature_channels), np.float16)
+    cameras = tuple(f"camera {index}" for index in range(config.cameras))
+    for chunk_id in range(chunks):
+        moves = chunk_id > 0
+        engine.request(
+            ChunkRequest(
+                chunk_id=chunk_id,
+                task_epoch=0,
+                observe_at=float(chunk_id),
+                needed_by=float(chunk_id),
+                committed_prefix=np.repeat(row, CHUNK_ROWS - EXECUTED_ROWS if moves else 1, axis=0),
+                executed_rows=np.repeat(row, EXECUTED_ROWS if moves else 0, axis=0),
+                instruction="warm up",
+                at_rest=not moves,
+            )
+        )
+        while engine.advance():
+            pass
+        frame = FeatureFrame(float(chunk_id), features, cameras, "none", policy.encoder_hash)
+        engine.observe(frame, DualArmState(float(chunk_id), row[0], np.ones(ACTION_DIM, dtype=bool)))

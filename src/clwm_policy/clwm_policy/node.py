@@ -1,0 +1,197 @@
+"""The node `policy`: moves messages in and out of a session, whose engine works on a thread of its own."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import traceback
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clwm_common import messages as core
+from clwm_common.actions import LayoutError
+from clwm_common.ros import qos
+from clwm_common.ros.conversions import ConversionError, from_msg, to_msg
+from clwm_common.ros.diagnostics import Health, Level
+from clwm_common.ros.lifecycle import ClwmNode, NodeError, run
+from clwm_common.ros.parameters import Parameter
+from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, ObservationRequest, SaiReport
+from clwm_policy.checkpoint import CheckpointError
+from clwm_policy.language import LanguageError
+from clwm_policy.local_policy import PolicySettings, load_engine
+from clwm_policy.re_entry import ReEntryError
+from clwm_policy.session import Notice, Output, Patience, Session, Severity
+
+TICK_PERIOD = 0.25  # s between two looks for a frame that is late
+JOIN_TIMEOUT = 5.0  # s; a step of the engine takes milliseconds
+NOTICE_SHOWN = 10.0  # s for which the last warning stays in the diagnostics
+WINDOW = 200  # chunks that the latencies in the diagnostics cover
+
+
+class PolicyNode(ClwmNode):
+    """Asks perception for observations and answers the executor's requests with chunks.
+
+    Callbacks only convert and queue; the engine steps and publishes on the worker thread, which sleeps when nothing is
+    to do.
+    """
+
+    PARAMETERS = (
+        Parameter("checkpoint", "models/nano/policy.safetensors", "weights of the policy; the .json is beside them"),
+        Parameter("sai", "fixed:0.5", "re-entry policy: sequential, or fixed:<s_mid>"),
+        Parameter("video_steps", 4, "flow steps of stage 1", minimum=1, maximum=100),
+        Parameter("action_steps", 8, "flow steps of stage 2", minimum=1, maximum=100),
+        Parameter(
+            "encoder_hash", "", "SHA-256 of the encoder in use, to be checked at once; empty: the first frame tells"
+        ),
+        Parameter(
+            "untrained_seed", -1, "random weights from this seed instead of the trained ones; -1: trained", minimum=-1
+        ),
+        Parameter("frame_early", 0.05, "a frame may be this much older than the instant asked for", "s", 0.0, 10.0),
+        Parameter(
+            "state_apart", 0.1, "largest distance between a frame and the measured state with it", "s", 0.0, 10.0
+        ),
+        Parameter("frame_late", 1.0, "a frame that has not come after this is asked for again", "s", 0.05, 60.0),
+    )
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("policy", **kwargs)
+        self._session: Session | None = None
+        self._events: queue.SimpleQueue = queue.SimpleQueue()
+        self._worker: threading.Thread | None = None
+
+    def configure(self) -> None:
+        params = self.params
+        settings = PolicySettings(
+            checkpoint=Path(params.checkpoint),
+            sai=params.sai,
+            video_steps=params.video_steps,
+            action_steps=params.action_steps,
+            encoder_hash=params.encoder_hash or None,
+            untrained_seed=None if params.untrained_seed < 0 else params.untrained_seed,
+        )
+        try:
+            engine = load_engine(settings)
+        except (CheckpointError, LanguageError, ReEntryError) as error:
+            raise NodeError(str(error)) from error
+        self._session = Session(engine, self.now, Patience(params.frame_early, params.state_apart, params.frame_late))
+        self._chunks = 0
+        self._blocking: deque[float] = deque(maxlen=WINDOW)
+        self._surrogate_errors: deque[float] = deque(maxlen=WINDOW)
+        self._noticed: tuple[float, Notice] | None = None
+        self._outputs = {
+            core.ObservationRequest: self.create_lifecycle_publisher(
+                ObservationRequest, "/clwm/observation_request", qos.CRITICAL
+            ),
+            core.ActionChunk: self.create_lifecycle_publisher(ActionChunk, "/clwm/action_chunk", qos.CRITICAL),
+            core.SaiReport: self.create_lifecycle_publisher(SaiReport, "/clwm/sai_report", qos.REPORT),
+        }
+        self.create_subscription(ChunkRequest, "/clwm/chunk_request", self._queue, qos.CRITICAL)
+        self.create_subscription(FeatureFrame, "/clwm/feature_frame", self._queue, qos.CRITICAL)
+        self.create_subscription(DualArmState, "/clwm/state", self._queue, qos.STATE)
+        self.create_timer(TICK_PERIOD, self._tick)
+
+    def activate(self) -> None:
+        self._events = queue.SimpleQueue()
+        self._worker = threading.Thread(target=self._work, args=(self._events,), name="engine", daemon=True)
+        self._worker.start()
+
+    def deactivate(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            self._events.put(None)
+            worker.join(JOIN_TIMEOUT)
+            if worker.is_alive():
+                raise NodeError(f"the engine did not stop within {JOIN_TIMEOUT} s; end this process")
+        self._session.stop()
+
+    def cleanup(self) -> None:
+        self._session = None
+
+    def diagnose(self) -> Health:
+        values: dict[str, Any] = {"chunks": self._chunks, "sai": self.params.sai}
+        if self._blocking:
+            p50, p95 = np.quantile(self._blocking, [0.5, 0.95])
+            values |= {"finish_ms_p50": 1e3 * float(p50), "finish_ms_p95": 1e3 * float(p95)}
+        if self._surrogate_errors:
+            values["surrogate_error_median"] = float(np.median(self._surrogate_errors))
+        if self._noticed is not None and self.now() - self._noticed[0] < NOTICE_SHOWN:
+            notice = self._noticed[1]
+            return Health(Level.ERROR if notice.severity is Severity.ERROR else Level.WARN, notice.text, values)
+        return Health(Level.OK, "working", values)
+
+    def _queue(self, msg: ChunkRequest | FeatureFrame | DualArmState) -> None:
+        arrived_at = self.now()
+        if not self.is_active:
+            if isinstance(msg, ChunkRequest):
+                self.get_logger().info(
+                    f"chunk request {msg.chunk_id} ignored: the policy is not active; activate it first"
+                )
+            return
+        try:
+            self._events.put((from_msg(msg), arrived_at))
+        except (ConversionError, LayoutError) as error:
+            self._note(Notice(Severity.ERROR, f"{type(msg).__name__} dropped: {error}"))
+
+    def _tick(self) -> None:
+        if self.is_active:
+            self._events.put((None, self.now()))
+
+    def _work(self, events: queue.SimpleQueue) -> None:
+        try:
+            while (event := self._next_event(events)) is not None:
+                for output in self._answer(*event):
+                    self._send(output)
+        except Exception as error:
+            # Lifecycle transitions belong to the executor's thread, and this one must have ended by then.
+            self.get_logger().error(traceback.format_exc())
+            self.executor.create_task(self.fail, f"stopped: the engine failed: {type(error).__name__}: {error}")
+
+    def _next_event(self, events: queue.SimpleQueue) -> tuple[Any, float] | None:
+        """The next event, after idle-time work as long as there is some and none has come."""
+        while True:
+            try:
+                return events.get_nowait()
+            except queue.Empty:
+                if not self._session.advance():
+                    return events.get()
+
+    def _answer(self, message: Any, arrived_at: float) -> Iterable[Output]:
+        match message:
+            case core.ChunkRequest():
+                return self._session.on_request(message, arrived_at)
+            case core.FeatureFrame():
+                return self._session.on_frame(message, arrived_at)
+            case core.DualArmState():
+                self._session.on_state(message)
+                return ()
+            case _:
+                return self._session.on_tick()
+
+    def _send(self, output: Output) -> None:
+        if isinstance(output, Notice):
+            self._note(output)
+            return
+        self._outputs[type(output)].publish(to_msg(output))
+        if isinstance(output, core.SaiReport):
+            self._chunks += 1
+            self._blocking.append(output.finished_at - output.frame_arrived_at)
+            if np.isfinite(output.surrogate_error):
+                self._surrogate_errors.append(output.surrogate_error)
+
+    def _note(self, notice: Notice) -> None:
+        getattr(self.get_logger(), notice.severity.value)(notice.text)
+        if notice.severity is not Severity.INFO:
+            self._noticed = (self.now(), notice)
+
+
+def main() -> int:
+    """Entry point of `policy_node`."""
+    return run(PolicyNode)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

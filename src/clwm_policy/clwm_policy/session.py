@@ -1,0 +1,166 @@
+"""Between messages and the engine: pairs requests, frames and states, asks for observations, stamps reports.
+
+One thread calls it. What is to be sent is yielded as soon as it exists: a chunk leaves before the report about it is
+worked out, so consume an answer to its end.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, ObservationRequest, SaiReport
+from clwm_policy.engine import Engine
+from clwm_policy.errors import BadState, EngineError
+
+STATES_KEPT = 100  # 2 s of a 50 Hz stream
+
+
+class Severity(Enum):
+    """How a notice is logged."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something an operator should know."""
+
+    severity: Severity
+    text: str
+
+
+Output = ObservationRequest | ActionChunk | SaiReport | Notice
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How far stamps may be apart, and how long a frame is waited for [s].
+
+    frame_early: a frame captured this much before `observe_at` still answers it. state_apart: largest distance between
+    a frame and the measured state paired with it. frame_late: after this long without a frame it is asked for again.
+    """
+
+    frame_early: float = 0.05
+    state_apart: float = 0.1
+    frame_late: float = 1.0
+
+
+@dataclass
+class _Times:
+    """Stamps of the pending chunk on the stack's clock; 0 for what has not happened."""
+
+    requested_at: float
+    asked_at: float
+    speculation_started_at: float = 0.0
+    speculation_ended_at: float = 0.0
+
+
+class Session:
+    """Answers the executor with the engine's chunks. clock: the stack's clock, for stamps."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], float], patience: Patience | None = None) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._patience = patience or Patience()
+        self._states: deque[DualArmState] = deque(maxlen=STATES_KEPT)
+        self._times: _Times | None = None
+
+    def advance(self) -> bool:
+        """One step of idle-time work; False when there is none."""
+        started = self._clock()
+        if not self._engine.advance():
+            return False
+        if self._times is not None:
+            self._times.speculation_started_at = self._times.speculation_started_at or started
+            self._times.speculation_ended_at = self._clock()
+        return True
+
+    def on_request(self, request: ChunkRequest, arrived_at: float) -> Iterator[Output]:
+        """Begin a chunk and ask for its observation, or drop one."""
+        if request.cancel:
+            if self._engine.cancel(request.chunk_id):
+                self._times = None
+                yield Notice(Severity.INFO, f"chunk {request.chunk_id} cancelled")
+            return
+        try:
+            self._engine.request(request)
+        except EngineError as error:
+            yield Notice(Severity.ERROR, str(error))
+            return
+        self._times = _Times(requested_at=arrived_at, asked_at=arrived_at)
+        yield ObservationRequest(request.chunk_id, request.observe_at)
+
+    def on_state(self, state: DualArmState) -> None:
+        """Remember a measured state."""
+        self._states.append(state)
+
+    def on_frame(self, frame: FeatureFrame, arrived_at: float) -> Iterator[Output]:
+        """Finish the pending chunk; a frame that answers an earlier request, or none, is dropped."""
+        request = self._engine.pending
+        if request is None:
+            yield Notice(Severity.INFO, f"frame of {frame.stamp:.3f} dropped: no chunk is being made")
+            return
+        early = request.observe_at - frame.stamp
+        if early > self._patience.frame_early:
+            yield Notice(
+                Severity.INFO,
+                f"frame of {frame.stamp:.3f} dropped: {early:.3f} s before what chunk {request.chunk_id} wants",
+            )
+            return
+        try:
+            chunk = self._engine.finish(frame, self._state_at(frame.stamp))
+        except EngineError as error:
+            # The request stays pending: `on_tick` asks for another frame, and the executor decides how long it waits.
+            yield Notice(Severity.ERROR, f"chunk {request.chunk_id}: {error}")
+            return
+        finished_at = self._clock()
+        times, self._times = self._times, None
+        yield chunk
+        yield replace(
+            self._engine.report(),
+            requested_at=times.requested_at,
+            speculation_started_at=times.speculation_started_at,
+            speculation_ended_at=times.speculation_ended_at,
+            frame_arrived_at=arrived_at,
+            finished_at=finished_at,
+        )
+
+    def on_tick(self) -> Iterator[Output]:
+        """Ask again for a frame that does not come. Call a few times a second."""
+        request, times = self._engine.pending, self._times
+        if request is None or times is None:
+            return
+        now = self._clock()
+        waited = now - max(times.asked_at, request.observe_at)
+        if waited <= self._patience.frame_late:
+            return
+        times.asked_at = now
+        yield Notice(
+            Severity.WARNING,
+            f"no usable frame for chunk {request.chunk_id} after {waited:.1f} s; asking perception again. "
+            "Is it active, and do all cameras publish?",
+        )
+        yield ObservationRequest(request.chunk_id, request.observe_at)
+
+    def stop(self) -> None:
+        """Drop the pending chunk; the long-term memory stays for the next activation."""
+        if self._engine.pending is not None:
+            self._engine.cancel(self._engine.pending.chunk_id)
+        self._times = None
+        self._states.clear()
+
+    def _state_at(self, stamp: float) -> DualArmState:
+        """The measured state nearest to `stamp`. Raises BadState when none is near enough."""
+        nearest = min(self._states, key=lambda state: abs(state.stamp - stamp), default=None)
+        if nearest is None or abs(nearest.stamp - stamp) > self._patience.state_apart:
+            known = "none has come" if nearest is None else f"the nearest is of {nearest.stamp:.3f}"
+            raise BadState(
+                f"no measured state within {self._patience.state_apart} s of the frame of {stamp:.3f}: {known}; "
+                "is the executor running, and on the same clock?"
+            )
+        return nearest

@@ -1,0 +1,179 @@
+"""The node `policy` over DDS: from a request to a chunk, and what it says when it cannot."""
+
+import time
+
+import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter as RosParameter
+
+from clwm_common import messages as core
+from clwm_common.ros import qos
+from clwm_common.ros.conversions import from_msg, to_msg
+from clwm_common.ros.diagnostics import Level
+from clwm_msgs import msg as ros
+from clwm_policy.checkpoint import save_policy
+from clwm_policy.node import PolicyNode
+from clwm_policy.re_entry import Point
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ros_context():
+    rclpy.init()
+    yield
+    rclpy.try_shutdown()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny_policy, tmp_path_factory):
+    path = tmp_path_factory.mktemp("policy") / "policy.safetensors"
+    save_policy(path, tiny_policy)
+    return path
+
+
+class Graph:
+    """The policy and a peer that plays executor and perception, spun together."""
+
+    def __init__(self, **parameters):
+        overrides = [RosParameter(name, value=value) for name, value in parameters.items()]
+        self.policy = PolicyNode(parameter_overrides=overrides)
+        self.peer = rclpy.create_node("peer")
+        self.heard = []
+        self.to = {
+            core.ChunkRequest: self.peer.create_publisher(ros.ChunkRequest, "/clwm/chunk_request", qos.CRITICAL),
+            core.FeatureFrame: self.peer.create_publisher(ros.FeatureFrame, "/clwm/feature_frame", qos.CRITICAL),
+            core.DualArmState: self.peer.create_publisher(ros.DualArmState, "/clwm/state", qos.STATE),
+        }
+        for kind, topic, profile in (
+            (ros.ObservationRequest, "/clwm/observation_request", qos.CRITICAL),
+            (ros.ActionChunk, "/clwm/action_chunk", qos.CRITICAL),
+            (ros.SaiReport, "/clwm/sai_report", qos.REPORT),
+        ):
+            self.peer.create_subscription(kind, topic, lambda msg: self.heard.append(from_msg(msg)), profile)
+        self.executor = SingleThreadedExecutor()
+        for node in (self.policy, self.peer):
+            self.executor.add_node(node)
+
+    def connect(self):
+        """Wait until discovery has matched both sides."""
+        mine, theirs = self.to.values(), self.policy._outputs.values()
+        self.until(lambda: all(publisher.get_subscription_count() for publisher in (*mine, *theirs)))
+
+    def send(self, message):
+        self.to[type(message)].publish(to_msg(message))
+
+    def until(self, condition, seconds=10.0):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, (
+                f"not within {seconds} s; heard {[type(m).__name__ for m in self.heard]}"
+            )
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def wait_for(self, kind):
+        self.until(lambda: any(isinstance(message, kind) for message in self.heard))
+        index = next(i for i, message in enumerate(self.heard) if isinstance(message, kind))
+        return self.heard.pop(index)
+
+    def close(self):
+        self.policy.trigger_shutdown()
+        self.executor.shutdown()
+        for node in (self.policy, self.peer):
+            node.destroy_node()
+
+
+@pytest.fixture
+def graph(checkpoint):
+    made = []
+
+    def make(**parameters):
+        made.append(Graph(**{"checkpoint": str(checkpoint), "video_steps": 2, "action_steps": 4, **parameters}))
+        return made[-1]
+
+    yield make
+    for entry in made:
+        entry.close()
+
+
+def test_requests_are_answered_with_chunks_and_reports(graph, make_episode):
+    stack, episode = graph(), make_episode()
+    assert stack.policy.trigger_configure() == SUCCESS
+    assert stack.policy.trigger_activate() == SUCCESS
+    stack.connect()
+    for goal in (Point(), Point(2, 2), Point(2, 2)):
+        stack.send(episode.next_request())
+        assert stack.wait_for(core.ObservationRequest).observe_at == pytest.approx(episode.chunk_id * 0.6)
+        stack.send(episode.state())
+        session = stack.policy._session
+        stack.until(lambda: len(session._states) == episode.chunk_id and session._engine.speculated_to == goal)  # noqa: B023
+        stack.send(episode.frame())
+        episode.last = stack.wait_for(core.ActionChunk)
+        report = stack.wait_for(core.SaiReport)
+        assert episode.last.chunk_id == report.chunk_id == episode.chunk_id
+    assert report.re_entry_s == 0.5
+    assert report.requested_at < report.frame_arrived_at < report.finished_at
+    assert stack.policy.diagnose().level is Level.OK
+
+
+def test_a_request_while_inactive_is_ignored(graph, make_episode):
+    stack, episode = graph(), make_episode()
+    assert stack.policy.trigger_configure() == SUCCESS
+    stack.connect()
+    stack.send(episode.next_request())
+    for _ in range(5):
+        stack.executor.spin_once(timeout_sec=0.05)
+    assert stack.policy._events.empty()
+    assert stack.heard == []
+
+
+def test_a_frame_that_never_comes_shows_in_the_diagnostics(graph, make_episode):
+    stack, episode = graph(frame_late=0.1), make_episode()
+    stack.policy.trigger_configure()
+    stack.policy.trigger_activate()
+    stack.connect()
+    stack.send(episode.next_request())
+    stack.until(lambda: stack.policy.diagnose().level is Level.WARN)
+    assert "asking perception again" in stack.policy.diagnose().message
+    assert stack.policy.trigger_deactivate() == SUCCESS
+
+
+def test_features_of_another_encoder_show_as_an_error_and_make_no_chunk(graph, make_episode):
+    stack, episode = graph(), make_episode()
+    stack.policy.trigger_configure()
+    stack.policy.trigger_activate()
+    stack.connect()
+    stack.send(episode.next_request())
+    stack.send(episode.state())
+    stack.wait_for(core.ObservationRequest)
+    stack.send(episode.frame(encoder_hash="0" * 64))
+    stack.until(lambda: stack.policy.diagnose().level is Level.ERROR)
+    assert "encoder 000000000000" in stack.policy.diagnose().message
+    assert not any(isinstance(message, core.ActionChunk) for message in stack.heard)
+
+
+def test_an_engine_that_breaks_stops_the_node_with_the_reason(graph, make_episode):
+    stack, episode = graph(), make_episode()
+    stack.policy.trigger_configure()
+    stack.policy.trigger_activate()
+    stack.connect()
+    stack.policy._session.on_request = lambda *args: 1 / 0
+    stack.send(episode.next_request())
+    stack.until(lambda: not stack.policy.is_active)
+    assert "division by zero" in stack.policy.fault
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"checkpoint": "/nowhere/policy.safetensors"}, "/nowhere/policy"),
+        ({"sai": "fixed:2"}, "s_mid is 2.0"),
+        ({"encoder_hash": "0" * 64}, "000000000000"),
+    ],
+)
+def test_configuration_is_refused_with_a_remedy(graph, parameters, said):
+    stack = graph(**parameters)
+    assert stack.policy.trigger_configure() == FAILURE
+    assert said in stack.policy.fault

@@ -1,0 +1,148 @@
+"""The session: which frame and state belong to a request, what is sent when, and what happens when one is missing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from clwm_common.clocks import VirtualClock
+from clwm_common.messages import ActionChunk, ObservationRequest, SaiReport
+from clwm_policy.session import Notice, Session, Severity
+
+
+class Stack:
+    """A session with its clock, fed by a made-up episode."""
+
+    def __init__(self, episode):
+        self.episode, self.clock = episode, VirtualClock(0.0)
+        self.session = Session(episode.engine, self.clock.now)
+
+    def ask(self, **changes):
+        request = self.episode.next_request(**changes)
+        return request, list(self.session.on_request(request, self.clock.now()))
+
+    def answer(self, **changes):
+        self.session.on_state(self.episode.state())
+        out = list(self.session.on_frame(self.episode.frame(**changes), self.clock.now()))
+        self.episode.last = next((item for item in out if isinstance(item, ActionChunk)), self.episode.last)
+        return out
+
+
+@pytest.fixture
+def stack(make_episode):
+    return Stack(make_episode("fixed:0.5"))
+
+
+def kinds(outputs):
+    return [type(output) for output in outputs]
+
+
+def test_a_request_is_followed_by_the_request_for_its_observation(stack):
+    request, out = stack.ask()
+    assert out == [ObservationRequest(request.chunk_id, request.observe_at)]
+
+
+def test_the_chunk_leaves_before_its_report_is_worked_out(stack):
+    stack.ask()
+    stack.session.on_state(stack.episode.state())
+    answer = stack.session.on_frame(stack.episode.frame(), 0.6)
+    assert isinstance(next(answer), ActionChunk)
+    assert stack.episode.engine.memory._digest is None
+    assert kinds(answer) == [SaiReport]
+
+
+def test_a_report_carries_the_stamps_of_its_chunk(stack):
+    stack.ask()
+    stack.answer()
+    while stack.session.advance():
+        pass
+    stack.clock.advance_to(0.7)
+    stack.ask()
+    stack.clock.advance_to(0.8)
+    while stack.session.advance():
+        stack.clock.advance_to(stack.clock.now() + 0.01)
+    stack.clock.advance_to(1.3)
+    report = stack.answer()[-1]
+    assert (report.requested_at, report.speculation_started_at, report.frame_arrived_at) == (0.7, 0.8, 1.3)
+    assert 0.8 < report.speculation_ended_at < 0.9
+    assert report.finished_at == 1.3
+    assert report.observation_stamp == pytest.approx(1.2)
+
+
+def test_a_chunk_without_speculation_has_no_speculation_stamps(stack):
+    stack.ask()
+    report = stack.answer()[-1]
+    assert (report.speculation_started_at, report.speculation_ended_at) == (0.0, 0.0)
+
+
+def test_the_state_nearest_to_the_frame_is_used(stack, make_episode):
+    other = Stack(make_episode("fixed:0.5"))
+    for late, stamps in ((stack, (0.55, 0.6, 0.66)), (other, (0.6,))):
+        late.ask()
+        for stamp in stamps:
+            values = late.episode.state().values + (0.0 if stamp == 0.6 else 1.0)
+            late.session.on_state(replace(late.episode.state(values.astype(np.float32)), stamp=stamp))
+    chunks = [next(s.session.on_frame(s.episode.frame(), 0.6)) for s in (stack, other)]
+    np.testing.assert_array_equal(chunks[0].rows, chunks[1].rows)
+
+
+def test_without_a_measured_state_nothing_is_made_and_the_operator_is_told(stack):
+    stack.ask()
+    (notice,) = stack.session.on_frame(stack.episode.frame(), 0.6)
+    assert notice.severity is Severity.ERROR
+    assert "is the executor running" in notice.text
+    assert kinds(stack.answer()) == [ActionChunk, SaiReport]
+
+
+def test_a_frame_that_answers_an_earlier_request_is_dropped(stack):
+    stack.ask(observe_at=0.7)
+    (notice,) = stack.answer(stamp=0.6)
+    assert (notice.severity, "dropped" in notice.text) == (Severity.INFO, True)
+    assert kinds(stack.answer(stamp=0.66)) == [ActionChunk, SaiReport]
+
+
+def test_a_frame_for_a_cancelled_chunk_is_dropped(stack):
+    request, _ = stack.ask()
+    assert kinds(stack.session.on_request(replace(request, cancel=True), 0.1)) == [Notice]
+    assert kinds(stack.answer()) == [Notice]
+    assert kinds(stack.ask()[1]) == [ObservationRequest]
+    assert kinds(stack.answer()) == [ActionChunk, SaiReport]
+
+
+def test_cancelling_twice_says_nothing_more(stack):
+    request, _ = stack.ask()
+    list(stack.session.on_request(replace(request, cancel=True), 0.1))
+    assert list(stack.session.on_request(replace(request, cancel=True), 0.2)) == []
+
+
+def test_a_frame_that_never_comes_is_asked_for_again_once_a_period(stack):
+    request, _ = stack.ask()
+    stack.clock.advance_to(request.observe_at + 0.9)
+    assert list(stack.session.on_tick()) == []
+    stack.clock.advance_to(request.observe_at + 1.1)
+    notice, again = stack.session.on_tick()
+    assert notice.severity is Severity.WARNING
+    assert again.observe_at == request.observe_at
+    assert list(stack.session.on_tick()) == []
+    stack.clock.advance_to(request.observe_at + 2.2)
+    assert len(list(stack.session.on_tick())) == 2
+
+
+def test_a_tick_without_a_request_does_nothing(stack):
+    assert list(stack.session.on_tick()) == []
+
+
+def test_a_refused_request_is_told_and_asks_for_no_observation(stack):
+    _, (notice,) = stack.ask(committed_prefix=np.zeros((0, 30), np.float32))
+    assert notice.severity is Severity.ERROR
+    assert "committed_prefix" in notice.text
+
+
+def test_stopping_drops_the_pending_chunk_and_keeps_the_memory(stack):
+    stack.ask()
+    stack.answer()
+    before = stack.episode.engine.memory.digest()
+    stack.ask()
+    stack.session.stop()
+    assert kinds(stack.answer()) == [Notice]
+    assert stack.episode.engine.memory.digest() == before
