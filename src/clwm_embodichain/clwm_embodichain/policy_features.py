@@ -23,8 +23,9 @@ class PolicyDataError(RuntimeError):
 class FeatureEpisode:
     """One successful episode as the policy's trainer needs it.
 
-    features: (n, cameras, rows, columns, C) float16 at rows `image_rows` (n,). commands: (T, 30) the expert's clean rows;
-    executed: (T, 30) what was commanded, with noise; states: (T, 30) measured at the same instants.
+    features: (n, cameras, rows, columns, C) float16 at rows `image_rows` (n,). plans: (n, 16, 30) what the expert would
+    command from there on if nothing disturbed it; executed: (T, 30) what was commanded, with noise; states: (T, 30) measured
+    at the same instants.
     """
 
     task: str
@@ -32,7 +33,7 @@ class FeatureEpisode:
     instruction: str
     image_rows: NDArray[np.int64]
     features: NDArray[np.float16]
-    commands: NDArray[np.float32]
+    plans: NDArray[np.float32]
     executed: NDArray[np.float32]
     states: NDArray[np.float32]
 
@@ -79,7 +80,7 @@ def load_episodes(files: list[Path], cache: Path) -> Iterator[FeatureEpisode]:
             episode.instruction,
             episode.image_rows,
             features,
-            episode.commands,
+            episode.plans,
             episode.executed,
             episode.states,
         )

@@ -18,9 +18,9 @@ from clwm_policy.memory import MemoryState
 from clwm_policy.model import Clwm, Context
 from torch import Tensor
 
-from clwm_embodichain.policy_samples import Samples
+from clwm_embodichain.policy_samples import LONGEST_PREFIX, Samples
 
-_PREFIX_LENGTHS = (1, 1, 2, 4, 4)
+_PREFIX_LENGTHS = (1, 1, 2, LONGEST_PREFIX, LONGEST_PREFIX)
 
 
 @dataclass(frozen=True)
@@ -144,12 +144,13 @@ def _action_loss(
 ) -> Tensor:
     count, noises = len(batch), settings.noises
     lengths = torch.tensor(_PREFIX_LENGTHS)[torch.randint(len(_PREFIX_LENGTHS), (count * noises,))]
-    target = batch.target.repeat_interleave(noises, dim=0)
-    rows = target.shape[1]
-    committed = torch.arange(rows) < lengths[:, None]
-    # Committed rows are what was really commanded, noise and all; what follows is what the expert wanted.
-    prefix = torch.nn.functional.pad(batch.prefix, (0, 0, 0, rows - batch.prefix.shape[1]))
-    clean = torch.where(committed[..., None], prefix.repeat_interleave(noises, dim=0), target)
+    # After four committed rows, noise and all, the expert goes on from where they led.
+    clean = torch.where(
+        (lengths == LONGEST_PREFIX)[:, None, None],
+        batch.committed.repeat_interleave(noises, dim=0),
+        batch.target.repeat_interleave(noises, dim=0),
+    )
+    committed = torch.arange(clean.shape[1]) < lengths[:, None]
     # Stratified over [0, 1): the noises of one context cover the path evenly.
     s = ((torch.arange(noises) + torch.rand(count, noises)) / noises).flatten()
     x = torch.where(committed[..., None], clean, point_on_path(torch.randn_like(clean), clean, s))

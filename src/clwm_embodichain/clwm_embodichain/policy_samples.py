@@ -38,8 +38,9 @@ class Samples:
 
     features: (n, tokens, C) float16. following: (n,) index of the observation one horizon later (the last one at an
     episode's end). proprioception and predicted_proprioception: (n, 60), measured and foreseen by the state predictor.
-    executed: (n, 12, 30), executed_mask: (n, 12). prefix: (n, 4, 30) rows really executed from here on; target: (n, 16, 30)
-    the expert's. language: (n, 384). task: (n,). first, last: (n,) range of the sample's episode.
+    executed: (n, 12, 30), executed_mask: (n, 12). target: (n, 16, 30) the expert's plan from here. committed: (n, 16, 30) the
+    four rows really executed from here, then the expert's plan from where they led: the chunk after a committed prefix of 4.
+    language: (n, 384). task: (n,). first, last: (n,) range of the sample's episode.
     """
 
     features: Tensor
@@ -48,8 +49,8 @@ class Samples:
     predicted_proprioception: Tensor
     executed: Tensor
     executed_mask: Tensor
-    prefix: Tensor
     target: Tensor
+    committed: Tensor
     language: Tensor
     task: Tensor
     first: Tensor
@@ -63,15 +64,17 @@ class Samples:
 
 
 def _windows(episode: FeatureEpisode) -> dict[str, NDArray[Any]]:
-    rows, length = episode.image_rows, len(episode.commands)
-    ahead = np.minimum(rows[:, None] + np.arange(CHUNK_ROWS), length - 1)
+    rows, length = episode.image_rows, len(episode.executed)
+    ahead = np.minimum(rows[:, None] + np.arange(LONGEST_PREFIX), length - 1)
     behind = rows[:, None] + np.arange(-HORIZON, 0)
     stride = int(rows[1] - rows[0]) if len(rows) > 1 else HORIZON
-    if HORIZON % stride:
+    if stride != LONGEST_PREFIX:
         raise PolicyDataError(f"pictures every {stride} rows do not meet the horizon of {HORIZON}; record every 4 rows")
+    # The plan made where the prefix ends; at the very end of an episode the arms are still and the last plan goes on.
+    later = np.minimum(np.arange(len(rows)) + LONGEST_PREFIX // stride, len(rows) - 1)
     return {
-        "target": episode.commands[ahead],
-        "prefix": episode.executed[ahead[:, :LONGEST_PREFIX]],
+        "target": episode.plans,
+        "committed": np.concatenate([episode.executed[ahead], episode.plans[later, :HORIZON]], axis=1),
         "executed": episode.executed[np.maximum(behind, 0)],
         "mask": behind >= 0,
         "anchor": episode.executed[np.minimum(rows, length - 1)],
@@ -124,8 +127,8 @@ def build_samples(episodes: Sequence[FeatureEpisode], coding: Coding, embed: Cal
             "predicted_proprioception": _tensor(codec.encode_state(predicted, anchor)),
             "executed": _tensor(codec.encode_rows(part["executed"], wide)),
             "executed_mask": torch.from_numpy(part["mask"]),
-            "prefix": _tensor(codec.encode_rows(part["prefix"], wide)),
             "target": _tensor(codec.encode_rows(part["target"], wide)),
+            "committed": _tensor(codec.encode_rows(part["committed"], wide)),
             "language": embed(episode.instruction).expand(count, -1),
             "task": torch.full((count,), tasks.index(episode.task)),
             "first": torch.full((count,), start),

@@ -39,8 +39,8 @@ def validate(model: Clwm, coding: Coding, samples: Samples, video_steps: int = 4
             lambda x, s, m=memory, c=context: model.video_velocity(m, c, x, torch.full((len(x),), s)), start, video_steps
         )
         working, context = model.absorb(memory.fork(), context, residual)
-        prefix = batch.prefix[:, :prefix_rows]
-        start = clamp_prefix(torch.randn(batch.target.shape, generator=generator), prefix)
+        wanted = batch.target if prefix_rows == 1 else batch.committed
+        start = clamp_prefix(torch.randn(wanted.shape, generator=generator), wanted[:, :prefix_rows])
         chunk = integrate(
             lambda x, s, m=working, c=context, p=prefix_rows: model.action_velocity(
                 m, c, x, row_times(s, p, x.shape[1], len(x))
@@ -50,7 +50,7 @@ def validate(model: Clwm, coding: Coding, samples: Samples, video_steps: int = 4
         )
         future = samples.features[batch.following].float()
         predicted = coding.features.apply(present, residual)
-        difference = _physical(chunk - batch.target, coding)[alive, prefix_rows:]
+        difference = _physical(chunk - wanted, coding)[alive, prefix_rows:]
         eef.append(np.linalg.norm(np.stack([difference[..., LEFT_POSITION], difference[..., RIGHT_POSITION]], -2), axis=-1))
         joints.append(np.abs(difference[..., JOINTS]).ravel())
         grippers.append(np.abs(difference[..., GRIPPERS]).ravel())

@@ -1,0 +1,217 @@
+"""The policy trainer on a made-up task: the loss falls, an interruption changes nothing, the data is coded as promised."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from clwm_embodichain.policy_curves import Curves
+from clwm_embodichain.policy_features import FeatureEpisode, PolicyDataError, encode_features, load_episodes
+from clwm_embodichain.policy_losses import LossSettings, channel_weights
+from clwm_embodichain.policy_samples import Streams, build_samples, fit_coding
+from clwm_embodichain.policy_training import PolicyTrainer, TrainingSettings, load_state, save_state
+from clwm_embodichain.policy_validation import validate
+from clwm_policy.config import ClwmConfig
+from clwm_policy.model import Clwm
+
+TINY = ClwmConfig(width=32, layers=2, heads=2, ffn_width=64, memory_rank=8, feature_channels=8)
+
+
+def episode(seed, task):
+    """Both arms glide to a goal that the features show; the grippers close on the way."""
+    rng = np.random.default_rng(seed)
+    goal = rng.uniform(-0.5, 0.5, 14)
+    share = np.minimum(np.arange(60) / 40, 1.0)[:, None]
+    joints = share**2 * (3 - 2 * share) * goal
+    turned = np.tile([1.0, 0.0, 0.0, 0.0], (60, 1))
+    grippers = np.where(share > 0.6, 0.0, 0.08) * np.ones(2)
+    rows = np.hstack([joints[:, :3], turned, joints[:, 7:10], turned, joints, grippers]).astype(np.float32)
+    image_rows = np.arange(0, 60, 4)
+    shown = np.hstack([np.tile(goal, (15, 1)), joints[image_rows]])
+    projection = np.random.default_rng(7).normal(size=(28, 48 * 8))
+    features = (shown @ projection).reshape(15, 3, 4, 4, 8).astype(np.float16)
+    lagging = np.concatenate([rows[:1], rows[:-1]])
+    plans = rows[np.minimum(image_rows[:, None] + np.arange(16), 59)]
+    return FeatureEpisode(task, seed, f"do {task}", image_rows, features, plans, rows, lagging)
+
+
+def embed(sentence):
+    return torch.randn(384, generator=torch.Generator().manual_seed(len(sentence)))
+
+
+@pytest.fixture(scope="module")
+def data():
+    episodes = [episode(seed, ("lift", "place it")[seed % 2]) for seed in range(12)]
+    coding = fit_coding(episodes)
+    return build_samples(episodes, coding, embed), coding
+
+
+def make_trainer(data, **changes):
+    samples, coding = data
+    torch.manual_seed(0)
+    settings = TrainingSettings(**({"steps": 30, "streams": 4, "segment": 2, "warmup_steps": 5} | changes))
+    return PolicyTrainer(Clwm(TINY), samples, coding, settings)
+
+
+def test_the_losses_fall_and_the_kept_model_follows(data):
+    trainer = make_trainer(data, learning_rate=3e-3)
+    before = validate(trainer.ema, data[1], data[0])
+    losses = [trainer.step() for _ in range(30)]
+    assert np.mean([loss["action"] for loss in losses[-5:]]) < 0.5 * np.mean([loss["action"] for loss in losses[:5]])
+    assert validate(trainer.ema, data[1], data[0])["joint_mrad"] < before["joint_mrad"]
+    assert trainer.progress == 1.0
+
+
+def test_a_resumed_training_takes_the_very_step_that_would_have_followed(data, tmp_path):
+    trainer = make_trainer(data)
+    for _ in range(3):
+        trainer.step()
+    save_state(tmp_path / "trainer.pt", trainer)
+    expected = [trainer.step()["action"] for _ in range(3)]
+    again = make_trainer(data, seed=99)
+    load_state(tmp_path / "trainer.pt", again)
+    assert [again.step()["action"] for _ in range(3)] == expected
+    for ours, theirs in zip(again.ema.parameters(), trainer.ema.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_gradient_reaches_the_memory_through_its_updates(data):
+    trainer = make_trainer(data)
+    for _ in range(3):  # the output projections start at zero and have to wake up
+        trainer.step()
+    assert trainer.model.blocks[0].memory.step_size.grad.abs() > 0.0
+    assert trainer.model.blocks[0].memory.theta_v.weight.grad.abs().max() > 0.0
+
+
+def test_targets_decode_to_the_experts_rows(data):
+    samples, coding = data
+    source = episode(0, "lift")
+    for index in (0, 3, 14):
+        row = 4 * index
+        rows = coding.codec.decode_rows(samples.target[index].numpy(), source.executed[row])
+        np.testing.assert_allclose(rows, source.plans[index], atol=1e-5)
+
+
+def test_after_four_executed_rows_the_plan_continues_from_where_they_led():
+    source = episode(0, "lift")
+    source = dataclasses.replace(source, executed=source.executed + 0.25)  # as if disturbed
+    coding = fit_coding([source])
+    samples = build_samples([source], coding, embed)
+    rows = coding.codec.decode_rows(samples.committed[2].numpy(), source.executed[8])
+    np.testing.assert_allclose(rows[:4, 14:], source.executed[8:12, 14:], atol=1e-5)
+    np.testing.assert_allclose(rows[4:, 14:], source.plans[3, :12, 14:], atol=1e-5)
+
+
+def test_the_next_observation_is_one_horizon_away_and_never_of_another_episode(data):
+    samples, _ = data
+    assert samples.following[0] == 3
+    assert (samples.following <= samples.last).all() and (samples.following >= samples.first).all()
+
+
+def test_executed_rows_are_hidden_before_the_episode_began(data):
+    samples, _ = data
+    assert samples.executed_mask[:4].sum(1).tolist() == [0, 4, 8, 12]
+
+
+def test_streams_advance_by_a_horizon_and_announce_new_episodes(data):
+    samples, _ = data
+    streams = Streams(samples, 5, seed=0)
+    index, fresh = streams.next()
+    assert fresh.all()
+    for _ in range(30):
+        following, fresh = streams.next()
+        assert torch.equal(following[~fresh], index[~fresh] + 3)
+        assert (samples.first[following[~fresh]] == samples.first[index[~fresh]]).all()
+        assert (following[fresh] - samples.first[following[fresh]] < 3).all()
+        index = following
+
+
+def test_both_tasks_are_visited_equally_often(data):
+    samples, _ = data
+    streams = Streams(samples, 8, seed=0)
+    tasks = torch.cat([samples.task[streams.next()[0]] for _ in range(100)])
+    assert 0.4 < tasks.float().mean() < 0.6
+
+
+def test_the_surrogate_is_judged_against_copying(data):
+    result = validate(Clwm(TINY).eval(), data[1], data[0])
+    # Output projections start at zero, so an untrained model predicts that nothing changes.
+    assert result["surrogate_over_copy"] == pytest.approx(1.0, abs=1e-4)
+
+
+def test_channel_weights_favour_what_is_executed():
+    weights = channel_weights(LossSettings())
+    assert weights.mean() == pytest.approx(1.0)
+    assert weights[28] > weights[14] > weights[0] > weights[3]
+
+
+def test_settings_that_cannot_train_are_refused():
+    with pytest.raises(ValueError, match="streams is 0"):
+        TrainingSettings(streams=0)
+
+
+def test_no_episodes_are_refused(data):
+    with pytest.raises(PolicyDataError, match="no successful episodes"):
+        build_samples([], data[1], embed)
+
+
+def write_episode(path, images=15):
+    from clwm_embodichain.episodes import Episode
+
+    source = episode(3, "lift")
+    Episode(
+        images=np.full((images, 3, 8, 8, 3), 7, np.uint8),
+        image_rows=source.image_rows,
+        plans=source.plans,
+        commands=source.executed,
+        executed=source.executed,
+        states=source.states,
+        keypoints=np.zeros((15, 2, 3), np.float32),
+        keypoint_visible=np.ones((15, 2), bool),
+        camera_pose=np.zeros((15, 3, 4, 4), np.float32),
+        success=True,
+        instruction="do lift",
+        task="lift",
+        seed=3,
+    ).save(path)
+
+
+def test_pictures_are_encoded_once_and_an_interrupted_encoding_is_continued(tmp_path):
+    path, cache, calls = tmp_path / "data" / "lift" / "3.npz", tmp_path / "cache", []
+    write_episode(path)
+
+    def encode(images):
+        calls.append(images.shape)
+        return np.full((3, 4, 4, 8), images.mean(), np.float16)
+
+    with pytest.raises(PolicyDataError, match="encode the episodes first"):
+        list(load_episodes([path], cache))
+    encode_features([path], cache, encode, progress=False)
+    encode_features([path], cache, encode, progress=False)
+    assert len(calls) == 15
+    (loaded,) = load_episodes([path], cache)
+    assert loaded.features.shape == (15, 3, 4, 4, 8) and loaded.features.max() == 7.0
+
+
+def test_features_of_other_pictures_are_refused(tmp_path):
+    path, cache = tmp_path / "data" / "lift" / "3.npz", tmp_path / "cache"
+    write_episode(path)
+    encode_features([path], cache, lambda images: np.zeros((3, 4, 4, 8), np.float16), progress=False)
+    np.save(cache / "lift" / "3.npy", np.zeros((9, 3, 4, 4, 8), np.float16))
+    with pytest.raises(PolicyDataError, match="9 features for 15 pictures"):
+        list(load_episodes([path], cache))
+
+
+def test_pictures_that_miss_the_horizon_are_refused(data):
+    strange = dataclasses.replace(episode(0, "lift"), image_rows=np.arange(0, 60, 5)[:12], features=np.zeros((12, 3, 4, 4, 8), np.float16), plans=np.zeros((12, 16, 30)))
+    with pytest.raises(PolicyDataError, match="every 5 rows"):
+        fit_coding([strange])
+
+
+def test_curves_continue_and_are_drawn(tmp_path):
+    Curves(tmp_path / "c.jsonl").append({"minutes": 0.1, "action": 1.0, "video": 1.0})
+    curves = Curves(tmp_path / "c.jsonl")
+    curves.append({"minutes": 0.2, "action": 0.5, "video": 0.9, "eef_mm": 9.0})
+    assert len(curves.records()) == 2
+    curves.draw(tmp_path / "c.png")
+    assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
