@@ -54,6 +54,12 @@ def embed(sentence: str) -> torch.Tensor:
     return torch.full((384,), len(sentence) / 10.0)
 
 
+@pytest.fixture(scope="session")
+def made_up_embedding():
+    """Stands in for the sentence model."""
+    return embed
+
+
 class CountingStopwatch:
     """Goes on by one second per look: durations become numbers of looks."""
 

@@ -44,7 +44,7 @@ def test_one_real_observation_is_one_update_in_every_mode(make_episode):
     assert digests[0] == digests[1]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cancels=st.lists(st.tuples(st.integers(0, 12), st.sampled_from(["cancel", "request", "epoch"])), max_size=4))
 def test_cancel_at_any_step_leaves_long_term_memory_untouched(make_episode, cancels):
     episode = make_episode("fixed:0.75")

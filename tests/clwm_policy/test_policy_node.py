@@ -1,6 +1,7 @@
 """The node `policy` over DDS: from a request to a chunk, and what it says when it cannot."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 import rclpy
@@ -86,7 +87,9 @@ class Graph:
 
 
 @pytest.fixture
-def graph(checkpoint):
+def graph(checkpoint, made_up_embedding, monkeypatch):
+    """graph(**parameters) -> Graph; without the sentence model, whose loading takes seconds."""
+    monkeypatch.setattr("clwm_policy.local_policy.SentenceEncoder", lambda: SimpleNamespace(embed=made_up_embedding))
     made = []
 
     def make(**parameters):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import queue
 import threading
 import traceback
@@ -77,6 +78,9 @@ class PolicyNode(ClwmNode):
             engine = load_engine(settings)
         except (CheckpointError, LanguageError, ReEntryError) as error:
             raise NodeError(str(error)) from error
+        # A full collection over everything that the libraries made at import would stop the engine for tens of ms.
+        gc.collect()
+        gc.freeze()
         self._session = Session(engine, self.now, Patience(params.frame_early, params.state_apart, params.frame_late))
         self._chunks = 0
         self._blocking: deque[float] = deque(maxlen=WINDOW)
