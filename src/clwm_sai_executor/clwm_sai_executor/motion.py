@@ -47,8 +47,8 @@ class Motion:
 
     @property
     def end(self) -> float:
-        """Instant [s] at which the arms rest; minus infinity when they were never told to move."""
-        return -np.inf if self.path is None else self.path.time(self.path.last)
+        """Instant [s] at which the arms rest; minus infinity when they were told nothing but to hold."""
+        return -np.inf if self.path is None or self.path.is_hold else self.path.time(self.path.last)
 
     @property
     def rows_end(self) -> float:

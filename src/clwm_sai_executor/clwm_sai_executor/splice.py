@@ -51,6 +51,11 @@ class Path:
         """Index of the last knot, where the arms rest."""
         return self.first + len(self.positions) - 1
 
+    @property
+    def is_hold(self) -> bool:
+        """Whether the path is as `at_rest` made it, without any motion."""
+        return self.last == 1
+
     def time(self, index: int) -> float:
         return self.origin + index * self.dt
 
