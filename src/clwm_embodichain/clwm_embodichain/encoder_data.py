@@ -42,6 +42,10 @@ class Frames:
     def __len__(self) -> int:
         return len(self.images)
 
+    def first(self, count: int) -> Frames:
+        """The first `count` of them."""
+        return Frames(self.images[:count], self.keypoints[:count], self.present[:count], self.pixels[:count])
+
 
 def object_poses(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
     """Poses (n, 18) from key points (n, K, 3): tray x y z, sin and cos of yaw, block the same five, pad x y; in m.
