@@ -43,8 +43,8 @@ class PolicyNode(ClwmNode):
     PARAMETERS = (
         Parameter("checkpoint", "models/nano/policy.safetensors", "weights of the policy; the .json is beside them"),
         Parameter("sai", "fixed:0.5", "re-entry policy: sequential, or fixed:<s_mid>"),
-        Parameter("video_steps", 4, "flow steps of stage 1", minimum=1, maximum=100),
-        Parameter("action_steps", 8, "flow steps of stage 2", minimum=1, maximum=100),
+        Parameter("video_steps", Plan.video_steps, "flow steps of stage 1", minimum=1, maximum=100),
+        Parameter("action_steps", Plan.action_steps, "flow steps of stage 2", minimum=1, maximum=100),
         Parameter(
             "encoder_hash", "", "SHA-256 of the encoder in use, to be checked at once; empty: the first frame tells"
         ),
@@ -187,7 +187,7 @@ class PolicyNode(ClwmNode):
                 self._surrogate_errors.append(output.surrogate_error)
 
     def _note(self, notice: Notice) -> None:
-        getattr(self.get_logger(), notice.severity.value)(notice.text)
+        self.log(notice.severity.value, notice.text)
         if notice.severity is not Severity.INFO:
             self._noticed = (self.now(), notice)
 

@@ -157,7 +157,7 @@ class ExecutorNode(ClwmNode):
                     request = CoreRequest(chunk_id, epoch, 0.0, 0.0, cancel=True)
                     self._request_output.publish(to_msg(request))
                 case events.Report(level, text, is_refusal):
-                    getattr(self.get_logger(), level)(text)
+                    self.log(level, text)
                     refusal = text if is_refusal else refusal
         return refusal
 

@@ -84,6 +84,21 @@ class ClwmNode(LifecycleNode):
         """Seconds on the stack's clock."""
         return self.get_clock().now().nanoseconds * 1e-9
 
+    def log(self, severity: str, text: str) -> None:
+        """Log `text` as `info`, `warning` or `error`. Raises ValueError for another severity.
+
+        One line each: rclpy refuses a second severity from a line that has logged with another one.
+        """
+        match severity:
+            case "info":
+                self.get_logger().info(text)
+            case "warning":
+                self.get_logger().warning(text)
+            case "error":
+                self.get_logger().error(text)
+            case _:
+                raise ValueError(f"severity is {severity!r}; expected info, warning or error")
+
     def fail(self, reason: str) -> None:
         """Latch `reason` as ERROR in the diagnostics and, when active, deactivate."""
         self._fault = reason
