@@ -2,6 +2,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+
 from clwm_embodichain.episodes import Episode, EpisodeError, episode_files, episode_path
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import typer
+
 from clwm_embodichain.disturbance import FUMBLE_ROWS, Disturbance
 from clwm_embodichain.episodes import Episode, EpisodeError, episode_path
 from clwm_embodichain.record import FIRST_EVALUATION_SEED, STILL_ROWS, check_seeds, record, record_episode

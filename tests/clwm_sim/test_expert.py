@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from clwm_common.actions import JOINTS, ROW_DT
 from clwm_common.kinematics import DualArmKinematics
 from clwm_sim.expert import Expert

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from clwm_sim.tasks import TASKS, Situation, UnknownTask, task_named
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from clwm_sim.cameras import CAMERAS, project
 from clwm_sim.tasks import UnknownTask
 from clwm_sim.world import KEYPOINTS, World

@@ -1,4 +1,4 @@
-"""Recorded episodes: what was seen, what the expert wanted, what was sent. One compressed npz per episode, no pickles."""
+"""Recorded episodes: what was seen, what the expert wanted, what was sent. One npz file each, no pickles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random but modest changes of colours, light and camera poses, so that an encoder does not learn one rendering by heart."""
+"""Random but modest changes of colours, light and camera poses, so that no encoder learns one rendering by heart."""
 
 from __future__ import annotations
 

@@ -6,12 +6,9 @@ import os
 import weakref
 from dataclasses import dataclass
 
-# MuJoCo reads this once, at import; EGL needs no display.
-os.environ.setdefault("MUJOCO_GL", "egl")
-
-import mujoco  # noqa: E402
-import numpy as np  # noqa: E402
-from numpy.typing import ArrayLike, NDArray  # noqa: E402
+import mujoco
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 CAMERAS = ("head", "left_wrist", "right_wrist")
 _MUJOCO_NAMES = {"head": "head", "left_wrist": "left/wrist", "right_wrist": "right/wrist"}

@@ -16,7 +16,7 @@ from clwm_sim.world import World
 
 
 def run_expert(world: World, expert: Expert, seed: int) -> Iterator[NDArray[np.float32]]:
-    """Play one episode without noise, yielding each row (30,) as it takes effect, until success, failure or time-out."""
+    """Play one episode without noise, yielding each row (30,) as it takes effect, until it succeeds or fails."""
     world.reset(seed)
     row = expert.start()
     index = 0

@@ -1,4 +1,4 @@
-"""A situation some row times ahead if nothing unexpected happens: kinematics only, a thousand times cheaper than physics."""
+"""A situation one row time ahead if nothing unexpected happens: kinematics only, far cheaper than physics."""
 
 from __future__ import annotations
 

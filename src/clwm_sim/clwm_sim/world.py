@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from clwm_sim import cameras  # first: it chooses the GL backend before mujoco is imported
-import mujoco  # isort: skip
-
 from clwm_common.robot import RobotDescription
+from clwm_sim import cameras
 from clwm_sim.appearance import Appearance
 from clwm_sim.scene import (
     BLOCK_HALF,
@@ -320,4 +319,4 @@ class World:
         self._opening_min = np.array([gripper.opening_min for gripper in grippers])
         self._opening_max = np.array([gripper.opening_max for gripper in grippers])
         self._grip_step = np.array([gripper.speed for gripper in grippers]) * PHYSICS_DT
-        self._ctrl_per_metre = model.actuator_ctrlrange[self._hand_ctrl, 1] / 0.08
+        self._ctrl_per_metre = model.actuator_ctrlrange[self._hand_ctrl, 1] / self._opening_max
