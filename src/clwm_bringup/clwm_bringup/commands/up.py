@@ -1,0 +1,48 @@
+"""`clwm up`: the whole graph in one terminal."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from clwm_bringup import graph, log_lines
+from clwm_bringup.supervisor import Line, Supervisor
+
+
+def up(
+    robot: Annotated[str, typer.Option(help="name of a file in config/robots")] = graph.StackOptions.robot,
+    model: Annotated[str, typer.Option(help="name of a file in config/models")] = graph.StackOptions.model,
+    task: Annotated[str, typer.Option(help="task of the simulated world's first episode")] = graph.StackOptions.task,
+    seed: Annotated[int, typer.Option(min=0, help="its initial state")] = graph.StackOptions.seed,
+    sai: Annotated[str, typer.Option(help=graph.SAI_HELP)] = "",
+) -> None:
+    """Start the stack and keep it running until Ctrl-C.
+
+    Four processes: simulated robot and cameras, perception, policy, executor. One that dies is started again. Give the arms
+    a task with `ros2 service call /clwm/set_task clwm_msgs/srv/SetTask "{instruction: 'lift the tray'}"`.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+
+    def show(line: Line) -> None:
+        console.print(log_lines.parse(line.name, line.text).styled())
+
+    is_asked_to_stop = False
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        nonlocal is_asked_to_stop
+        is_asked_to_stop = True
+
+    specs = graph.build_graph(graph.StackOptions(robot, model, task, seed, sai))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, on_signal)
+    show(Line("clwm", f"starting {', '.join(spec.name for spec in specs)}; Ctrl-C ends them in order"))
+    with Supervisor(specs, graph.environment(), show) as supervisor:
+        while not is_asked_to_stop and len(supervisor.given_up) < len(specs):
+            supervisor.poll(timeout=0.2)
+        show(Line("clwm", "shutting down"))
+    if supervisor.given_up:
+        raise typer.Exit(1)

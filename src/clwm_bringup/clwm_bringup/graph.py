@@ -1,0 +1,136 @@
+"""The node graph in one place: which processes there are and with which parameters. `clwm up` and the launch file use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from clwm_common.robot import RobotDescription, config_directory
+
+SAI_HELP = "re-entry policy: sequential, or fixed:<s_mid>; empty takes the model's"
+# Policy first, so that no new chunk comes; then those that feed it; the executor brings the arms to rest while they live.
+STOP_ORDER = ("policy", "perception", "executor", "sim")
+
+
+class GraphError(ValueError):
+    """A graph that cannot be built; the message names the file or the field, and what was expected."""
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One process: `python -m module` or, by ROS's names, `package executable`, with its parameters."""
+
+    name: str
+    package: str
+    executable: str
+    module: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def command(self, python: str = sys.executable) -> list[str]:
+        """The command line. Values are written as JSON, which ROS's YAML parser reads with the types they have."""
+        arguments = [f"{name}:={json.dumps(value)}" for name, value in self.parameters.items()]
+        parameters = [word for argument in arguments for word in ("-p", argument)]
+        return [python, "-m", self.module, "--ros-args", "-r", f"__node:={self.name}", *parameters]
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """What a user chooses. sai: empty for the model's own; untrained_seed: -1 for trained weights."""
+
+    robot: str = "dual_fr3_mujoco"
+    model: str = "nano"
+    task: str = "lift_tray"
+    seed: int = 0
+    sai: str = ""
+    untrained_seed: int = -1
+
+
+def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
+    """The four processes in starting order. Raises GraphError, or RobotError for an unknown robot."""
+    robot = RobotDescription.load(options.robot)
+    model = load_model_configuration(options.model)
+    fixed = _read_yaml(config_directory() / "stack.yaml")
+    parameters: dict[str, dict[str, Any]] = {
+        "sim": {"robot": options.robot, "task": options.task, "seed": options.seed},
+        "perception": {"encoder": str(model["encoder"]), "cameras": list(robot.cameras)},
+        "executor": {"robot": options.robot},
+        "policy": {
+            "checkpoint": str(model["policy"]),
+            "sai": options.sai or model["sai"],
+            "video_steps": model["video_steps"],
+            "action_steps": model["action_steps"],
+            "untrained_seed": options.untrained_seed,
+        },
+    }
+    if unknown := set(fixed) - set(parameters):
+        raise GraphError(f"stack.yaml has parameters for {sorted(unknown)}; expected only {sorted(parameters)}")
+    packages = {"sim": "clwm_sim", "perception": "clwm_perception", "executor": "clwm_sai_executor", "policy": "clwm_policy"}
+    return tuple(
+        NodeSpec(
+            name=name,
+            package=package,
+            executable=f"{name}_node",
+            module=f"{package}.node",
+            parameters={**(fixed.get(name) or {}), **parameters[name]},
+        )
+        for name, package in packages.items()
+    )
+
+
+def load_model_configuration(name: str) -> dict[str, Any]:
+    """`config/models/<name>.yaml`, with `encoder` and `policy` as absolute paths. Raises GraphError."""
+    folder = config_directory() / "models"
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(found.stem for found in folder.glob("*.yaml")))
+        raise GraphError(f"model '{name}' is unknown: {path} does not exist; known models: {known}")
+    configuration = _read_yaml(path)
+    required = {"encoder": str, "policy": str, "video_steps": int, "action_steps": int, "sai": str}
+    for key, kind in required.items():
+        if not isinstance(configuration.get(key), kind):
+            raise GraphError(f"{path}: '{key}' is {configuration.get(key)!r}; expected {kind.__name__}")
+    for key in ("encoder", "policy"):
+        configuration[key] = project_root() / configuration[key]
+    return configuration
+
+
+def project_root() -> Path:
+    """Where models/ and out/ are: $CLWM_ROOT, else the folder that holds config/."""
+    configured = os.environ.get("CLWM_ROOT")
+    return Path(configured) if configured else config_directory().resolve().parent
+
+
+def environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What every process of the stack runs with; what the user has set already stays."""
+    profile = str(config_directory() / "fastdds.xml")
+    defaults = {
+        # Jazzy reads the first name only, later distributions the second.
+        "FASTRTPS_DEFAULT_PROFILES_FILE": profile,
+        "FASTDDS_DEFAULT_PROFILES_FILE": profile,
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "MUJOCO_GL": "egl",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+        "RCUTILS_COLORIZED_OUTPUT": "0",
+        "CLWM_ROOT": str(project_root()),
+    }
+    return {**defaults, **base}
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise GraphError(f"{path} cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        raise GraphError(f"{path} is not YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise GraphError(f"{path} holds {type(content).__name__}; expected names and values")
+    return content

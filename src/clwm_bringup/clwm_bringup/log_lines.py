@@ -1,0 +1,41 @@
+"""Lines of the nodes' logs, for a terminal: the node's name in its colour, the level when it matters."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from rich.text import Text
+
+_ROS_LINE = re.compile(r"^\[(DEBUG|INFO|WARN|ERROR|FATAL)\] \[[\d.]+\] \[([^\]]+)\]: (.*)$")
+_COLOURS = {"sim": "cyan", "perception": "magenta", "policy": "green", "executor": "blue", "clwm": "bold white"}
+_LEVEL_STYLES = {"DEBUG": "dim", "INFO": "", "WARN": "yellow", "ERROR": "red", "FATAL": "bold red"}
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """level: of rclpy's log, empty for other output of a process."""
+
+    name: str
+    level: str
+    text: str
+
+    @property
+    def matters(self) -> bool:
+        """Whether it is worth interrupting a quiet screen: warnings, errors, and what the supervisor says."""
+        return self.level in ("WARN", "ERROR", "FATAL") or self.name == "clwm"
+
+    def styled(self) -> Text:
+        level = f"{self.level.lower()}: " if self.level in ("WARN", "ERROR", "FATAL") else ""
+        return Text.assemble(
+            (f"{self.name:>10} ", _COLOURS.get(self.name, "white")), (level + self.text, _LEVEL_STYLES.get(self.level, "dim"))
+        )
+
+
+def parse(name: str, text: str) -> LogLine:
+    """The parts of one output line of node `name`."""
+    match = _ROS_LINE.match(text)
+    if match is None:
+        return LogLine(name, "INFO" if name == "clwm" else "", text)
+    level, _, message = match.groups()
+    return LogLine(name, level, message)

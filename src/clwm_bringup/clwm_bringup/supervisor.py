@@ -1,0 +1,158 @@
+"""Starts the graph's processes without ROS's launch, keeps them alive, and ends them in order."""
+
+from __future__ import annotations
+
+import ctypes
+import queue
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from clwm_bringup.graph import STOP_ORDER, NodeSpec
+from clwm_bringup.restarts import GiveUp, Restart, Restarts
+
+GRACE = 6.0  # s that a node has for a clean end
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a process's output, or of the supervisor's own (name "clwm")."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class _Exit:
+    name: str
+    process: subprocess.Popen
+    code: int
+
+
+class Supervisor:
+    """Use as a context manager; call `poll` often. What the processes print reaches `on_line` in the polling thread."""
+
+    def __init__(
+        self, specs: Sequence[NodeSpec], environment: Mapping[str, str], on_line: Callable[[Line], None]
+    ) -> None:
+        self._specs = {spec.name: spec for spec in specs}
+        self._environment = dict(environment)
+        self._on_line = on_line
+        self._events: queue.SimpleQueue[Line | _Exit] = queue.SimpleQueue()
+        self._processes: dict[str, subprocess.Popen] = {}
+        self._restarts = Restarts()
+        self._pending: dict[str, Restart] = {}
+        self.given_up: dict[str, str] = {}
+        self.restart_count = 0
+
+    def __enter__(self) -> Supervisor:
+        try:
+            for name in self._specs:
+                self._start(name)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def process_ids(self) -> dict[str, int]:
+        """Of the living processes, by node name."""
+        return {name: process.pid for name, process in self._processes.items()}
+
+    def poll(self, timeout: float = 0.0) -> None:
+        """Handle output, deaths and due restarts; wait up to `timeout` seconds for the first of them."""
+        deadline = time.monotonic() + timeout
+        while True:
+            self._start_due()
+            try:
+                event = self._events.get(timeout=max(0.0, min(deadline - time.monotonic(), 0.1)))
+            except queue.Empty:
+                if time.monotonic() >= deadline:
+                    return
+                continue
+            deadline = min(deadline, time.monotonic())
+            match event:
+                case Line():
+                    self._on_line(event)
+                case _Exit(name, process, code) if self._processes.get(name) is process:
+                    self._on_exit(name, code)
+
+    def stop(self) -> None:
+        """End all processes, one after the other in STOP_ORDER, each with time for a clean end. Safe to call twice."""
+        self._pending.clear()
+        order = [name for name in STOP_ORDER if name in self._processes]
+        order += [name for name in self._processes if name not in order]
+        for name in order:
+            process = self._processes.pop(name)
+            process.send_signal(signal.SIGINT)
+            try:
+                code = process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                self._say(f"{name} did not end within {GRACE:.0f} s and was killed")
+            else:
+                if code:
+                    self._say(f"{name} ended with code {code}")
+            self._drain()
+
+    def _start(self, name: str) -> None:
+        spec = self._specs[name]
+        process = subprocess.Popen(
+            spec.command(),
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            # A terminal sends Ctrl-C to its whole process group; the order of ending is ours to keep.
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+        self._processes[name] = process
+        self._restarts.started(name, time.monotonic())
+        threading.Thread(target=self._read, args=(name, process), name=f"output of {name}", daemon=True).start()
+
+    def _read(self, name: str, process: subprocess.Popen) -> None:
+        for text in process.stdout:
+            self._events.put(Line(name, text.rstrip("\n")))
+        self._events.put(_Exit(name, process, process.wait()))
+
+    def _on_exit(self, name: str, code: int) -> None:
+        del self._processes[name]
+        decision = self._restarts.died(name, code, time.monotonic())
+        self._say(decision.reason)
+        match decision:
+            case Restart():
+                self._pending[name] = decision
+            case GiveUp():
+                self.given_up[name] = decision.reason
+
+    def _start_due(self) -> None:
+        for name, restart in list(self._pending.items()):
+            if time.monotonic() >= restart.at:
+                del self._pending[name]
+                self.restart_count += 1
+                self._start(name)
+
+    def _drain(self) -> None:
+        while not self._events.empty():
+            event = self._events.get()
+            if isinstance(event, Line):
+                self._on_line(event)
+
+    def _say(self, text: str) -> None:
+        self._on_line(Line("clwm", text))
+
+
+def _die_with_parent() -> None:
+    # Should the supervisor be killed outright, the arms must not go on without it.
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
