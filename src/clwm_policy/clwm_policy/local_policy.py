@@ -32,8 +32,8 @@ class PolicySettings:
 
     checkpoint: Path
     sai: str = "fixed:0.5"
-    video_steps: int = 4
-    action_steps: int = 8
+    video_steps: int = Plan.video_steps
+    action_steps: int = Plan.action_steps
     encoder_hash: str | None = None
     untrained_seed: int | None = None
 

@@ -24,7 +24,7 @@ from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, FeatureFrame,
 from clwm_policy.checkpoint import CheckpointError
 from clwm_policy.language import LanguageError
 from clwm_policy.local_policy import PolicySettings, load_engine
-from clwm_policy.re_entry import ReEntryError
+from clwm_policy.re_entry import Plan, ReEntryError
 from clwm_policy.session import Notice, Output, Patience, Session, Severity
 
 TICK_PERIOD = 0.25  # s between two looks for a frame that is late

@@ -21,8 +21,8 @@ class ReEntryError(ValueError):
 class Plan:
     """How many Euler steps each stage of a program takes."""
 
-    video_steps: int
-    action_steps: int
+    video_steps: int = 4
+    action_steps: int = 8
 
     def __post_init__(self) -> None:
         for name in ("video_steps", "action_steps"):
