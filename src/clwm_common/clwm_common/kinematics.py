@@ -46,6 +46,19 @@ class DualArmKinematics:
             result[arm] = pin.SE3ToXYZQUAT(base * self._data.oMf[self._tcp])
         return result
 
+    def jacobians(self, joints: ArrayLike) -> NDArray[np.float64]:
+        """Derivatives (2, 6, 7) of each tool centre point's linear [m] and angular [rad] motion in the world by its joints."""
+        joints = np.asarray(joints, dtype=np.float64)
+        result = np.empty((2, 6, 7))
+        for arm, base in enumerate(self._bases):
+            self._configuration[:7] = joints[7 * arm : 7 * arm + 7]
+            jacobian = pin.computeFrameJacobian(
+                self._model, self._data, self._configuration, self._tcp, pin.LOCAL_WORLD_ALIGNED
+            )
+            result[arm, :3] = base.rotation @ jacobian[:3, :7]
+            result[arm, 3:] = base.rotation @ jacobian[3:, :7]
+        return result
+
     def row(self, joints: ArrayLike, openings: ArrayLike) -> NDArray[np.float32]:
         """The 30-number row (30,) of joints (14,) in rad and gripper openings (2,) in m."""
         left, right = self.poses(joints)

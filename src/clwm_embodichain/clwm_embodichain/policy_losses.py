@@ -33,6 +33,8 @@ class LossSettings:
     own_prediction, noised_future: what stage 2 gets as f^; the rest of the time it gets no change at all.
     weight_bound: bound of the velocity loss's weight 1 / (1-s)^2. Unbounded, nearly all weight would lie in the last tenth
     of the path, where the answer is already in the input.
+    pose_weight: of the tool motion that errors of the joints make together: joints are what is executed, and millimetres at the
+    tool are what decides.
     """
 
     noises: int = 4
@@ -47,6 +49,7 @@ class LossSettings:
     eef_weight: float = 0.5
     joint_weight: float = 1.0
     gripper_weight: float = 2.0
+    pose_weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -145,20 +148,27 @@ def _action_loss(
     count, noises = len(batch), settings.noises
     lengths = torch.tensor(_PREFIX_LENGTHS)[torch.randint(len(_PREFIX_LENGTHS), (count * noises,))]
     # After four committed rows, noise and all, the expert goes on from where they led.
-    clean = torch.where(
-        (lengths == LONGEST_PREFIX)[:, None, None],
-        batch.committed.repeat_interleave(noises, dim=0),
-        batch.target.repeat_interleave(noises, dim=0),
-    )
+    long = lengths == LONGEST_PREFIX
+    clean = _choose(long, batch.committed, batch.target)
+    jacobian = _choose(long, batch.committed_jacobian, batch.target_jacobian).float()
     committed = torch.arange(clean.shape[1]) < lengths[:, None]
     # Stratified over [0, 1): the noises of one context cover the path evenly.
     s = ((torch.arange(noises) + torch.rand(count, noises)) / noises).flatten()
     x = torch.where(committed[..., None], clean, point_on_path(torch.randn_like(clean), clean, s))
     times = torch.where(committed, torch.ones(()), s[:, None])
     believed = model.action_clean(memory, context, x, times)
-    error = ((believed - clean).square() * channel_weights(settings)).mean(-1)
+    difference = believed - clean
+    joints = difference[..., JOINTS].unflatten(-1, (2, 7)).unsqueeze(-1)
+    pose = (jacobian @ joints).square().mean((-1, -2, -3))
+    error = (difference.square() * channel_weights(settings)).mean(-1) + settings.pose_weight * pose
     free = (~committed).float()
     return ((error * free).sum(1) / free.sum(1) * _weight(s, settings)).mean()
+
+
+def _choose(long: Tensor, committed: Tensor, target: Tensor) -> Tensor:
+    noises = len(long) // len(target)
+    where = long.reshape(-1, *([1] * (target.dim() - 1)))
+    return torch.where(where, committed.repeat_interleave(noises, dim=0), target.repeat_interleave(noises, dim=0))
 
 
 def _weight(s: Tensor, settings: LossSettings) -> Tensor:

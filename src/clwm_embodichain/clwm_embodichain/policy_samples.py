@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from clwm_common.actions import CHUNK_ROWS
+from clwm_common.actions import CHUNK_ROWS, JOINTS
 from clwm_policy.action_codec import RELATIVE, ActionCodec, Normaliser
 from clwm_policy.config import EXECUTED_ROWS
 from clwm_policy.feature_scale import FeatureScale
@@ -21,6 +21,9 @@ from clwm_embodichain.policy_features import FeatureEpisode, PolicyDataError
 
 HORIZON = EXECUTED_ROWS  # rows between two observations
 LONGEST_PREFIX = CHUNK_ROWS - HORIZON
+POSE_SCALE = np.array([0.1] * 3 + [0.5] * 3)  # m and rad of tool motion that count like one coded unit
+
+Jacobians = Callable[[NDArray[np.float32]], NDArray[np.float64]]  # joints (14,) -> (2, 6, 7)
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Samples:
     episode's end). proprioception and predicted_proprioception: (n, 60), measured and foreseen by the state predictor.
     executed: (n, 12, 30), executed_mask: (n, 12). target: (n, 16, 30) the expert's plan from here. committed: (n, 16, 30) the
     four rows really executed from here, then the expert's plan from where they led: the chunk after a committed prefix of 4.
+    target_jacobian, committed_jacobian: (n, 16, 2, 6, 7) float16, how much pose error (in POSE_SCALE) a coded joint error makes.
     language: (n, 384). task: (n,). first, last: (n,) range of the sample's episode.
     """
 
@@ -51,6 +55,8 @@ class Samples:
     executed_mask: Tensor
     target: Tensor
     committed: Tensor
+    target_jacobian: Tensor
+    committed_jacobian: Tensor
     language: Tensor
     task: Tensor
     first: Tensor
@@ -80,6 +86,7 @@ def _windows(episode: FeatureEpisode) -> dict[str, NDArray[Any]]:
         "anchor": episode.executed[np.minimum(rows, length - 1)],
         "state": episode.states[np.minimum(rows, length - 1)],
         "previous_state": episode.states[np.maximum(rows - HORIZON, 0)],
+        "later": later,
         "following": np.minimum(np.arange(len(rows)) + HORIZON // stride, len(rows) - 1),
     }
 
@@ -107,7 +114,9 @@ def fit_coding(episodes: Sequence[FeatureEpisode]) -> Coding:
     return Coding(codec, FeatureScale(mean, std, (difference / std).std(0) + 1e-3), predictor)
 
 
-def build_samples(episodes: Sequence[FeatureEpisode], coding: Coding, embed: Callable[[str], Tensor]) -> Samples:
+def build_samples(
+    episodes: Sequence[FeatureEpisode], coding: Coding, embed: Callable[[str], Tensor], jacobians: Jacobians
+) -> Samples:
     """Code every observation. embed: sentence -> (384,). Raises PolicyDataError for no episodes."""
     if not episodes:
         raise PolicyDataError("no successful episodes to make samples of")
@@ -120,6 +129,7 @@ def build_samples(episodes: Sequence[FeatureEpisode], coding: Coding, embed: Cal
             for i in range(count)
         ])
         wide = anchor[:, None]
+        bent = _coded_jacobians(part["target"], codec, jacobians)
         collected.append({
             "features": coding.features.normalise(episode.features).half(),
             "following": torch.from_numpy(part["following"] + start),
@@ -129,6 +139,8 @@ def build_samples(episodes: Sequence[FeatureEpisode], coding: Coding, embed: Cal
             "executed_mask": torch.from_numpy(part["mask"]),
             "target": _tensor(codec.encode_rows(part["target"], wide)),
             "committed": _tensor(codec.encode_rows(part["committed"], wide)),
+            "target_jacobian": bent,
+            "committed_jacobian": torch.cat([bent[:, :LONGEST_PREFIX], bent[part["later"], :HORIZON]], dim=1),
             "language": embed(episode.instruction).expand(count, -1),
             "task": torch.full((count,), tasks.index(episode.task)),
             "first": torch.full((count,), start),
@@ -136,6 +148,13 @@ def build_samples(episodes: Sequence[FeatureEpisode], coding: Coding, embed: Cal
         })
         start += count
     return Samples(**{name: torch.cat([part[name] for part in collected]) for name in collected[0]})
+
+
+def _coded_jacobians(rows: NDArray[np.float32], codec: ActionCodec, jacobians: Jacobians) -> Tensor:
+    half_range = ((codec.chunk.high - codec.chunk.low) / 2.0)[JOINTS].reshape(2, 1, 7)
+    flat = np.stack([jacobians(joints) for joints in rows[..., JOINTS].reshape(-1, 14)])
+    coded = flat * half_range / POSE_SCALE[:, None]
+    return torch.from_numpy(coded.reshape(*rows.shape[:-1], 2, 6, 7).astype(np.float16))
 
 
 class Streams:

@@ -14,10 +14,12 @@ from clwm_policy.memory import MemoryState
 from clwm_policy.model import Clwm
 from torch import Tensor
 
+from clwm_embodichain.muon import Muon
 from clwm_embodichain.policy_losses import LossSettings, observation_losses
 from clwm_embodichain.policy_samples import Coding, Samples, Streams
 
 _BALANCE_DECAY = 0.98
+_MUON_WEIGHTS = ("qkv.weight", "attention_out.weight", "ffn_in.weight", "ffn_out.weight")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class TrainingSettings:
     ema_decay: float = 0.999
     video_share: float = 0.3
     seed: int = 0
+    muon: bool = True
     loss: LossSettings = field(default_factory=LossSettings)
 
     def __post_init__(self) -> None:
@@ -61,7 +64,7 @@ class PolicyTrainer:
         torch.manual_seed(settings.seed)
         self.ema = Clwm(model.config).eval()
         self.ema.load_state_dict(model.state_dict())
-        self._optimiser = torch.optim.AdamW(_parameter_groups(model, settings), lr=settings.learning_rate, betas=(0.9, 0.95))
+        self._optimisers = _optimisers(model, settings)
         self._streams = Streams(samples, settings.streams, settings.seed)
         self._memory: MemoryState | None = None
         self._foreseen: Tensor | None = None
@@ -84,12 +87,13 @@ class PolicyTrainer:
                 totals[name] = totals[name] + loss / settings.segment
         weighted = totals["action"] / self._scale["action"] + settings.video_share * totals["video"] / self._scale["video"]
         rate = self._learning_rate()
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
-        self._optimiser.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         weighted.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip)
-        self._optimiser.step()
+        for optimiser in self._optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            optimiser.step()
         self._memory = self._memory.detach()
         self._follow()
         # Each stage keeps its share of the gradient while its loss falls by orders of magnitude.
@@ -132,7 +136,7 @@ class PolicyTrainer:
         return {
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self._optimisers],
             "torch_rng": torch.get_rng_state(),
             "streams": self._streams.state(),
             "memory": memory,
@@ -146,7 +150,8 @@ class PolicyTrainer:
         """Continue where `state` was taken; the next step is the one that would have followed."""
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
-        self._optimiser.load_state_dict(state["optimiser"])
+        for optimiser, saved in zip(self._optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
         torch.set_rng_state(state["torch_rng"])
         self._streams.resume(state["streams"])
         memory = state["memory"]
@@ -169,8 +174,18 @@ def load_state(path: Path, trainer: PolicyTrainer) -> None:
     trainer.resume(torch.load(path, weights_only=True))
 
 
-def _parameter_groups(model: Clwm, settings: TrainingSettings) -> list[dict[str, Any]]:
-    decayed = [p for name, p in model.named_parameters() if p.dim() == 2 and "position" not in name and ".memory.w" not in name]
-    identities = {id(p) for p in decayed}
-    rest = [p for p in model.parameters() if id(p) not in identities]
-    return [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+def _optimisers(model: Clwm, settings: TrainingSettings) -> list[torch.optim.Optimizer]:
+    """Muon for the core's matrices, AdamW for projections, embeddings, norms and the memory's initial weights."""
+    core, decayed, rest = [], [], []
+    for name, parameter in model.named_parameters():
+        if parameter.dim() == 2 and name.endswith(_MUON_WEIGHTS) and settings.muon:
+            core.append(parameter)
+        elif parameter.dim() == 2 and "position" not in name and ".memory.w" not in name:
+            decayed.append(parameter)
+        else:
+            rest.append(parameter)
+    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    adam = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95))
+    if not core:
+        return [adam]
+    return [Muon(core, lr=settings.learning_rate, weight_decay=settings.weight_decay), adam]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from clwm_common.actions import GRIPPERS, JOINTS, LEFT_POSITION, RIGHT_POSITION
+from clwm_common.actions import GRIPPERS, JOINTS
 from clwm_policy.flow import clamp_prefix, integrate, row_times
 from clwm_policy.model import Clwm
 from torch import Tensor
 
-from clwm_embodichain.policy_samples import LONGEST_PREFIX, Coding, Samples
+from clwm_embodichain.policy_samples import LONGEST_PREFIX, POSE_SCALE, Coding, Samples
 
 _STRIDE = 3  # samples per horizon: pictures every 4 rows
 
@@ -18,7 +18,7 @@ _STRIDE = 3  # samples per horizon: pictures every 4 rows
 def validate(model: Clwm, coding: Coding, samples: Samples, video_steps: int = 4, action_steps: int = 4) -> dict[str, float]:
     """Walk every held-out episode from its first row, memory carried along.
 
-    Returns eef_mm (median), eef_p90_mm, joint_mrad (median) and gripper_mm (mean) over the rows that would be executed,
+    Returns eef_mm (median) and eef_p90_mm, where the *joints* would put the tools, joint_mrad (median) and gripper_mm (mean) over the rows that would be executed,
     one eef_mm per task, surrogate_error and copy_error (relative, normalised features), and their ratio.
     """
     generator = torch.Generator().manual_seed(0)
@@ -51,7 +51,8 @@ def validate(model: Clwm, coding: Coding, samples: Samples, video_steps: int = 4
         future = samples.features[batch.following].float()
         predicted = coding.features.apply(present, residual)
         difference = _physical(chunk - wanted, coding)[alive, prefix_rows:]
-        eef.append(np.linalg.norm(np.stack([difference[..., LEFT_POSITION], difference[..., RIGHT_POSITION]], -2), axis=-1))
+        jacobian = (batch.target_jacobian if prefix_rows == 1 else batch.committed_jacobian)[alive, prefix_rows:]
+        eef.append(_tool_error((chunk - wanted)[alive, prefix_rows:], jacobian))
         joints.append(np.abs(difference[..., JOINTS]).ravel())
         grippers.append(np.abs(difference[..., GRIPPERS]).ravel())
         tasks.append(batch.task[alive].numpy())
@@ -80,6 +81,13 @@ def _physical(difference: Tensor, coding: Coding) -> np.ndarray:
     """Differences of coded rows in metres and radians."""
     chunk = coding.codec.chunk
     return difference.double().numpy() * (chunk.high - chunk.low) / 2.0
+
+
+def _tool_error(difference: Tensor, jacobian: Tensor) -> np.ndarray:
+    """(n, rows, 2) distance in m that the joint errors move each tool centre point."""
+    joints = difference[..., JOINTS].unflatten(-1, (2, 7)).unsqueeze(-1)
+    shift = (jacobian.float() @ joints).squeeze(-1)[..., :3] * float(POSE_SCALE[0])
+    return shift.norm(dim=-1).numpy()
 
 
 def _relative(predicted: Tensor, actual: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import torch
 import typer
+from clwm_common.kinematics import DualArmKinematics
+from clwm_common.robot import RobotDescription, RobotError
 from clwm_perception.encoder import Encoder
 from clwm_policy.checkpoint import Policy, save_policy
 from clwm_policy.config import PRESETS, ClwmConfig
@@ -47,6 +49,7 @@ def main(
     encoder: Annotated[Path, typer.Option(help="the frozen encoder's folder")] = Path("models/nano/encoder"),
     out: Annotated[Path, typer.Option(help="state and curves of the training")] = Path("out/policy"),
     export: Annotated[Path, typer.Option(help="where the policy is written")] = Path("models/nano/policy.safetensors"),
+    robot: Annotated[str, typer.Option(help="robot that recorded the episodes")] = "dual_fr3_mujoco",
     preset: Annotated[str, typer.Option(help=f"one of {', '.join(PRESETS)}")] = "nano",
     minutes: Annotated[float, typer.Option(min=0.01, help="training time of all runs together")] = 70.0,
     steps: Annotated[int, typer.Option(min=1, help="optimiser steps at most")] = 1_000_000,
@@ -64,10 +67,11 @@ def main(
         training, held_out = gather(data, features / loaded.weights_hash, loaded, TASKS)
         coding = fit_coding(training)
         embed = SentenceEncoder().embed
-        samples, validation = build_samples(training, coding, embed), build_samples(held_out, coding, embed)
+        jacobians = DualArmKinematics(RobotDescription.load(robot)).jacobians
+        samples, validation = (build_samples(part, coding, embed, jacobians) for part in (training, held_out))
         settings = TrainingSettings(minutes=minutes, steps=steps, streams=streams, learning_rate=learning_rate, seed=seed)
         config = _config(preset, coding.features.channels)
-    except (PolicyDataError, EpisodeError, ValueError, RuntimeError) as error:
+    except (PolicyDataError, EpisodeError, RobotError, ValueError, RuntimeError) as error:
         console.print(f"[red]{error}[/red]")
         raise typer.Exit(2) from None
     console.print(f"{len(training)} episodes, {len(samples)} observations; {len(held_out)} episodes held out")
