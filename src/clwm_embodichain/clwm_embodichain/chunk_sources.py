@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from clwm_common.actions import CHUNK_ROWS, ROW_DT
 from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, SaiReport
 from clwm_common.robot import RobotDescription
+from clwm_policy.errors import EngineError
 from clwm_sim.expert import Expert
 from clwm_sim.interpolation import between
 from clwm_sim.world import World
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from clwm_policy.engine import Engine
 
 Pictures = Callable[[], NDArray[np.uint8]]
 
@@ -26,6 +30,10 @@ class Answer:
     chunk: ActionChunk
     report: SaiReport | None
     seconds: float
+
+
+class NoAnswer(RuntimeError):
+    """The chunk asked for cannot be made from what was observed; the scheduler will ask again."""
 
 
 class ChunkSource(Protocol):
@@ -44,24 +52,41 @@ class ChunkSource(Protocol):
         """Work ahead for at most `budget` seconds; a step begun is finished. Returns the seconds of computing used."""
 
     def answer(self, stamp: float, state: DualArmState, pictures: Pictures) -> Answer:
-        """Finish the requested chunk on the pictures (cameras, height, width, 3) and the state measured at `stamp`."""
+        """Finish the requested chunk on the pictures (cameras, height, width, 3) and the state measured at `stamp`.
+
+        Raises NoAnswer.
+        """
+
+
+class ImageEncoder(Protocol):
+    """What a clwm_perception Encoder offers."""
+
+    encoder_id: str
+    weights_hash: str
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float16]: ...
 
 
 class ModelSource:
     """The engine behind the encoder, as the perception and policy nodes have them.
 
-    encoder: a clwm_perception Encoder. engine: a clwm_policy Engine. stopwatch: steady seconds, for the durations.
+    stopwatch: seconds of a steady clock, for the durations.
     """
 
-    def __init__(self, encoder, engine, cameras: tuple[str, ...], stopwatch: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        encoder: ImageEncoder,
+        engine: Engine,
+        cameras: tuple[str, ...],
+        stopwatch: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._encoder = encoder
         self._engine = engine
         self._cameras = cameras
         self._stopwatch = stopwatch
 
     def begin(self, world: World) -> None:
-        # The request's episode seed starts the engine's episode, as over ROS.
-        pass
+        self._engine.start_episode()
 
     def request(self, request: ChunkRequest) -> None:
         self._engine.request(request)
@@ -86,7 +111,10 @@ class ModelSource:
         frame = FeatureFrame(
             stamp, features, self._cameras, self._encoder.encoder_id, self._encoder.weights_hash, encoded - before
         )
-        chunk = self._engine.finish(frame, state)
+        try:
+            chunk = self._engine.finish(frame, state)
+        except EngineError as error:
+            raise NoAnswer(str(error)) from error
         seconds = self._stopwatch() - before
         return Answer(chunk, self._engine.report(), seconds)
 

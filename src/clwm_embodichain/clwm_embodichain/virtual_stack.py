@@ -15,13 +15,13 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
 from clwm_common.kinematics import DualArmKinematics
-from clwm_common.messages import ChunkRequest, DualArmState, MemoryPolicy, SaiReport
+from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, MemoryPolicy, SaiReport
 from clwm_common.robot import RobotDescription
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import (
@@ -46,7 +46,7 @@ from clwm_sim.trajectory import JointTrajectory
 from clwm_sim.world import World
 from numpy.typing import NDArray
 
-from clwm_embodichain.chunk_sources import ChunkSource
+from clwm_embodichain.chunk_sources import ChunkSource, NoAnswer
 
 # A stamp of 0 means "start now" to a controller, so episodes begin at another time.
 EPISODE_START = 1000.0
@@ -129,6 +129,10 @@ class VirtualStack:
         self._on_frame = on_frame
         self._row_of = DualArmKinematics(world.robot).row
 
+    def instruction(self, seed: int) -> str:
+        """The sentence that the episode of `seed` is asked for with."""
+        return self._world.instruction(seed)
+
     def run(self, seed: int) -> EpisodeResult:
         """Run one episode to its success, failure or time-out."""
         self._world.reset(seed)
@@ -155,6 +159,10 @@ class VirtualStack:
             self._control.advance(instant)
             action(instant)
         return self._result(seed)
+
+    def close(self) -> None:
+        """Free the world's GL context."""
+        self._world.close()
 
     def _result(self, seed: int) -> EpisodeResult:
         world, summary = self._world, self._scheduler.metrics.summary()
@@ -220,16 +228,14 @@ class VirtualStack:
     def _request(self, now: float, request: ChunkRequest) -> None:
         self._wanted, self._requested_at = request, now
         self._source.request(request)
-        self._schedule(
-            self._frame_instant(now, request.observe_at), _Order.CAPTURE, lambda at: self._capture(at, request)
-        )
+        instant = EPISODE_START + self._frame_tick(now, request.observe_at) * TICK
+        self._schedule(instant, _Order.CAPTURE, lambda at: self._capture(at, request))
 
-    def _frame_instant(self, now: float, observe_at: float) -> float:
-        """The camera instant nearest to `observe_at`, or the next one when that is past."""
-        first = EPISODE_START + self._camera_phase * TICK
-        nearest = round((observe_at - first) / FRAME_PERIOD)
-        next_one = math.ceil((now - first) / FRAME_PERIOD - 1e-6)
-        return first + max(nearest, next_one) * FRAME_PERIOD
+    def _frame_tick(self, now: float, observe_at: float) -> int:
+        """Tick of the pictures taken nearest to `observe_at`, or of the next ones when those are past."""
+        nearest = round(((observe_at - EPISODE_START) / TICK - self._camera_phase) / TICKS_PER_FRAME)
+        coming = math.ceil(((now - EPISODE_START) / TICK - self._camera_phase) / TICKS_PER_FRAME - 1e-6)
+        return self._camera_phase + max(nearest, coming) * TICKS_PER_FRAME
 
     def _capture(self, now: float, request: ChunkRequest) -> None:
         if self._wanted is not request:
@@ -240,7 +246,11 @@ class VirtualStack:
             ready = max(now, began + self._source.speculate(max(0.0, now - began)))
         elif not request.at_rest:
             self._source.speculate(math.inf)
-        answer = self._source.answer(now, self._state, self._pictures)
+        try:
+            answer = self._source.answer(now, self._state, self._pictures)
+        except NoAnswer as reason:
+            self._refusals.append(f"chunk {request.chunk_id}: {reason}")
+            return
         finished = ready + (answer.seconds if self._latency.seconds is None else self._latency.seconds)
         self._policy_free_at = finished
         report = answer.report
@@ -250,7 +260,7 @@ class VirtualStack:
             )
         self._schedule(finished, _Order.CHUNK, lambda at: self._deliver(at, answer.chunk, report))
 
-    def _deliver(self, now: float, chunk, report: SaiReport | None) -> None:
+    def _deliver(self, now: float, chunk: ActionChunk, report: SaiReport | None) -> None:
         self._step(now, ChunkArrived(chunk))
         if report is not None:
             self._step(now, ReportArrived(report))
@@ -259,5 +269,5 @@ class VirtualStack:
         return np.stack([self._world.render(camera) for camera in self._robot.cameras])
 
 
-def _finite(values) -> tuple[float, ...]:
+def _finite(values: Iterable[float]) -> tuple[float, ...]:
     return tuple(float(value) for value in values if math.isfinite(value))

@@ -1,0 +1,209 @@
+"""Success rates under a virtual clock: many unseen seeds of one task, in parallel, summed up with their uncertainty."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clwm_common.messages import Mode
+from clwm_common.provenance import commit, machine
+from clwm_policy.re_entry import Plan, ReEntryError, parse_re_entry
+from clwm_sai_executor.config import SchedulerConfig
+from clwm_sim.tasks import UnknownTask, task_named
+from clwm_sim.world import World
+
+from clwm_embodichain.chunk_sources import ChunkSource, ExpertSource, ModelSource
+from clwm_embodichain.statistics import mean, percentiles, wilson95
+from clwm_embodichain.virtual_stack import EpisodeResult, Latency, LatencyError, VirtualStack
+
+FIRST_SEED = 1_000_000  # training data stays below
+CONTROLS = ("policy", "noise", "hold", "expert")
+_NOISE_SEED = 0
+_REFUSALS_SHOWN = 5
+
+
+class EvaluationError(ValueError):
+    """An evaluation that cannot be run as asked; the message says what is wrong and what would be right."""
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What to evaluate.
+
+    control: `policy` is the checkpoint; `noise` its architecture with random weights; `hold` stands still; `expert` sends the
+    scripted expert's plans through the same executor and controllers. model: folder with policy.safetensors and encoder/.
+    """
+
+    task: str
+    episodes: int = 100
+    first_seed: int = FIRST_SEED
+    sai: str = "fixed:0.5"
+    latency: str = "measured"
+    control: str = "policy"
+    model: Path = Path("models/nano")
+    video_steps: int = Plan.video_steps
+    action_steps: int = Plan.action_steps
+    workers: int = 1
+
+    @property
+    def seeds(self) -> range:
+        return range(self.first_seed, self.first_seed + self.episodes)
+
+    @property
+    def uses_model(self) -> bool:
+        return self.control in ("policy", "noise")
+
+
+def check_settings(settings: EvaluationSettings) -> dict[str, str]:
+    """Raise EvaluationError for what cannot work, before any process is started; return the hashes of what is evaluated."""
+    if settings.control not in CONTROLS:
+        raise EvaluationError(f"control '{settings.control}' is unknown; expected one of {', '.join(CONTROLS)}")
+    if settings.episodes < 1 or settings.workers < 1 or settings.first_seed < 0:
+        raise EvaluationError(
+            f"{settings.episodes} episodes from seed {settings.first_seed} on {settings.workers} workers; expected at least "
+            "1 episode, 1 worker and a seed of at least 0"
+        )
+    try:
+        task_named(settings.task)
+        Latency.parse(settings.latency)
+        parse_re_entry(settings.sai)
+        Plan(settings.video_steps, settings.action_steps)
+    except (UnknownTask, LatencyError, ReEntryError) as error:
+        raise EvaluationError(str(error)) from error
+    return _model_hashes(settings) if settings.uses_model else {"policy_hash": "", "encoder_hash": ""}
+
+
+def _model_hashes(settings: EvaluationSettings) -> dict[str, str]:
+    # Here and in `_source`, since torch and transformers take seconds to import and only a model needs them.
+    from clwm_perception.checkpoint import EncoderError, open_checkpoint
+    from clwm_policy.checkpoint import CheckpointError, load_policy
+
+    try:
+        encoder_hash = open_checkpoint(settings.model / "encoder").weights_hash
+        policy = load_policy(settings.model / "policy.safetensors", encoder_hash)
+    except (EncoderError, CheckpointError) as error:
+        raise EvaluationError(str(error)) from error
+    policy_hash = policy.policy_hash if settings.control == "policy" else policy.randomised(_NOISE_SEED).policy_hash
+    return {"policy_hash": policy_hash, "encoder_hash": encoder_hash}
+
+
+def build_stack(settings: EvaluationSettings, on_frame: Callable[[World, float], None] | None = None) -> VirtualStack:
+    """One world with everything around it, ready for `run(seed)`. on_frame: called at each camera instant."""
+    world = World(settings.task)
+    config = SchedulerConfig(initial_mode=Mode.HOLD if settings.control == "hold" else Mode.POLICY)
+    hook = None if on_frame is None else lambda elapsed: on_frame(world, elapsed)
+    return VirtualStack(world, _source(settings, world), Latency.parse(settings.latency), config, hook)
+
+
+def _source(settings: EvaluationSettings, world: World) -> ChunkSource | None:
+    if settings.control == "hold":
+        return None
+    if settings.control == "expert":
+        return ExpertSource(world.robot)
+    from clwm_perception.encoder import Encoder
+    from clwm_policy.local_policy import PolicySettings, load_engine
+
+    encoder = Encoder.load(settings.model / "encoder")
+    engine = load_engine(
+        PolicySettings(
+            checkpoint=settings.model / "policy.safetensors",
+            sai=settings.sai,
+            video_steps=settings.video_steps,
+            action_steps=settings.action_steps,
+            encoder_hash=encoder.weights_hash,
+            untrained_seed=_NOISE_SEED if settings.control == "noise" else None,
+        )
+    )
+    return ModelSource(encoder, engine, tuple(world.robot.cameras))
+
+
+def run_evaluation(
+    settings: EvaluationSettings, on_episode: Callable[[EpisodeResult], None] | None = None
+) -> dict[str, Any]:
+    """Run all episodes and return the report as `--json` writes it. on_episode is called as they finish, in any order.
+
+    Raises EvaluationError before the first episode when the settings cannot work.
+    """
+    hashes = check_settings(settings)
+    results = []
+    with _running(settings) as episodes:
+        for result in episodes:
+            results.append(result)
+            if on_episode is not None:
+                on_episode(result)
+    return summarise(settings, hashes, sorted(results, key=lambda result: result.seed))
+
+
+def summarise(settings: EvaluationSettings, hashes: dict[str, str], results: Sequence[EpisodeResult]) -> dict[str, Any]:
+    """The report of finished episodes. Rates and times are of virtual time; blocking_ms is per chunk, over all episodes.
+
+    idle_fraction is the part of the time since each episode's first motion in which no row of a chunk ran.
+    """
+    successes = sum(result.succeeded for result in results)
+    low, high = wilson95(successes, len(results))
+    active = sum(result.active_seconds for result in results)
+    idle = sum(result.idle_fraction * result.active_seconds for result in results)
+    refusals = Counter(text for result in results for text in result.refusals)
+    return {
+        "task": settings.task,
+        "control": settings.control,
+        "sai": settings.sai,
+        "latency": settings.latency,
+        "episodes": len(results),
+        "successes": successes,
+        "success_rate": round(successes / len(results), 4),
+        "wilson95": [round(low, 4), round(high, 4)],
+        "outcomes": dict(sorted(Counter(result.outcome for result in results).items())),
+        "blocking_ms": percentiles(1e3 * value for result in results for value in result.blocking),
+        "idle_fraction": round(idle / active, 4) if active > 0.0 else None,
+        "stalls": sum(result.stalls for result in results),
+        "chunks": sum(result.chunks for result in results),
+        "surrogate_error": _rounded(mean(value for result in results for value in result.surrogate_errors)),
+        "copy_error": _rounded(mean(value for result in results for value in result.copy_errors)),
+        "seconds_to_success": _rounded(mean(result.seconds for result in results if result.succeeded)),
+        "seed": settings.first_seed,
+        "video_steps": settings.video_steps,
+        "action_steps": settings.action_steps,
+        **hashes,
+        "warnings": dict(refusals.most_common(_REFUSALS_SHOWN)),
+        "workers": settings.workers,
+        "machine": machine(),
+        "commit": commit(),
+        "per_episode": [
+            {"seed": result.seed, "outcome": result.outcome, "seconds": result.seconds, "chunks": result.chunks}
+            for result in results
+        ],
+    }
+
+
+_stack: VirtualStack | None = None
+
+
+def _start_worker(settings: EvaluationSettings) -> None:
+    global _stack  # one world, GL context and model per process, made after the spawn
+    _stack = build_stack(settings)
+
+
+def _run_seed(seed: int) -> EpisodeResult:
+    assert _stack is not None, "a worker runs episodes only after _start_worker"
+    return _stack.run(seed)
+
+
+@contextmanager
+def _running(settings: EvaluationSettings) -> Iterator[Iterator[EpisodeResult]]:
+    workers = min(settings.workers, settings.episodes)
+    if workers == 1:
+        with closing(build_stack(settings)) as stack:
+            yield map(stack.run, settings.seeds)
+        return
+    with multiprocessing.get_context("spawn").Pool(workers, _start_worker, (settings,)) as pool:
+        yield pool.imap_unordered(_run_seed, settings.seeds)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
