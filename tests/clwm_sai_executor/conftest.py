@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
 from clwm_common.actions import JOINTS, ROW_DT
 from clwm_common.messages import ActionChunk, ChunkRequest, Mode
 from clwm_common.robot import RobotDescription

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-from clwm_sai_executor.braking import braking_tail
-from clwm_sai_executor.limits import LimitError
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
+from clwm_sai_executor.braking import braking_tail
+from clwm_sai_executor.limits import LimitError
 
 DT = 0.05
 fractions = arrays(np.float64, 14, elements=st.floats(-1.0, 1.0))

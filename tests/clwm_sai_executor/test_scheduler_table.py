@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from clwm_common.messages import ChunkRequest, Mode, SaiReport
 from clwm_sai_executor import events
 from clwm_sai_executor.scheduler import Phase

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from clwm_sai_executor.follow import follow
-from clwm_sai_executor.splice import Path, sample, splice, stop
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from clwm_sai_executor.follow import follow
+from clwm_sai_executor.splice import Path, sample, splice, stop
 
 DT = 0.05
 OPEN = np.array([0.08, 0.08])
@@ -131,7 +132,9 @@ def test_splicing_where_there_is_no_knot_is_refused(limits, robot):
 
 def test_the_sampled_motion_passes_through_its_knots_and_rests_before_and_after(limits, robot):
     path = rest_path(robot.home)
-    path, _ = splice(path, 1, random_rows(np.random.default_rng(3), robot.home, 15, 0.5), np.tile(OPEN, (15, 1)), limits)
+    path, _ = splice(
+        path, 1, random_rows(np.random.default_rng(3), robot.home, 15, 0.5), np.tile(OPEN, (15, 1)), limits
+    )
     for index in range(path.first, path.last + 1):
         position, velocity, _ = sample(path, path.time(index))
         np.testing.assert_allclose(position, path.positions[index], atol=1e-9)

@@ -54,6 +54,10 @@ class Metrics:
         """Add to one of the counters of `summary`."""
         self._counts[what] += how_many
 
+    def counted(self, what: str) -> int:
+        """One of the counters."""
+        return self._counts[what]
+
     def elapse(self, start: float, end: float, busy_from: float, busy_until: float) -> None:
         """The policy was to move the arms from `start` to `end`; rows ran from `busy_from` to `busy_until`."""
         self._active_seconds += end - start

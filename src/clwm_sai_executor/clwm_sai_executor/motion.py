@@ -75,15 +75,17 @@ class Motion:
     def extend(self, now: float, after: int, rows: Array, openings: Array) -> tuple[int, SpliceFacts]:
         """Let joints `rows` (n, 14) follow knot `after`, or the first knot after it that can still be changed.
 
-        When that knot is the resting end of the path or lies beyond it, a new path starts from there. Returns the knot
-        that the rows follow in the path as it is now, and what became of them.
+        When the path is over before that, a new one starts from where it ended. Returns the knot that the rows follow
+        in the path as it is now, and what became of them.
         """
         path = self.path
         assert path is not None
         at = max(after, path.index_from(now + self._lead))
-        if at >= path.last:
+        if at > path.last and now < self.end:
+            path = path.resting_until(at)
+        elif at > path.last:
             position, _, held = path.knot(path.last)
-            path = self._restart(max(now + self._lead, self.end), position, held)
+            path = self._restart(now + self._lead, position, held)
             at = path.last
         self.path, facts = splice(path, at, rows, openings, self._limits)
         return at, facts

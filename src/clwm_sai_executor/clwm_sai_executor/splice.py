@@ -72,6 +72,16 @@ class Path:
         at = min(index, self.last) - self.first
         return self.positions[at], self.velocities[at], self.openings[at]
 
+    def resting_until(self, index: int) -> Path:
+        """The same path with more knots of rest at its end, so that knot `index` is its last."""
+        more = max(0, index - self.last)
+        return replace(
+            self,
+            positions=np.concatenate([self.positions, np.repeat(self.positions[-1:], more, axis=0)]),
+            velocities=np.concatenate([self.velocities, np.zeros((more, self.velocities.shape[1]))]),
+            openings=np.concatenate([self.openings, np.repeat(self.openings[-1:], more, axis=0)]),
+        )
+
     def message(self, now: float) -> tuple[Array, Array, Array]:
         """Times from `origin` (n,), positions and velocities (n, 14) that a controller needs from `now` on.
 

@@ -1,0 +1,167 @@
+"""Bad chunks, silent sensors, jumps: nothing moves unexpectedly, the reason is told, and good input goes on."""
+
+import re
+
+import numpy as np
+import pytest
+
+from clwm_common.actions import JOINTS
+from clwm_common.messages import Mode
+from clwm_sai_executor import events
+from clwm_sai_executor.scheduler import Phase
+
+
+def spoiled(chunk, row, channel, value):
+    rows = chunk.rows.copy()
+    rows[row, channel] = value
+    return rows
+
+
+BAD_CHUNKS = {
+    "NaN": (lambda c: {"rows": spoiled(c, 9, 17, np.nan)}, r"\[9\] channel left_joint4 is nan"),
+    "infinity in a pose": (lambda c: {"rows": spoiled(c, 9, 0, np.inf)}, r"\[9\] channel left_x is inf"),
+    "29 columns": (lambda c: {"rows": c.rows[:, :29]}, r"shape \(16, 29\); expected \(16, 30\)"),
+    "15 rows": (lambda c: {"rows": c.rows[:15]}, r"shape \(15, 30\); expected \(16, 30\)"),
+    "another layout": (lambda c: {"layout_version": 2}, "layout version 2, 1 expected"),
+    "another row time": (lambda c: {"dt": 0.1}, "0.1 s between rows; expected 0.05 s"),
+    "another prefix length": (lambda c: {"prefix_rows": 9}, "repeats 9 committed rows"),
+    "another start": (lambda c: {"rows": spoiled(c, 0, 20, 1.5)}, "rad from the committed rows"),
+    "a leap": (lambda c: {"rows": spoiled(c, 8, 14, 2.0)}, r"row 8 is .* rad from the row before it"),
+}
+
+
+@pytest.mark.parametrize("spoil", BAD_CHUNKS)
+def test_bad_chunk_is_refused_with_its_reason_and_the_arms_hold_until_an_operator_clears_it(stack, spoil):
+    change, reason = BAD_CHUNKS[spoil]
+    stack.begin()
+    stack.answer(speed=0.3)
+    request, sent = stack.requests[-1], len(stack.controller.messages)
+    stack.run_until(request.observe_at + 0.05)
+    good = stack.chunk(request)
+    stack.do(events.ChunkArrived(stack.chunk(request, **change(good))))
+    assert stack.scheduler.mode is Mode.HOLD
+    assert re.search(reason, stack.scheduler.fault), stack.scheduler.fault
+    stack.do(events.ChunkArrived(good))
+    stack.run_until(stack.now + 3.0)
+    assert len(stack.controller.messages) == sent and len(stack.requests) == request.chunk_id
+    assert not stack.controller.sample(stack.now)[1].any()
+    stack.resume()
+    assert stack.scheduler.fault == "" and stack.requests[-1].at_rest
+
+
+@pytest.mark.parametrize("fields", [{"chunk_id": 99}, {"task_epoch": 0}, {"chunk_id": 1}])
+def test_unknown_stale_or_repeated_chunk_is_dropped_and_the_wanted_one_still_counts(stack, fields):
+    stack.begin()
+    stack.answer()
+    stack.run_until(stack.requests[-1].observe_at + 0.02)
+    sent = len(stack.controller.messages)
+    stack.do(events.ChunkArrived(stack.chunk(**fields)))
+    assert len(stack.controller.messages) == sent and stack.scheduler.mode is Mode.POLICY
+    assert stack.scheduler.metrics.summary()["dropped"] == 1
+    stack.answer()
+    assert len(stack.controller.messages) == sent + 1
+
+
+def test_silent_joint_states_brake_the_arms_and_their_return_resumes_by_itself(stack):
+    stack.begin()
+    stack.answer(speed=1.0)
+    stack.run_until(stack.now + 0.2)
+    stack.is_measured = False
+    silent_from = stack.now
+    stack.run_until(silent_from + 0.22)
+    assert stack.scheduler.phase is Phase.BLIND and "joint states are" in stack.scheduler.fault
+    sent = len(stack.controller.messages)
+    stack.run_until(silent_from + 2.0)
+    assert len(stack.controller.messages) == sent
+    assert not stack.controller.sample(silent_from + 0.22 + 0.3)[1].any()
+    stack.is_measured = True
+    stack.run_until(stack.now + 0.02)
+    assert stack.scheduler.fault == "" and stack.scheduler.phase is Phase.ASKED
+
+
+def test_joint_states_with_old_stamps_are_as_good_as_none(stack):
+    stack.begin()
+    stamp = stack.now
+    for _ in range(30):
+        stack.now += 0.01
+        stack.do(events.MeasuredArms(stamp, stack.robot.home, np.zeros(14), stack.widths))
+    assert stack.scheduler.phase is Phase.BLIND
+
+
+def test_nothing_is_asked_before_the_arms_are_measured(stack):
+    stack.do(events.TaskSet("lift the tray"))
+    stack.run_until(stack.now, 0.01)
+    assert stack.requests == []
+    stack.measure()
+    assert len(stack.requests) == 1
+
+
+def test_episode_reset_drops_all_and_holds_where_the_arms_are_measured_afterwards(stack):
+    stack.begin()
+    stack.answer(speed=1.0)
+    stack.run_until(stack.now + 0.3)
+    pending = stack.requests[-1]
+    stack.do(events.EpisodeReset())
+    stack.now += 0.01
+    home = stack.robot.home
+    stack.do(events.MeasuredArms(stack.now, home, np.zeros(14), stack.widths))
+    assert pending.chunk_id in stack.cancelled
+    np.testing.assert_array_equal(stack.controller.sample(stack.now)[0], home)
+    request = stack.requests[-1]
+    assert request.at_rest and request.task_epoch == 2 and len(request.executed_rows) == 0
+    np.testing.assert_allclose(request.committed_prefix[0, JOINTS], home, atol=1e-6)
+
+
+def test_joint_state_from_before_a_reset_is_not_held(stack):
+    stack.begin()
+    stack.answer(speed=1.0)
+    stack.run_until(stack.now + 0.3)
+    old = stack.now
+    stack.now += 0.005
+    stack.do(events.EpisodeReset())
+    sent = len(stack.controller.messages)
+    stack.do(events.MeasuredArms(old + 0.004, stack.controller.sample(old)[0], np.zeros(14), stack.widths))
+    assert len(stack.controller.messages) == sent and stack.scheduler.phase is Phase.BLIND
+
+
+def test_arms_that_jump_are_taken_for_reset_not_pulled_back(stack):
+    stack.begin()
+    stack.answer(speed=0.2)
+    stack.run_until(stack.now + 0.3)
+    epoch, moved = stack.scheduler.task_epoch, stack.robot.home + 0.6
+    for _ in range(2):
+        stack.now += 0.01
+        stack.do(events.MeasuredArms(stack.now, moved, np.zeros(14), stack.widths))
+    assert stack.scheduler.task_epoch == epoch + 1
+    np.testing.assert_array_equal(stack.controller.sample(stack.now)[0], moved)
+
+
+def test_clock_that_jumps_back_drops_all_and_goes_on(stack):
+    stack.begin()
+    stack.answer()
+    stack.now -= 100.0
+    stack.do(events.Tick())
+    assert stack.scheduler.phase is Phase.BLIND and "clock jumped back" in stack.reports[-1]
+    stack.do(events.MeasuredArms(stack.now, stack.robot.home, np.zeros(14), stack.widths))
+    assert stack.scheduler.phase is Phase.ASKED and stack.requests[-1].observe_at == stack.now
+
+
+def test_events_a_little_out_of_order_do_no_harm(stack):
+    stack.begin()
+    stack.answer()
+    epoch = stack.scheduler.task_epoch
+    stack.now -= 0.004
+    stack.do(events.Tick())
+    assert stack.scheduler.task_epoch == epoch and stack.scheduler.phase is Phase.MOVING
+
+
+def test_arms_pushed_away_while_resting_are_held_where_they_are(stack):
+    stack.begin()
+    stack.hold()
+    pushed = stack.robot.home + 0.15
+    for _ in range(3):
+        stack.now += 0.01
+        stack.do(events.MeasuredArms(stack.now, pushed, np.zeros(14), stack.widths))
+    stack.resume()
+    np.testing.assert_allclose(stack.requests[-1].committed_prefix[0, JOINTS], pushed, atol=1e-6)
+    assert "holding them there" in stack.reports[-1]
