@@ -38,7 +38,7 @@ def test_second_gives_100_joint_states_20_picture_sets_and_10_statuses(simulatio
     seen = list(paced(simulation, 1.0 + 0.0025))
     assert sum(isinstance(item, JointsSeen) for item in seen) == 100
     assert sum(isinstance(item, PictureTaken) for item in seen) == 60
-    assert sum(isinstance(item, EpisodeSeen) for item in seen) == 10
+    assert sum(isinstance(item, EpisodeSeen) for item in seen) == 10 + 1, "one more when the episode begins"
 
 
 def test_stamps_never_lie_in_the_future_and_never_go_back(simulation):
@@ -88,6 +88,13 @@ def test_reset_drops_trajectories_and_restarts_the_episode(simulation, world, ro
     assert (statuses[-1].task, statuses[-1].seed) == ("place_block", 9)
     assert statuses[-1].elapsed < 0.45
     np.testing.assert_array_equal(world.setpoint()[0], held)
+
+
+def test_first_thing_seen_after_a_reset_is_the_new_episode(simulation):
+    list(paced(simulation, 0.2))
+    simulation.reset(seed=8)
+    first = next(iter(paced(simulation, 0.1, START + 0.2)))
+    assert isinstance(first, EpisodeSeen) and (first.seed, first.elapsed) == (8, pytest.approx(0.01))
 
 
 def test_reset_to_an_unknown_task_changes_nothing(simulation):

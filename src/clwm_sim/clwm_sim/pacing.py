@@ -85,7 +85,10 @@ class PacedSimulation:
         return self._instruction
 
     def reset(self, seed: int, task: str | None = None) -> None:
-        """Start an episode where the simulation stands; trajectories are dropped. Raises UnknownTask, changing nothing."""
+        """Start an episode where the simulation stands: trajectories are dropped, and the status says so at once.
+
+        Raises UnknownTask, changing nothing.
+        """
         self._world.reset(seed, task)
         self.control.reset(origin=self._instant)
         self._begin(seed)
@@ -102,6 +105,10 @@ class PacedSimulation:
             self._tick += 1
             self._paced_ticks += 1
             self.control.advance(self._instant)
+            if self._is_new:
+                # First, so that whoever moves the arms learns of the reset before it sees where they are.
+                self._is_new = False
+                yield self._status()
             measured = self._world.measured()
             yield JointsSeen(self._instant, measured, (measured.widths - self._openings) / TICK)
             self._openings = measured.widths
@@ -125,6 +132,7 @@ class PacedSimulation:
 
     def _begin(self, seed: int) -> None:
         self._seed = seed
+        self._is_new = True
         self._instruction = self._world.instruction(seed)
         self._openings = self._world.measured().widths
 
