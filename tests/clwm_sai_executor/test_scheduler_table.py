@@ -9,7 +9,7 @@ from clwm_sai_executor.scheduler import Phase
 
 PHASES = ("BLIND", "IDLE", "ASKED", "MOVING", "STALLED", "STOPPING")
 
-# Phase after the event, for each phase before it; "=" is the same. A second letter: the mode is HOLD (H) or ESTOP (E) then.
+# Phase after the event for each phase before it; "=" is the same. After a slash the mode, if HOLD (H) or ESTOP (E).
 TABLE = {
     "tick": "= = = = = =",
     "joint state": "IDLE = = = = =",
