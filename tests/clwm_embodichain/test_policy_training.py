@@ -8,7 +8,7 @@ import torch
 from clwm_embodichain.policy_curves import Curves
 from clwm_embodichain.policy_features import FeatureEpisode, PolicyDataError, encode_features, load_episodes
 from clwm_embodichain.policy_losses import LossSettings, channel_weights
-from clwm_embodichain.policy_samples import Streams, build_samples, fit_coding
+from clwm_embodichain.policy_samples import Coding, Streams, build_samples, fit_coding
 from clwm_embodichain.policy_training import PolicyTrainer, TrainingSettings, load_state, save_state
 from clwm_embodichain.policy_validation import validate
 from clwm_policy.config import ClwmConfig
@@ -80,6 +80,19 @@ def test_a_resumed_training_takes_the_very_step_that_would_have_followed(data, t
     assert [again.step()["action"] for _ in range(3)] == expected
     for ours, theirs in zip(again.ema.parameters(), trainer.ema.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_a_training_goes_on_when_the_data_has_grown(data, tmp_path):
+    trainer = make_trainer(data)
+    trainer.step()
+    save_state(tmp_path / "trainer.pt", trainer)
+    data[1].save(tmp_path / "coding.json")
+    coding = Coding.load(tmp_path / "coding.json")
+    grown = build_samples([episode(seed, "lift") for seed in range(14)], coding, embed, jacobians)
+    again = make_trainer((grown, coding))
+    load_state(tmp_path / "trainer.pt", again)
+    assert again.steps_done == 1
+    assert np.isfinite(again.step()["action"])
 
 
 def test_gradient_reaches_the_memory_through_its_updates(data):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,24 @@ class Coding:
     codec: ActionCodec
     features: FeatureScale
     state_predictor: StatePredictor
+
+    def save(self, path: Path) -> None:
+        document = {
+            "normaliser": self.codec.to_json(),
+            "features": self.features.to_json(),
+            "state_predictor": self.state_predictor.to_json(),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document))
+
+    @classmethod
+    def load(cls, path: Path) -> Coding:
+        document = json.loads(path.read_text())
+        return cls(
+            ActionCodec.from_json(document["normaliser"]),
+            FeatureScale.from_json(document["features"]),
+            StatePredictor.from_json(document["state_predictor"]),
+        )
 
 
 @dataclass(frozen=True)
@@ -190,12 +209,17 @@ class Streams:
         return {
             "index": torch.from_numpy(self.index.copy()),
             "fresh": torch.from_numpy(self._fresh.copy()),
+            "samples": len(self._samples),
             "generator": json.dumps(self.generator.bit_generator.state),
         }
 
-    def resume(self, state: dict[str, Any]) -> None:
+    def resume(self, state: dict[str, Any]) -> bool:
+        """Go on from `state`. False when the data has grown since: the streams then keep their fresh start."""
+        if state["samples"] != len(self._samples):
+            return False
         self.index, self._fresh = state["index"].numpy().copy(), state["fresh"].numpy().copy()
         self.generator.bit_generator.state = json.loads(state["generator"])
+        return True
 
 
 def _tensor(array: NDArray[np.float64]) -> Tensor:

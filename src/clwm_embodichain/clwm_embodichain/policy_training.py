@@ -147,16 +147,16 @@ class PolicyTrainer:
         }
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Continue where `state` was taken; the next step is the one that would have followed."""
+        """Continue where `state` was taken; on the same data the next step is the one that would have followed."""
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
         for optimiser, saved in zip(self._optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         torch.set_rng_state(state["torch_rng"])
-        self._streams.resume(state["streams"])
-        memory = state["memory"]
-        self._memory = None if memory is None else MemoryState(tuple((w1, w2) for w1, w2 in memory))
-        self._foreseen = state["foreseen"]
+        if self._streams.resume(state["streams"]):
+            memory = state["memory"]
+            self._memory = None if memory is None else MemoryState(tuple((w1, w2) for w1, w2 in memory))
+            self._foreseen = state["foreseen"]
         self._scale = dict(state["scale"])
         self.steps_done, self.seconds = int(state["steps_done"]), float(state["seconds"])
 

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from clwm_embodichain.episodes import EpisodeError, episode_files
 from clwm_embodichain.policy_curves import Curves
 from clwm_embodichain.policy_features import FeatureEpisode, PolicyDataError, encode_features, load_episodes
-from clwm_embodichain.policy_samples import build_samples, fit_coding
+from clwm_embodichain.policy_samples import Coding, build_samples, fit_coding
 from clwm_embodichain.policy_training import PolicyTrainer, TrainingSettings, load_state, save_state
 from clwm_embodichain.policy_validation import validate
 
@@ -65,7 +65,10 @@ def main(
     try:
         loaded = Encoder.load(encoder)
         training, held_out = gather(data, features / loaded.weights_hash, loaded, TASKS)
-        coding = fit_coding(training)
+        # What the weights have learned to read must not shift when a training is resumed with more episodes.
+        coding_file = out / "coding.json"
+        coding = Coding.load(coding_file) if coding_file.exists() else fit_coding(training)
+        coding.save(coding_file)
         embed = SentenceEncoder().embed
         jacobians = DualArmKinematics(RobotDescription.load(robot)).jacobians
         samples, validation = (build_samples(part, coding, embed, jacobians) for part in (training, held_out))
