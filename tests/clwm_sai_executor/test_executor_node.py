@@ -1,0 +1,199 @@
+"""The node in one process with a bench that plays arms, world and policy over DDS."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+import rclpy
+from rclpy.action import ActionClient
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
+
+from clwm_common.actions import JOINTS
+from clwm_common.messages import Mode
+from clwm_common.ros import qos
+from clwm_common.ros.conversions import from_msg, to_msg, to_stamp
+from clwm_msgs.action import RunTask
+from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, EpisodeStatus
+from clwm_msgs.srv import SetMode, SetTask
+from clwm_sai_executor.node import ExecutorNode
+
+PATIENCE = 30.0  # s until a test gives up; each needs well below one on a machine with nothing else to do
+
+
+class Bench:
+    """Arms that stay at home, a world without an opinion, and a policy that answers when told to."""
+
+    def __init__(self, robot, make_chunk) -> None:
+        self._robot, self._make_chunk = robot, make_chunk
+        settings = {"state_timeout": 5.0, "chunk_timeout": 60.0}
+        self.executor_node = ExecutorNode(
+            parameter_overrides=[Parameter(name, value=value) for name, value in settings.items()]
+        )
+        self.node = rclpy.create_node("bench")
+        self._spinner = SingleThreadedExecutor()
+        self._spinner.add_node(self.executor_node)
+        self._spinner.add_node(self.node)
+        self.received = {name: [] for name in ("request", "left", "right", "state", "status")}
+        for name, kind, topic, profile in (
+            ("request", ChunkRequest, "/clwm/chunk_request", qos.CRITICAL),
+            ("left", JointTrajectory, robot.left.controller_topic, qos.SETPOINT),
+            ("right", JointTrajectory, robot.right.controller_topic, qos.SETPOINT),
+            ("state", DualArmState, "/clwm/state", qos.STATE),
+            ("status", String, "/clwm/task_status", qos.LATCHED),
+        ):
+            self.node.create_subscription(kind, topic, self.received[name].append, profile)
+        self._joints = self.node.create_publisher(JointState, robot.joint_states_topic, qos.SENSOR)
+        self._chunks = self.node.create_publisher(ActionChunk, "/clwm/action_chunk", qos.CRITICAL)
+        self._episodes = self.node.create_publisher(EpisodeStatus, "/clwm_sim/episode", qos.REPORT)
+        self.set_task = self.node.create_client(SetTask, "/clwm/set_task")
+        self.set_mode = self.node.create_client(SetMode, "/clwm/set_mode")
+        self.run_task = ActionClient(self.node, RunTask, "/clwm/run_task")
+        self.node.create_timer(0.02, self._publish_joints)
+
+    def start(self) -> None:
+        self.executor_node.trigger_configure()
+        self.executor_node.trigger_activate()
+        self.wait_for(lambda: self.set_task.service_is_ready() and self.set_mode.service_is_ready())
+        self.wait_for(lambda: self._chunks.get_subscription_count() and self.received["state"])
+
+    def close(self) -> None:
+        self._spinner.shutdown(timeout_sec=1.0)
+        self.run_task.destroy()
+        self.node.destroy_node()
+        self.executor_node.trigger_shutdown()
+        self.executor_node.destroy_node()
+
+    def _publish_joints(self) -> None:
+        fingers = [arm.gripper.finger_joint for arm in self._robot.arms]
+        message = JointState(name=[*self._robot.joint_names, *fingers])
+        message.header.stamp = self.node.get_clock().now().to_msg()
+        message.position = [*self._robot.home.tolist(), 0.04, 0.04]
+        self._joints.publish(message)
+
+    def wait_for(self, condition):
+        """Spin until `condition` gives something true, and return that."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            if found := condition():
+                return found
+            self._spinner.spin_once(timeout_sec=0.05)
+        pytest.fail(f"waited {PATIENCE} s in vain; last status {self.received['status'][-1:]}")
+
+    def call(self, client, request):
+        future = client.call_async(request)
+        self.wait_for(future.done)
+        return future.result()
+
+    def request(self, count=1):
+        """The request number `count` for a chunk, in the core's form."""
+        wanted = self.received["request"]
+        return from_msg(
+            self.wait_for(lambda: [m for m in wanted if m.kind == ChunkRequest.GENERATE][count - 1 : count])[0]
+        )
+
+    def answer(self, request, **changes) -> None:
+        message = to_msg(self._make_chunk(request))
+        for name, value in changes.items():
+            setattr(message, name, value)
+        self._chunks.publish(message)
+
+    def episode(self, elapsed, succeeded=False) -> None:
+        stamp = to_stamp(self.executor_node.now())
+        self._episodes.publish(EpisodeStatus(stamp=stamp, task="lift_tray", elapsed=elapsed, succeeded=succeeded))
+
+    def status(self) -> dict:
+        return json.loads(self.received["status"][-1].data) if self.received["status"] else {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ros_context():
+    rclpy.init()
+    yield
+    rclpy.try_shutdown()
+
+
+@pytest.fixture
+def bench(robot, make_stack):
+    made = Bench(robot, make_stack().chunk)
+    made.start()
+    yield made
+    made.close()
+
+
+def test_chunk_becomes_a_trajectory_for_each_arm_and_deactivation_stops_them(bench):
+    assert bench.call(bench.set_task, SetTask.Request(instruction="lift the tray")).task_epoch == 1
+    request = bench.request()
+    bench.answer(request)
+    bench.wait_for(lambda: bench.received["left"] and bench.received["right"])
+    for side, offset in (("left", 14), ("right", 21)):
+        message = bench.received[side][0]
+        assert message.joint_names == getattr(bench._robot, side).joint_names
+        np.testing.assert_allclose(
+            message.points[1].positions, request.committed_prefix[0, offset : offset + 7], atol=1e-6
+        )
+        assert not any(message.points[-1].velocities) and any(message.points[8].velocities)
+    following = bench.request(2)
+    assert len(following.committed_prefix) == 4 and following.committed_prefix[0, JOINTS].shape == (14,)
+    bench.executor_node.trigger_deactivate()
+    bench.wait_for(lambda: any(m.kind == ChunkRequest.CANCEL for m in bench.received["request"]))
+    assert bench.wait_for(lambda: bench.status().get("mode") == "HOLD" and not bench.status()["is_active"])
+    assert len(bench.wait_for(lambda: bench.received["left"][1:])[-1].points) < len(bench.received["left"][0].points)
+
+
+def test_orders_that_make_no_sense_are_refused_with_a_reason(bench):
+    empty = bench.call(bench.set_task, SetTask.Request(instruction=" "))
+    assert not empty.accepted and "instruction is empty" in empty.message
+    odd = bench.call(bench.set_task, SetTask.Request(instruction="go", memory_policy=9))
+    assert not odd.accepted and "memory_policy is 9" in odd.message
+    teleop = bench.call(bench.set_mode, SetMode.Request(mode=SetMode.Request.TELEOP))
+    assert not teleop.accepted and "no teleoperation source" in teleop.message
+    assert teleop.mode == Mode.POLICY
+    unknown = bench.call(bench.set_mode, SetMode.Request(mode=7))
+    assert not unknown.accepted and "mode is 7" in unknown.message
+
+
+def test_chunk_for_another_layout_latches_hold_and_moves_nothing(bench):
+    bench.call(bench.set_task, SetTask.Request(instruction="lift the tray"))
+    bench.answer(bench.request(), layout_version=2)
+    bench.wait_for(lambda: bench.status().get("mode") == "HOLD")
+    assert "layout version 2" in bench.status()["fault"]
+    assert bench.executor_node.diagnose().level == 2
+    assert bench.received["left"] == []
+    assert bench.call(bench.set_mode, SetMode.Request(mode=SetMode.Request.POLICY)).accepted
+    bench.request(2)
+
+
+def test_world_that_starts_anew_begins_an_epoch_with_a_fresh_memory(bench):
+    bench.call(bench.set_task, SetTask.Request(instruction="lift the tray"))
+    bench.request()
+    bench.episode(elapsed=3.0)
+    bench.episode(elapsed=0.1)
+    request = bench.request(2)
+    assert request.task_epoch == 2 and request.memory_policy == 1
+
+
+def test_run_task_ends_with_the_success_of_the_world(bench):
+    bench.wait_for(bench.run_task.server_is_ready)
+    goal = bench.run_task.send_goal_async(RunTask.Goal(instruction="lift the tray", timeout=60.0))
+    bench.wait_for(goal.done)
+    assert goal.result().accepted
+    bench.answer(bench.request())
+    result = goal.result().get_result_async()
+    bench.wait_for(lambda: bench.status().get("phase") == "MOVING")
+    bench.episode(elapsed=1.0, succeeded=True)
+    bench.wait_for(result.done)
+    assert result.result().result.outcome == RunTask.Result.SUCCEEDED
+    assert bench.wait_for(lambda: bench.status()["instruction"] == "")
+
+
+def test_run_task_without_words_or_time_is_refused(bench):
+    bench.wait_for(bench.run_task.server_is_ready)
+    for goal in (RunTask.Goal(instruction="", timeout=1.0), RunTask.Goal(instruction="go", timeout=0.0)):
+        answer = bench.run_task.send_goal_async(goal)
+        bench.wait_for(answer.done)
+        assert not answer.result().accepted
