@@ -2,8 +2,8 @@
 
     python benchmarks/sim_realtime.py [--seconds 20] [--image-size 128] [--json benchmarks/results/sim_realtime.json]
 
-The same PacedSimulation that the node runs, driven as fast as it goes while both arms follow a trajectory. A factor above
-1.0 keeps pace; what is left of the core goes to messages.
+The same PacedSimulation that the node runs, driven as fast as it goes while both arms follow a trajectory. A factor
+above 1.0 keeps pace; what is left of the core goes to messages.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from clwm_common.provenance import commit, machine
 from clwm_common.robot import RobotDescription
 from clwm_sim.pacing import PacedSimulation, PictureTaken

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
+
+from clwm_common.model_files import ModelFiles
 from clwm_embodichain import evaluation
 from clwm_embodichain.chunk_sources import ModelSource
 from clwm_embodichain.evaluation import EvaluationError, EvaluationSettings, check_settings, run_evaluation, summarise
@@ -12,11 +16,14 @@ from clwm_embodichain.evaluation_command import evaluate
 from clwm_embodichain.evaluation_video import overlaid
 from clwm_embodichain.virtual_stack import EpisodeResult
 from clwm_policy.local_policy import PolicySettings, load_engine
-from typer.testing import CliRunner
-import typer
 
 CHECKPOINT = Path(__file__).parents[2] / "models/nano/policy.safetensors"
 NO_HASHES = {"policy_hash": "", "encoder_hash": ""}
+
+
+def settings_of(**changes) -> EvaluationSettings:
+    files = {"encoder": CHECKPOINT.parent / "encoder", "policy": CHECKPOINT}
+    return EvaluationSettings(**{"task": "lift_tray", **files, **changes})
 
 
 def result(seed, outcome="success", blocking=(0.05,), idle=0.1) -> EpisodeResult:
@@ -24,7 +31,7 @@ def result(seed, outcome="success", blocking=(0.05,), idle=0.1) -> EpisodeResult
 
 
 def test_report_has_every_field_of_the_interface():
-    report = summarise(EvaluationSettings("lift_tray"), NO_HASHES, [result(1), result(2, "timeout")])
+    report = summarise(settings_of(), NO_HASHES, [result(1), result(2, "timeout")])
     assert {"episodes", "successes", "wilson95", "blocking_ms", "idle_fraction", "stalls", "seed"} <= report.keys()
     assert {"p50", "p95", "p99"} <= report["blocking_ms"].keys()
     assert (report["episodes"], report["successes"], report["stalls"]) == (2, 1, 2)
@@ -35,7 +42,7 @@ def test_report_has_every_field_of_the_interface():
 
 def test_report_of_episodes_without_chunks_has_no_latency_and_no_nan():
     still = EpisodeResult(1, "timeout", 12.0, 0, 0, 0.0, 0.0, (), (), (), ())
-    report = summarise(EvaluationSettings("lift_tray", control="hold"), NO_HASHES, [still])
+    report = summarise(settings_of(control="hold"), NO_HASHES, [still])
     assert report["blocking_ms"]["p50"] is None and report["idle_fraction"] is None
     json.dumps(report, allow_nan=False)
 
@@ -47,14 +54,25 @@ def test_report_of_episodes_without_chunks_has_no_latency_and_no_nan():
         ({"sai": "clever"}, "clever"),
         ({"latency": "quick"}, "latency 'quick'"),
         ({"control": "magic"}, "policy, noise, hold, expert"),
-        ({"model": Path("/nowhere")}, "/nowhere"),
+        ({"encoder": Path("/nowhere")}, "/nowhere"),
         ({"episodes": 0}, "at least 1 episode"),
         ({"video_steps": 0}, "video_steps"),
     ],
 )
 def test_settings_that_cannot_work_give_one_clear_error(changes, words):
     with pytest.raises(EvaluationError, match=words):
-        check_settings(EvaluationSettings(**{"task": "lift_tray", **changes}))
+        check_settings(settings_of(**changes))
+
+
+def test_unknown_model_is_refused_with_the_known_ones():
+    with pytest.raises(EvaluationError, match="model 'giant' is unknown.*nano"):
+        EvaluationSettings.of_model("giant", task="lift_tray")
+
+
+def test_model_file_decides_what_the_caller_leaves_open():
+    settings = EvaluationSettings.of_model("nano", task="lift_tray", sai="sequential", video_steps=None)
+    assert (settings.sai, settings.policy.name) == ("sequential", "policy.safetensors")
+    assert settings.video_steps == ModelFiles.load("nano").video_steps
 
 
 def test_unknown_task_on_the_command_line_ends_with_code_2_and_one_line():
@@ -100,7 +118,7 @@ def untrained(monkeypatch):
 
 
 def test_same_seed_and_fixed_latency_give_the_same_report_to_the_last_digit(untrained):
-    settings = EvaluationSettings("lift_tray", episodes=2, latency="80", control="noise", sai="fixed:0.5")
+    settings = settings_of(episodes=2, latency="80", control="noise", sai="fixed:0.5")
     first, second = run_evaluation(settings), run_evaluation(settings)
     first.pop("commit"), second.pop("commit")
     assert json.dumps(first) == json.dumps(second)
@@ -108,9 +126,9 @@ def test_same_seed_and_fixed_latency_give_the_same_report_to_the_last_digit(untr
 
 
 def test_workers_change_no_episode():
-    settings = {"task": "lift_tray", "episodes": 2, "latency": "60", "control": "hold"}
-    alone = run_evaluation(EvaluationSettings(workers=1, **settings))
-    together = run_evaluation(EvaluationSettings(workers=2, **settings))
+    settings = {"episodes": 2, "latency": "60", "control": "hold"}
+    alone = run_evaluation(settings_of(workers=1, **settings))
+    together = run_evaluation(settings_of(workers=2, **settings))
     assert alone["per_episode"] == together["per_episode"]
 
 

@@ -1,9 +1,10 @@
 import math
 
 import pytest
-from clwm_embodichain.statistics import mean, percentiles, wilson95
 from hypothesis import given
 from hypothesis import strategies as st
+
+from clwm_embodichain.statistics import mean, percentiles, wilson95
 
 
 @pytest.mark.parametrize(

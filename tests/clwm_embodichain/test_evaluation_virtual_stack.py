@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from clwm_common.actions import CHUNK_ROWS, JOINTS
 from clwm_common.messages import ActionChunk, Mode
 from clwm_embodichain.chunk_sources import Answer, ExpertSource, ModelSource, NoAnswer

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from clwm_sim.controllers import (
     ControllerParameters,
     GripperController,

@@ -1,11 +1,12 @@
 """The controller's output is as smooth as the trajectory it was given, for any trajectory."""
 
 import numpy as np
-from clwm_sim.controllers import JointTrajectoryController
-from clwm_sim.trajectory import JointState, JointTrajectory, spline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
+from clwm_sim.controllers import JointTrajectoryController
+from clwm_sim.trajectory import JointState, JointTrajectory, spline
 
 NAMES = ("a", "b", "c")
 numbers = st.floats(-3.0, 3.0)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from clwm_common.robot import RobotDescription
 from clwm_sim.pacing import EpisodeSeen, JointsSeen, PacedSimulation, PictureTaken
 from clwm_sim.tasks import UnknownTask

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import rclpy
 from builtin_interfaces.msg import Duration, Time
-from clwm_common.ros import qos
-from clwm_sim.node import SimNode, camera_info, image, joint_trajectory
-from clwm_sim.pacing import PictureTaken
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from clwm_common.ros import qos
 from clwm_msgs.srv import ResetWorld
+from clwm_sim.node import SimNode, camera_info, image, joint_trajectory
+from clwm_sim.pacing import PictureTaken
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,4 +1,5 @@
 import numpy as np
+
 from clwm_sim.world import World
 
 

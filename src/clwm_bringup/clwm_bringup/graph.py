@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from clwm_common.model_files import ModelFiles, ModelFilesError, project_root
 from clwm_common.robot import RobotDescription, config_directory
 
 SAI_HELP = "re-entry policy: sequential, or fixed:<s_mid>; empty takes the model's"
@@ -86,25 +87,10 @@ def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
 
 def load_model_configuration(name: str) -> dict[str, Any]:
     """`config/models/<name>.yaml`, with `encoder` and `policy` as absolute paths. Raises GraphError."""
-    folder = config_directory() / "models"
-    path = folder / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(found.stem for found in folder.glob("*.yaml")))
-        raise GraphError(f"model '{name}' is unknown: {path} does not exist; known models: {known}")
-    configuration = _read_yaml(path)
-    required = {"encoder": str, "policy": str, "video_steps": int, "action_steps": int, "sai": str}
-    for key, kind in required.items():
-        if not isinstance(configuration.get(key), kind):
-            raise GraphError(f"{path}: '{key}' is {configuration.get(key)!r}; expected {kind.__name__}")
-    for key in ("encoder", "policy"):
-        configuration[key] = project_root() / configuration[key]
-    return configuration
-
-
-def project_root() -> Path:
-    """Where models/ and out/ are: $CLWM_ROOT, else the folder that holds config/."""
-    configured = os.environ.get("CLWM_ROOT")
-    return Path(configured) if configured else config_directory().resolve().parent
+    try:
+        return ModelFiles.load(name).model_dump()
+    except ModelFilesError as error:
+        raise GraphError(str(error)) from error
 
 
 def environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:

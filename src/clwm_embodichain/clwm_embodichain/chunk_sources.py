@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+
 from clwm_common.actions import CHUNK_ROWS, ROW_DT
 from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, SaiReport
 from clwm_common.robot import RobotDescription
@@ -15,7 +17,6 @@ from clwm_policy.errors import EngineError
 from clwm_sim.expert import Expert
 from clwm_sim.interpolation import between
 from clwm_sim.world import World
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from clwm_policy.engine import Engine

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from clwm_common.messages import Mode
+from clwm_common.model_files import ModelFiles, ModelFilesError
 from clwm_common.provenance import commit, machine
+from clwm_embodichain.chunk_sources import ChunkSource, ExpertSource, ModelSource
+from clwm_embodichain.statistics import mean, percentiles, wilson95
+from clwm_embodichain.virtual_stack import EpisodeResult, Latency, LatencyError, VirtualStack
 from clwm_policy.re_entry import Plan, ReEntryError, parse_re_entry
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sim.tasks import UnknownTask, task_named
 from clwm_sim.world import World
-
-from clwm_embodichain.chunk_sources import ChunkSource, ExpertSource, ModelSource
-from clwm_embodichain.statistics import mean, percentiles, wilson95
-from clwm_embodichain.virtual_stack import EpisodeResult, Latency, LatencyError, VirtualStack
 
 FIRST_SEED = 1_000_000  # training data stays below
 CONTROLS = ("policy", "noise", "hold", "expert")
@@ -35,20 +35,35 @@ class EvaluationError(ValueError):
 class EvaluationSettings:
     """What to evaluate.
 
-    control: `policy` is the checkpoint; `noise` its architecture with random weights; `hold` stands still; `expert` sends the
-    scripted expert's plans through the same executor and controllers. model: folder with policy.safetensors and encoder/.
+    control: `policy` is the checkpoint, `noise` its architecture with random weights, `hold` stands still, `expert`
+    sends the scripted expert's plans through the same executor and controllers.
+    encoder: Hugging Face folder; policy: the checkpoint's .safetensors. Only `policy` and `noise` need them.
     """
 
     task: str
+    encoder: Path
+    policy: Path
     episodes: int = 100
     first_seed: int = FIRST_SEED
     sai: str = "fixed:0.5"
     latency: str = "measured"
     control: str = "policy"
-    model: Path = Path("models/nano")
     video_steps: int = Plan.video_steps
     action_steps: int = Plan.action_steps
     workers: int = 1
+
+    @classmethod
+    def of_model(cls, model: str, *, task: str, **others: Any) -> EvaluationSettings:
+        """Settings of `config/models/<model>.yaml`; those in `others` that are not None come before it.
+
+        Raises EvaluationError for an unknown model.
+        """
+        try:
+            chosen = ModelFiles.load(model).model_dump()
+        except ModelFilesError as error:
+            raise EvaluationError(str(error)) from error
+        chosen.update({name: value for name, value in others.items() if value is not None})
+        return cls(task=task, **chosen)
 
     @property
     def seeds(self) -> range:
@@ -60,13 +75,13 @@ class EvaluationSettings:
 
 
 def check_settings(settings: EvaluationSettings) -> dict[str, str]:
-    """Raise EvaluationError for what cannot work, before any process is started; return the hashes of what is evaluated."""
+    """Hashes of what is evaluated. Raises EvaluationError for what cannot work, before any process is started."""
     if settings.control not in CONTROLS:
         raise EvaluationError(f"control '{settings.control}' is unknown; expected one of {', '.join(CONTROLS)}")
     if settings.episodes < 1 or settings.workers < 1 or settings.first_seed < 0:
         raise EvaluationError(
-            f"{settings.episodes} episodes from seed {settings.first_seed} on {settings.workers} workers; expected at least "
-            "1 episode, 1 worker and a seed of at least 0"
+            f"{settings.episodes} episodes from seed {settings.first_seed} on {settings.workers} workers; "
+            "expected at least 1 episode, 1 worker and a seed of at least 0"
         )
     try:
         task_named(settings.task)
@@ -84,8 +99,8 @@ def _model_hashes(settings: EvaluationSettings) -> dict[str, str]:
     from clwm_policy.checkpoint import CheckpointError, load_policy
 
     try:
-        encoder_hash = open_checkpoint(settings.model / "encoder").weights_hash
-        policy = load_policy(settings.model / "policy.safetensors", encoder_hash)
+        encoder_hash = open_checkpoint(settings.encoder).weights_hash
+        policy = load_policy(settings.policy, encoder_hash)
     except (EncoderError, CheckpointError) as error:
         raise EvaluationError(str(error)) from error
     policy_hash = policy.policy_hash if settings.control == "policy" else policy.randomised(_NOISE_SEED).policy_hash
@@ -108,10 +123,10 @@ def _source(settings: EvaluationSettings, world: World) -> ChunkSource | None:
     from clwm_perception.encoder import Encoder
     from clwm_policy.local_policy import PolicySettings, load_engine
 
-    encoder = Encoder.load(settings.model / "encoder")
+    encoder = Encoder.load(settings.encoder)
     engine = load_engine(
         PolicySettings(
-            checkpoint=settings.model / "policy.safetensors",
+            checkpoint=settings.policy,
             sai=settings.sai,
             video_steps=settings.video_steps,
             action_steps=settings.action_steps,
@@ -140,7 +155,7 @@ def run_evaluation(
 
 
 def summarise(settings: EvaluationSettings, hashes: dict[str, str], results: Sequence[EpisodeResult]) -> dict[str, Any]:
-    """The report of finished episodes. Rates and times are of virtual time; blocking_ms is per chunk, over all episodes.
+    """The report of finished episodes. Times are of virtual time; blocking_ms is per chunk, over all episodes.
 
     idle_fraction is the part of the time since each episode's first motion in which no row of a chunk ran.
     """

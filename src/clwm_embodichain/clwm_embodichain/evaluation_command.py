@@ -11,7 +11,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from clwm_embodichain.evaluation import CONTROLS, FIRST_SEED, EvaluationError, EvaluationSettings, check_settings, run_evaluation
+from clwm_embodichain.evaluation import (
+    CONTROLS,
+    FIRST_SEED,
+    EvaluationError,
+    EvaluationSettings,
+    check_settings,
+    run_evaluation,
+)
 from clwm_embodichain.evaluation_video import film_episode
 from clwm_embodichain.virtual_stack import EpisodeResult
 
@@ -19,34 +26,40 @@ from clwm_embodichain.virtual_stack import EpisodeResult
 def evaluate(
     task: Annotated[str, typer.Option(help="lift_tray or place_block")] = "lift_tray",
     episodes: Annotated[int, typer.Option(min=1)] = 100,
-    sai: Annotated[str, typer.Option(help="sequential or fixed:<s_mid>, such as fixed:0.5")] = "fixed:0.5",
+    sai: Annotated[
+        str | None, typer.Option(help="sequential, or fixed:<s_mid> such as fixed:0.5; default: the model's")
+    ] = None,
     latency: Annotated[
         str, typer.Option(help="from pictures to chunk: 'measured' on this machine, or milliseconds")
     ] = "measured",
     control: Annotated[str, typer.Option(help=f"who moves the arms: {', '.join(CONTROLS)}")] = "policy",
-    model: Annotated[Path, typer.Option(help="folder with policy.safetensors and encoder/")] = Path("models/nano"),
+    model: Annotated[str, typer.Option(help="name of a file in config/models")] = "nano",
+    policy: Annotated[Path | None, typer.Option(help="another checkpoint (.safetensors) than the model's")] = None,
+    encoder: Annotated[Path | None, typer.Option(help="another encoder folder than the model's")] = None,
     first_seed: Annotated[int, typer.Option(min=0, help="training data stays below 1000000")] = FIRST_SEED,
     workers: Annotated[int, typer.Option(min=1, help="processes; more than there are cores falsify 'measured'")] = 1,
-    video_steps: Annotated[int, typer.Option(min=1)] = EvaluationSettings.video_steps,
-    action_steps: Annotated[int, typer.Option(min=1)] = EvaluationSettings.action_steps,
+    video_steps: Annotated[int | None, typer.Option(help="flow steps of stage 1; default: the model's")] = None,
+    action_steps: Annotated[int | None, typer.Option(help="flow steps of stage 2; default: the model's")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the report here")] = None,
     video: Annotated[Path | None, typer.Option(help="film the first episode as an mp4")] = None,
 ) -> None:
     """Evaluate a policy on unseen seeds under a virtual clock, in one process without ROS."""
     console = Console()
-    settings = EvaluationSettings(
-        task=task,
-        episodes=episodes,
-        first_seed=first_seed,
-        sai=sai,
-        latency=latency,
-        control=control,
-        model=model,
-        video_steps=video_steps,
-        action_steps=action_steps,
-        workers=workers,
-    )
     try:
+        settings = EvaluationSettings.of_model(
+            model,
+            task=task,
+            episodes=episodes,
+            first_seed=first_seed,
+            sai=sai,
+            latency=latency,
+            control=control,
+            policy=policy,
+            encoder=encoder,
+            video_steps=video_steps,
+            action_steps=action_steps,
+            workers=workers,
+        )
         check_settings(settings)
     except EvaluationError as error:
         console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
@@ -64,7 +77,8 @@ def evaluate(
 
 def run_with_progress(settings: EvaluationSettings, console: Console) -> dict[str, Any]:
     """`run_evaluation` with a bar that shows the success rate so far."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    text = TextColumn("{task.description}")
+    columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task(f"{settings.task}, {settings.control}", total=settings.episodes)
         counts = {"done": 0, "succeeded": 0}
@@ -84,16 +98,15 @@ def as_table(report: dict[str, Any]) -> Table:
     table = Table(title=f"{report['task']}, {report['control']}, {report['sai']}, latency {report['latency']}")
     table.add_column("what")
     table.add_column("value", justify="right")
+    blocking = " / ".join(_text(report["blocking_ms"][name], "{:.0f}") for name in ("p50", "p95", "p99"))
+    surrogate, copying = (_text(report[name], "{:.3f}") for name in ("surrogate_error", "copy_error"))
     rows = {
         "succeeded": f"{report['successes']} of {report['episodes']}",
         "success rate, Wilson 95 %": f"{100 * report['success_rate']:.0f} % ({100 * low:.0f} to {100 * high:.0f} %)",
-        "blocking p50 / p95 / p99": " / ".join(
-            _text(report["blocking_ms"][name], "{:.0f}") for name in ("p50", "p95", "p99")
-        )
-        + " ms",
+        "blocking p50 / p95 / p99": f"{blocking} ms",
         "idle": _text(report["idle_fraction"], "{:.1%}"),
         "stalls": f"{report['stalls']} in {report['chunks']} chunks",
-        "surrogate error (copying)": f"{_text(report['surrogate_error'], '{:.3f}')} ({_text(report['copy_error'], '{:.3f}')})",
+        "surrogate error (copying)": f"{surrogate} ({copying})",
         "time to success": _text(report["seconds_to_success"], "{:.1f} s"),
     }
     for name, value in rows.items():

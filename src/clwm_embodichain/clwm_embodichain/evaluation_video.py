@@ -8,11 +8,11 @@ from pathlib import Path
 import cv2
 import imageio.v2 as imageio
 import numpy as np
-from clwm_sim.world import World
 from numpy.typing import NDArray
 
 from clwm_embodichain.evaluation import EvaluationSettings, build_stack
 from clwm_embodichain.virtual_stack import FRAME_PERIOD, EpisodeResult
+from clwm_sim.world import World
 
 SCALE = 2
 BAR = 36  # px of text above the pictures
@@ -20,7 +20,7 @@ _WHITE = (255, 255, 255)
 
 
 def overlaid(pictures: list[NDArray[np.uint8]], lines: tuple[str, str]) -> NDArray[np.uint8]:
-    """Pictures (height, width, 3) side by side, doubled, under a bar with two lines of text; sides are even for codecs."""
+    """Pictures (height, width, 3) side by side, doubled, under a bar with two lines of text."""
     strip = np.concatenate([picture.repeat(SCALE, axis=0).repeat(SCALE, axis=1) for picture in pictures], axis=1)
     frame = np.zeros((strip.shape[0] + BAR, strip.shape[1], 3), dtype=np.uint8)
     frame[BAR:] = strip
@@ -38,7 +38,8 @@ def film_episode(settings: EvaluationSettings, seed: int, path: Path) -> Episode
         def on_frame(world: World, elapsed: float) -> None:
             state = "success" if world.succeeded() else "failure" if world.failed() else "running"
             pictures = [world.render(camera) for camera in world.robot.cameras]
-            film.append_data(overlaid(pictures, (instruction, f"{settings.control} {settings.sai}  {elapsed:5.2f} s  {state}")))
+            lines = instruction, f"{settings.control} {settings.sai}  {elapsed:5.2f} s  {state}"
+            film.append_data(overlaid(pictures, lines))
 
         with closing(build_stack(settings, on_frame)) as stack:
             instruction = stack.instruction(seed)

@@ -31,10 +31,11 @@ def wilson95(successes: int, trials: int) -> tuple[float, float]:
 def percentiles(values: Iterable[float]) -> dict[str, float | None]:
     """p50, p95, p99 and max of the finite values, rounded to 1e-3; None each when there are none."""
     finite = np.array([value for value in values if math.isfinite(value)])
+    names = ("p50", "p95", "p99", "max")
     if not len(finite):
-        return dict.fromkeys(("p50", "p95", "p99", "max"))
-    p50, p95, p99 = np.percentile(finite, [50, 95, 99])
-    return {name: round(float(value), 3) for name, value in zip(("p50", "p95", "p99", "max"), (p50, p95, p99, finite.max()))}
+        return dict.fromkeys(names)
+    found = np.percentile(finite, [50, 95, 99, 100])
+    return {name: round(float(value), 3) for name, value in zip(names, found, strict=True)}
 
 
 def mean(values: Iterable[float]) -> float | None:

@@ -4,8 +4,8 @@ Events are handled in order of their virtual time. Computing costs no virtual ti
 
 - `measured`: the chunk arrives as long after the pictures were taken as encoding and finishing it really took, and
   speculation gets as many steps as fit between request and pictures. Results then vary as the machine does.
-- a fixed number of seconds: the chunk arrives so long after the pictures. Speculation counts as complete by then, except
-  for a chunk asked for at rest, between whose request and pictures there is no time. Same seed, same result.
+- a fixed number of seconds: the chunk arrives so long after the pictures. Speculation counts as complete by then,
+  except for a chunk asked for at rest, between whose request and pictures there is no time. Same seed, same result.
 
 Transport between processes is not part of either; over DDS it adds a few milliseconds.
 """
@@ -20,9 +20,12 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
+from numpy.typing import NDArray
+
 from clwm_common.kinematics import DualArmKinematics
 from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, MemoryPolicy, SaiReport
 from clwm_common.robot import RobotDescription
+from clwm_embodichain.chunk_sources import ChunkSource, NoAnswer
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import (
     CancelChunk,
@@ -44,9 +47,6 @@ from clwm_sim.pacing import TICK, TICKS_PER_FRAME
 from clwm_sim.robot_control import RobotControl
 from clwm_sim.trajectory import JointTrajectory
 from clwm_sim.world import World
-from numpy.typing import NDArray
-
-from clwm_embodichain.chunk_sources import ChunkSource, NoAnswer
 
 # A stamp of 0 means "start now" to a controller, so episodes begin at another time.
 EPISODE_START = 1000.0
@@ -80,7 +80,10 @@ class Latency:
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """One episode. outcome: `success`, `failure` or `timeout`. Times in s, blocking per chunk; errors per chunk, NaN left out."""
+    """One episode. outcome: `success`, `failure` or `timeout`. Times in s.
+
+    blocking, surrogate_errors and copy_errors are per chunk, NaN left out.
+    """
 
     seed: int
     outcome: str

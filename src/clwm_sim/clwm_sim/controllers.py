@@ -10,8 +10,8 @@ interface, and position and velocity state interfaces. What that controller does
 - Stamp in the future: the old trajectory is dropped *at once*; until point 0 is due, the arm is led to it from the
   measured state at the first update. So the controller neither waits nor goes on with the old motion.
 - The lead-in is a spline from the measured position and velocity (from the last command with
-  `interpolate_from_desired_state`). There is none when point 0 is due already, e.g. with time_from_start 0 and stamp zero: the
-  command then jumps to point 0.
+  `interpolate_from_desired_state`). There is none when point 0 is due already, e.g. with time_from_start 0 and stamp
+  zero: the command then jumps to point 0.
 - Segments are linear, cubic or quintic by the lower specification of their two ends. After the last point it is held.
 - The command written at an update is the trajectory one update period later, when it will be acted upon.
 
@@ -144,8 +144,8 @@ def check_trajectory(
     for index, point in enumerate(message.points):
         if point.time_from_start <= previous:
             raise TrajectoryRefused(
-                f"time_from_start of point {index} is {point.time_from_start} s after {previous} s at point {index - 1}; "
-                "times must increase strictly"
+                f"time_from_start of point {index} is {point.time_from_start} s after {previous} s at point "
+                f"{index - 1}; times must increase strictly"
             )
         previous = point.time_from_start
         _check_point(index, point, message.joint_names)
@@ -173,8 +173,8 @@ def _check_end(message: JointTrajectory, now: float, parameters: ControllerParam
         for name, velocity in zip(message.joint_names, last.velocities, strict=False):
             if abs(velocity) > _END_VELOCITY_TOLERANCE:
                 raise TrajectoryRefused(
-                    f"velocity of joint '{name}' at the last point is {velocity} rad/s; it must be zero, so that the arm "
-                    "stops there (or set allow_nonzero_velocity_at_trajectory_end)"
+                    f"velocity of joint '{name}' at the last point is {velocity} rad/s; it must be zero, so that the "
+                    "arm stops there (or set allow_nonzero_velocity_at_trajectory_end)"
                 )
     end = message.stamp + last.time_from_start
     if message.stamp != 0.0 and end < now:
@@ -209,7 +209,7 @@ class GripperController:
     def __init__(self, opening: float, opening_min: float, opening_max: float, speed: float) -> None:
         if not opening_min < opening_max or speed <= 0.0:
             raise ValueError(
-                f"gripper range [{opening_min}, {opening_max}] m at {speed} m/s; expected min < max and a positive speed"
+                f"gripper range [{opening_min}, {opening_max}] m at {speed} m/s; expected min < max and speed > 0"
             )
         self._range = (opening_min, opening_max)
         self._speed = speed
@@ -227,7 +227,8 @@ class GripperController:
     def receive(self, opening: float) -> None:
         """Take a new target; beyond the range it is clamped. Raises ValueError when it is not a finite number."""
         if not math.isfinite(opening):
-            raise ValueError(f"gripper opening is {opening}; expected metres between {self._range[0]} and {self._range[1]}")
+            low, high = self._range
+            raise ValueError(f"gripper opening is {opening}; expected metres between {low} and {high}")
         self._target = float(np.clip(opening, *self._range))
 
     def update(self, period: float) -> float:

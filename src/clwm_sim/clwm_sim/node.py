@@ -8,6 +8,11 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Float64
+from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
+
 from clwm_common.robot import RobotDescription, RobotError
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_stamp, to_stamp
@@ -16,11 +21,6 @@ from clwm_common.ros.lifecycle import ClwmNode, NodeError, run
 from clwm_common.ros.parameters import Parameter
 from clwm_msgs.msg import EpisodeStatus
 from clwm_msgs.srv import ResetWorld
-from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import Float64
-from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
-
 from clwm_sim.cameras import CameraIntrinsics, RenderError
 from clwm_sim.controllers import TrajectoryRefused
 from clwm_sim.pacing import EpisodeSeen, JointsSeen, PacedSimulation, PictureTaken
@@ -60,12 +60,10 @@ class SimNode(ClwmNode):
         self._last_refusal = ""
         self._open_outputs()
         for index, arm in enumerate(self._robot.arms):
-            self.create_subscription(
-                JointTrajectoryMessage, arm.controller_topic, functools.partial(self._on_trajectory, index), qos.SETPOINT
-            )
-            self.create_subscription(
-                Float64, arm.gripper.command_topic, functools.partial(self._on_opening, index), qos.SETPOINT
-            )
+            on_trajectory = functools.partial(self._on_trajectory, index)
+            on_opening = functools.partial(self._on_opening, index)
+            self.create_subscription(JointTrajectoryMessage, arm.controller_topic, on_trajectory, qos.SETPOINT)
+            self.create_subscription(Float64, arm.gripper.command_topic, on_opening, qos.SETPOINT)
         self.create_service(ResetWorld, "/clwm_sim/reset", self._on_reset)
         self.create_timer(STEP_PERIOD, self._advance)
 
@@ -165,8 +163,8 @@ class SimNode(ClwmNode):
 def joint_trajectory(message: JointTrajectoryMessage) -> JointTrajectory:
     """The core form of a trajectory message, unchecked: checking is the controller's."""
     points = tuple(
-        TrajectoryPoint(from_stamp(point.time_from_start), point.positions, point.velocities, point.accelerations, point.effort)
-        for point in message.points
+        TrajectoryPoint(from_stamp(p.time_from_start), p.positions, p.velocities, p.accelerations, p.effort)
+        for p in message.points
     )
     return JointTrajectory(tuple(message.joint_names), points, from_stamp(message.header.stamp))
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from clwm_common.robot import RobotDescription
 from numpy.typing import NDArray
 
+from clwm_common.robot import RobotDescription
 from clwm_sim.robot_control import RobotControl
 from clwm_sim.world import ArmsMeasured, World
 

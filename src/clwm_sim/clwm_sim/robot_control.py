@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from clwm_common.robot import RobotDescription
 from numpy.typing import NDArray
 
+from clwm_common.robot import RobotDescription
 from clwm_sim.controllers import (
     ControllerParameters,
     GripperController,

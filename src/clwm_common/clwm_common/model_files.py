@@ -1,0 +1,52 @@
+"""Where a model is and how it is run: `config/models/<name>.yaml`, read by whoever starts one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from clwm_common.robot import config_directory
+
+
+class ModelFilesError(ValueError):
+    """A model configuration that cannot be used; the message names the file, the field and what was expected."""
+
+
+class ModelFiles(BaseModel):
+    """The files of a model, as absolute paths, and how it is run unless somebody asks for something else."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    encoder: Path = Field(strict=False, description="Hugging Face folder of the image encoder")
+    policy: Path = Field(strict=False, description="policy .safetensors, its .json beside it")
+    video_steps: int = Field(ge=1, description="flow steps of stage 1")
+    action_steps: int = Field(ge=1, description="flow steps of stage 2")
+    sai: str = Field(description="re-entry policy, sequential or fixed:<s_mid>")
+
+    @classmethod
+    def load(cls, name: str) -> ModelFiles:
+        """Read `config/models/<name>.yaml`; paths in it count from the project's root. Raises ModelFilesError."""
+        folder = config_directory() / "models"
+        path = folder / f"{name}.yaml"
+        if not path.is_file():
+            known = ", ".join(sorted(found.stem for found in folder.glob("*.yaml")))
+            raise ModelFilesError(f"model '{name}' is unknown: {path} does not exist; known models: {known}")
+        try:
+            found = cls.model_validate(yaml.safe_load(path.read_text()))
+        except yaml.YAMLError as error:
+            raise ModelFilesError(f"{path} is not YAML: {error}") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ModelFilesError(f"{path}: field '{where}': {first['msg']} (got {first['input']!r})") from None
+        root = project_root()
+        return found.model_copy(update={"encoder": root / found.encoder, "policy": root / found.policy})
+
+
+def project_root() -> Path:
+    """Where models/ and out/ are: $CLWM_ROOT, else the folder that holds config/."""
+    configured = os.environ.get("CLWM_ROOT")
+    return Path(configured) if configured else config_directory().resolve().parent

@@ -1,0 +1,46 @@
+import pytest
+
+from clwm_common.model_files import ModelFiles, ModelFilesError
+
+GOOD = "encoder: a/encoder\npolicy: a/policy.safetensors\nvideo_steps: 4\naction_steps: 8\nsai: fixed:0.5\n"
+
+
+@pytest.fixture
+def configure(tmp_path, monkeypatch):
+    (tmp_path / "config/models").mkdir(parents=True)
+    (tmp_path / "config/robots").mkdir()
+    monkeypatch.setenv("CLWM_CONFIG", str(tmp_path / "config"))
+    monkeypatch.delenv("CLWM_ROOT", raising=False)
+
+    def write(text):
+        (tmp_path / "config/models/tiny.yaml").write_text(text)
+        return tmp_path
+
+    return write
+
+
+def test_paths_count_from_the_folder_that_holds_config(configure):
+    root = configure(GOOD)
+    files = ModelFiles.load("tiny")
+    assert (files.encoder, files.policy) == (root / "a/encoder", root / "a/policy.safetensors")
+
+
+def test_unknown_model_lists_the_known_ones(configure):
+    configure(GOOD)
+    with pytest.raises(ModelFilesError, match="model 'huge' is unknown.*known models: tiny"):
+        ModelFiles.load("huge")
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        (GOOD.replace("video_steps: 4", "video_steps: 0"), "video_steps"),
+        (GOOD.replace("action_steps: 8", "action_steps: many"), "action_steps"),
+        (GOOD.replace("sai: fixed:0.5\n", ""), "sai"),
+        (GOOD + "speed: 3\n", "speed"),
+    ],
+)
+def test_wrong_or_missing_field_is_named(configure, text, field):
+    configure(text)
+    with pytest.raises(ModelFilesError, match=f"tiny.yaml: field '{field}'"):
+        ModelFiles.load("tiny")
