@@ -215,6 +215,26 @@ def test_a_signal_deactivates_cleans_up_and_exits_with_zero(number):
     assert (process.returncode, out) == (0, "deactivated\ncleaned\n"), err
 
 
+def test_a_signal_breaks_into_a_long_configuration():
+    code = """
+        import sys, time
+        from clwm_common.ros.lifecycle import ClwmNode, run
+        class Slow(ClwmNode):
+            def __init__(self): super().__init__("slow")
+            def configure(self):
+                print("configuring", flush=True)
+                time.sleep(60.0)
+            def activate(self): print("active", flush=True)
+            def cleanup(self): print("cleaned", flush=True)
+        sys.exit(run(Slow))
+    """
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "configuring\n"
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert (process.returncode, out) == (0, "cleaned\n")
+
+
 def test_wrong_parameters_end_the_process_with_two_and_one_sentence():
     code = """
         import sys

@@ -109,7 +109,7 @@ class ClwmNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         if not self._attempt("configure", self.configure):
-            self._release()
+            self.release()
             return TransitionCallbackReturn.FAILURE
         self._fault = ""
         return super().on_configure(state)
@@ -132,7 +132,7 @@ class ClwmNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         super().on_cleanup(state)
-        self._release()
+        self.release()
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -143,7 +143,7 @@ class ClwmNode(LifecycleNode):
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """After a failed deactivation: back to unconfigured, from where an operator may try again."""
         self._is_active = False
-        self._release()
+        self.release()
         return TransitionCallbackReturn.SUCCESS
 
     def _attempt(self, transition: str, hook: Callable[[], None]) -> bool:
@@ -160,7 +160,8 @@ class ClwmNode(LifecycleNode):
         self.get_logger().info(f"{transition}: done")
         return True
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Clean up and destroy what was created since the constructor; used by the transitions."""
         self._attempt_quietly(self.cleanup)
         for destroy, entity in reversed(self._entities or []):
             self._attempt_quietly(functools.partial(destroy, entity))
@@ -251,13 +252,13 @@ def run(node_class: Callable[[], ClwmNode], args: Sequence[str] | None = None, t
     executor = MultiThreadedExecutor(num_threads=threads) if threads > 1 else SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        if node.params.autostart and node.trigger_configure() == TransitionCallbackReturn.SUCCESS and not stop.is_asked:
-            node.trigger_activate()
+        if node.params.autostart:
+            _start(node, stop)
         while not stop.is_asked and rclpy.ok():
             # Signals reach Python between two spins only.
             executor.spin_once(timeout_sec=0.1)
         return 0
-    except ExternalShutdownException:
+    except (ExternalShutdownException, _Interrupted):
         return 0
     except Exception:
         node.get_logger().fatal("executor failed:\n" + traceback.format_exc())
@@ -265,10 +266,32 @@ def run(node_class: Callable[[], ClwmNode], args: Sequence[str] | None = None, t
     finally:
         node.get_logger().info("shutting down")
         if rclpy.ok():
-            node.trigger_shutdown()
+            _shut_down(node)
         executor.shutdown(timeout_sec=1.0)
         node.destroy_node()
         rclpy.try_shutdown()
+
+
+def _start(node: ClwmNode, stop: _StopOnSignal) -> None:
+    """Configure and activate. Nothing moves before the activation, so a signal may break into a long configuration."""
+    stop.may_interrupt = True
+    is_configured = node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    stop.may_interrupt = False
+    if is_configured and not stop.is_asked:
+        node.trigger_activate()
+
+
+def _shut_down(node: ClwmNode) -> None:
+    try:
+        node.trigger_shutdown()
+    except Exception as error:
+        # The state machine knows no way out of an interrupted transition; the clean-up is done all the same.
+        node.get_logger().info(f"no transition to finalized: {error}")
+        node.release()
+
+
+class _Interrupted(BaseException):
+    """A signal came during the configuration."""
 
 
 class _StopOnSignal:
@@ -276,6 +299,7 @@ class _StopOnSignal:
 
     def __init__(self) -> None:
         self.is_asked = False
+        self.may_interrupt = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
 
@@ -283,6 +307,8 @@ class _StopOnSignal:
         if self.is_asked:
             os._exit(128 + number)
         self.is_asked = True
+        if self.may_interrupt:
+            raise _Interrupted
 
 
 def _place(error: Exception) -> str:

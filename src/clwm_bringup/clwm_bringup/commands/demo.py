@@ -1,0 +1,130 @@
+"""`clwm demo`: the stack on two simulated arms, from start to report."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from clwm_bringup import graph, log_lines
+from clwm_bringup.supervisor import Line, Supervisor
+
+LIFTS = 3
+FIRST_SEED = 1_000_000  # unseen in training
+
+
+def demo(
+    seed: Annotated[int, typer.Option(min=0, help="of the first episode; the following count up")] = FIRST_SEED,
+    sai: Annotated[str, typer.Option(help=graph.SAI_HELP)] = "",
+    model: Annotated[str, typer.Option(help="name of a file in config/models")] = graph.StackOptions.model,
+    out: Annotated[Path | None, typer.Option(help="folder to write to; default out/demo/<time>")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="show the nodes' whole logs")] = False,
+) -> None:
+    """Run three episodes of lift_tray and one of place_block on the whole stack, headless, in about a minute and a half.
+
+    Prints a table and writes video.mp4, timeline.png, report.json and the nodes' logs. Ends with 1 when the stack did not come up.
+    """
+    from clwm_bringup.demo import Demo, EpisodePlan
+    from clwm_bringup.demo_node import DemoError
+    from clwm_bringup.demo_report import as_table
+    from clwm_bringup.recording import Recording
+    from clwm_common.robot import RobotDescription
+
+    console = Console(highlight=False, soft_wrap=True)
+    options = graph.StackOptions(model=model, seed=seed, sai=sai)
+    specs = graph.build_graph(options)
+    folder = out or graph.project_root() / "out" / "demo" / time.strftime("%Y%m%d-%H%M%S")
+    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    plans = [EpisodePlan("lift_tray", seed + index) for index in range(LIFTS)] + [EpisodePlan("place_block", seed + LIFTS)]
+    recording = Recording(tuple(RobotDescription.load(options.robot).cameras))
+    started = time.monotonic()
+    columns = (TextColumn("{task.description}"), BarColumn(20), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress, _Logs(folder / "logs") as logs:
+        bar = progress.add_task("starting the stack", total=len(plans) + 2)
+
+        repeats = log_lines.Repeats()
+
+        def show(line: Line) -> None:
+            logs.write(line)
+            parsed = log_lines.parse(line.name, line.text)
+            if verbose or (parsed.matters and repeats.lets_through(parsed, time.monotonic())):
+                progress.console.print(parsed.styled())
+
+        try:
+            with Supervisor(specs, graph.environment(), show) as supervisor:
+                with Demo(supervisor, recording, lambda text: progress.update(bar, description=text)) as course:
+                    course.wait_until_active([spec.name for spec in specs])
+                    came_up = time.monotonic() - started
+                    progress.console.print(f"the stack is up after {came_up:.0f} s: {', '.join(supervisor.process_ids())}")
+                    progress.advance(bar)
+                    for plan in plans:
+                        episode = course.run_episode(plan)
+                        progress.advance(bar)
+                        mark = "[green]success[/green]" if episode.succeeded else f"[red]{episode.outcome}[/red]"
+                        progress.console.print(f"{plan.task}, seed {plan.seed}: {mark} after {episode.seconds:.1f} s")
+                    course.linger(1.6)
+                restarts = supervisor.restart_count
+        except DemoError as error:
+            progress.console.print(f"[red]error:[/red] {error}", soft_wrap=True)
+            progress.console.print(f"logs: {folder / 'logs'}")
+            raise typer.Exit(1) from None
+        progress.update(bar, description="writing video, timeline and report")
+        _write(folder, recording, options, came_up, restarts)
+    console.print(as_table(recording))
+    for name in ("video.mp4", "timeline.png", "report.json"):
+        console.print(f"{folder / name}")
+
+
+def _write(folder: Path, recording, options: graph.StackOptions, came_up: float, restarts: int) -> None:
+    from dataclasses import asdict
+
+    from clwm_bringup.demo_node import FRAME_PERIOD
+    from clwm_bringup.demo_report import summarise
+    from clwm_bringup.demo_video import write_video
+    from clwm_bringup.timeline_picture import draw_timeline
+    from clwm_common.provenance import commit, machine
+
+    sai = options.sai or graph.load_model_configuration(options.model)["sai"]
+    tasks = dict.fromkeys(episode.task for episode in recording.episodes)
+    report = {
+        "sai": sai,
+        "model": options.model,
+        "machine": machine(),
+        "commit": commit(),
+        "seconds_to_come_up": came_up,
+        "restarts": restarts,
+        "all": summarise(recording, recording.episodes),
+        "tasks": {
+            task: summarise(recording, [episode for episode in recording.episodes if episode.task == task]) for task in tasks
+        },
+        "episodes": [asdict(episode) for episode in recording.episodes],
+        "chunks": [asdict(chunk) for chunk in recording.chunks],
+    }
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    draw_timeline(recording, folder / "timeline.png", f"clwm demo, {sai}, model {options.model}")
+    write_video(recording, folder / "video.mp4", 1.0 / FRAME_PERIOD)
+
+
+class _Logs:
+    """One file per node."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files = {}
+
+    def __enter__(self) -> _Logs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def write(self, line: Line) -> None:
+        if line.name not in self._files:
+            self._files[line.name] = (self._folder / f"{line.name}.log").open("w", buffering=1)
+        self._files[line.name].write(line.text + "\n")

@@ -1,0 +1,130 @@
+"""The demo's course: bring the stack up, run the episodes, switch the task while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import TracebackType
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+
+from clwm_bringup.demo_node import DemoError, DemoNode
+from clwm_bringup.recording import Episode, Recording
+from clwm_bringup.supervisor import Supervisor
+from clwm_common.ros.diagnostics import Level
+from clwm_sim.tasks import TASKS
+
+START_TIMEOUT = 120.0  # s until all nodes must be active
+ANSWER_TIMEOUT = 10.0  # s
+LINGER = 0.7  # s of picture after an episode's end
+SETTLE = 1.6  # s after the last episode, in which late reports arrive
+
+
+@dataclass(frozen=True)
+class EpisodePlan:
+    task: str
+    seed: int
+
+
+class Demo(AbstractContextManager):
+    """Runs in the supervisor's thread. on_step: called with what is going on, for people."""
+
+    def __init__(self, supervisor: Supervisor, recording: Recording, on_step: Callable[[str], None]) -> None:
+        self._supervisor = supervisor
+        self._recording = recording
+        self._on_step = on_step
+
+    def __enter__(self) -> Demo:
+        rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
+        self._node = DemoNode(self._recording)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._executor.shutdown(timeout_sec=1.0)
+        self._node.destroy_node()
+        rclpy.try_shutdown()
+
+    def wait_until_active(self, names: Sequence[str]) -> None:
+        """Raises DemoError naming the first node that reports an error, died for good, or is still silent at the end."""
+        waiting = list(names)
+
+        def is_up() -> bool:
+            for name, reason in self._supervisor.given_up.items():
+                raise DemoError(f"the stack did not come up: {name}: {reason}")
+            for name in list(waiting):
+                health = self._node.health.get(name)
+                if health is not None and health.level is Level.ERROR:
+                    raise DemoError(f"the stack did not come up: {name}: {health.message}")
+                if health is not None and health.message != "not active":
+                    waiting.remove(name)
+                    self._on_step(f"{name} is active" + (f", waiting for {', '.join(waiting)}" if waiting else ""))
+            return not waiting
+
+        try:
+            self._wait(is_up, "all nodes to become active", START_TIMEOUT)
+        except TimeoutError:
+            raise DemoError(
+                f"the stack did not come up within {START_TIMEOUT:.0f} s: {', '.join(waiting)} silent; "
+                "see the logs beside the report, and `clwm doctor`"
+            ) from None
+
+    def run_episode(self, plan: EpisodePlan) -> Episode:
+        """Reset the world under the running stack, give the task, wait for the world's verdict or the task's time-out."""
+        node = self._node
+        self._on_step(f"{plan.task}, seed {plan.seed}: resetting the world")
+        instruction = node.reset_world(plan.task, plan.seed, self._wait_for_answer)
+        self._wait_for_answer(lambda: self._is_begun(plan), f"the episode {plan.task}, seed {plan.seed}")
+        started_at = node.now() - node.episode.elapsed
+        node.set_task(instruction, plan.seed, self._wait_for_answer)
+        episode = Episode(plan.task, plan.seed, instruction, started_at)
+        self._recording.episodes.append(episode)
+        timeout = TASKS[plan.task].timeout
+        self._on_step(f"{plan.task}, seed {plan.seed}: “{instruction}”")
+        try:
+            self._wait(lambda: self._is_over(timeout), "the episode's end", 3.0 * timeout)
+        except TimeoutError:
+            raise DemoError(f"episode {plan.task}, seed {plan.seed} did not end: the simulation is silent or slow") from None
+        status = node.episode
+        episode.outcome = "success" if status.succeeded else "failure" if status.failed else "timeout"
+        episode.seconds = status.elapsed
+        episode.ended_at = node.now()
+        self._on_step(f"{plan.task}, seed {plan.seed}: {episode.outcome} after {episode.seconds:.1f} s")
+        self.linger(LINGER)
+        return episode
+
+    def linger(self, seconds: float) -> None:
+        """Keep recording for a while."""
+        until = self._node.now() + seconds
+        self._wait(lambda: self._node.now() >= until, "time to pass", 2.0 * seconds + 1.0)
+
+    def _is_begun(self, plan: EpisodePlan) -> bool:
+        episode = self._node.episode
+        return episode is not None and (episode.task, episode.seed) == (plan.task, plan.seed) and episode.elapsed < 2.0
+
+    def _is_over(self, timeout: float) -> bool:
+        episode = self._node.episode
+        return episode.succeeded or episode.failed or episode.elapsed >= timeout
+
+    def _wait_for_answer(self, condition: Callable[[], bool], what: str) -> None:
+        try:
+            self._wait(condition, what, ANSWER_TIMEOUT)
+        except TimeoutError:
+            raise DemoError(f"{what} did not come within {ANSWER_TIMEOUT:.0f} s; see the nodes' logs") from None
+
+    def _wait(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
+        """Spin until `condition` holds. Raises TimeoutError, or DemoError when a node is gone for good."""
+        until = self._node.now() + timeout
+        while not condition():
+            if self._node.now() > until:
+                raise TimeoutError(what)
+            self._executor.spin_once(timeout_sec=0.05)
+            self._supervisor.poll()
+            if self._supervisor.given_up:
+                name, reason = next(iter(self._supervisor.given_up.items()))
+                raise DemoError(f"{name} is gone: {reason}")

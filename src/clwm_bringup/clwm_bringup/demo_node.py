@@ -1,0 +1,103 @@
+"""Watches the running stack, records it, and calls its services. The demo's only contact with ROS."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+from std_msgs.msg import String
+
+from clwm_bringup.recording import Chunk, Frame, Recording
+from clwm_common.ros import qos
+from clwm_common.ros.conversions import from_stamp
+from clwm_common.ros.diagnostics import Health, from_status
+from clwm_msgs.msg import EpisodeStatus
+from clwm_msgs.srv import ResetWorld, SetTask
+
+FRAME_PERIOD = 0.1  # s between recorded frames: half the cameras' rate is smooth enough, and half the work
+
+
+class DemoError(RuntimeError):
+    """The stack did not do what the demo needs; the message says which part and what to look at."""
+
+
+class DemoNode(Node):
+    """`health` has the last diagnostics by node name, `episode` the world's last word, `status` the executor's."""
+
+    def __init__(self, recording: Recording) -> None:
+        super().__init__("clwm_demo")
+        self._recording = recording
+        self._pictures: dict[str, np.ndarray] = {}
+        self._last_frame = -np.inf
+        self.health: dict[str, Health] = {}
+        self.episode: EpisodeStatus | None = None
+        self.status: dict[str, Any] = {}
+        for camera in recording.cameras:
+            on_image = functools.partial(self._on_image, camera)
+            self.create_subscription(Image, f"/cameras/{camera}/image_raw", on_image, qos.SENSOR_BUFFERED)
+        self.create_subscription(String, "/clwm/chunk_timeline", self._on_chunk, qos.REPORT)
+        self.create_subscription(String, "/clwm/task_status", self._on_status, qos.LATCHED)
+        self.create_subscription(EpisodeStatus, "/clwm_sim/episode", self._on_episode, qos.REPORT)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.REPORT)
+        self._reset = self.create_client(ResetWorld, "/clwm_sim/reset")
+        self._set_task = self.create_client(SetTask, "/clwm/set_task")
+
+    def now(self) -> float:
+        """Seconds on the stack's clock."""
+        return self.get_clock().now().nanoseconds * 1e-9
+
+    def reset_world(self, task: str, seed: int, wait: Callable[[Callable[[], bool], str], None]) -> str:
+        """Begin an episode; return its instruction. wait(condition, what) spins, and raises DemoError when it lasts."""
+        response = self._call(self._reset, ResetWorld.Request(task=task, seed=seed), wait)
+        if not response.accepted:
+            raise DemoError(f"the world refused to be reset to {task}, seed {seed}: {response.message}")
+        return response.instruction
+
+    def set_task(self, instruction: str, seed: int, wait: Callable[[Callable[[], bool], str], None]) -> None:
+        """Give the arms a task with a fresh memory."""
+        request = SetTask.Request(instruction=instruction, memory_policy=SetTask.Request.MEMORY_RESET, episode_seed=seed)
+        response = self._call(self._set_task, request, wait)
+        if not response.accepted:
+            raise DemoError(f"the executor refused the task '{instruction}': {response.message}")
+
+    def _call(self, client: Any, request: Any, wait: Callable[[Callable[[], bool], str], None]) -> Any:
+        wait(client.service_is_ready, f"service {client.srv_name}")
+        future = client.call_async(request)
+        wait(future.done, f"the answer of {client.srv_name}")
+        return future.result()
+
+    def _on_image(self, camera: str, message: Image) -> None:
+        stamp = from_stamp(message.header.stamp)
+        # The first camera sets the pace; the others are at most one period older.
+        if camera == self._recording.cameras[0] and stamp - self._last_frame < FRAME_PERIOD * 0.9:
+            return
+        flat = np.frombuffer(message.data, dtype=np.uint8)
+        self._pictures[camera] = flat.reshape(message.height, message.step)[:, : 3 * message.width].reshape(
+            message.height, message.width, 3
+        )
+        if camera != self._recording.cameras[0] or len(self._pictures) < len(self._recording.cameras):
+            return
+        self._last_frame = stamp
+        pictures = np.stack([self._pictures[name] for name in self._recording.cameras])
+        status = self.status
+        frame = Frame(stamp, pictures, status.get("mode", ""), status.get("phase", ""), status.get("instruction", ""))
+        self._recording.frames.append(frame)
+
+    def _on_chunk(self, message: String) -> None:
+        self._recording.chunks.append(Chunk.from_timeline(json.loads(message.data)))
+
+    def _on_status(self, message: String) -> None:
+        self.status = json.loads(message.data)
+
+    def _on_episode(self, message: EpisodeStatus) -> None:
+        self.episode = message
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            self.health[status.name] = from_status(status)

@@ -1,0 +1,106 @@
+"""Numbers of a demo: per task for the table, and all of it for report.json."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from clwm_bringup.recording import STAGES, Chunk, Episode, Recording
+
+
+def summarise(recording: Recording, episodes: Sequence[Episode]) -> dict[str, Any]:
+    """Counts and percentiles over these episodes; times in ms where the name says so, None where nothing was measured."""
+    chunks = recording.chunks_of(episodes)
+    executed = [chunk for chunk in chunks if chunk.was_executed]
+    split = {name: percentiles(1e3 * chunk.stages[name] for chunk in executed if chunk.stages) for name in STAGES}
+    split["transport"] = percentiles(
+        1e3 * (chunk.blocking - sum(chunk.stages.values())) for chunk in executed if chunk.stages and chunk.blocking is not None
+    )
+    moving, idle = 0.0, 0.0
+    for episode in episodes:
+        span, without = idle_time(recording.chunks_of([episode]), episode.ended_at)
+        moving, idle = moving + span, idle + without
+    return {
+        "episodes": len(episodes),
+        "successes": sum(episode.succeeded for episode in episodes),
+        "chunks": len(executed),
+        "blocking_ms": percentiles(1e3 * chunk.blocking for chunk in executed if chunk.blocking is not None),
+        "blocking_split_ms": split,
+        "idle_fraction": idle / moving if moving > 0.0 else None,
+        "stalls": sum(chunk.stall > 0.0 for chunk in executed),
+        "surrogate_error": _median(chunk.surrogate_error for chunk in executed),
+        "copy_error": _median(chunk.copy_error for chunk in executed),
+        "not_executed": {
+            outcome: sum(chunk.outcome == outcome for chunk in chunks)
+            for outcome in sorted({chunk.outcome for chunk in chunks} - {"executed"})
+        },
+    }
+
+
+def idle_time(chunks: Sequence[Chunk], until: float) -> tuple[float, float]:
+    """(span, idle) in s: from the first motion to `until`, and the part of it in which no row of a chunk ran."""
+    rows = sorted(
+        (chunk.first_motion_at, min(chunk.rows_end_at, until))
+        for chunk in chunks
+        if chunk.was_executed and chunk.first_motion_at is not None and chunk.rows_end_at is not None
+    )
+    if not rows or rows[0][0] >= until:
+        return 0.0, 0.0
+    idle, busy_until = 0.0, rows[0][0]
+    for start, end in rows:
+        idle += max(0.0, start - busy_until)
+        busy_until = max(busy_until, end)
+    return until - rows[0][0], idle + max(0.0, until - busy_until)
+
+
+def percentiles(values: Iterable[float]) -> dict[str, float | None]:
+    """p50, p95 and max of finite values; None each when there are none."""
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return dict.fromkeys(("p50", "p95", "max"))
+    p50, p95 = np.percentile(finite, [50, 95])
+    return {"p50": float(p50), "p95": float(p95), "max": float(max(finite))}
+
+
+def as_table(recording: Recording) -> Table:
+    """One line per task, and one for all."""
+    table = Table(title="clwm demo", title_justify="left")
+    for column in ("task", "success", "chunks", "blocking p50 / p95"):
+        table.add_column(column, justify="left" if column == "task" else "right")
+    for stage in (*STAGES, "transport"):
+        table.add_column(stage, justify="right")
+    for column in ("idle", "stalls", "surrogate error (copying)"):
+        table.add_column(column, justify="right")
+    tasks = list(dict.fromkeys(episode.task for episode in recording.episodes))
+    for task in [*tasks, "all"]:
+        episodes = [episode for episode in recording.episodes if task in (episode.task, "all")]
+        table.add_row(task, *_cells(summarise(recording, episodes)), end_section=task == tasks[-1])
+    table.caption = "latencies in ms: capture of the observation to the first command, p50 / p95, and its stages"
+    return table
+
+
+def _cells(summary: dict[str, Any]) -> list[str]:
+    split = summary["blocking_split_ms"]
+    idle, error, copying = summary["idle_fraction"], summary["surrogate_error"], summary["copy_error"]
+    return [
+        f"{summary['successes']} of {summary['episodes']}",
+        str(summary["chunks"]),
+        _pair(summary["blocking_ms"]),
+        *(_pair(split[stage]) for stage in (*STAGES, "transport")),
+        "-" if idle is None else f"{100 * idle:.1f} %",
+        str(summary["stalls"]),
+        "-" if error is None or copying is None else f"{error:.3f} ({copying:.3f})",
+    ]
+
+
+def _pair(values: dict[str, float | None]) -> str:
+    return "-" if values["p50"] is None else f"{values['p50']:.0f} / {values['p95']:.0f}"
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    return float(np.median(finite)) if finite else None

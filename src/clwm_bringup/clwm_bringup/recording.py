@@ -1,0 +1,116 @@
+"""What a demo saw: pictures, episodes and the story of every chunk. Plain data, no ROS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+STAGES = ("encode", "memory", "context", "finish")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Pictures (cameras, height, width, 3) uint8 at `stamp`, and what was going on then."""
+
+    stamp: float
+    pictures: NDArray[np.uint8]
+    mode: str
+    phase: str
+    instruction: str
+
+
+@dataclass
+class Episode:
+    """One run of a task, from the reset of the world to its end; instants in s on the stack's clock."""
+
+    task: str
+    seed: int
+    instruction: str
+    started_at: float
+    ended_at: float = float("nan")
+    outcome: str = "running"
+    seconds: float = float("nan")
+
+    @property
+    def succeeded(self) -> bool:
+        return self.outcome == "success"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One executed or dropped chunk, from the executor's timeline joined with the policy's report.
+
+    Instants in s on the stack's clock, None for what did not happen. stages: s of computing after the observation.
+    """
+
+    chunk_id: int
+    outcome: str
+    requested_at: float
+    observe_at: float
+    needed_by: float
+    at_rest: bool
+    sent_at: float | None
+    first_motion_at: float | None
+    rows_end_at: float | None
+    observation_stamp: float | None
+    stall: float
+    speculation: tuple[float, float] | None
+    frame_arrived_at: float | None
+    finished_at: float | None
+    stages: dict[str, float]
+    surrogate_error: float | None
+    copy_error: float | None
+
+    @classmethod
+    def from_timeline(cls, record: dict[str, Any]) -> Chunk:
+        """From one line of /clwm/chunk_timeline. Raises KeyError when a field is missing."""
+        report = record["report"] or {}
+        started, ended = report.get("speculation_started_at"), report.get("speculation_ended_at")
+        return cls(
+            **{name: record[name] for name in _PLAIN},
+            speculation=(started, ended) if started and ended else None,
+            frame_arrived_at=report.get("frame_arrived_at"),
+            finished_at=report.get("finished_at"),
+            stages={name: report[f"{name}_seconds"] for name in STAGES} if report else {},
+            surrogate_error=report.get("surrogate_error"),
+            copy_error=report.get("copy_error"),
+        )
+
+    @property
+    def was_executed(self) -> bool:
+        return self.outcome == "executed"
+
+    @property
+    def blocking(self) -> float | None:
+        """Capture of the observation to the first command [s]."""
+        if self.sent_at is None or self.observation_stamp is None:
+            return None
+        return self.sent_at - self.observation_stamp
+
+
+_PLAIN = (
+    "chunk_id", "outcome", "requested_at", "observe_at", "needed_by", "at_rest", "sent_at", "first_motion_at", "rows_end_at",
+    "observation_stamp", "stall",
+)  # fmt: skip
+
+
+@dataclass
+class Recording:
+    """Everything of one demo, in order of time."""
+
+    cameras: tuple[str, ...]
+    frames: list[Frame] = field(default_factory=list)
+    episodes: list[Episode] = field(default_factory=list)
+    chunks: list[Chunk] = field(default_factory=list)
+
+    def chunks_of(self, episodes: Sequence[Episode]) -> list[Chunk]:
+        """Chunks whose observation lies within one of the episodes."""
+        return [
+            chunk
+            for chunk in self.chunks
+            if any(episode.started_at <= chunk.observe_at <= episode.ended_at for episode in episodes)
+        ]
