@@ -88,6 +88,17 @@ def test_joint_states_with_old_stamps_are_as_good_as_none(stack):
     assert stack.scheduler.phase is Phase.BLIND
 
 
+def test_joint_state_that_comes_too_late_does_not_end_the_silence(stack):
+    stack.begin()
+    first = stack.now
+    stack.now += 1.0
+    stack.do(events.Tick())
+    stack.do(events.MeasuredArms(first + 0.5, stack.robot.home, np.zeros(14), stack.widths))
+    assert stack.scheduler.phase is Phase.BLIND
+    stack.do(events.MeasuredArms(stack.now - 0.05, stack.robot.home, np.zeros(14), stack.widths))
+    assert stack.scheduler.phase is Phase.ASKED
+
+
 def test_nothing_is_asked_before_the_arms_are_measured(stack):
     stack.do(events.TaskSet("lift the tray"))
     stack.run_until(stack.now, 0.01)

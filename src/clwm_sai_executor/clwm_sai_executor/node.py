@@ -27,7 +27,8 @@ from clwm_sai_executor.run_task_node import RunTaskServer
 from clwm_sai_executor.scheduler import Phase, Scheduler
 from clwm_sai_executor.task_run import WorldVerdict
 
-TICK_PERIOD = 0.01  # s; a gripper moves and a watchdog bites at most this much late
+# s; every joint state is a tick as well, so this only bounds how late a watchdog bites when they fall silent.
+TICK_PERIOD = 0.02
 
 
 def _setting(name: str, meaning: str, unit: str = "") -> Parameter:
@@ -65,7 +66,7 @@ class ExecutorNode(ClwmNode):
             raise NodeError(str(error)) from error
         self._joint_map = JointMap(self._robot)
         self._problem = ""
-        self._status = ""
+        self._status: dict[str, Any] = {}
         self._verdict = None
         self._episode: tuple[str, int, float] | None = None
         self._create_outputs()
@@ -232,19 +233,17 @@ class ExecutorNode(ClwmNode):
     def _publish_status(self) -> None:
         """What an operator must know, when it changes; a late subscriber gets the last one."""
         scheduler = self.scheduler
-        status = json.dumps(
-            {
-                "mode": scheduler.mode.name,
-                "phase": scheduler.phase.name,
-                "task_epoch": scheduler.task_epoch,
-                "instruction": scheduler.instruction,
-                "fault": scheduler.fault,
-                "is_active": self.is_active,
-            }
-        )
+        status = {
+            "mode": scheduler.mode.name,
+            "phase": scheduler.phase.name,
+            "task_epoch": scheduler.task_epoch,
+            "instruction": scheduler.instruction,
+            "fault": scheduler.fault,
+            "is_active": self.is_active,
+        }
         if status != self._status:
             self._status = status
-            self._status_output.publish(String(data=status))
+            self._status_output.publish(String(data=json.dumps(status)))
 
     def _publish_timeline(self) -> None:
         """One line of JSON for every chunk whose story is complete."""

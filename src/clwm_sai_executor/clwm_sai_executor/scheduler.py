@@ -209,7 +209,7 @@ class Scheduler:
                 return
             case Verdict.GOOD:
                 self.metrics.state_gap(self._watch.gap)
-        if self.phase is Phase.BLIND:
+        if self.phase is Phase.BLIND and self._watch.age(now) <= self._config.state_timeout:
             self._see(now, arms, out)
         if arms.stamp - self._published_at >= self._config.state_period - 1e-6:
             self._published_at = arms.stamp
