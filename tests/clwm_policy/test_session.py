@@ -122,10 +122,21 @@ def test_a_frame_that_never_comes_is_asked_for_again_once_a_period(stack):
     stack.clock.advance_to(request.observe_at + 1.1)
     notice, again = stack.session.on_tick()
     assert notice.severity is Severity.WARNING
-    assert again.observe_at == request.observe_at
+    assert again == ObservationRequest(request.chunk_id, stack.clock.now())
     assert list(stack.session.on_tick()) == []
     stack.clock.advance_to(request.observe_at + 2.2)
     assert len(list(stack.session.on_tick())) == 2
+
+
+def test_when_the_picture_is_the_last_one_again_a_newer_one_is_asked_for_at_once(stack):
+    stack.ask()
+    stack.answer()
+    stack.clock.advance_to(0.61)
+    request, _ = stack.ask(observe_at=0.61, at_rest=True)
+    notice, again = stack.answer(stamp=0.6)
+    assert notice.severity is Severity.WARNING
+    assert again == ObservationRequest(request.chunk_id, 0.61)
+    assert kinds(stack.answer(stamp=0.65)) == [ActionChunk, SaiReport]
 
 
 def test_a_tick_without_a_request_does_nothing(stack):

@@ -13,7 +13,7 @@ from enum import Enum
 
 from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, ObservationRequest, SaiReport
 from clwm_policy.engine import Engine
-from clwm_policy.errors import BadState, EngineError
+from clwm_policy.errors import BadState, EngineError, StaleFrame
 
 STATES_KEPT = 100  # 2 s of a 50 Hz stream
 
@@ -114,6 +114,11 @@ class Session:
             return
         try:
             chunk = self._engine.finish(frame, self._state_at(frame.stamp))
+        except StaleFrame as error:
+            # Two requests within one picture's time get the same picture; the next one is only a frame period away.
+            yield Notice(Severity.WARNING, f"chunk {request.chunk_id}: {error}")
+            yield self._ask_again(request)
+            return
         except EngineError as error:
             # The request stays pending: `on_tick` asks for another frame, and the executor decides how long it waits.
             yield Notice(Severity.ERROR, f"chunk {request.chunk_id}: {error}")
@@ -135,17 +140,15 @@ class Session:
         request, times = self._engine.pending, self._times
         if request is None or times is None:
             return
-        now = self._clock()
-        waited = now - max(times.asked_at, request.observe_at)
+        waited = self._clock() - max(times.asked_at, request.observe_at)
         if waited <= self._patience.frame_late:
             return
-        times.asked_at = now
         yield Notice(
             Severity.WARNING,
             f"no usable frame for chunk {request.chunk_id} after {waited:.1f} s; asking perception again. "
             "Is it active, and do all cameras publish?",
         )
-        yield ObservationRequest(request.chunk_id, request.observe_at)
+        yield self._ask_again(request)
 
     def stop(self) -> None:
         """Drop the pending chunk; the long-term memory stays for the next activation."""
@@ -153,6 +156,11 @@ class Session:
             self._engine.cancel(self._engine.pending.chunk_id)
         self._times = None
         self._states.clear()
+
+    def _ask_again(self, request: ChunkRequest) -> ObservationRequest:
+        """Ask for what is seen now: what was to be seen at `observe_at` is lost."""
+        self._times.asked_at = self._clock()
+        return ObservationRequest(request.chunk_id, self._times.asked_at)
 
     def _state_at(self, stamp: float) -> DualArmState:
         """The measured state nearest to `stamp`. Raises BadState when none is near enough."""
