@@ -17,7 +17,7 @@ from clwm_common.actions import GRIPPERS, JOINTS, ROW_DT
 from clwm_common.kinematics import DualArmKinematics
 from clwm_sim.imagination import next_situation
 from clwm_sim.inverse_kinematics import ArmInverseKinematics
-from clwm_sim.scene import BLOCK_HALF, GRASP_HEIGHT
+from clwm_sim.scene import BLOCK_HALF, GRASP_HEIGHT, HANDLE_HALF
 from clwm_sim.tasks import Situation
 from clwm_sim.world import World
 
@@ -170,23 +170,19 @@ def _grasp(
 
 def _lift_tray(now: Situation, told: NDArray, tcp: NDArray, _active: int) -> list[Goal | None]:
     yaw = float(np.arctan2(now.tray_rotation[1, 0], now.tray_rotation[0, 0]))
+    thickness = 2.0 * HANDLE_HALF[1]
     goals, held = [], []
     for arm in range(2):
-        goal, is_held = _grasp(now.handles[arm], yaw, tcp[arm], told[arm], now.widths[arm], 0.016)
+        goal, is_held = _grasp(now.handles[arm], yaw, tcp[arm], told[arm], now.widths[arm], thickness)
         goals.append(goal)
         held.append(is_held)
     if not all(held):
         return goals
-    # Straight up together; the lower hand of the two leads, which keeps the tray level.
-    remaining = LIFT_TARGET + GRASP_HEIGHT - now.handles[:, 2].mean()
-    mean = tcp[:, 2].mean()
-    level = now.handles[:, 2] - now.handles[:, 2].mean()
+    # Straight up together; a hand that is higher than the other rises a little less, which keeps the tray level.
+    height = now.handles[:, 2]
+    lifts = LIFT_TARGET + GRASP_HEIGHT - height.mean() - 0.3 * (height - height.mean())
     return [
-        Goal(
-            np.array([*tcp[arm][:2], mean + (tcp[arm][2] - mean) - 0.3 * level[arm] + remaining]),
-            yaw, CLOSED, speed=LIFT_SPEED, noise=0.0,
-        )
-        for arm in range(2)
+        Goal(tcp[arm] + [0.0, 0.0, lifts[arm]], yaw, CLOSED, speed=LIFT_SPEED, noise=0.0) for arm in range(2)
     ]
 
 
