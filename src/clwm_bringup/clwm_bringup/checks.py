@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 
 from clwm_bringup import graph
+from clwm_common.model_files import ModelFiles, ModelFilesError, project_root
 
 SET_UP = "run `make setup`"
 SPARE_BYTES = 1_000_000_000
@@ -52,7 +53,7 @@ def all_checks(model: str) -> list[Check]:
         Check("Python", check_python),
         Check("C++ compiler", check_compiler),
         Check("processors", check_processors),
-        Check("free disk", lambda: check_disk(graph.project_root())),
+        Check("free disk", lambda: check_disk(project_root())),
         Check("ROS 2", check_ros),
         Check("clwm_msgs", check_messages),
         Check("rendering", check_rendering),
@@ -138,17 +139,17 @@ def check_checkpoints(model: str) -> Result:
     from clwm_perception.checkpoint import EncoderError, open_checkpoint
 
     try:
-        configuration = graph.load_model_configuration(model)
-        encoder = open_checkpoint(configuration["encoder"])
-    except (graph.GraphError, EncoderError) as error:
+        files = ModelFiles.load(model)
+        encoder = open_checkpoint(files.encoder)
+    except (ModelFilesError, EncoderError) as error:
         return Result(Outcome.FAIL, str(error), "restore models/ from the repository, or train with `clwm train-encoder`")
-    policy = Path(configuration["policy"])
+    policy = files.policy
     restore = "restore models/ from the repository, or train with `clwm train-policy`"
     if not policy.is_file() or not policy.with_suffix(".json").is_file():
         return Result(Outcome.FAIL, f"{policy} or its .json does not exist", restore)
     wanted = json.loads(policy.with_suffix(".json").read_text())["encoder_sha256"]
     if wanted != encoder.weights_hash:
-        found = f"the policy was trained on encoder {wanted[:12]}..., {configuration['encoder']} is {encoder.weights_hash[:12]}..."
+        found = f"the policy was trained on encoder {wanted[:12]}..., {files.encoder} is {encoder.weights_hash[:12]}..."
         return Result(Outcome.FAIL, found, restore)
     return Result(Outcome.OK, f"{model}: encoder {encoder.encoder_id} {encoder.weights_hash[:12]}, the policy's own")
 

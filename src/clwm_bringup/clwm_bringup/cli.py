@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from clwm_common.model_files import ModelFilesError
 from clwm_common.robot import RobotError
 
 
@@ -105,7 +106,7 @@ def main() -> None:
 
     try:
         app(prog_name="clwm")
-    except (GraphError, RobotError) as error:
+    except (GraphError, ModelFilesError, RobotError) as error:
         print(f"clwm: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -38,16 +38,16 @@ class Demo(AbstractContextManager):
 
     def __enter__(self) -> Demo:
         rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
-        self._node = DemoNode(self._recording)
+        self.node = DemoNode(self._recording)
         self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self._node)
+        self._executor.add_node(self.node)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._executor.shutdown(timeout_sec=1.0)
-        self._node.destroy_node()
+        self.node.destroy_node()
         rclpy.try_shutdown()
 
     def wait_until_active(self, names: Sequence[str]) -> None:
@@ -58,7 +58,7 @@ class Demo(AbstractContextManager):
             for name, reason in self._supervisor.given_up.items():
                 raise DemoError(f"the stack did not come up: {name}: {reason}")
             for name in list(waiting):
-                health = self._node.health.get(name)
+                health = self.node.health.get(name)
                 if health is not None and health.level is Level.ERROR:
                     raise DemoError(f"the stack did not come up: {name}: {health.message}")
                 if health is not None and health.message != "not active":
@@ -67,7 +67,7 @@ class Demo(AbstractContextManager):
             return not waiting
 
         try:
-            self._wait(is_up, "all nodes to become active", START_TIMEOUT)
+            self.wait(is_up, "all nodes to become active", START_TIMEOUT)
         except TimeoutError:
             raise DemoError(
                 f"the stack did not come up within {START_TIMEOUT:.0f} s: {', '.join(waiting)} silent; "
@@ -76,18 +76,20 @@ class Demo(AbstractContextManager):
 
     def run_episode(self, plan: EpisodePlan) -> Episode:
         """Reset the world under the running stack, give the task, wait for the world's verdict or the task's time-out."""
-        node = self._node
+        node = self.node
         self._on_step(f"{plan.task}, seed {plan.seed}: resetting the world")
-        instruction = node.reset_world(plan.task, plan.seed, self._wait_for_answer)
-        self._wait_for_answer(lambda: self._is_begun(plan), f"the episode {plan.task}, seed {plan.seed}")
+        instruction = node.reset_world(plan.task, plan.seed, self.wait_for_answer)
+        self.wait_for_answer(lambda: self._is_begun(plan), f"the episode {plan.task}, seed {plan.seed}")
         started_at = node.now() - node.episode.elapsed
-        node.set_task(instruction, plan.seed, self._wait_for_answer)
+        node.set_task(instruction, plan.seed, self.wait_for_answer)
         episode = Episode(plan.task, plan.seed, instruction, started_at)
+        if not self._recording.episodes:
+            self._recording.frames.clear()  # the film begins with the first episode, not with the wait for it
         self._recording.episodes.append(episode)
         timeout = TASKS[plan.task].timeout
         self._on_step(f"{plan.task}, seed {plan.seed}: “{instruction}”")
         try:
-            self._wait(lambda: self._is_over(timeout), "the episode's end", 3.0 * timeout)
+            self.wait(lambda: self._is_over(timeout), "the episode's end", 3.0 * timeout)
         except TimeoutError:
             raise DemoError(f"episode {plan.task}, seed {plan.seed} did not end: the simulation is silent or slow") from None
         status = node.episode
@@ -100,28 +102,29 @@ class Demo(AbstractContextManager):
 
     def linger(self, seconds: float) -> None:
         """Keep recording for a while."""
-        until = self._node.now() + seconds
-        self._wait(lambda: self._node.now() >= until, "time to pass", 2.0 * seconds + 1.0)
+        until = self.node.now() + seconds
+        self.wait(lambda: self.node.now() >= until, "time to pass", 2.0 * seconds + 1.0)
 
     def _is_begun(self, plan: EpisodePlan) -> bool:
-        episode = self._node.episode
+        episode = self.node.episode
         return episode is not None and (episode.task, episode.seed) == (plan.task, plan.seed) and episode.elapsed < 2.0
 
     def _is_over(self, timeout: float) -> bool:
-        episode = self._node.episode
+        episode = self.node.episode
         return episode.succeeded or episode.failed or episode.elapsed >= timeout
 
-    def _wait_for_answer(self, condition: Callable[[], bool], what: str) -> None:
+    def wait_for_answer(self, condition: Callable[[], bool], what: str) -> None:
+        """`wait` for a service: raises DemoError when nothing comes."""
         try:
-            self._wait(condition, what, ANSWER_TIMEOUT)
+            self.wait(condition, what, ANSWER_TIMEOUT)
         except TimeoutError:
             raise DemoError(f"{what} did not come within {ANSWER_TIMEOUT:.0f} s; see the nodes' logs") from None
 
-    def _wait(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
+    def wait(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
         """Spin until `condition` holds. Raises TimeoutError, or DemoError when a node is gone for good."""
-        until = self._node.now() + timeout
+        until = self.node.now() + timeout
         while not condition():
-            if self._node.now() > until:
+            if self.node.now() > until:
                 raise TimeoutError(what)
             self._executor.spin_once(timeout_sec=0.05)
             self._supervisor.poll()

@@ -67,34 +67,31 @@ def percentiles(values: Iterable[float]) -> dict[str, float | None]:
 
 
 def as_table(recording: Recording) -> Table:
-    """One line per task, and one for all."""
-    table = Table(title="clwm demo", title_justify="left")
-    for column in ("task", "success", "chunks", "blocking p50 / p95"):
-        table.add_column(column, justify="left" if column == "task" else "right")
-    for stage in (*STAGES, "transport"):
-        table.add_column(stage, justify="right")
-    for column in ("idle", "stalls", "surrogate error (copying)"):
-        table.add_column(column, justify="right")
+    """One column per task, and one for all."""
     tasks = list(dict.fromkeys(episode.task for episode in recording.episodes))
-    for task in [*tasks, "all"]:
-        episodes = [episode for episode in recording.episodes if task in (episode.task, "all")]
-        table.add_row(task, *_cells(summarise(recording, episodes)), end_section=task == tasks[-1])
-    table.caption = "latencies in ms: capture of the observation to the first command, p50 / p95, and its stages"
+    columns = [_cells(summarise(recording, [e for e in recording.episodes if e.task == task])) for task in tasks]
+    columns.append(_cells(summarise(recording, recording.episodes)))
+    table = Table(title="clwm demo", title_justify="left")
+    table.add_column("", no_wrap=True)
+    for name in (*tasks, "all"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in columns[0]:
+        table.add_row(name, *(column[name] for column in columns))
+    table.caption = "blocking: capture of the observation to the first command, p50 / p95 in ms"
     return table
 
 
-def _cells(summary: dict[str, Any]) -> list[str]:
-    split = summary["blocking_split_ms"]
+def _cells(summary: dict[str, Any]) -> dict[str, str]:
     idle, error, copying = summary["idle_fraction"], summary["surrogate_error"], summary["copy_error"]
-    return [
-        f"{summary['successes']} of {summary['episodes']}",
-        str(summary["chunks"]),
-        _pair(summary["blocking_ms"]),
-        *(_pair(split[stage]) for stage in (*STAGES, "transport")),
-        "-" if idle is None else f"{100 * idle:.1f} %",
-        str(summary["stalls"]),
-        "-" if error is None or copying is None else f"{error:.3f} ({copying:.3f})",
-    ]
+    return {
+        "success": f"{summary['successes']} of {summary['episodes']}",
+        "chunks executed": str(summary["chunks"]),
+        "blocking": _pair(summary["blocking_ms"]),
+        **{f"  {stage}": _pair(split) for stage, split in summary["blocking_split_ms"].items()},
+        "idle": "-" if idle is None else f"{100 * idle:.1f} %",
+        "stalls": str(summary["stalls"]),
+        "surrogate error (copying)": "-" if error is None or copying is None else f"{error:.3f} ({copying:.3f})",
+    }
 
 
 def _pair(values: dict[str, float | None]) -> str:

@@ -14,6 +14,7 @@ from clwm_bringup.recording import Episode, Frame, Recording
 
 SIDE = 320  # px of one picture
 BAR = 56  # px of the bar above them
+GAP = 8  # px between two pictures
 _WHITE, _GREY = (255, 255, 255), (170, 170, 170)
 _MODE_COLOURS = {"POLICY": (120, 220, 120), "HOLD": (240, 200, 80), "TELEOP": (120, 180, 255), "ESTOP": (255, 90, 90)}
 
@@ -29,10 +30,10 @@ def write_video(
 
 
 def compose(frame: Frame, cameras: tuple[str, ...], episode: Episode | None) -> NDArray[np.uint8]:
-    """One picture (BAR + SIDE, cameras * SIDE, 3): text above, cameras below."""
-    image = np.zeros((BAR + SIDE, SIDE * len(cameras), 3), dtype=np.uint8)
+    """One picture (BAR + SIDE, cameras * SIDE and gaps, 3): text above, cameras below."""
+    image = np.zeros((BAR + SIDE, (SIDE + GAP) * len(cameras) - GAP, 3), dtype=np.uint8)
     for index, (name, picture) in enumerate(zip(cameras, frame.pictures, strict=True)):
-        left = SIDE * index
+        left = (SIDE + GAP) * index
         image[BAR:, left : left + SIDE] = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
         _write(image, name, (left + 8, BAR + SIDE - 10), _WHITE, 0.45)
     _write(image, frame.mode or "-", (10, 23), _MODE_COLOURS.get(frame.mode, _WHITE), 0.6)

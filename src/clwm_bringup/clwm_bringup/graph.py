@@ -12,12 +12,12 @@ from typing import Any
 
 import yaml
 
-from clwm_common.model_files import ModelFiles, ModelFilesError, project_root
+from clwm_common.model_files import ModelFiles, project_root
 from clwm_common.robot import RobotDescription, config_directory
 
 SAI_HELP = "re-entry policy: sequential, or fixed:<s_mid>; empty takes the model's"
-# Policy first, so that no new chunk comes; then those that feed it; the executor brings the arms to rest while they live.
-STOP_ORDER = ("policy", "perception", "executor", "sim")
+# First those without which no new chunk comes; then the executor, which brings the arms to rest while they still listen.
+STOP_ORDER = (("policy", "perception"), ("executor",), ("sim",))
 
 
 class GraphError(ValueError):
@@ -54,19 +54,19 @@ class StackOptions:
 
 
 def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
-    """The four processes in starting order. Raises GraphError, or RobotError for an unknown robot."""
+    """The four processes in starting order. Raises GraphError, RobotError or ModelFilesError, naming what is wrong."""
     robot = RobotDescription.load(options.robot)
-    model = load_model_configuration(options.model)
+    model = ModelFiles.load(options.model)
     fixed = _read_yaml(config_directory() / "stack.yaml")
     parameters: dict[str, dict[str, Any]] = {
         "sim": {"robot": options.robot, "task": options.task, "seed": options.seed},
-        "perception": {"encoder": str(model["encoder"]), "cameras": list(robot.cameras)},
+        "perception": {"encoder": str(model.encoder), "cameras": list(robot.cameras)},
         "executor": {"robot": options.robot},
         "policy": {
-            "checkpoint": str(model["policy"]),
-            "sai": options.sai or model["sai"],
-            "video_steps": model["video_steps"],
-            "action_steps": model["action_steps"],
+            "checkpoint": str(model.policy),
+            "sai": options.sai or model.sai,
+            "video_steps": model.video_steps,
+            "action_steps": model.action_steps,
             "untrained_seed": options.untrained_seed,
         },
     }
@@ -83,14 +83,6 @@ def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
         )
         for name, package in packages.items()
     )
-
-
-def load_model_configuration(name: str) -> dict[str, Any]:
-    """`config/models/<name>.yaml`, with `encoder` and `policy` as absolute paths. Raises GraphError."""
-    try:
-        return ModelFiles.load(name).model_dump()
-    except ModelFilesError as error:
-        raise GraphError(str(error)) from error
 
 
 def environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from clwm_bringup.graph import STOP_ORDER, NodeSpec
 from clwm_bringup.restarts import GiveUp, Restart, Restarts
 
-GRACE = 6.0  # s that a node has for a clean end
+GRACE = 10.0  # s that a node has for a clean end
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
@@ -85,15 +85,19 @@ class Supervisor:
                     self._on_exit(name, code)
 
     def stop(self) -> None:
-        """End all processes, one after the other in STOP_ORDER, each with time for a clean end. Safe to call twice."""
+        """End all processes in the groups of STOP_ORDER, each with time for a clean end. Safe to call twice."""
         self._pending.clear()
-        order = [name for name in STOP_ORDER if name in self._processes]
-        order += [name for name in self._processes if name not in order]
-        for name in order:
-            process = self._processes.pop(name)
+        ordered = {name for group in STOP_ORDER for name in group}
+        for group in (*STOP_ORDER, tuple(self._processes.keys() - ordered)):
+            self._end({name: self._processes.pop(name) for name in group if name in self._processes})
+
+    def _end(self, processes: Mapping[str, subprocess.Popen]) -> None:
+        for process in processes.values():
             process.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + GRACE
+        for name, process in processes.items():
             try:
-                code = process.wait(GRACE)
+                code = process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from clwm_bringup import graph, log_lines
 from clwm_bringup.supervisor import Line, Supervisor
+from clwm_common.model_files import ModelFiles, project_root
 
 LIFTS = 3
 FIRST_SEED = 1_000_000  # unseen in training
@@ -38,7 +39,7 @@ def demo(
     console = Console(highlight=False, soft_wrap=True)
     options = graph.StackOptions(model=model, seed=seed, sai=sai)
     specs = graph.build_graph(options)
-    folder = out or graph.project_root() / "out" / "demo" / time.strftime("%Y%m%d-%H%M%S")
+    folder = out or project_root() / "out" / "demo" / time.strftime("%Y%m%d-%H%M%S")
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     plans = [EpisodePlan("lift_tray", seed + index) for index in range(LIFTS)] + [EpisodePlan("place_block", seed + LIFTS)]
     recording = Recording(tuple(RobotDescription.load(options.robot).cameras))
@@ -89,7 +90,7 @@ def _write(folder: Path, recording, options: graph.StackOptions, came_up: float,
     from clwm_bringup.timeline_picture import draw_timeline
     from clwm_common.provenance import commit, machine
 
-    sai = options.sai or graph.load_model_configuration(options.model)["sai"]
+    sai = options.sai or ModelFiles.load(options.model).sai
     tasks = dict.fromkeys(episode.task for episode in recording.episodes)
     report = {
         "sai": sai,

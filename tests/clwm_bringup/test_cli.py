@@ -1,0 +1,62 @@
+"""The command line explains itself quickly, and what the user got wrong ends in one sentence."""
+
+import subprocess
+import sys
+
+import pytest
+from clwm_bringup import cli
+from typer.testing import CliRunner
+
+runner = CliRunner()
+
+
+def clwm(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "clwm_bringup.cli", *arguments], capture_output=True, text=True, timeout=60
+    )
+
+
+def test_help_lists_every_command_with_its_purpose():
+    text = runner.invoke(cli.app, ["--help"], env={"COLUMNS": "160"}).output
+    for name, place in cli.COMMANDS.items():
+        assert name in text and place.summary in text
+    assert "Examples" in text
+
+
+def test_help_imports_neither_torch_nor_rclpy_nor_a_command():
+    code = (
+        "import sys; from clwm_bringup import cli\n"
+        "try: cli.app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('torch', 'rclpy', 'mujoco', 'matplotlib', 'clwm_bringup.commands.up') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.endswith("[]\n"), done.stdout[-200:] + done.stderr
+
+
+@pytest.mark.parametrize("name", [name for name, place in cli.COMMANDS.items() if not place.passes_on])
+def test_every_command_explains_its_options(name):
+    result = runner.invoke(cli.app, [name, "--help"], env={"COLUMNS": "160"})
+    assert result.exit_code == 0 and "--help" in result.output and "Examples" in result.output, result.output
+
+
+@pytest.mark.parametrize("name", [name for name, place in cli.COMMANDS.items() if place.passes_on])
+def test_commands_with_a_parser_of_their_own_get_their_arguments_untouched(name, monkeypatch):
+    seen = []
+    place = cli.COMMANDS[name]
+    module = type(sys)("stand_in")
+    setattr(module, place.function, lambda: seen.append(sys.argv) or 0)
+    monkeypatch.setitem(sys.modules, place.module, module)
+    monkeypatch.setattr(sys, "argv", ["clwm"])
+    result = runner.invoke(cli.app, [name, "--steps", "3", "--help"])
+    assert result.exit_code == 0 and seen == [[f"clwm {name}", "--steps", "3", "--help"]], result.output
+
+
+def test_an_unknown_command_is_refused_by_name():
+    result = runner.invoke(cli.app, ["dmeo"])
+    assert result.exit_code == 2 and "dmeo" in result.output
+
+
+def test_an_unknown_model_ends_in_one_sentence():
+    done = clwm("up", "--model", "huge")
+    assert done.returncode == 2 and done.stderr.startswith("clwm: model 'huge' is unknown") and "Traceback" not in done.stderr

@@ -1,0 +1,70 @@
+"""The graph is complete, its parameters are known to the nodes, and what is wrong in a file is named."""
+
+import importlib
+import json
+
+import pytest
+import yaml
+from clwm_bringup import graph
+
+from clwm_common.model_files import ModelFilesError, project_root
+from clwm_common.robot import RobotError
+from clwm_common.ros.lifecycle import ClwmNode
+
+
+@pytest.fixture
+def specs():
+    return {spec.name: spec for spec in graph.build_graph(graph.StackOptions(task="place_block", seed=7))}
+
+
+def test_there_are_four_processes_named_as_their_nodes(specs):
+    assert list(specs) == ["sim", "perception", "executor", "policy"]
+
+
+@pytest.mark.parametrize("name", ["sim", "perception", "executor", "policy"])
+def test_every_parameter_is_declared_by_its_node_with_the_same_type(specs, name):
+    module = importlib.import_module(specs[name].module)
+    (kind,) = [
+        value for value in vars(module).values() if isinstance(value, type) and issubclass(value, ClwmNode) and value is not ClwmNode
+    ]
+    table = {row.name: type(row.default) for row in kind.PARAMETERS}
+    given = {key: type(value) for key, value in specs[name].parameters.items()}
+    assert {key: table.get(key) for key in given} == given
+
+
+def test_every_process_is_an_executable_of_its_package(specs):
+    for spec in specs.values():
+        setup = (project_root() / "src" / spec.package / "setup.py").read_text()
+        assert f"{spec.executable} = {spec.module}:main" in setup
+
+
+def test_parameters_reach_the_command_line_with_their_types(specs):
+    command = specs["sim"].command("python")
+    assert command[:3] == ["python", "-m", "clwm_sim.node"]
+    values = dict(word.split(":=", 1) for word in command if ":=" in word and not word.startswith("__"))
+    assert {name: json.loads(value) for name, value in values.items()} == specs["sim"].parameters
+
+
+def test_a_hash_that_looks_like_a_number_stays_text():
+    spec = graph.NodeSpec("policy", "p", "e", "m", {"encoder_hash": "12345e67"})
+    assert yaml.safe_load(spec.command()[-1].split(":=")[1]) == "12345e67"
+
+
+def test_the_options_choice_of_sai_overrides_the_models():
+    policy = next(s for s in graph.build_graph(graph.StackOptions(sai="sequential")) if s.name == "policy")
+    assert policy.parameters["sai"] == "sequential"
+
+
+def test_an_unknown_model_is_refused_with_the_known_ones():
+    with pytest.raises(ModelFilesError, match="model 'huge' is unknown: .* known models: .*nano"):
+        graph.build_graph(graph.StackOptions(model="huge"))
+
+
+def test_an_unknown_robot_is_refused():
+    with pytest.raises(RobotError, match="known robots"):
+        graph.build_graph(graph.StackOptions(robot="huge"))
+
+
+def test_what_the_user_has_set_in_the_environment_stays():
+    assert graph.environment({"MUJOCO_GL": "osmesa"})["MUJOCO_GL"] == "osmesa"
+    assert graph.environment({})["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
