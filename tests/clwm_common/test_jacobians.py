@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from clwm_common.kinematics import DualArmKinematics
 from clwm_common.robot import RobotDescription
 

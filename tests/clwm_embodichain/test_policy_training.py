@@ -1,10 +1,11 @@
-"""The policy trainer on a made-up task: the loss falls, an interruption changes nothing, the data is coded as promised."""
+"""The policy trainer on a made-up task: the loss falls, interruptions do not matter, data is coded as promised."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 import torch
+
 from clwm_embodichain.policy_curves import Curves
 from clwm_embodichain.policy_features import FeatureEpisode, PolicyDataError, encode_features, load_episodes
 from clwm_embodichain.policy_losses import LossSettings, channel_weights
@@ -223,7 +224,12 @@ def test_features_of_other_pictures_are_refused(tmp_path):
 
 
 def test_pictures_that_miss_the_horizon_are_refused(data):
-    strange = dataclasses.replace(episode(0, "lift"), image_rows=np.arange(0, 60, 5)[:12], features=np.zeros((12, 3, 4, 4, 8), np.float16), plans=np.zeros((12, 16, 30)))
+    strange = dataclasses.replace(
+        episode(0, "lift"),
+        image_rows=np.arange(0, 60, 5)[:12],
+        features=np.zeros((12, 3, 4, 4, 8), np.float16),
+        plans=np.zeros((12, 16, 30)),
+    )
     with pytest.raises(PolicyDataError, match="every 5 rows"):
         fit_coding([strange])
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from clwm_common.actions import ACTION_DIM, JOINTS, LEFT_QUATERNION, RIGHT_QUATERNION, LayoutError, canonical_quaternion
 from clwm_policy.action_codec import RELATIVE, ActionCodec, Normaliser
 from clwm_policy.state_predictor import StatePredictor
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def random_rows(rng, count):
@@ -19,7 +20,9 @@ def random_rows(rng, count):
 def make_codec(seed=0, mask=None):
     rng = np.random.default_rng(seed)
     return ActionCodec(
-        Normaliser.fit(random_rows(rng, 200), mask), Normaliser.fit(random_rows(rng, 200)), Normaliser.fit(random_rows(rng, 200))
+        Normaliser.fit(random_rows(rng, 200), mask),
+        Normaliser.fit(random_rows(rng, 200)),
+        Normaliser.fit(random_rows(rng, 200)),
     )
 
 
@@ -35,13 +38,17 @@ def test_moving_anchor_and_rows_together_changes_nothing_in_joints_and_positions
     rng, codec = np.random.default_rng(1), make_codec()
     rows, anchor = random_rows(rng, 16), random_rows(rng, 1)[0]
     shift = np.where(RELATIVE, 0.3, 0.0)
-    np.testing.assert_allclose(codec.encode_rows(rows + shift, anchor + shift), codec.encode_rows(rows, anchor), atol=1e-12)
+    np.testing.assert_allclose(
+        codec.encode_rows(rows + shift, anchor + shift), codec.encode_rows(rows, anchor), atol=1e-12
+    )
 
 
 def test_percentiles_map_to_minus_one_and_one():
     rows = np.random.default_rng(0).normal(size=(20000, ACTION_DIM))
     coded = Normaliser.fit(rows).encode(rows)
-    np.testing.assert_allclose(np.quantile(coded, [0.01, 0.99], axis=0), [[-1.0] * ACTION_DIM, [1.0] * ACTION_DIM], atol=1e-9)
+    np.testing.assert_allclose(
+        np.quantile(coded, [0.01, 0.99], axis=0), [[-1.0] * ACTION_DIM, [1.0] * ACTION_DIM], atol=1e-9
+    )
 
 
 def test_a_channel_that_never_moves_is_not_blown_up():

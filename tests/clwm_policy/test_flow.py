@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from clwm_policy.flow import clamp_prefix, flow_times, integrate, noise, point_on_path, row_times, velocity_target
 
 
@@ -30,7 +31,9 @@ def test_gaussian_flow_maps_noise_to_the_data_distribution():
         slope = (s * deviation**2 - (1 - s)) / variance
         return mean + slope * (x - s * mean)
 
-    found = integrate(velocity, torch.randn(20000, generator=torch.Generator().manual_seed(0), dtype=torch.float64), 400)
+    found = integrate(
+        velocity, torch.randn(20000, generator=torch.Generator().manual_seed(0), dtype=torch.float64), 400
+    )
     assert float(found.mean()) == pytest.approx(mean, abs=0.02)
     assert float(found.std()) == pytest.approx(deviation, abs=0.02)
 
@@ -49,7 +52,11 @@ def test_noise_depends_on_seed_chunk_and_stage_and_on_nothing_else():
     torch.manual_seed(123)
     torch.randn(5)
     assert torch.equal(first, noise(7, 3, (1, 16, 30), "action"))
-    for other in (noise(8, 3, (1, 16, 30), "action"), noise(7, 4, (1, 16, 30), "action"), noise(7, 3, (1, 16, 30), "video")):
+    for other in (
+        noise(8, 3, (1, 16, 30), "action"),
+        noise(7, 4, (1, 16, 30), "action"),
+        noise(7, 3, (1, 16, 30), "video"),
+    ):
         assert not torch.equal(first, other)
 
 

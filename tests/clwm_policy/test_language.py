@@ -1,7 +1,8 @@
 """Sentence embeddings, offline."""
 
-import clwm_policy.language as language
 import pytest
+
+import clwm_policy.language as language
 from clwm_policy.language import LanguageError, SentenceEncoder
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from clwm_policy.config import ClwmConfig
 from clwm_policy.memory import TttLayer, inner_gradient, inner_loss
 from clwm_policy.model import Clwm
@@ -44,7 +45,9 @@ def test_training_can_differentiate_through_a_write(layer):
 
     def after_write(theta_k):
         parameters = {**dict(layer.named_parameters()), "theta_k.weight": theta_k}
-        return torch.func.functional_call(_WriteThenRead(layer), {f"layer.{k}": v for k, v in parameters.items()}, (z, target))
+        return torch.func.functional_call(
+            _WriteThenRead(layer), {f"layer.{k}": v for k, v in parameters.items()}, (z, target)
+        )
 
     weight = layer.theta_k.weight.detach().clone().requires_grad_()
     assert torch.autograd.gradcheck(after_write, (weight,), atol=1e-6)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from clwm_policy.config import PRESETS, ClwmConfig
 from clwm_policy.flow import clamp_prefix, integrate, row_times
 from clwm_policy.model import Clwm
@@ -27,7 +28,13 @@ def no_grad():
 def observation(batch=1):
     generator = torch.Generator().manual_seed(5)
     draw = lambda *shape: torch.randn(shape, generator=generator)  # noqa: E731
-    return draw(batch, 48, 6), draw(batch, 60), draw(batch, 12, 30), torch.ones(batch, 12, dtype=torch.bool), draw(batch, 10)
+    return (
+        draw(batch, 48, 6),
+        draw(batch, 60),
+        draw(batch, 12, 30),
+        torch.ones(batch, 12, dtype=torch.bool),
+        draw(batch, 10),
+    )
 
 
 def prepared(model, batch=1):
@@ -49,7 +56,9 @@ def test_several_noises_on_one_context_give_what_each_gives_alone(model):
     together = model.action_velocity(memory, context, x, s)
     memories, contexts = zip(*(prepared_single(model, entry) for entry in range(2)), strict=True)
     for entry in range(6):
-        alone = model.action_velocity(memories[entry // 3], contexts[entry // 3], x[entry : entry + 1], s[entry : entry + 1])
+        alone = model.action_velocity(
+            memories[entry // 3], contexts[entry // 3], x[entry : entry + 1], s[entry : entry + 1]
+        )
         torch.testing.assert_close(together[entry : entry + 1], alone, atol=1e-4, rtol=1e-4)
 
 
@@ -142,7 +151,13 @@ def test_a_wrong_shape_is_refused_by_name(model):
 
 def test_the_paper_size_is_a_preset():
     config = PRESETS["wan5b"]
-    assert (config.layers, config.width, config.heads, config.ffn_width, config.text_width) == (30, 3072, 24, 14336, 4096)
+    assert (config.layers, config.width, config.heads, config.ffn_width, config.text_width) == (
+        30,
+        3072,
+        24,
+        14336,
+        4096,
+    )
     assert config.width // config.heads == 128
 
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+
 from clwm_policy.action_codec import ActionCodec, Normaliser
 from clwm_policy.checkpoint import CheckpointError, Policy, load_policy, save_policy
 from clwm_policy.config import ClwmConfig
@@ -20,7 +21,9 @@ def make_policy():
     torch.manual_seed(0)
     unit = Normaliser(-np.ones(30), np.ones(30), np.ones(30, dtype=bool))
     scale = FeatureScale(np.zeros(6, np.float32), np.ones(6, np.float32), np.ones(6, np.float32))
-    return Policy(Clwm(TINY), ActionCodec(unit, unit, unit), scale, StatePredictor(np.zeros((30, 14))), ENCODER, {"steps": 3})
+    return Policy(
+        Clwm(TINY), ActionCodec(unit, unit, unit), scale, StatePredictor(np.zeros((30, 14))), ENCODER, {"steps": 3}
+    )
 
 
 @pytest.fixture

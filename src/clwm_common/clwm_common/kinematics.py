@@ -27,7 +27,9 @@ class DualArmKinematics:
         flange = self._model.getFrameId(_FLANGE)
         frame = self._model.frames[flange]
         self._tcp = self._model.addFrame(
-            pin.Frame(robot.eef_frame, frame.parentJoint, flange, frame.placement * _TCP_FROM_FLANGE, pin.FrameType.OP_FRAME)
+            pin.Frame(
+                robot.eef_frame, frame.parentJoint, flange, frame.placement * _TCP_FROM_FLANGE, pin.FrameType.OP_FRAME
+            )
         )
         self._data = self._model.createData()
         self._configuration = pin.neutral(self._model)
@@ -47,7 +49,7 @@ class DualArmKinematics:
         return result
 
     def jacobians(self, joints: ArrayLike) -> NDArray[np.float64]:
-        """Derivatives (2, 6, 7) of each tool centre point's linear [m] and angular [rad] motion in the world by its joints."""
+        """Derivatives (2, 6, 7) of the tool centre points' linear and angular motion in the world by joints (14,)."""
         joints = np.asarray(joints, dtype=np.float64)
         result = np.empty((2, 6, 7))
         for arm, base in enumerate(self._bases):

@@ -24,8 +24,8 @@ class FeatureEpisode:
     """One successful episode as the policy's trainer needs it.
 
     features: (n, cameras, rows, columns, C) float16 at rows `image_rows` (n,). plans: (n, 16, 30) what the expert would
-    command from there on if nothing disturbed it; executed: (T, 30) what was commanded, with noise; states: (T, 30) measured
-    at the same instants.
+    command from there on if nothing disturbed it; executed: (T, 30) what was commanded, with noise; states: (T, 30)
+    measured at the same instants.
     """
 
     task: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+
 from clwm_common.actions import (
     ACTION_DIM,
     GRIPPERS,
@@ -12,13 +14,11 @@ from clwm_common.actions import (
     LEFT_QUATERNION,
     RIGHT_QUATERNION,
 )
+from clwm_embodichain.policy_samples import LONGEST_PREFIX, Samples
 from clwm_policy.feature_scale import FeatureScale
 from clwm_policy.flow import point_on_path
 from clwm_policy.memory import MemoryState
 from clwm_policy.model import Clwm, Context
-from torch import Tensor
-
-from clwm_embodichain.policy_samples import LONGEST_PREFIX, Samples
 
 _PREFIX_LENGTHS = (1, 1, 2, LONGEST_PREFIX, LONGEST_PREFIX)
 
@@ -31,10 +31,10 @@ class LossSettings:
     surrogate: probability that an observation is replaced by its own prediction, as in speculation.
     forgotten: probability that the executed rows are hidden, so that the policy cannot live on repeating its motion.
     own_prediction, noised_future: what stage 2 gets as f^; the rest of the time it gets no change at all.
-    weight_bound: bound of the velocity loss's weight 1 / (1-s)^2. Unbounded, nearly all weight would lie in the last tenth
-    of the path, where the answer is already in the input.
-    pose_weight: of the tool motion that errors of the joints make together: joints are what is executed, and millimetres at the
-    tool are what decides.
+    weight_bound: bound of the velocity loss's weight 1 / (1-s)^2. Unbounded, nearly all weight would lie in the last
+    tenth of the path, where the answer is already in the input.
+    pose_weight: of the tool motion that errors of the joints make together: joints are what is executed, and
+    millimetres at the tool are what decides.
     """
 
     noises: int = 4
@@ -142,9 +142,7 @@ def _future_mix(residual: Tensor, own: Tensor, settings: LossSettings) -> Tensor
     return torch.where(draw < settings.own_prediction, own, other)
 
 
-def _action_loss(
-    model: Clwm, memory: MemoryState, context: Context, batch: Samples, settings: LossSettings
-) -> Tensor:
+def _action_loss(model: Clwm, memory: MemoryState, context: Context, batch: Samples, settings: LossSettings) -> Tensor:
     count, noises = len(batch), settings.noises
     lengths = torch.tensor(_PREFIX_LENGTHS)[torch.randint(len(_PREFIX_LENGTHS), (count * noises,))]
     # After four committed rows, noise and all, the expert goes on from where they led.

@@ -1,4 +1,4 @@
-"""Training samples: every observation of every episode, coded as the model sees it, and the order they are visited in."""
+"""Training samples: every observation of every episode, coded for the model, and the order they are visited in."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from clwm_common.actions import CHUNK_ROWS, JOINTS
+from clwm_embodichain.policy_features import FeatureEpisode, PolicyDataError
 from clwm_policy.action_codec import RELATIVE, ActionCodec, Normaliser
 from clwm_policy.config import EXECUTED_ROWS
 from clwm_policy.feature_scale import FeatureScale
 from clwm_policy.state_predictor import StatePredictor
-from numpy.typing import NDArray
-from torch import Tensor
-
-from clwm_embodichain.policy_features import FeatureEpisode, PolicyDataError
 
 HORIZON = EXECUTED_ROWS  # rows between two observations
 LONGEST_PREFIX = CHUNK_ROWS - HORIZON
@@ -60,10 +60,11 @@ class Samples:
 
     features: (n, tokens, C) float16. following: (n,) index of the observation one horizon later (the last one at an
     episode's end). proprioception and predicted_proprioception: (n, 60), measured and foreseen by the state predictor.
-    executed: (n, 12, 30), executed_mask: (n, 12). target: (n, 16, 30) the expert's plan from here. committed: (n, 16, 30) the
-    four rows really executed from here, then the expert's plan from where they led: the chunk after a committed prefix of 4.
-    target_jacobian, committed_jacobian: (n, 16, 2, 6, 7) float16, how much pose error (in POSE_SCALE) a coded joint error makes.
-    language: (n, 384). task: (n,). first, last: (n,) range of the sample's episode.
+    executed: (n, 12, 30), executed_mask: (n, 12). target: (n, 16, 30) the expert's plan from here. committed: (n, 16,
+    30) the four rows really executed from here, then the expert's plan from where they led: the chunk after a
+    committed prefix of 4. target_jacobian, committed_jacobian: (n, 16, 2, 6, 7) float16, how much pose error (in
+    POSE_SCALE) a coded joint error makes. language: (n, 384). task: (n,). first, last: (n,) range of the sample's
+    episode.
     """
 
     features: Tensor
@@ -114,7 +115,8 @@ def fit_coding(episodes: Sequence[FeatureEpisode]) -> Coding:
     """Percentiles, feature statistics and state predictor of the training episodes."""
     parts = [_windows(episode) for episode in episodes]
     target, anchor, state, previous, executed, mask = (
-        np.concatenate([part[name] for part in parts]).astype(np.float64) if name != "mask"
+        np.concatenate([part[name] for part in parts]).astype(np.float64)
+        if name != "mask"
         else np.concatenate([part[name] for part in parts])
         for name in ("target", "anchor", "state", "previous_state", "executed", "mask")
     )
@@ -128,7 +130,10 @@ def fit_coding(episodes: Sequence[FeatureEpisode]) -> Coding:
     features = np.concatenate([e.features.reshape(-1, e.features.shape[-1]) for e in episodes]).astype(np.float32)
     mean, std = features.mean(0), features.std(0) + 1e-6
     difference = np.concatenate(
-        [(e.features[p["following"]].astype(np.float32) - e.features).reshape(-1, len(mean)) for e, p in zip(episodes, parts)]
+        [
+            (e.features[p["following"]].astype(np.float32) - e.features).reshape(-1, len(mean))
+            for e, p in zip(episodes, parts, strict=True)
+        ]
     )
     return Coding(codec, FeatureScale(mean, std, (difference / std).std(0) + 1e-3), predictor)
 
@@ -143,28 +148,34 @@ def build_samples(
     for episode in episodes:
         part, count = _windows(episode), len(episode.image_rows)
         anchor = part["anchor"].astype(np.float64)
-        predicted = np.stack([
-            coding.state_predictor.predict(part["previous_state"][i], part["executed"][i][part["mask"][i]], anchor[i])
-            for i in range(count)
-        ])
+        predicted = np.stack(
+            [
+                coding.state_predictor.predict(
+                    part["previous_state"][i], part["executed"][i][part["mask"][i]], anchor[i]
+                )
+                for i in range(count)
+            ]
+        )
         wide = anchor[:, None]
         bent = _coded_jacobians(part["target"], codec, jacobians)
-        collected.append({
-            "features": coding.features.normalise(episode.features).half(),
-            "following": torch.from_numpy(part["following"] + start),
-            "proprioception": _tensor(codec.encode_state(part["state"], anchor)),
-            "predicted_proprioception": _tensor(codec.encode_state(predicted, anchor)),
-            "executed": _tensor(codec.encode_rows(part["executed"], wide)),
-            "executed_mask": torch.from_numpy(part["mask"]),
-            "target": _tensor(codec.encode_rows(part["target"], wide)),
-            "committed": _tensor(codec.encode_rows(part["committed"], wide)),
-            "target_jacobian": bent,
-            "committed_jacobian": torch.cat([bent[:, :LONGEST_PREFIX], bent[part["later"], :HORIZON]], dim=1),
-            "language": embed(episode.instruction).expand(count, -1),
-            "task": torch.full((count,), tasks.index(episode.task)),
-            "first": torch.full((count,), start),
-            "last": torch.full((count,), start + count - 1),
-        })
+        collected.append(
+            {
+                "features": coding.features.normalise(episode.features).half(),
+                "following": torch.from_numpy(part["following"] + start),
+                "proprioception": _tensor(codec.encode_state(part["state"], anchor)),
+                "predicted_proprioception": _tensor(codec.encode_state(predicted, anchor)),
+                "executed": _tensor(codec.encode_rows(part["executed"], wide)),
+                "executed_mask": torch.from_numpy(part["mask"]),
+                "target": _tensor(codec.encode_rows(part["target"], wide)),
+                "committed": _tensor(codec.encode_rows(part["committed"], wide)),
+                "target_jacobian": bent,
+                "committed_jacobian": torch.cat([bent[:, :LONGEST_PREFIX], bent[part["later"], :HORIZON]], dim=1),
+                "language": embed(episode.instruction).expand(count, -1),
+                "task": torch.full((count,), tasks.index(episode.task)),
+                "first": torch.full((count,), start),
+                "last": torch.full((count,), start + count - 1),
+            }
+        )
         start += count
     return Samples(**{name: torch.cat([part[name] for part in collected]) for name in collected[0]})
 

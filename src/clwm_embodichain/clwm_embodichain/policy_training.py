@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from clwm_policy.memory import MemoryState
-from clwm_policy.model import Clwm
 from torch import Tensor
 
 from clwm_embodichain.muon import Muon
 from clwm_embodichain.policy_losses import LossSettings, observation_losses
 from clwm_embodichain.policy_samples import Coding, Samples, Streams
+from clwm_policy.memory import MemoryState
+from clwm_policy.model import Clwm
 
 _BALANCE_DECAY = 0.98
 _MUON_WEIGHTS = ("qkv.weight", "attention_out.weight", "ffn_in.weight", "ffn_out.weight")
@@ -24,7 +24,8 @@ _MUON_WEIGHTS = ("qkv.weight", "attention_out.weight", "ffn_in.weight", "ffn_out
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """minutes bounds the training time (all runs of a resumed training together), steps its length; the first one ends it.
+    """minutes bounds the training time (all runs of a resumed training together), steps its length; the first one
+    ends it.
 
     segment: observations between two optimiser steps, and as far as back-propagation reaches through the memory.
     video_share: the video loss's part of the gradient, the action loss having 1.
@@ -57,7 +58,12 @@ class PolicyTrainer:
     """One training: `step()` until `progress` is 1. `ema` is the model to keep."""
 
     def __init__(
-        self, model: Clwm, samples: Samples, coding: Coding, settings: TrainingSettings, clock: Callable[[], float] = time.monotonic
+        self,
+        model: Clwm,
+        samples: Samples,
+        coding: Coding,
+        settings: TrainingSettings,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.model, self.coding, self.settings = model, coding, settings
         self._samples, self._clock = samples, clock
@@ -85,7 +91,9 @@ class PolicyTrainer:
         for _ in range(settings.segment):
             for name, loss in self._observe().items():
                 totals[name] = totals[name] + loss / settings.segment
-        weighted = totals["action"] / self._scale["action"] + settings.video_share * totals["video"] / self._scale["video"]
+        weighted = (
+            totals["action"] / self._scale["action"] + settings.video_share * totals["video"] / self._scale["video"]
+        )
         rate = self._learning_rate()
         self.model.zero_grad(set_to_none=True)
         weighted.backward()
@@ -102,7 +110,10 @@ class PolicyTrainer:
             self._scale[name] = keep * self._scale[name] + (1.0 - keep) * float(loss.detach())
         self.steps_done += 1
         self.seconds += self._clock() - began
-        return {name: float(loss.detach()) for name, loss in totals.items()} | {"gradient_norm": float(norm), "rate": rate}
+        return {name: float(loss.detach()) for name, loss in totals.items()} | {
+            "gradient_norm": float(norm),
+            "rate": rate,
+        }
 
     def _observe(self) -> dict[str, Tensor]:
         index, fresh = self._streams.next()

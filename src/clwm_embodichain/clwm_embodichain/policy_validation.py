@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from clwm_common.actions import GRIPPERS, JOINTS
-from clwm_policy.flow import clamp_prefix, integrate, row_times
-from clwm_policy.model import Clwm
 from torch import Tensor
 
+from clwm_common.actions import GRIPPERS, JOINTS
 from clwm_embodichain.policy_samples import LONGEST_PREFIX, POSE_SCALE, Coding, Samples
+from clwm_policy.flow import clamp_prefix, integrate, row_times
+from clwm_policy.model import Clwm
 
 _STRIDE = 3  # samples per horizon: pictures every 4 rows
 
 
 @torch.no_grad()
-def validate(model: Clwm, coding: Coding, samples: Samples, video_steps: int = 4, action_steps: int = 4) -> dict[str, float]:
+def validate(
+    model: Clwm, coding: Coding, samples: Samples, video_steps: int = 4, action_steps: int = 4
+) -> dict[str, float]:
     """Walk every held-out episode from its first row, memory carried along.
 
-    Returns eef_mm (median) and eef_p90_mm, where the *joints* would put the tools, joint_mrad (median) and gripper_mm (mean) over the rows that would be executed,
-    one eef_mm per task, surrogate_error and copy_error (relative, normalised features), and their ratio.
+    Returns eef_mm (median) and eef_p90_mm, where the *joints* would put the tools, joint_mrad (median) and gripper_mm
+    (mean) over the rows that would be executed, one eef_mm per task, surrogate_error and copy_error (relative,
+    normalised features), and their ratio.
     """
     generator = torch.Generator().manual_seed(0)
     index = torch.unique(samples.first)
@@ -36,7 +39,9 @@ def validate(model: Clwm, coding: Coding, samples: Samples, video_steps: int = 4
         memory = model.write(memory, context)
         start = torch.randn(present.shape, generator=generator)
         residual = integrate(
-            lambda x, s, m=memory, c=context: model.video_velocity(m, c, x, torch.full((len(x),), s)), start, video_steps
+            lambda x, s, m=memory, c=context: model.video_velocity(m, c, x, torch.full((len(x),), s)),
+            start,
+            video_steps,
         )
         working, context = model.absorb(memory.fork(), context, residual)
         wanted = batch.target if prefix_rows == 1 else batch.committed

@@ -8,29 +8,31 @@ from typing import Annotated
 
 import torch
 import typer
-from clwm_common.kinematics import DualArmKinematics
-from clwm_common.robot import RobotDescription, RobotError
-from clwm_perception.encoder import Encoder
-from clwm_policy.checkpoint import Policy, save_policy
-from clwm_policy.config import PRESETS, ClwmConfig
-from clwm_policy.language import SentenceEncoder
-from clwm_policy.model import Clwm
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from clwm_common.kinematics import DualArmKinematics
+from clwm_common.robot import RobotDescription, RobotError
 from clwm_embodichain.episodes import EpisodeError, episode_files
 from clwm_embodichain.policy_curves import Curves
 from clwm_embodichain.policy_features import FeatureEpisode, PolicyDataError, encode_features, load_episodes
 from clwm_embodichain.policy_samples import Coding, build_samples, fit_coding
 from clwm_embodichain.policy_training import PolicyTrainer, TrainingSettings, load_state, save_state
 from clwm_embodichain.policy_validation import validate
+from clwm_perception.encoder import Encoder
+from clwm_policy.checkpoint import Policy, save_policy
+from clwm_policy.config import PRESETS, ClwmConfig
+from clwm_policy.language import SentenceEncoder
+from clwm_policy.model import Clwm
 
 HELD_OUT = 0.06  # share of each task's episodes that only validation sees
 _RECORD_EVERY = 20  # steps
 TASKS = ("lift_tray", "place_block")
 
 
-def gather(data: Path, cache: Path, encoder: Encoder, tasks: tuple[str, ...]) -> tuple[list[FeatureEpisode], list[FeatureEpisode]]:
+def gather(
+    data: Path, cache: Path, encoder: Encoder, tasks: tuple[str, ...]
+) -> tuple[list[FeatureEpisode], list[FeatureEpisode]]:
     """Encode what is not encoded yet; returns the training and the held-out episodes of all tasks."""
     training, held_out = [], []
     for task in tasks:
@@ -72,7 +74,9 @@ def main(
         embed = SentenceEncoder().embed
         jacobians = DualArmKinematics(RobotDescription.load(robot)).jacobians
         samples, validation = (build_samples(part, coding, embed, jacobians) for part in (training, held_out))
-        settings = TrainingSettings(minutes=minutes, steps=steps, streams=streams, learning_rate=learning_rate, seed=seed)
+        settings = TrainingSettings(
+            minutes=minutes, steps=steps, streams=streams, learning_rate=learning_rate, seed=seed
+        )
         config = _config(preset, coding.features.channels)
     except (PolicyDataError, EpisodeError, RobotError, ValueError, RuntimeError) as error:
         console.print(f"[red]{error}[/red]")
@@ -91,8 +95,12 @@ def main(
         curves.append({"minutes": trainer.seconds / 60, "step": trainer.steps_done} | result)
         curves.draw(out / "curves.png")
         facts = {
-            "tasks": list(TASKS), "episodes": len(training), "steps": trainer.steps_done,
-            "minutes": round(trainer.seconds / 60, 1), "threads": threads, "validation": result,
+            "tasks": list(TASKS),
+            "episodes": len(training),
+            "steps": trainer.steps_done,
+            "minutes": round(trainer.seconds / 60, 1),
+            "threads": threads,
+            "validation": result,
             "settings": settings.to_json(),
         }
         policy = Policy(trainer.ema, coding.codec, coding.features, coding.state_predictor, loaded.weights_hash, facts)
@@ -106,12 +114,21 @@ def main(
 def run_training(trainer: PolicyTrainer, curves: Curves, keep, export_minutes: float, console: Console) -> None:
     """Step until the budget is used, with a progress bar; call `keep` every `export_minutes` and at the end."""
     kept_at = time.monotonic()
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.1f} %"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:.1f} %"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("training", total=1.0)
         while trainer.progress < 1.0:
             losses = trainer.step()
-            bar.update(task, completed=trainer.progress, description=f"action {losses['action']:.4f} video {losses['video']:.3f}")
+            bar.update(
+                task,
+                completed=trainer.progress,
+                description=f"action {losses['action']:.4f} video {losses['video']:.3f}",
+            )
             if trainer.steps_done % _RECORD_EVERY == 0:
                 curves.append({"minutes": trainer.seconds / 60, "step": trainer.steps_done} | losses)
             if time.monotonic() - kept_at > 60.0 * export_minutes:

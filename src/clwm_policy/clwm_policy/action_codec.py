@@ -1,8 +1,8 @@
 """Between physical rows and the numbers the model sees.
 
-Joints and end-effector positions of a chunk are coded relative to the *anchor*, the command in force at row 0: it is known
-exactly, the same in speculation and in truth. Quaternions and grippers stay absolute. Then the 1st and 99th percentile of
-the data are mapped to -1 and 1 (paper). Everything here is numpy in float64.
+Joints and end-effector positions of a chunk are coded relative to the *anchor*, the command in force at row 0: it is
+known exactly, the same in speculation and in truth. Quaternions and grippers stay absolute. Then the 1st and 99th
+percentile of the data are mapped to -1 and 1 (paper). Everything here is numpy in float64.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from clwm_common.actions import (
     ACTION_DIM,
     GRIPPERS,
@@ -23,8 +25,6 @@ from clwm_common.actions import (
     LayoutError,
     canonical_quaternion,
 )
-from numpy.typing import ArrayLike, NDArray
-
 from clwm_policy.config import EXECUTED_ROWS
 
 Array = NDArray[np.float64]

@@ -1,7 +1,7 @@
 """A policy on disk: weights in `<name>.safetensors`, everything else that inference needs in `<name>.json` beside it.
 
-Nothing is unpickled. The JSON names the sha256 of the weights and of itself, so that a file that was cut short, changed or
-mixed with another's is refused by name and not by a strange motion.
+Nothing is unpickled. The JSON names the sha256 of the weights and of itself, so that a file that was cut short,
+changed or mixed with another's is refused by name and not by a strange motion.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from clwm_common.actions import LAYOUT_VERSION, LayoutError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from clwm_common.actions import LAYOUT_VERSION, LayoutError
 from clwm_policy.action_codec import ActionCodec
 from clwm_policy.config import ClwmConfig
 from clwm_policy.feature_scale import FeatureScale
@@ -34,7 +34,7 @@ class CheckpointError(RuntimeError):
 
 @dataclass(frozen=True)
 class Policy:
-    """A model with all that belongs to it. facts: how it was trained, for people. policy_hash: sha256 of the weights."""
+    """A model with all that belongs to it. facts: how it was trained. policy_hash: sha256 of the weights."""
 
     model: Clwm
     codec: ActionCodec
@@ -54,7 +54,9 @@ class Policy:
             model = Clwm(self.model.config)
             for out in (model.video_out, model.action_out):
                 torch.nn.init.normal_(out.weight, std=out.in_features**-0.5)
-        return Policy(model.eval(), self.codec, self.features, self.state_predictor, self.encoder_hash, {}, f"random-{seed}")
+        return Policy(
+            model.eval(), self.codec, self.features, self.state_predictor, self.encoder_hash, {}, f"random-{seed}"
+        )
 
 
 def save_policy(path: str | Path, policy: Policy, dtype: torch.dtype = torch.float16) -> str:
@@ -142,8 +144,8 @@ def _fill(model: Clwm, weights: bytes, path: Path) -> None:
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise CheckpointError(
-                f"{path}: tensor '{name}' has shape {found.get(name)}, the configuration asks for {expected.get(name)}; "
-                "the weights and the JSON are of different models"
+                f"{path}: tensor '{name}' has shape {found.get(name)}, the configuration asks for "
+                f"{expected.get(name)}; the weights and the JSON are of different models"
             )
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
 

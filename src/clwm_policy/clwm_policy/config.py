@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Mapping
+from typing import Any
 
 from clwm_common.actions import ACTION_DIM, CHUNK_ROWS
 
@@ -32,7 +33,9 @@ class ClwmConfig:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}; choose one that is")
         if self.grid % self.video_patch:
-            raise ValueError(f"grid {self.grid} is not a multiple of video_patch {self.video_patch}; choose one that is")
+            raise ValueError(
+                f"grid {self.grid} is not a multiple of video_patch {self.video_patch}; choose one that is"
+            )
         if EXECUTED_ROWS % self.executed_group:
             raise ValueError(f"executed_group {self.executed_group} does not divide {EXECUTED_ROWS} executed rows")
 

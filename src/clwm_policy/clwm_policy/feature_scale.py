@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -57,7 +56,9 @@ class FeatureScale:
         """Raises ValueError when the three are not equally long."""
         arrays = [np.asarray(data[name], dtype=np.float32) for name in ("mean", "std", "residual_std")]
         if len({array.shape for array in arrays}) != 1 or arrays[0].ndim != 1:
-            raise ValueError(f"feature statistics have shapes {[array.shape for array in arrays]}; expected three of (C,)")
+            raise ValueError(
+                f"feature statistics have shapes {[array.shape for array in arrays]}; expected three of (C,)"
+            )
         return cls(*arrays)
 
 

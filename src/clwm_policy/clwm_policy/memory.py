@@ -1,8 +1,8 @@
 """Dual-state test-time-training memory: the inner model, its one-step update and the state that is carried along.
 
 The inner model is `f(x; W) = x + LN(MLP(x; W))`, two layers without biases, 4x expansion, GELU (paper). Both the
-long-term state W_long and the working state W_work are `MemoryState`s of the same shape; which one a state is depends on
-what was written to it. States are never changed in place, so a fork is free and cannot leak back.
+long-term state W_long and the working state W_work are `MemoryState`s of the same shape; which one a state is depends
+on what was written to it. States are never changed in place, so a fork is free and cannot leak back.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """CLWM: two flow-matching stages (next feature, then action chunk) on one shared transformer core with a TTT memory.
 
-Everything is in normalised units (`feature_scale`, `action_codec`), batch first, and functional in the memory: calls return
-new states and change nothing. Only flow-time embeddings and linear projections belong to one stage (Mixture of
+Everything is in normalised units (`feature_scale`, `action_codec`), batch first, and functional in the memory: calls
+return new states and change nothing. Only flow-time embeddings and linear projections belong to one stage (Mixture of
 Transformers, paper).
 """
 
@@ -89,8 +89,8 @@ class Clwm(nn.Module):
         """Encode one observation under `memory`.
 
         features: (batch, visual tokens, C) normalised. proprioception: (batch, 60) of `ActionCodec.encode_state`.
-        executed: (batch, 12, 30) and executed_mask (batch, 12) of `ActionCodec.encode_executed`. language: (batch, 384).
-        Raises ValueError when a shape is wrong.
+        executed: (batch, 12, 30) and executed_mask (batch, 12) of `ActionCodec.encode_executed`. language: (batch,
+        384). Raises ValueError when a shape is wrong.
         """
         config, batch = self.config, features.shape[0]
         _expect("features", features, (batch, config.visual_tokens, config.feature_channels))
@@ -124,7 +124,7 @@ class Clwm(nn.Module):
         return MemoryState(layers, memory.updates + 1)
 
     def video_velocity(self, memory: MemoryState, context: Context, x: Tensor, s: Tensor) -> Tensor:
-        """Velocity (n * batch, visual tokens, C) of the normalised residual f_{t+H} - f_t at flow time s (n * batch,)."""
+        """Velocity (n * batch, visual tokens, C) of the normalised residual f_{t+H} - f_t at flow times s."""
         return _velocity(self.video_clean(memory, context, x, s), x, s[:, None, None])
 
     def video_clean(self, memory: MemoryState, context: Context, x: Tensor, s: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Predicts the measured state at the next observation from what was commanded: the surrogate's proprioception.
 
-The arms lag behind their commands by a few rows in a nearly linear way, so a least-squares fit per channel does it; copying
-the present state would be wrong by the motion of a whole execution horizon.
+The arms lag behind their commands by a few rows in a nearly linear way, so a least-squares fit per channel does it;
+copying the present state would be wrong by the motion of a whole execution horizon.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from clwm_common.actions import ACTION_DIM, LEFT_QUATERNION, RIGHT_QUATERNION, LayoutError, canonical_quaternion
 from numpy.typing import ArrayLike, NDArray
 
+from clwm_common.actions import ACTION_DIM, LEFT_QUATERNION, RIGHT_QUATERNION, LayoutError, canonical_quaternion
 from clwm_policy.config import EXECUTED_ROWS
 
 _RIDGE = 1e-6
@@ -40,19 +40,21 @@ class StatePredictor:
     def predict(self, previous_state: ArrayLike, executed: ArrayLike, anchor: ArrayLike) -> NDArray[np.float32]:
         """State (30,) expected when `anchor` (30,) is the command in force.
 
-        previous_state: (30,) measured at the previous observation. executed: (n, 30) rows since then, oldest first; when
-        fewer than 12 the oldest known stands in for those before it. Raises LayoutError on a wrong width.
+        previous_state: (30,) measured at the previous observation. executed: (n, 30) rows since then, oldest first;
+        when fewer than 12 the oldest known stands in for those before it. Raises LayoutError on a wrong width.
         """
         rows = np.asarray(executed, dtype=np.float64).reshape(-1, np.shape(executed)[-1] if np.size(executed) else 30)
         anchor = np.asarray(anchor, dtype=np.float64)
-        for name, array in (("executed rows", rows), ("anchor", anchor), ("previous state", np.asarray(previous_state))):
+        for name, array in (
+            ("executed rows", rows),
+            ("anchor", anchor),
+            ("previous state", np.asarray(previous_state)),
+        ):
             if array.shape[-1] != ACTION_DIM:
                 raise LayoutError(f"{name} have shape {array.shape}; expected (..., {ACTION_DIM})")
         rows = rows[-EXECUTED_ROWS:] if len(rows) else anchor[None]
         padding = np.repeat(rows[:1], EXECUTED_ROWS - len(rows), axis=0)
-        x = _regressors(
-            np.asarray(previous_state)[None], np.concatenate([padding, rows])[None], anchor[None]
-        )
+        x = _regressors(np.asarray(previous_state)[None], np.concatenate([padding, rows])[None], anchor[None])
         state = anchor + np.einsum("ck,ck->c", self.coefficients, x[0])
         for part in (LEFT_QUATERNION, RIGHT_QUATERNION):
             state[part] = canonical_quaternion(state[part])
