@@ -7,20 +7,30 @@ import pytest
 import torch
 
 from clwm_embodichain.encoder_data import EncoderDataError, Frames, load_frames, object_poses
-from clwm_embodichain.encoder_heads import Supervision, pose_mask, scale_poses, unscale_poses
+from clwm_embodichain.encoder_heads import Supervision, pose_errors, pose_mask, scale_poses, unscale_poses
+from clwm_embodichain.encoder_model import TrainingConfig
 from clwm_embodichain.encoder_probe import fit_probe
-from clwm_embodichain.encoder_training import FramePool, Trainer, TrainingConfig, pose_errors, save_encoder
+from clwm_embodichain.encoder_training import FramePool, Trainer, save_encoder
 from clwm_embodichain.muon import Muon, orthogonalise
 from clwm_perception.encoder import Encoder
 
 KEYPOINTS = 14
 CONFIG = TrainingConfig(
-    channels=32, layers=1, heads=2, patch=16, image_size=64, scenes=8, steps=1000, learning_rate=5e-3, warm_up=2, ema=0.9
+    channels=32,
+    layers=1,
+    heads=2,
+    patch=16,
+    image_size=64,
+    scenes=8,
+    steps=1000,
+    learning_rate=5e-3,
+    warm_up=2,
+    ema=0.9,
 )
 
 
 def _frames(count, seed):
-    """Pictures with one bright square for all key points of the tray, at a random place; the other objects are absent."""
+    """Pictures with one bright square where all key points of the tray are; the other objects are absent."""
     rng = np.random.default_rng(seed)
     side = CONFIG.image_size
     images = np.full((count, 3, side, side, 3), 60, np.uint8)
@@ -167,5 +177,5 @@ def test_missing_or_damaged_pictures_name_the_command_that_makes_them(tmp_path):
     with pytest.raises(EncoderDataError, match="encoder_data"):
         FramePool(tmp_path)
     (tmp_path / "scenes_000.npz").write_bytes(b"no archive")
-    with pytest.raises(EncoderDataError, match=r"scenes_000.npz cannot be read"):
+    with pytest.raises(EncoderDataError, match="scenes_000.npz cannot be read"):
         load_frames(tmp_path / "scenes_000.npz")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,8 +22,14 @@ def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("encoder")
     torch.manual_seed(3)
     config = DINOv3ViTConfig(
-        patch_size=16, hidden_size=CHANNELS, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-        image_size=SIDE, num_register_tokens=REGISTERS, initializer_range=0.2,
+        patch_size=16,
+        hidden_size=CHANNELS,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=SIDE,
+        num_register_tokens=REGISTERS,
+        initializer_range=0.2,
     )
     DINOv3ViTModel(config).save_pretrained(folder)
     return folder
@@ -44,7 +51,9 @@ def _reference(folder, images, pool):
     model = DINOv3ViTModel.from_pretrained(folder).eval()
     pixels = (images / 255.0 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     with torch.no_grad():
-        hidden = model(pixel_values=torch.tensor(pixels.transpose(0, 3, 1, 2), dtype=torch.float32)).last_hidden_state.numpy()
+        hidden = model(
+            pixel_values=torch.tensor(pixels.transpose(0, 3, 1, 2), dtype=torch.float32)
+        ).last_hidden_state.numpy()
     side = SIDE // 16
     grid = np.zeros((len(images), side // pool, side // pool, CHANNELS))
     for row in range(side):
@@ -83,18 +92,28 @@ def test_onnx_runtime_agrees_with_torch_and_keeps_its_graph(saved, images, tmp_p
     np.testing.assert_allclose(
         encoder._backend(encoder.checkpoint.preprocessing(images)), _reference(saved, images, 2), atol=1e-5
     )
-    monkeypatch.setattr(backends, "export_graph", lambda *_: pytest.fail("exported again although the graph was cached"))
+    monkeypatch.setattr(
+        backends, "export_graph", lambda *_: pytest.fail("exported again although the graph was cached")
+    )
     assert Encoder.load(saved, backend="auto").backend_name == "onnxruntime"
 
 
-def test_a_graph_made_from_other_weights_is_not_used(saved, folder, tmp_path, monkeypatch):
-    pytest.importorskip("onnx")
-    import onnx
-
-    empty = onnx.helper.make_graph([], "empty", [], [])
-    (tmp_path / "graph.onnx").write_bytes(onnx.helper.make_model(empty).SerializeToString())
-    with pytest.raises(EncoderError, match="delete it"):
+def test_a_graph_made_from_other_weights_is_not_used(saved, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("pixels", "features")]
+    nodes = [onnx.helper.make_node("Identity", ["pixels"], ["features"])]
+    graph = onnx.helper.make_graph(nodes, "identity", ends[:1], ends[1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    onnx.helper.set_model_props(model, {"clwm.weights_sha256": "77c1"})
+    (tmp_path / "graph.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(EncoderError, match=f"exported from weights 77c1, not {weights_hash(saved)}"):
         backends.OnnxBackend(tmp_path / "graph.onnx", weights_hash(saved))
+
+
+def test_a_damaged_graph_is_refused_with_its_path(tmp_path):
+    (tmp_path / "graph.onnx").write_bytes(b"no graph")
+    with pytest.raises(EncoderError, match="graph.onnx cannot be loaded.*delete it"):
+        backends.OnnxBackend(tmp_path / "graph.onnx", "77c1")
 
 
 def test_missing_export_package_is_named_and_torch_takes_over(saved, tmp_path, monkeypatch, caplog):
@@ -192,3 +211,22 @@ def test_the_image_processor_of_a_hugging_face_folder_decides_size_and_statistic
     pixels = encoder.checkpoint.preprocessing(np.full((1, 10, 10, 3), 255, np.uint8))
     np.testing.assert_allclose(pixels, 2.0, rtol=1e-6)
     assert encoder(images).shape == (3, 2, 3, CHANNELS)
+
+
+SHIPPED = Path(__file__).parents[2] / "models" / "nano" / "encoder"
+
+
+def test_the_shipped_encoder_runs_on_the_graph_beside_it(monkeypatch, tmp_path, images):
+    monkeypatch.setenv("CLWM_CACHE", str(tmp_path))
+    monkeypatch.setattr(backends, "export_graph", lambda *_: pytest.fail("the shipped graph was not used"))
+    encoder = Encoder.load(SHIPPED, backend="onnxruntime")
+    pictures = np.kron(images, np.ones((1, 2, 2, 1), np.uint8))
+    frame = encoder(pictures)
+    assert frame.shape == (3, 4, 4, 128)
+    np.testing.assert_allclose(frame, Encoder.load(SHIPPED, backend="torch")(pictures), atol=2e-3)
+
+
+def test_the_recorded_probe_passed_and_is_of_the_shipped_weights():
+    result = json.loads((SHIPPED.parents[2] / "benchmarks" / "results" / "encoder_probe.json").read_text())
+    assert result["encoder_hash"] == weights_hash(SHIPPED)
+    assert result["randomised"]["tray_mm"] <= 8.0 and result["randomised"]["block_mm"] <= 10.0

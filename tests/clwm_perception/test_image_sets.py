@@ -91,7 +91,13 @@ def test_a_clock_set_back_forgets_the_future():
 def test_an_unknown_camera_and_senseless_settings_are_refused():
     with pytest.raises(ValueError, match="'chest' is unknown"):
         Synchroniser(CONFIG).add(0.0, "chest", 0.0, None)
-    for wrong in ({"cameras": ()}, {"cameras": ("a", "a")}, {"depth": 1}, {"skew_limit": 0.0}, {"frame_period": float("nan")}):
+    for wrong in (
+        {"cameras": ()},
+        {"cameras": ("a", "a")},
+        {"depth": 1},
+        {"skew_limit": 0.0},
+        {"frame_period": float("nan")},
+    ):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             SynchroniserConfig(**({"cameras": CAMERAS} | wrong))
 

@@ -56,7 +56,11 @@ def test_padded_and_bgr_messages_give_the_rgb_picture(height, width, padding, fl
 
 @pytest.mark.parametrize(
     ("fields", "named"),
-    [(("mono8", 2, 2, 2, b"\0" * 4), "mono8"), (("rgb8", 2, 2, 6, b"\0" * 11), "11 bytes"), (("rgb8", 2, 4, 6, b"\0" * 12), "4 pixels")],
+    [
+        (("mono8", 2, 2, 2, b"\0" * 4), "mono8"),
+        (("rgb8", 2, 2, 6, b"\0" * 11), "11 bytes"),
+        (("rgb8", 2, 4, 6, b"\0" * 12), "4 pixels"),
+    ],
 )
 def test_a_message_that_contradicts_itself_is_refused(fields, named):
     with pytest.raises(ImageError, match=named):

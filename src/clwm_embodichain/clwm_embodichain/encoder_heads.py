@@ -1,15 +1,17 @@
-"""What the simulator teaches the encoder: where every key point is, said by patch tokens, by pooled cells and in metres.
+"""What the simulator teaches the encoder: where key points are, said by patch tokens, by pooled cells and in metres.
 
-The heads are thrown away after training. Only the pooled grid reaches the policy, so the same questions are asked of it.
+The heads are thrown away after training. Only the pooled grid reaches the policy, so it is asked the same questions.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clwm_embodichain.encoder_data import BLOCK, KEYPOINTS, PAD
+from clwm_embodichain.encoder_data import BLOCK, PAD
+from clwm_sim.world import KEYPOINTS
 
 POSE_WIDTH = 18
 # Poses in these units are of order 1, and 1 cm weighs about as much as 1.4 degrees.
@@ -76,7 +78,7 @@ class Supervision(nn.Module):
         return classification, (error * weight).sum() / (2 * weight.sum()).clamp(min=1)
 
     def positions(self, pixels: Tensor, present: Tensor, side: int) -> tuple[Tensor, Tensor]:
-        """Pixels (n, K, 2) in cells of a side x side grid, and whether each lies in the picture and its object is there."""
+        """Pixels (n, K, 2) in cells of a side x side grid, and which lie in the picture and on a present object."""
         position = (pixels + 0.5) * (side / self.image_size)
         return position, present & ((position >= 0.0) & (position < side)).all(dim=-1)
 
@@ -111,3 +113,17 @@ def pose_loss(estimate: Tensor, poses: Tensor, present: Tensor) -> Tensor:
     error = functional.smooth_l1_loss(estimate, scale_poses(poses), beta=0.05, reduction="none")
     mask = pose_mask(present)
     return (error * mask).sum() / mask.sum().clamp(min=1)
+
+
+def pose_errors(estimate: np.ndarray, truth: np.ndarray, present: np.ndarray) -> dict[str, float]:
+    """Median errors of poses (n, 18): tray and block position [mm] and yaw [deg], pad position [mm]; NaN if absent."""
+    result = {}
+    for name, first, keypoint in (("tray", 0, 0), ("block", 5, 6), ("pad", 10, 11)):
+        there = present[:, keypoint]
+        position = np.linalg.norm(estimate[there, first : first + 2] - truth[there, first : first + 2], axis=1)
+        result[f"{name}_mm"] = float(np.median(position) * 1e3) if there.any() else float("nan")
+        if name != "pad":
+            angles = [np.arctan2(p[there, first + 3], p[there, first + 4]) for p in (estimate, truth)]
+            turn = np.abs((angles[0] - angles[1] + np.pi) % (2.0 * np.pi) - np.pi)
+            result[f"{name}_deg"] = float(np.degrees(np.median(turn))) if there.any() else float("nan")
+    return result

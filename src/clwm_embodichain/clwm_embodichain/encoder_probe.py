@@ -1,7 +1,7 @@
 """The gate before any policy training: can the objects' poses be read from the frozen pooled features?
 
-`python -m clwm_embodichain.encoder_probe` fits a ridge regression on initial states of the tasks, with randomised looks,
-and reports its errors on states that neither it nor the encoder has seen.
+`python -m clwm_embodichain.encoder_probe` fits a ridge regression on initial states with random looks, and
+reports its errors on states that neither it nor the encoder has seen.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from clwm_common.provenance import commit, machine
 from clwm_embodichain.encoder_data import Frames, load_frames, object_poses, render_starts
-from clwm_embodichain.encoder_training import pose_errors
+from clwm_embodichain.encoder_heads import pose_errors
 from clwm_perception.encoder import Encoder
 
 GATE_MM = {"tray_mm": 8.0, "block_mm": 10.0}
@@ -67,7 +67,7 @@ def features_of(encoder: Encoder, frames: Frames) -> NDArray[np.float64]:
 
 
 def run_probe(encoder: Encoder, folder: Path, train: int, test: int) -> tuple[dict, dict[str, NDArray]]:
-    """Errors by kind of test, and the position errors [mm] by object for the plot; rendered states are kept in `folder`."""
+    """Errors by kind of test, and position errors [mm] by object for the plot; rendered states stay in `folder`."""
     errors: dict[str, dict[str, float]] = {"randomised": {}, "nominal": {}, "mean_prediction": {}}
     distances = {}
     for task, objects in OBJECTS.items():
@@ -127,9 +127,16 @@ def main() -> None:
     passed = all(errors["randomised"][name] <= gate for name, gate in GATE_MM.items())
     result = {
         "what": "median errors of a ridge regression on frozen pooled features, unseen initial states",
-        "passed": passed, "gate": GATE_MM, **errors, "train_scenes": arguments.train, "test_scenes": arguments.test,
+        "passed": passed,
+        "gate": GATE_MM,
+        **errors,
+        "train_scenes": arguments.train,
+        "test_scenes": arguments.test,
         "seeds": {"train": TRAIN_SEED, "test": TEST_SEED},
-        "encoder_id": encoder.encoder_id, "encoder_hash": encoder.weights_hash, "machine": machine(), "commit": commit(),
+        "encoder_id": encoder.encoder_id,
+        "encoder_hash": encoder.weights_hash,
+        "machine": machine(),
+        "commit": commit(),
     }
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(result, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Random states of the world for encoder training: wider than any task starts, and including what only happens midway."""
+"""Random states of the world for encoder training: wider than any task starts, and with what only happens midway."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from clwm_sim.scene import BLOCK_HALF, GRASP_HEIGHT, HANDLE_Y
 
 BANK_DRAWS = 150_000  # about 4 %, 6,000 of each arm, pass the filter
 _JOINT_SPREAD = np.array([0.7, 0.8, 0.5, 0.8, 0.4, 0.7, 0.9])  # rad around home
-_REACH_LOW, _REACH_HIGH = np.array([0.30, -0.14, 0.01]), np.array([0.68, 0.50, 0.42])  # m, of the left arm; the right mirrored
+# m, of the left arm; the right arm's is its mirror image
+_REACH_LOW, _REACH_HIGH = np.array([0.30, -0.14, 0.01]), np.array([0.68, 0.50, 0.42])
 _MAX_TILT, _MAX_YAW = np.radians(30.0), np.radians(50.0)
 _GRASPED_BLOCK, _GRASPED_HANDLE = 2.0 * BLOCK_HALF, 0.016  # finger openings, m
 
@@ -163,10 +164,15 @@ def rotation_matrix(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
     )
 
 
-def _pose(position: NDArray[np.float64], yaw: float = 0.0, roll: float = 0.0, pitch: float = 0.0) -> NDArray[np.float64]:
+def _pose(
+    position: NDArray[np.float64], yaw: float = 0.0, roll: float = 0.0, pitch: float = 0.0
+) -> NDArray[np.float64]:
     """(7,) xyz and quaternion xyzw: yaw about z, after small roll about x and pitch about y."""
     cy, sy, cp, sp, cr, sr = (f(a / 2.0) for a in (yaw, pitch, roll) for f in (np.cos, np.sin))
     quaternion = [
-        sr * cp * cy - cr * sp * sy, cr * sp * cy + sr * cp * sy, cr * cp * sy - sr * sp * cy, cr * cp * cy + sr * sp * sy
+        sr * cp * cy - cr * sp * sy,
+        cr * sp * cy + sr * cp * sy,
+        cr * cp * sy - sr * sp * cy,
+        cr * cp * cy + sr * sp * sy,
     ]
     return np.array([*position, *quaternion])

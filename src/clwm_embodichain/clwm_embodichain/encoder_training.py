@@ -1,6 +1,7 @@
 """Trains the nano encoder, of the DINOv3 architecture and from scratch, on the simulator's key points.
 
-`python -m clwm_embodichain.encoder_training` after `python -m clwm_embodichain.encoder_data`; a second start resumes.
+`python -m clwm_embodichain.encoder_training --out models/nano/encoder`, after both commands of `encoder_data`; a second
+start resumes.
 """
 
 from __future__ import annotations
@@ -8,47 +9,24 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from transformers import DINOv3ViTConfig, DINOv3ViTModel
+from transformers import DINOv3ViTModel
 
 from clwm_embodichain.encoder_data import Frames, concatenate, load_frames, object_poses
-from clwm_embodichain.encoder_heads import Supervision, pose_loss, unscale_poses
+from clwm_embodichain.encoder_heads import Supervision, pose_errors, pose_loss, unscale_poses
+from clwm_embodichain.encoder_model import REGISTERS, TrainingConfig, build_model, whiten_patches
 from clwm_embodichain.muon import Muon
-from clwm_perception.backends import pool_tokens
+from clwm_perception.backends import PooledEncoder, export_graph, pool_tokens
+from clwm_perception.checkpoint import open_checkpoint
 from clwm_perception.preprocess import Preprocessing
+from clwm_sim.cameras import CAMERAS
 
-REGISTERS = 4
 EVALUATED = 100  # held-out scenes looked at between steps: enough to see the trend, 2 % of the time
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Size of the network and course of the training. `scenes` is a batch: all their head pictures, half their wrists'."""
-
-    channels: int = 128
-    layers: int = 6
-    heads: int = 4
-    patch: int = 16
-    image_size: int = 128
-    pool: int = 2
-    scenes: int = 16
-    steps: int = 4000
-    learning_rate: float = 2e-3
-    warm_up: int = 100
-    cool_down: float = 0.4  # share of the steps over which the learning rate falls to zero
-    weight_decay: float = 0.02
-    ema: float = 0.998
-    seed: int = 0
-
-    @property
-    def grid(self) -> int:
-        return self.image_size // self.patch
 
 
 class FramePool:
@@ -74,48 +52,15 @@ class FramePool:
     def take(self, indices: np.ndarray) -> Frames:
         """The frames of these numbers, as copies."""
         parts = np.searchsorted(self._starts, indices, side="right") - 1
-        chosen = [(self._parts[part], int(index - self._starts[part])) for part, index in zip(parts, indices, strict=True)]
+        chosen = [
+            (self._parts[part], int(index - self._starts[part])) for part, index in zip(parts, indices, strict=True)
+        ]
         return Frames(
-            *(np.stack([getattr(p, name)[i] for p, i in chosen]) for name in ("images", "keypoints", "present", "pixels"))
+            *(
+                np.stack([getattr(p, name)[i] for p, i in chosen])
+                for name in ("images", "keypoints", "present", "pixels")
+            )
         )
-
-
-def build_model(config: TrainingConfig) -> DINOv3ViTModel:
-    """A DINOv3 ViT with random weights of a scale that suits its small width."""
-    torch.manual_seed(config.seed)
-    model = DINOv3ViTModel(
-        DINOv3ViTConfig(
-            patch_size=config.patch, hidden_size=config.channels, intermediate_size=4 * config.channels,
-            num_hidden_layers=config.layers, num_attention_heads=config.heads, image_size=config.image_size,
-            num_register_tokens=REGISTERS, pos_embed_rescale=None,
-        )
-    )
-    for name, weight in model.named_parameters():
-        if weight.ndim == 2:
-            # The default 0.02 is meant for widths of 400 and more; the last layer of a branch starts smaller.
-            out = 1.0 / np.sqrt(2 * config.layers) if "o_proj" in name or "down_proj" in name else 1.0
-            nn.init.normal_(weight, std=float(out / np.sqrt(weight.shape[1])))
-    return model
-
-
-def whiten_patches(model: DINOv3ViTModel, images: Tensor) -> None:
-    """Start the patch embedding at the principal components of real patches, evened out: it need not be found by descent.
-
-    images: (n, 3, height, width), preprocessed.
-    """
-    weight = model.embeddings.patch_embeddings.weight
-    side = weight.shape[-1]
-    patches = functional.unfold(images, side, stride=side).transpose(1, 2).flatten(0, 1)
-    mean = patches.mean(dim=0)
-    covariance = torch.cov((patches - mean).T)
-    variance, directions = torch.linalg.eigh(covariance)
-    variance, directions = variance.flip(0)[: len(weight)].clamp(min=0.0), directions.flip(1)[:, : len(weight)]
-    # Square-root whitening: rare detail counts more than its energy, noise does not count as much as content.
-    rows = (directions / (variance + 1e-3 * variance[0]).sqrt().sqrt()).T
-    rows = rows / ((patches - mean) @ rows.T).std()
-    with torch.no_grad():
-        weight.copy_(rows.reshape(weight.shape))
-        model.embeddings.patch_embeddings.bias.copy_(-rows @ mean)
 
 
 class Trainer:
@@ -140,7 +85,10 @@ class Trainer:
         self._optimisers = [
             Muon(matrices, lr=config.learning_rate, weight_decay=config.weight_decay),
             torch.optim.AdamW(
-                [*others, *self.supervision.parameters()], lr=config.learning_rate / 2, betas=(0.9, 0.98), weight_decay=0.0
+                [*others, *self.supervision.parameters()],
+                lr=config.learning_rate / 2,
+                betas=(0.9, 0.98),
+                weight_decay=0.0,
             ),
         ]
         self._base_rates = [group["lr"] for optimiser in self._optimisers for group in optimiser.param_groups]
@@ -224,8 +172,13 @@ class Trainer:
 
     def state(self) -> dict:
         return {
-            "config": asdict(self.config), "step": self.step, "seconds": self.seconds, "curve": self.curve,
-            "model": self.model.state_dict(), "ema": self.ema.state_dict(), "heads": self.supervision.state_dict(),
+            "config": asdict(self.config),
+            "step": self.step,
+            "seconds": self.seconds,
+            "curve": self.curve,
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "heads": self.supervision.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self._optimisers],
         }
 
@@ -245,24 +198,21 @@ class Trainer:
             optimiser.load_state_dict(saved)
 
 
-def pose_errors(estimate: np.ndarray, truth: np.ndarray, present: np.ndarray) -> dict[str, float]:
-    """Median errors of poses (n, 18): tray and block position [mm] and yaw [deg], pad position [mm]; NaN if never there."""
-    result = {}
-    for name, first, keypoint in (("tray", 0, 0), ("block", 5, 6), ("pad", 10, 11)):
-        there = present[:, keypoint]
-        position = np.linalg.norm(estimate[there, first : first + 2] - truth[there, first : first + 2], axis=1)
-        result[f"{name}_mm"] = float(np.median(position) * 1e3) if there.any() else float("nan")
-        if name != "pad":
-            angles = [np.arctan2(p[there, first + 3], p[there, first + 4]) for p in (estimate, truth)]
-            turn = np.abs((angles[0] - angles[1] + np.pi) % (2.0 * np.pi) - np.pi)
-            result[f"{name}_deg"] = float(np.degrees(np.median(turn))) if there.any() else float("nan")
-    return result
-
-
 def save_encoder(trainer: Trainer, folder: Path, facts: dict) -> None:
     """Write the averaged weights as a Hugging Face folder with `clwm.json`."""
     trainer.ema.save_pretrained(folder, safe_serialization=True)
     (folder / "clwm.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def save_graph(folder: Path, pool: int, cameras: int) -> None:
+    """Add `encoder.onnx` to a saved encoder, so that machines without the export packages can use ONNX Runtime.
+
+    Raises EncoderError when this machine lacks them itself.
+    """
+    checkpoint = open_checkpoint(folder)
+    network = PooledEncoder(checkpoint.load_model(), pool).eval()
+    shape = (cameras, 3, *checkpoint.preprocessing.size)
+    export_graph(network, shape, folder / "encoder.onnx", checkpoint.weights_hash)
 
 
 def plot_curve(curve: list[dict[str, float]], path: Path) -> None:
@@ -277,7 +227,12 @@ def plot_curve(curve: list[dict[str, float]], path: Path) -> None:
     for name in ("total", "patch_class", "cell_class", "cell_offset", "head_pose", "all_pose"):
         left.semilogy(steps, [row[name] for row in curve], label=name)
     left.set(xlabel="step", ylabel="training loss (weighted)")
-    for name, label in (("tray_mm", "tray, mm"), ("block_mm", "block, mm"), ("pad_mm", "pad, mm"), ("head_px", "key points, px")):
+    for name, label in (
+        ("tray_mm", "tray, mm"),
+        ("block_mm", "block, mm"),
+        ("pad_mm", "pad, mm"),
+        ("head_px", "key points, px"),
+    ):
         right.semilogy(steps, [row[name] for row in curve], label=label)
     right.axhline(8.0, color="grey", linestyle=":")
     right.set(xlabel="step", ylabel="held-out median error, head camera")
@@ -326,17 +281,21 @@ def main() -> None:
         trainer.pool.refresh()
     if arguments["out"]:
         facts = {
-            "id": "clwm-nano-encoder", "image_size": config.image_size, "pool": config.pool,
+            "id": "clwm-nano-encoder",
+            "image_size": config.image_size,
+            "pool": config.pool,
             "architecture": "DINOv3 ViT, trained from random weights on simulator key points; not Meta's weights",
             "training": asdict(config) | {"seconds": round(trainer.seconds), "frames": 3 * len(trainer.pool)},
             "held_out": trainer.evaluate(held_out),
             "commands": [
                 "python -m clwm_embodichain.encoder_data",
+                "python -m clwm_embodichain.encoder_data --held-out",
                 "python -m clwm_embodichain.encoder_training --out models/nano/encoder",
                 "python -m clwm_embodichain.encoder_probe",
             ],
         }
         save_encoder(trainer, arguments["out"], facts)
+        save_graph(arguments["out"], config.pool, len(CAMERAS))
         plot_curve(trainer.curve, arguments["out"] / "training.png")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import warnings
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 
 from clwm_perception.checkpoint import EncoderCheckpoint, EncoderError
 
-PARITY = 1e-4  # largest accepted difference of a pooled feature between torch and ONNX Runtime, features being of order 1
+# Largest accepted difference of a pooled feature between torch and ONNX Runtime; features are of order 1.
+PARITY = 1e-4
 _HASH_KEY = "clwm.weights_sha256"
 _log = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ class PooledEncoder(torch.nn.Module):
 
 
 def pool_tokens(tokens: torch.Tensor, rows: int, columns: int, pool: int) -> torch.Tensor:
-    """Mean-pool patch tokens (n, rows * columns, channels) in row-major order to (n, rows/pool, columns/pool, channels)."""
+    """Mean-pool row-major patch tokens (n, rows * columns, channels) to (n, rows / pool, columns / pool, channels)."""
     n, _, channels = tokens.shape
     grid = tokens.reshape(n, rows // pool, pool, columns // pool, pool, channels)
     return grid.mean(dim=(2, 4))
@@ -81,7 +83,7 @@ class OnnxBackend:
         made_from = self._session.get_modelmeta().custom_metadata_map.get(_HASH_KEY)
         if made_from != weights_hash:
             raise EncoderError(
-                f"{graph} was exported from weights {made_from}, not from {weights_hash}; delete it, it will be exported again"
+                f"{graph} was exported from weights {made_from}, not {weights_hash}; delete it to export it anew"
             )
         self._input = self._session.get_inputs()[0]
 
@@ -90,11 +92,11 @@ class OnnxBackend:
         return tuple(self._input.shape)
 
     def __call__(self, pixels: torch.Tensor) -> NDArray[np.float32]:
-        """Raises EncoderError when the input is not one or more batches of the shape that the graph was exported for."""
+        """Raises EncoderError unless the input is one or more batches of the shape that the graph was exported for."""
         expected = self.input_shape
         if tuple(pixels.shape[1:]) != expected[1:] or len(pixels) % expected[0]:
             raise EncoderError(
-                f"input {tuple(pixels.shape)} does not fit the graph's {expected}; load the encoder with cameras={len(pixels)}"
+                f"input {tuple(pixels.shape)} does not fit the graph's {expected}; load with cameras={len(pixels)}"
             )
         batches = pixels.numpy().reshape(-1, *expected)
         return np.concatenate([self._session.run(None, {self._input.name: batch})[0] for batch in batches])
@@ -114,17 +116,26 @@ def export_graph(network: PooledEncoder, shape: tuple[int, ...], graph: Path, we
     """
     for package in ("onnx", "onnxscript"):
         if importlib.util.find_spec(package) is None:
-            raise EncoderError(f"exporting to ONNX needs the package '{package}', which is not installed; pip install {package}")
+            raise EncoderError(f"exporting to ONNX needs '{package}', which is not installed; pip install {package}")
     import onnx
 
-    program = torch.onnx.export(
-        network, (torch.zeros(shape),), dynamo=True, external_data=False, verbose=False, input_names=["pixels"]
-    )
+    # The exporter reports each operator of torchvision, which is absent on purpose, and deprecations of its own.
+    exporter_log = logging.getLogger("torch.onnx")
+    level = exporter_log.level
+    exporter_log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                network, (torch.zeros(shape),), dynamo=True, external_data=False, verbose=False, input_names=["pixels"]
+            )
+    finally:
+        exporter_log.setLevel(level)
     model = program.model_proto
     onnx.helper.set_model_props(model, {_HASH_KEY: weights_hash})
     try:
         graph.parent.mkdir(parents=True, exist_ok=True)
-        # Another process may export the same graph now: each writes its own file and renames it, so none reads half of one.
+        # Another process may export the same graph now: each renames a file of its own, so that none reads half of one.
         temporary = graph.with_suffix(f".{os.getpid()}")
         temporary.write_bytes(model.SerializeToString())
         temporary.replace(graph)
@@ -133,7 +144,7 @@ def export_graph(network: PooledEncoder, shape: tuple[int, ...], graph: Path, we
 
 
 def open_onnx(checkpoint: EncoderCheckpoint, network: PooledEncoder, cameras: int) -> OnnxBackend:
-    """The folder's encoder.onnx if it fits the weights and the input, else one from the cache, else a new export into it.
+    """The folder's encoder.onnx if it fits the weights and the input, else one from the cache, else a new export.
 
     Whichever is used is compared with torch on noise first. Raises EncoderError with the reason when none can be had.
     """
@@ -165,5 +176,5 @@ def check_parity(backend: Backend, network: PooledEncoder, shape: tuple[int, ...
         raise EncoderError(f"{backend.name} gives features {got.shape}, torch {expected.shape}; export the graph again")
     difference = float(np.abs(got - expected).max())
     if not difference <= PARITY:
-        raise EncoderError(f"{backend.name} differs from torch by {difference:.2e}, more than {PARITY:.0e}; use backend 'torch'")
+        raise EncoderError(f"{backend.name} differs from torch by {difference:.2e} > {PARITY:.0e}; use backend 'torch'")
     return difference

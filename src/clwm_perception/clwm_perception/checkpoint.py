@@ -48,7 +48,7 @@ class EncoderCheckpoint:
                 self.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
             )
         except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
-            raise EncoderError(f"{self.folder} cannot be loaded: {error}; restore the folder from its source") from error
+            raise EncoderError(f"{self.folder} cannot be loaded: {error}; restore it from its source") from error
         finally:
             transformers_logging.set_verbosity(verbosity)
             if bars:
@@ -56,8 +56,8 @@ class EncoderCheckpoint:
         for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
             if wrong := sorted(str(key) for key in report.get(kind, ())):
                 raise EncoderError(
-                    f"{self.folder}: {len(wrong)} {kind.replace('_', ' ')} (first: {wrong[0]}); {WEIGHTS} and config.json "
-                    "must come from one and the same checkpoint"
+                    f"{self.folder}: {len(wrong)} {kind.replace('_', ' ')} (first: {wrong[0]}); "
+                    f"{WEIGHTS} and config.json must come from one and the same checkpoint"
                 )
         if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
             raise EncoderError(f"{self.folder / WEIGHTS} holds numbers that are not finite; restore it from its source")
@@ -75,7 +75,7 @@ def open_checkpoint(folder: str | Path) -> EncoderCheckpoint:
     kind = config.get("model_type")
     if kind != ARCHITECTURE:
         raise EncoderError(
-            f"{folder / 'config.json'}: model_type is {kind!r}; expected '{ARCHITECTURE}' (a ViT of DINOv3, not ConvNeXt)"
+            f"{folder / 'config.json'}: model_type is {kind!r}; expected '{ARCHITECTURE}', a ViT and not a ConvNeXt"
         )
     ours = _read_json(folder / "clwm.json")
     return EncoderCheckpoint(

@@ -45,7 +45,7 @@ class Encoder:
         patch = model.config.patch_size
         rows, columns = (side // patch for side in checkpoint.preprocessing.size)
         if pool < 1 or rows % pool or columns % pool:
-            raise EncoderError(f"pool factor {pool} does not divide the {rows} x {columns} patch grid; choose a divisor")
+            raise EncoderError(f"pool factor {pool} does not divide the {rows} x {columns} patches; choose a divisor")
         network = PooledEncoder(model, pool).eval()
         if backend == "torch":
             return cls(checkpoint, TorchBackend(network), pool, "torch")

@@ -1,4 +1,4 @@
-"""Pictures of several cameras to sets of one instant, and requests for an instant to sets. No ROS, no clock, no thread."""
+"""Pictures of several cameras to sets of one instant, and sets to requests. No ROS, no clock, no thread."""
 
 from __future__ import annotations
 
@@ -75,10 +75,10 @@ class _Track:
 
 
 class Synchroniser:
-    """Answers a request with the set nearest to its instant within half a frame period, else with the next complete set.
+    """Answers a request with the set nearest to its instant within half a frame period, else with the next one.
 
-    One request waits at a time, the latest: the policy asks again only when it has given up the one before. Memory is bounded by
-    `depth` pictures of each camera. Pictures may come late, twice or in any order.
+    One request waits at a time, the latest: the policy asks again only when it has given up the one before. Memory is
+    bounded by `depth` pictures of each camera. Pictures may come late, twice or in any order.
     """
 
     def __init__(self, config: SynchroniserConfig) -> None:
@@ -101,14 +101,14 @@ class Synchroniser:
         self._started_at = now
 
     def request(self, chunk_id: int, observe_at: float) -> Answer | None:
-        """Ask for the instant `observe_at`; the answer if it can be had at once. Replaces a request that still waits."""
+        """Ask for the instant `observe_at`; the answer if it can be had at once. Replaces a request still waiting."""
         self._request = (chunk_id, observe_at)
         return self._answer()
 
     def add(self, now: float, camera: str, stamp: float, picture: Any) -> Answer | None:
         """Take in a picture captured at `stamp` and received at `now`; the answer if a request was waiting for it.
 
-        A stamp more than CLOCK_RESTART older than the newest means that the clock was set back: everything is forgotten.
+        A stamp more than CLOCK_RESTART older than the newest means that the clock was set back: all is forgotten.
         Raises ValueError for an unknown camera.
         """
         if camera not in self._tracks:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import torch
-from clwm_msgs.msg import FeatureFrame as FeatureFrameMsg
-from clwm_msgs.msg import ObservationRequest as ObservationRequestMsg
 from sensor_msgs.msg import Image
 
 from clwm_common.messages import FeatureFrame
@@ -18,6 +17,8 @@ from clwm_common.ros.conversions import from_msg, from_stamp, to_msg
 from clwm_common.ros.diagnostics import Health, Level
 from clwm_common.ros.lifecycle import ClwmNode, run
 from clwm_common.ros.parameters import Parameter
+from clwm_msgs.msg import FeatureFrame as FeatureFrameMsg
+from clwm_msgs.msg import ObservationRequest as ObservationRequestMsg
 from clwm_perception.encoder import BACKENDS, Encoder
 from clwm_perception.image_sets import Answer, Synchroniser, SynchroniserConfig
 from clwm_perception.preprocess import ImageError, from_raw
@@ -35,11 +36,13 @@ class PerceptionNode(ClwmNode):
         Parameter("cameras", ["head", "left_wrist", "right_wrist"], "cameras in the order of the frame's first axis"),
         Parameter("frame_period", 0.05, "time between two pictures of a camera", "s", minimum=0.001, maximum=10.0),
         Parameter("skew_limit", 0.02, "largest spread of stamps within one set", "s", minimum=0.0001, maximum=10.0),
-        Parameter("silent_after", 1.0, "silence after which a camera counts as missing", "s", minimum=0.01, maximum=60.0),
+        Parameter(
+            "silent_after", 1.0, "silence after which a camera counts as missing", "s", minimum=0.01, maximum=60.0
+        ),
     )
 
-    def __init__(self) -> None:
-        super().__init__("perception")
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("perception", **kwargs)
 
     def configure(self) -> None:
         torch.set_num_threads(1)

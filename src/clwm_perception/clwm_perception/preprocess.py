@@ -18,7 +18,7 @@ class ImageError(ValueError):
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a checkpoint expects of its input: (height, width) in pixels, mean and standard deviation per RGB channel."""
+    """What a checkpoint expects of its input: (height, width) in pixels, mean and deviation of each RGB channel."""
 
     size: tuple[int, int]
     mean: tuple[float, float, float] = IMAGENET_MEAN

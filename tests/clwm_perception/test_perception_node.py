@@ -1,0 +1,158 @@
+"""The perception node over DDS, in this process: one frame for each request, and what it says when it cannot."""
+
+import array
+import time
+
+import numpy as np
+import pytest
+import rclpy
+import torch
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image
+from transformers import DINOv3ViTConfig, DINOv3ViTModel
+
+from clwm_common.ros import qos
+from clwm_common.ros.conversions import from_msg, to_stamp
+from clwm_msgs.msg import FeatureFrame, ObservationRequest
+from clwm_perception.encoder import Encoder
+from clwm_perception.node import PerceptionNode
+
+CAMERAS = ("head", "left_wrist", "right_wrist")
+SIDE = 32
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ros_context():
+    rclpy.init()
+    yield
+    rclpy.try_shutdown()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("encoder")
+    torch.manual_seed(0)
+    DINOv3ViTModel(
+        DINOv3ViTConfig(
+            patch_size=8,
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            image_size=SIDE,
+            num_register_tokens=4,
+            initializer_range=0.2,
+        )
+    ).save_pretrained(folder)
+    return folder
+
+
+def new_node(**parameters):
+    overrides = [Parameter(name, value=value) for name, value in {"backend": "torch", **parameters}.items()]
+    return PerceptionNode(parameter_overrides=overrides)
+
+
+class Rig:
+    """The node under test, and a node that plays cameras and policy."""
+
+    def __init__(self, folder):
+        self.node = new_node(encoder=str(folder), silent_after=1.0)
+        assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        self.other = rclpy.create_node("cameras_and_policy")
+        self.frames = []
+        self.other.create_subscription(FeatureFrame, "/clwm/feature_frame", self.frames.append, qos.CRITICAL)
+        self._ask = self.other.create_publisher(ObservationRequest, "/clwm/observation_request", qos.CRITICAL)
+        self._send = {
+            camera: self.other.create_publisher(Image, f"/cameras/{camera}/image_raw", qos.SENSOR) for camera in CAMERAS
+        }
+        publishers = [self._ask, *self._send.values()]
+        self.spin_until(
+            lambda: (
+                all(p.get_subscription_count() for p in publishers)
+                and self.other.count_publishers("/clwm/feature_frame")
+            )
+        )
+
+    @property
+    def waits(self):
+        return "an observation request waits" in self.node.diagnose().message
+
+    def ask(self, chunk_id, observe_at):
+        self._ask.publish(ObservationRequest(chunk_id=chunk_id, observe_at=to_stamp(observe_at)))
+
+    def send(self, camera, stamp, picture, encoding="rgb8"):
+        message = Image(height=SIDE, width=SIDE, step=3 * SIDE, encoding=encoding)
+        message.header.stamp = to_stamp(stamp)
+        message.data = array.array("B", picture.tobytes())
+        self._send[camera].publish(message)
+
+    def spin_until(self, condition, meanwhile=lambda: None, seconds=20.0):
+        """Both nodes work until `condition` holds; `meanwhile` is repeated, since sensor data may be lost."""
+        executor = SingleThreadedExecutor()
+        executor.add_node(self.node)
+        executor.add_node(self.other)
+        deadline = time.monotonic() + seconds
+        while not condition() and time.monotonic() < deadline:
+            meanwhile()
+            executor.spin_once(timeout_sec=0.05)
+        executor.shutdown(timeout_sec=0.0)
+        assert condition(), f"not within {seconds} s; health: {self.node.diagnose()}"
+
+
+@pytest.fixture
+def rig(folder):
+    rig = Rig(folder)
+    yield rig
+    rig.node.trigger_shutdown()
+    rig.node.destroy_node()
+    rig.other.destroy_node()
+
+
+def test_a_request_brings_one_frame_with_the_features_of_its_instant(rig, folder):
+    now = rig.node.now()
+    pictures = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
+
+    def send_all():
+        for camera, picture in zip(CAMERAS, pictures, strict=True):
+            rig.send(camera, now, picture)
+
+    rig.ask(5, now)
+    rig.spin_until(lambda: rig.frames, send_all)
+    frame = from_msg(rig.frames[0])
+    encoder = Encoder.load(folder, backend="torch")
+    assert frame.cameras == CAMERAS and frame.encoder_hash == encoder.weights_hash and frame.encode_seconds > 0.0
+    assert frame.stamp == pytest.approx(now, abs=1e-6)
+    np.testing.assert_array_equal(frame.features, encoder(pictures))
+
+
+def test_a_missing_camera_is_named_in_the_diagnostics_and_nothing_is_published(rig):
+    def send_two():
+        for camera in CAMERAS[:2]:
+            rig.send(camera, rig.node.now(), np.zeros((SIDE, SIDE, 3), np.uint8))
+
+    rig.ask(1, rig.node.now())
+    expected = "camera 'right_wrist' has sent no picture for"
+    rig.spin_until(lambda: rig.node.diagnose().message.startswith(expected) and rig.waits, send_two)
+    assert rig.node.diagnose().level == 2
+    assert not rig.frames and rig.node.is_active
+
+
+def test_a_picture_of_an_unknown_encoding_is_named_and_the_node_goes_on(rig):
+    now = rig.node.now()
+    picture = np.zeros((SIDE, SIDE, 3), np.uint8)
+    rig.spin_until(
+        lambda: "bayer_rggb8" in rig.node.diagnose().message, lambda: rig.send("head", now, picture, "bayer_rggb8")
+    )
+    rig.ask(1, now)
+    rig.spin_until(lambda: rig.frames, lambda: [rig.send(camera, now, picture) for camera in CAMERAS])
+    assert "bayer" not in rig.node.diagnose().message
+
+
+def test_configuration_without_an_encoder_is_refused_with_the_reason(tmp_path):
+    node = new_node(encoder=str(tmp_path / "nowhere"))
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert "nowhere does not exist" in node.fault and not node.is_active
+    node.destroy_node()
