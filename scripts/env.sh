@@ -27,6 +27,12 @@ _clwm_prepend LD_LIBRARY_PATH "$CLWM_ROOT/ros2_ws/install/lib"
 for _clwm_packages in "$CLWM_ROOT"/ros2_ws/install/lib/python3*/site-packages; do
     [ -d "$_clwm_packages" ] && _clwm_prepend PYTHONPATH "$_clwm_packages"
 done
+# `ros2 launch` runs by the installed ROS's interpreter, and reads the graph with this project's dependencies.
+if [ -f "$VIRTUAL_ENV/clwm_ros_prefix" ]; then
+    for _clwm_packages in "$VIRTUAL_ENV"/lib/python3*/site-packages; do
+        _clwm_prepend PYTHONPATH "$_clwm_packages"
+    done
+fi
 unset _clwm_packages
 unset -f _clwm_prepend
 

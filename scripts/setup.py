@@ -110,7 +110,8 @@ def build(ros: Path | None) -> None:
     if ros is None:
         environment["AMENT_PREFIX_PATH"] = environment["CMAKE_PREFIX_PATH"] = str(VENV)
     command = [
-        str(VENV / "bin" / "colcon"), "build", "--merge-install", "--symlink-install", "--event-handlers", "console_cohesion+",
+        str(VENV / "bin" / "colcon"), "build", "--merge-install", "--symlink-install",
+        "--event-handlers", "console_cohesion+",
         "--cmake-args", "-DBUILD_TESTING=OFF", f"-DPython3_EXECUTABLE={PYTHON}",
     ]  # fmt: skip
     _run(command, "colcon build failed", cwd=WORKSPACE, environment=environment)
@@ -163,9 +164,18 @@ def _run(command: list[str], failure: str, cwd: Path = ROOT, environment: dict[s
     """Run a step, its output to the log and its newest line to the terminal. Raises StepError with the log's end."""
     tail: list[str] = []
     started = time.monotonic()
-    with LOG.open("a") as log, subprocess.Popen(
-        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ) as process:
+    with (
+        LOG.open("a") as log,
+        subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process,
+    ):
         log.write(f"\n$ {' '.join(command)}\n")
         for line in process.stdout:
             log.write(line)
@@ -174,7 +184,9 @@ def _run(command: list[str], failure: str, cwd: Path = ROOT, environment: dict[s
     _show_progress("", 0.0)
     if process.returncode:
         text = "\n".join(tail)
-        hint = "free disk space (6 GB are needed)" if "No space left" in text else "check the network and the lines above"
+        hint = (
+            "free disk space (6 GB are needed)" if "No space left" in text else "check the network and the lines above"
+        )
         raise StepError(f"{failure}:\n{text}\nremedy: {hint}, then run the same command again; full output: {LOG}")
 
 

@@ -1,6 +1,6 @@
 """What a machine must have before the project can be set up: each lack in one sentence with its remedy.
 
-Only the standard library, and syntax that any Python 3.7 reads, so that a wrong Python gets a sentence, not a traceback.
+Only the standard library, and syntax that any Python 3.7 reads: a wrong Python gets a sentence, not a traceback.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class MachineError(RuntimeError):
 
 
 def ros_prefix(environment: Mapping[str, str]) -> Path | None:
-    """Folder of the sourced ROS 2 Jazzy installation; None without one. Raises MachineError for another distribution."""
+    """Folder of the sourced ROS 2 Jazzy; None without one. Raises MachineError for another distribution."""
     distribution = environment.get("ROS_DISTRO", "")
     if not distribution:
         return None
@@ -62,7 +62,9 @@ def suitable_python(must_be_first: bool = False, candidates: tuple[str, ...] = C
         if version is not None:
             seen.append(f"{command} is {version[0]}.{version[1]}")
     found = f" ({', '.join(seen)})" if seen else ""
-    raise MachineError(f"no Python 3.10, 3.11 or 3.12 found{found}; install one (apt-get install python3.11 python3.11-venv)")
+    raise MachineError(
+        f"no Python 3.10, 3.11 or 3.12 found{found}; install one (apt-get install python3.11 python3.11-venv)"
+    )
 
 
 def problems(python: str, root: Path, needs_compiler: bool) -> Iterator[str]:

@@ -6,9 +6,9 @@ import subprocess
 from collections import namedtuple
 
 import pytest
+
 from clwm_bringup import checks
 from clwm_bringup.checks import Check, Outcome
-
 from clwm_common.model_files import ModelFiles
 
 Usage = namedtuple("Usage", "total used free")

@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import pytest
-from clwm_bringup import cli
 from typer.testing import CliRunner
+
+from clwm_bringup import cli
 
 runner = CliRunner()
 
@@ -59,4 +60,8 @@ def test_an_unknown_command_is_refused_by_name():
 
 def test_an_unknown_model_ends_in_one_sentence():
     done = clwm("up", "--model", "huge")
-    assert done.returncode == 2 and done.stderr.startswith("clwm: model 'huge' is unknown") and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 2
+        and done.stderr.startswith("clwm: model 'huge' is unknown")
+        and "Traceback" not in done.stderr
+    )

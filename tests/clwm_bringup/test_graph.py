@@ -5,8 +5,8 @@ import json
 
 import pytest
 import yaml
-from clwm_bringup import graph
 
+from clwm_bringup import graph
 from clwm_common.model_files import ModelFilesError, project_root
 from clwm_common.robot import RobotError
 from clwm_common.ros.lifecycle import ClwmNode
@@ -25,7 +25,9 @@ def test_there_are_four_processes_named_as_their_nodes(specs):
 def test_every_parameter_is_declared_by_its_node_with_the_same_type(specs, name):
     module = importlib.import_module(specs[name].module)
     (kind,) = [
-        value for value in vars(module).values() if isinstance(value, type) and issubclass(value, ClwmNode) and value is not ClwmNode
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, ClwmNode) and value is not ClwmNode
     ]
     table = {row.name: type(row.default) for row in kind.PARAMETERS}
     given = {key: type(value) for key, value in specs[name].parameters.items()}

@@ -1,8 +1,9 @@
 """When a dead process is started again, and when not."""
 
-from clwm_bringup.restarts import LIVED_WELL, LONGEST_DELAY, MAX_DEATHS, WRONG_PARAMETERS, GiveUp, Restart, Restarts
 from hypothesis import given
 from hypothesis import strategies as st
+
+from clwm_bringup.restarts import LIVED_WELL, LONGEST_DELAY, MAX_DEATHS, WRONG_PARAMETERS, GiveUp, Restart, Restarts
 
 
 def die_repeatedly(restarts, times, lifetime, code=1):

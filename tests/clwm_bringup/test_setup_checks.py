@@ -1,4 +1,4 @@
-"""Set-up: what a machine lacks is one sentence with a remedy; the wheels' repair changes what it must and nothing else."""
+"""Set-up: what a machine lacks is one sentence with a remedy; the wheels' repair changes what it must only."""
 
 import importlib.util
 import sys
@@ -89,8 +89,11 @@ def test_another_distribution_is_refused_by_name():
 
 
 def test_include_folders_of_the_build_machine_are_replaced():
-    before = '"/opt/python/cp311-cp311/include/python3.11;/opt/python/cp311-cp311/lib/python3.11/site-packages/numpy/_core/include"'
-    assert wheels.repair_text(before, "/usr/include/python3.12", "/venv/numpy") == '"/usr/include/python3.12;/venv/numpy"'
+    built = "/opt/python/cp311-cp311"
+    before = f'"{built}/include/python3.11;{built}/lib/python3.11/site-packages/numpy/_core/include"'
+    assert (
+        wheels.repair_text(before, "/usr/include/python3.12", "/venv/numpy") == '"/usr/include/python3.12;/venv/numpy"'
+    )
 
 
 def test_paths_relative_to_the_prefix_stay():

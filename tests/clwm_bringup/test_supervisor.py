@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 import pytest
+
 from clwm_bringup.supervisor import Supervisor
 
 
@@ -54,7 +55,9 @@ def test_processes_end_policy_first_and_sim_last():
 
 def test_a_process_that_died_is_started_again_and_said_so():
     lines = []
-    with Supervisor([Script("policy", "import sys; print('up', flush=True); sys.exit(7)")], os.environ, lines.append) as supervisor:
+    with Supervisor(
+        [Script("policy", "import sys; print('up', flush=True); sys.exit(7)")], os.environ, lines.append
+    ) as supervisor:
         poll_until(supervisor, lambda: supervisor.restart_count == 1)
     assert any(line.name == "clwm" and "policy ended with code 7; starting it again" in line.text for line in lines)
 

@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from clwm_common import messages as core
-from clwm_common.actions import LayoutError
-from clwm_common.ros.conversions import ConversionError, from_msg, from_stamp, to_msg, to_stamp
 from hypothesis import given
 from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
 
+from clwm_common import messages as core
+from clwm_common.actions import LayoutError
+from clwm_common.ros.conversions import ConversionError, from_msg, from_stamp, to_msg, to_stamp
 from clwm_msgs import msg as ros
 
 RNG = np.random.default_rng(0)
@@ -102,7 +102,9 @@ def test_every_core_message_is_covered_by_the_round_trip():
 
 
 def test_a_cancelled_request_keeps_its_identity():
-    back = from_msg(to_msg(core.ChunkRequest(chunk_id=5, task_epoch=2, observe_at=math.nan, needed_by=math.nan, cancel=True)))
+    back = from_msg(
+        to_msg(core.ChunkRequest(chunk_id=5, task_epoch=2, observe_at=math.nan, needed_by=math.nan, cancel=True))
+    )
     assert back.cancel and back.chunk_id == 5 and back.task_epoch == 2
 
 

@@ -8,14 +8,14 @@ import textwrap
 
 import pytest
 import rclpy
-from clwm_common.ros.diagnostics import Health, Level, from_status, to_status
-from clwm_common.ros.lifecycle import ClwmNode, NodeError
-from clwm_common.ros.parameters import Parameter, ParameterError
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 from std_msgs.msg import Float64
 
+from clwm_common.ros.diagnostics import Health, Level, from_status, to_status
+from clwm_common.ros.lifecycle import ClwmNode, NodeError
+from clwm_common.ros.parameters import Parameter, ParameterError
 from clwm_msgs.srv import SetTask
 
 SUCCESS, FAILURE, ERROR = (
@@ -207,7 +207,11 @@ def test_a_signal_deactivates_cleans_up_and_exits_with_zero(number):
         sys.exit(run(Quiet))
     """
     process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
     )
     assert process.stdout.readline() == "active\n"
     process.send_signal(number)

@@ -1,4 +1,4 @@
-"""The four real processes together: they come up, move the arms by chunks, refuse a wrong encoder, and leave nothing behind."""
+"""The four real processes together: they come up, move the arms, refuse a wrong encoder, and leave nothing behind."""
 
 import os
 import re

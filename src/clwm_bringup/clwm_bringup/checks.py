@@ -75,9 +75,7 @@ def check_compiler() -> Result:
     for name in ("c++", "g++", "clang++"):
         if path := shutil.which(name):
             return Result(Outcome.OK, path)
-    return Result(
-        Outcome.WARN, "none found; needed only to build clwm_msgs again", "apt-get install build-essential"
-    )
+    return Result(Outcome.WARN, "none found; needed only to build clwm_msgs again", "apt-get install build-essential")
 
 
 def check_processors() -> Result:
@@ -94,7 +92,11 @@ def check_processors() -> Result:
 def check_disk(folder: Path) -> Result:
     free = shutil.disk_usage(folder).free
     found = f"{free / 1e9:.1f} GB free under {folder}"
-    return Result(Outcome.OK, found) if free > SPARE_BYTES else Result(Outcome.FAIL, found, "free 1 GB for logs and videos")
+    return (
+        Result(Outcome.OK, found)
+        if free > SPARE_BYTES
+        else Result(Outcome.FAIL, found, "free 1 GB for logs and videos")
+    )
 
 
 def check_ros() -> Result:
@@ -132,7 +134,9 @@ def check_rendering() -> Result:
             Outcome.FAIL, _last_line(done.stderr),
             "apt-get install libegl1 libgl1 libgl1-mesa-dri; or MUJOCO_GL=osmesa with libosmesa6",
         )  # fmt: skip
-    return Result(Outcome.OK, f"one frame of the head camera {done.stdout.strip()}, MUJOCO_GL={os.environ.get('MUJOCO_GL')}")
+    return Result(
+        Outcome.OK, f"one frame of the head camera {done.stdout.strip()}, MUJOCO_GL={os.environ.get('MUJOCO_GL')}"
+    )
 
 
 def check_checkpoints(model: str) -> Result:
@@ -142,7 +146,9 @@ def check_checkpoints(model: str) -> Result:
         files = ModelFiles.load(model)
         encoder = open_checkpoint(files.encoder)
     except (ModelFilesError, EncoderError) as error:
-        return Result(Outcome.FAIL, str(error), "restore models/ from the repository, or train with `clwm train-encoder`")
+        return Result(
+            Outcome.FAIL, str(error), "restore models/ from the repository, or train with `clwm train-encoder`"
+        )
     policy = files.policy
     restore = "restore models/ from the repository, or train with `clwm train-policy`"
     if not policy.is_file() or not policy.with_suffix(".json").is_file():
@@ -170,7 +176,7 @@ def check_round_trip() -> Result:
         return Result(
             Outcome.FAIL,
             _last_line(done.stderr) or "no answer",
-            "allow UDP on the loopback interface and access to /dev/shm; unset ROS_LOCALHOST_ONLY; choose another ROS_DOMAIN_ID",
+            "allow UDP on the loopback interface and access to /dev/shm; unset ROS_LOCALHOST_ONLY",
         )
     return Result(Outcome.OK, done.stdout.strip())
 

@@ -1,4 +1,4 @@
-"""`clwm`: one command line for the whole stack. Commands are imported only when called, so that --help answers at once."""
+"""`clwm`: one command line for the whole stack. A command is imported only when called: --help answers at once."""
 
 from __future__ import annotations
 
@@ -30,11 +30,15 @@ class CommandPlace:
 COMMANDS = {
     "demo": CommandPlace("clwm_bringup.commands.demo", "demo", "Run four episodes; table, video, timeline and report"),
     "up": CommandPlace("clwm_bringup.commands.up", "up", "Start the stack and keep it running until Ctrl-C"),
-    "eval": CommandPlace("clwm_embodichain.evaluation_command", "evaluate", "Success and latency under a virtual clock"),
+    "eval": CommandPlace(
+        "clwm_embodichain.evaluation_command", "evaluate", "Success and latency under a virtual clock"
+    ),
     "doctor": CommandPlace("clwm_bringup.commands.doctor", "doctor", "Check the whole installation, with remedies"),
     "record": CommandPlace("clwm_embodichain.record", "main", "Record the expert's episodes as training data", True),
     "train-encoder": CommandPlace("clwm_embodichain.encoder_training", "main", "Train the nano image encoder", True),
-    "train-policy": CommandPlace("clwm_embodichain.train_policy", "main", "Train the policy on recorded episodes", True),
+    "train-policy": CommandPlace(
+        "clwm_embodichain.train_policy", "main", "Train the policy on recorded episodes", True
+    ),
 }
 EPILOG = (
     "Examples:  clwm demo  |  clwm up --task place_block --sai sequential  |  "

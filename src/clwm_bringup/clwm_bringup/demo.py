@@ -51,7 +51,7 @@ class Demo(AbstractContextManager):
         rclpy.try_shutdown()
 
     def wait_until_active(self, names: Sequence[str]) -> None:
-        """Raises DemoError naming the first node that reports an error, died for good, or is still silent at the end."""
+        """Raises DemoError naming the first node that reports an error, died for good, or stays silent."""
         waiting = list(names)
 
         def is_up() -> bool:
@@ -75,7 +75,7 @@ class Demo(AbstractContextManager):
             ) from None
 
     def run_episode(self, plan: EpisodePlan) -> Episode:
-        """Reset the world under the running stack, give the task, wait for the world's verdict or the task's time-out."""
+        """Reset the world under the running stack, give the task, wait for the verdict or the task's time-out."""
         node = self.node
         self._on_step(f"{plan.task}, seed {plan.seed}: resetting the world")
         instruction = node.reset_world(plan.task, plan.seed, self.wait_for_answer)
@@ -91,7 +91,9 @@ class Demo(AbstractContextManager):
         try:
             self.wait(lambda: self._is_over(timeout), "the episode's end", 3.0 * timeout)
         except TimeoutError:
-            raise DemoError(f"episode {plan.task}, seed {plan.seed} did not end: the simulation is silent or slow") from None
+            raise DemoError(
+                f"episode {plan.task}, seed {plan.seed} did not end: the simulation is silent or slow"
+            ) from None
         status = node.episode
         episode.outcome = "success" if status.succeeded else "failure" if status.failed else "timeout"
         episode.seconds = status.elapsed

@@ -61,7 +61,9 @@ class DemoNode(Node):
 
     def set_task(self, instruction: str, seed: int, wait: Callable[[Callable[[], bool], str], None]) -> None:
         """Give the arms a task with a fresh memory."""
-        request = SetTask.Request(instruction=instruction, memory_policy=SetTask.Request.MEMORY_RESET, episode_seed=seed)
+        request = SetTask.Request(
+            instruction=instruction, memory_policy=SetTask.Request.MEMORY_RESET, episode_seed=seed
+        )
         response = self._call(self._set_task, request, wait)
         if not response.accepted:
             raise DemoError(f"the executor refused the task '{instruction}': {response.message}")

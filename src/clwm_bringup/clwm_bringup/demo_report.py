@@ -13,12 +13,14 @@ from clwm_bringup.recording import STAGES, Chunk, Episode, Recording
 
 
 def summarise(recording: Recording, episodes: Sequence[Episode]) -> dict[str, Any]:
-    """Counts and percentiles over these episodes; times in ms where the name says so, None where nothing was measured."""
+    """Counts and percentiles over these episodes; ms where the name says so, None for what was not measured."""
     chunks = recording.chunks_of(episodes)
     executed = [chunk for chunk in chunks if chunk.was_executed]
     split = {name: percentiles(1e3 * chunk.stages[name] for chunk in executed if chunk.stages) for name in STAGES}
     split["transport"] = percentiles(
-        1e3 * (chunk.blocking - sum(chunk.stages.values())) for chunk in executed if chunk.stages and chunk.blocking is not None
+        1e3 * (chunk.blocking - sum(chunk.stages.values()))
+        for chunk in executed
+        if chunk.stages and chunk.blocking is not None
     )
     moving, idle = 0.0, 0.0
     for episode in episodes:

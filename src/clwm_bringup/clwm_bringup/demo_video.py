@@ -50,5 +50,7 @@ def _episode_at(recording: Recording, stamp: float) -> Episode | None:
     return current[-1] if current else None
 
 
-def _write(image: NDArray[np.uint8], text: str, place: tuple[int, int], colour: tuple[int, int, int], size: float) -> None:
+def _write(
+    image: NDArray[np.uint8], text: str, place: tuple[int, int], colour: tuple[int, int, int], size: float
+) -> None:
     cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""The node graph in one place: which processes there are and with which parameters. `clwm up` and the launch file use it."""
+"""The node graph in one place: the processes and their parameters. `clwm up` and the launch file are built from it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from clwm_common.model_files import ModelFiles, project_root
 from clwm_common.robot import RobotDescription, config_directory
 
 SAI_HELP = "re-entry policy: sequential, or fixed:<s_mid>; empty takes the model's"
-# First those without which no new chunk comes; then the executor, which brings the arms to rest while they still listen.
+# First those that make chunks; then the executor, which brings the arms to rest while they still listen.
 STOP_ORDER = (("policy", "perception"), ("executor",), ("sim",))
 
 
@@ -72,7 +72,12 @@ def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
     }
     if unknown := set(fixed) - set(parameters):
         raise GraphError(f"stack.yaml has parameters for {sorted(unknown)}; expected only {sorted(parameters)}")
-    packages = {"sim": "clwm_sim", "perception": "clwm_perception", "executor": "clwm_sai_executor", "policy": "clwm_policy"}
+    packages = {
+        "sim": "clwm_sim",
+        "perception": "clwm_perception",
+        "executor": "clwm_sai_executor",
+        "policy": "clwm_policy",
+    }
     return tuple(
         NodeSpec(
             name=name,

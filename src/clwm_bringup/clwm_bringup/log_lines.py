@@ -28,7 +28,8 @@ class LogLine:
     def styled(self) -> Text:
         level = f"{self.level.lower()}: " if self.level in ("WARN", "ERROR", "FATAL") else ""
         return Text.assemble(
-            (f"{self.name:>10} ", _COLOURS.get(self.name, "white")), (level + self.text, _LEVEL_STYLES.get(self.level, "dim"))
+            (f"{self.name:>10} ", _COLOURS.get(self.name, "white")),
+            (level + self.text, _LEVEL_STYLES.get(self.level, "dim")),
         )
 
 

@@ -93,8 +93,8 @@ class Chunk:
 
 
 _PLAIN = (
-    "chunk_id", "outcome", "requested_at", "observe_at", "needed_by", "at_rest", "sent_at", "first_motion_at", "rows_end_at",
-    "observation_stamp", "stall",
+    "chunk_id", "outcome", "requested_at", "observe_at", "needed_by", "at_rest", "sent_at", "first_motion_at",
+    "rows_end_at", "observation_stamp", "stall",
 )  # fmt: skip
 
 

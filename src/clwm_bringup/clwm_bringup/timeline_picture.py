@@ -54,7 +54,7 @@ def _draw_close_up(axes: Axes, recording: Recording) -> None:
         axes.text(chunk.observe_at - origin, 1.62, f"observe {chunk.chunk_id}", fontsize=7, ha="center")
     axes.set_xlabel("s since the first request shown")
     axes.set_title(
-        "the next chunk is denoised on a predicted observation while this one moves; after the real one only the rest is left",
+        "the next chunk is denoised on a predicted observation while this one moves; the real one only finishes it",
         fontsize=9,
         loc="left",
     )
@@ -87,7 +87,9 @@ def _draw_execution(axes: Axes, chunk: Chunk, following: Chunk | None, origin: f
         if following.stall > 0.0:
             start = following.first_motion_at - following.stall
             _bar(axes, _ARMS, start - origin, following.stall, "stall", height=0.2)
-    _bar(axes, _ARMS, chunk.first_motion_at - origin, end - chunk.first_motion_at, "execution", label=str(chunk.chunk_id))
+    _bar(
+        axes, _ARMS, chunk.first_motion_at - origin, end - chunk.first_motion_at, "execution", label=str(chunk.chunk_id)
+    )
 
 
 def _draw_work(axes: Axes, chunk: Chunk, origin: float) -> None:
@@ -120,7 +122,13 @@ def _draw_overview(axes: Axes, recording: Recording) -> None:
     chunks = [chunk for chunk in recording.chunks if chunk.was_executed and chunk.blocking is not None]
     axes.plot([c.observe_at - origin for c in chunks], [1e3 * c.blocking for c in chunks], ".", color=COLOURS["finish"])
     late = [chunk for chunk in chunks if chunk.stall > 0.0]
-    axes.plot([c.observe_at - origin for c in late], [1e3 * c.blocking for c in late], "x", color=COLOURS["stall"], label="stall")
+    axes.plot(
+        [c.observe_at - origin for c in late],
+        [1e3 * c.blocking for c in late],
+        "x",
+        color=COLOURS["stall"],
+        label="stall",
+    )
     median = percentiles(1e3 * chunk.blocking for chunk in chunks)["p50"]
     if median is not None:
         axes.axhline(median, color=COLOURS["finish"], linewidth=0.8, linestyle="--", label=f"median {median:.0f} ms")

@@ -52,9 +52,7 @@ def canonical_quaternion(quaternion: ArrayLike) -> NDArray[np.float64]:
     return q * np.where(largest < 0.0, -1.0, 1.0)
 
 
-def pack(
-    left_eef: ArrayLike, right_eef: ArrayLike, joints: ArrayLike, grippers: ArrayLike
-) -> NDArray[np.float32]:
+def pack(left_eef: ArrayLike, right_eef: ArrayLike, joints: ArrayLike, grippers: ArrayLike) -> NDArray[np.float32]:
     """Build rows (..., 30) from poses (..., 7) each, joints (..., 14) left arm first and openings (..., 2).
 
     Quaternions are brought to their canonical sign. Raises LayoutError on a wrong width.

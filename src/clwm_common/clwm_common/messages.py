@@ -76,8 +76,9 @@ class ChunkRequest:
 
     committed_prefix: (p, 30), p >= 1, rows 0..p-1 of the wanted chunk, already being executed; row 0 is the command in
     force at `observe_at`. executed_rows: (n, 30), n <= 16, the rows executed since the previous observation.
-    needed_by: when the chunk must have arrived, or the arms brake. at_rest: the arms hold row p-1, and the executor will
-    start row p when the chunk comes, whenever that is. cancel: drop the branch `chunk_id` instead; other fields are ignored.
+    needed_by: when the chunk must have arrived, or the arms brake. at_rest: the arms hold row p-1, and the executor
+    will start row p when the chunk comes, whenever that is. cancel: drop the branch `chunk_id` instead; other fields
+    are ignored.
     """
 
     chunk_id: int
@@ -114,9 +115,9 @@ class ActionChunk:
 class SaiReport:
     """How one chunk came about.
 
-    Stamps are seconds on the stack's clock, durations seconds of computing. surrogate_error and copy_error are the relative
-    errors ||f^ - f|| / ||f|| (normalised features) of the predicted feature and of copying the previous one; NaN when there
-    was no surrogate. nfe counts function evaluations of the velocity fields.
+    Stamps are seconds on the stack's clock, durations seconds of computing. surrogate_error and copy_error are the
+    relative errors ||f^ - f|| / ||f|| (normalised features) of the predicted feature and of copying the previous one;
+    NaN when there was no surrogate. nfe counts function evaluations of the velocity fields.
     """
 
     chunk_id: int

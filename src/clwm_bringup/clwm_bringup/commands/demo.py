@@ -26,9 +26,10 @@ def demo(
     out: Annotated[Path | None, typer.Option(help="folder to write to; default out/demo/<time>")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="show the nodes' whole logs")] = False,
 ) -> None:
-    """Run three episodes of lift_tray and one of place_block on the whole stack, headless, in about a minute and a half.
+    """Run three episodes of lift_tray and one of place_block on the whole stack, headless; it takes about a minute.
 
-    Prints a table and writes video.mp4, timeline.png, report.json and the nodes' logs. Ends with 1 when the stack did not come up.
+    Prints a table and writes video.mp4, timeline.png, report.json and the nodes' logs. Ends with 1 when the stack did
+    not come up.
     """
     from clwm_bringup.demo import Demo, EpisodePlan
     from clwm_bringup.demo_node import DemoError
@@ -41,7 +42,9 @@ def demo(
     specs = graph.build_graph(options)
     folder = out or project_root() / "out" / "demo" / time.strftime("%Y%m%d-%H%M%S")
     (folder / "logs").mkdir(parents=True, exist_ok=True)
-    plans = [EpisodePlan("lift_tray", seed + index) for index in range(LIFTS)] + [EpisodePlan("place_block", seed + LIFTS)]
+    plans = [EpisodePlan("lift_tray", seed + index) for index in range(LIFTS)] + [
+        EpisodePlan("place_block", seed + LIFTS)
+    ]
     recording = Recording(tuple(RobotDescription.load(options.robot).cameras))
     started = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(20), TimeElapsedColumn())
@@ -61,7 +64,9 @@ def demo(
                 with Demo(supervisor, recording, lambda text: progress.update(bar, description=text)) as course:
                     course.wait_until_active([spec.name for spec in specs])
                     came_up = time.monotonic() - started
-                    progress.console.print(f"the stack is up after {came_up:.0f} s: {', '.join(supervisor.process_ids())}")
+                    progress.console.print(
+                        f"the stack is up after {came_up:.0f} s: {', '.join(supervisor.process_ids())}"
+                    )
                     progress.advance(bar)
                     for plan in plans:
                         episode = course.run_episode(plan)
@@ -101,7 +106,8 @@ def _write(folder: Path, recording, options: graph.StackOptions, came_up: float,
         "restarts": restarts,
         "all": summarise(recording, recording.episodes),
         "tasks": {
-            task: summarise(recording, [episode for episode in recording.episodes if episode.task == task]) for task in tasks
+            task: summarise(recording, [episode for episode in recording.episodes if episode.task == task])
+            for task in tasks
         },
         "episodes": [asdict(episode) for episode in recording.episodes],
         "chunks": [asdict(chunk) for chunk in recording.chunks],

@@ -13,7 +13,7 @@ _MARKS = {Outcome.OK: "[green]ok  [/green]", Outcome.WARN: "[yellow]warn[/yellow
 
 
 def doctor(model: Annotated[str, typer.Option(help="name of a file in config/models")] = "nano") -> None:
-    """Check the whole installation: interpreter, compiler, ROS, messages, rendering, checkpoints, DDS, disk, processors.
+    """Check the whole installation: interpreter, compiler, disk, ROS, messages, rendering, checkpoints, DDS.
 
     Ends with 1 when a check fails.
     """

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from clwm_msgs import msg as ros
 from numpy.typing import NDArray
 
 from clwm_common import messages as core
 from clwm_common.actions import ACTION_DIM, check_layout_version
+from clwm_msgs import msg as ros
 
 _JOINTS = 14
 
@@ -134,7 +134,9 @@ def _(message: ros.DualArmState) -> core.DualArmState:
 def _(message: core.ChunkRequest) -> ros.ChunkRequest:
     if message.cancel:
         return ros.ChunkRequest(
-            kind=ros.ChunkRequest.CANCEL, chunk_id=message.chunk_id, task_epoch=message.task_epoch,
+            kind=ros.ChunkRequest.CANCEL,
+            chunk_id=message.chunk_id,
+            task_epoch=message.task_epoch,
             layout_version=message.layout_version,
         )
     return ros.ChunkRequest(
@@ -214,7 +216,8 @@ def _(message: ros.ActionChunk) -> core.ActionChunk:
 
 
 _REPORT_STAMPS = (
-    "requested_at", "speculation_started_at", "speculation_ended_at", "observation_stamp", "frame_arrived_at", "finished_at",
+    "requested_at", "speculation_started_at", "speculation_ended_at", "observation_stamp", "frame_arrived_at",
+    "finished_at",
 )  # fmt: skip
 _REPORT_FIELDS = (
     "chunk_id", "task_epoch", "policy", "encode_seconds", "memory_seconds", "context_seconds", "finish_seconds",
@@ -254,7 +257,11 @@ def _flat_rows(rows: Any, name: str) -> array.array:
 def _rows(flat: array.array, name: str) -> NDArray[np.float32]:
     if len(flat) % ACTION_DIM:
         raise ConversionError(f"{name} carries {len(flat)} numbers; expected a multiple of {ACTION_DIM}")
-    return np.frombuffer(flat, dtype=np.float32).reshape(-1, ACTION_DIM) if len(flat) else np.zeros((0, ACTION_DIM), np.float32)
+    return (
+        np.frombuffer(flat, dtype=np.float32).reshape(-1, ACTION_DIM)
+        if len(flat)
+        else np.zeros((0, ACTION_DIM), np.float32)
+    )
 
 
 def _enumeration(kind: type, value: int, name: str) -> Any:

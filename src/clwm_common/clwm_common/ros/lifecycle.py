@@ -31,11 +31,12 @@ class NodeError(RuntimeError):
 class ClwmNode(LifecycleNode):
     """A lifecycle node with four plain hooks, `configure`, `activate`, `deactivate`, `cleanup`, that may raise.
 
-    A hook that raises refuses its transition: the reason is logged, latched in the diagnostics, and the node stays in (or
-    falls back to) the state before. Callbacks of subscriptions, timers and services made through this node are guarded:
-    one that raises is logged with its traceback and deactivates the node, so that `deactivate` makes things safe.
-    Whatever a node creates in `configure` or later (publishers, subscriptions, timers, services, clients) is destroyed
-    by the transition to unconfigured; `cleanup` need only drop the rest. `params` has the values of PARAMETERS.
+        A hook that raises refuses its transition: the reason is logged, latched in the diagnostics, and the node
+    stays in     (or falls back to) the state before. Callbacks of subscriptions, timers and services made through
+    this node are guarded:     one that raises is logged with its traceback and deactivates the node, so that
+    `deactivate` makes things safe.     Whatever a node creates in `configure` or later (publishers, subscriptions,
+    timers, services, clients) is destroyed     by the transition to unconfigured; `cleanup` need only drop the rest.
+    `params` has the values of PARAMETERS.
     """
 
     PARAMETERS: Sequence[Parameter] = ()
@@ -175,13 +176,17 @@ class ClwmNode(LifecycleNode):
             self.get_logger().error("clean-up step failed:\n" + traceback.format_exc())
 
     def create_subscription(self, msg_type, topic, callback, *args, **kwargs):
-        return self._track("subscription", super().create_subscription(msg_type, topic, self._guard(callback), *args, **kwargs))
+        return self._track(
+            "subscription", super().create_subscription(msg_type, topic, self._guard(callback), *args, **kwargs)
+        )
 
     def create_timer(self, timer_period_sec, callback, *args, **kwargs):
         return self._track("timer", super().create_timer(timer_period_sec, self._guard(callback), *args, **kwargs))
 
     def create_service(self, srv_type, srv_name, callback, *args, **kwargs):
-        return self._track("service", super().create_service(srv_type, srv_name, self._guard(callback), *args, **kwargs))
+        return self._track(
+            "service", super().create_service(srv_type, srv_name, self._guard(callback), *args, **kwargs)
+        )
 
     def create_client(self, *args, **kwargs):
         return self._track("client", super().create_client(*args, **kwargs))
@@ -219,7 +224,9 @@ class ClwmNode(LifecycleNode):
             try:
                 return callback(request, response)
             except Exception as error:
-                self.get_logger().error(f"transition {request.transition.id} {request.transition.label} refused: {error}")
+                self.get_logger().error(
+                    f"transition {request.transition.id} {request.transition.label} refused: {error}"
+                )
                 response.success = False
                 return response
 
@@ -238,8 +245,9 @@ class ClwmNode(LifecycleNode):
 def run(node_class: Callable[[], ClwmNode], args: Sequence[str] | None = None, threads: int = 1) -> int:
     """Run one node until SIGINT or SIGTERM, then deactivate and clean it up. Returns the process's exit code.
 
-    0 after a signal, 1 when the executor failed, 2 when the parameters are wrong. A configuration that is refused leaves
-    the process running and unconfigured: it reports why in the diagnostics, and may be configured again by service.
+        0 after a signal, 1 when the executor failed, 2 when the parameters are wrong. A configuration that is refused
+    leaves the process running and unconfigured: it reports why in the diagnostics, and may be configured again by
+    service.
     """
     rclpy.init(args=list(args) if args is not None else None, signal_handler_options=SignalHandlerOptions.NO)
     stop = _StopOnSignal()

@@ -18,7 +18,7 @@ class ParameterError(ValueError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One row of a node's table. The type of `default` (str, bool, int, float, list of them) is the parameter's type."""
+    """One row of a node's table. Its type is that of `default`: str, bool, int, float or a list of them."""
 
     name: str
     default: Any
@@ -40,7 +40,9 @@ def declare(node: Node, table: Sequence[Parameter]) -> SimpleNamespace:
         try:
             value = node.declare_parameter(row.name, row.default, _descriptor(row)).value
         except InvalidParameterTypeException as error:
-            raise ParameterError(f"{_title(node, row)}: {error}; expected {_type_name(row)}, such as {row.default!r}") from None
+            raise ParameterError(
+                f"{_title(node, row)}: {error}; expected {_type_name(row)}, such as {row.default!r}"
+            ) from None
         except InvalidParameterValueException:
             raise ParameterError(f"{_title(node, row)} is out of range; expected {_range_text(row)}") from None
         if row.choices and value not in row.choices:

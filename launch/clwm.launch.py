@@ -1,0 +1,49 @@
+"""The graph of `clwm up` for ROS's launch.
+
+ros2 launch clwm_bringup clwm.launch.py robot:=dual_fr3_mujoco model:=nano task:=lift_tray sai:=fixed:0.5
+
+The nodes configure and activate themselves; with autostart:=false a lifecycle manager, or `ros2 lifecycle`, does it.
+"""
+
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode
+
+from clwm_bringup import graph
+from launch import LaunchContext, LaunchDescription
+
+DEFAULTS = graph.StackOptions()
+ARGUMENTS = {
+    "robot": (DEFAULTS.robot, "name of a file in config/robots"),
+    "model": (DEFAULTS.model, "name of a file in config/models"),
+    "task": (DEFAULTS.task, "task of the simulated world's first episode"),
+    "seed": (str(DEFAULTS.seed), "its initial state"),
+    "sai": (DEFAULTS.sai, graph.SAI_HELP),
+    "autostart": ("true", "configure and activate the nodes at once"),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=meaning)
+        for name, (default, meaning) in ARGUMENTS.items()
+    ]
+    variables = [SetEnvironmentVariable(name, value) for name, value in graph.environment({}).items()]
+    return LaunchDescription([*arguments, *variables, OpaqueFunction(function=_nodes)])
+
+
+def _nodes(context: LaunchContext) -> list[LifecycleNode]:
+    chosen = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    autostart = chosen.pop("autostart").lower() in ("true", "1")
+    options = graph.StackOptions(**{**chosen, "seed": int(chosen["seed"])})
+    return [
+        LifecycleNode(
+            name=spec.name,
+            namespace="",
+            package=spec.package,
+            executable=spec.executable,
+            parameters=[{**spec.parameters, "autostart": autostart}],
+            output="screen",
+        )
+        for spec in graph.build_graph(options)
+    ]
