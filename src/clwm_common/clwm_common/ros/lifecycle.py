@@ -31,12 +31,12 @@ class NodeError(RuntimeError):
 class ClwmNode(LifecycleNode):
     """A lifecycle node with four plain hooks, `configure`, `activate`, `deactivate`, `cleanup`, that may raise.
 
-        A hook that raises refuses its transition: the reason is logged, latched in the diagnostics, and the node
-    stays in     (or falls back to) the state before. Callbacks of subscriptions, timers and services made through
-    this node are guarded:     one that raises is logged with its traceback and deactivates the node, so that
-    `deactivate` makes things safe.     Whatever a node creates in `configure` or later (publishers, subscriptions,
-    timers, services, clients) is destroyed     by the transition to unconfigured; `cleanup` need only drop the rest.
-    `params` has the values of PARAMETERS.
+    A hook that raises refuses its transition: the reason is logged, latched in the diagnostics, and the node stays
+    in (or falls back to) the state before. Callbacks of subscriptions, timers and services made through this node
+    are guarded: one that raises is logged with its traceback and deactivates the node, so that `deactivate` makes
+    things safe. Whatever a node creates in `configure` or later (publishers, subscriptions, timers, services,
+    clients) is destroyed by the transition to unconfigured; `cleanup` need only drop the rest. `params` has the
+    values of PARAMETERS.
     """
 
     PARAMETERS: Sequence[Parameter] = ()
@@ -245,7 +245,7 @@ class ClwmNode(LifecycleNode):
 def run(node_class: Callable[[], ClwmNode], args: Sequence[str] | None = None, threads: int = 1) -> int:
     """Run one node until SIGINT or SIGTERM, then deactivate and clean it up. Returns the process's exit code.
 
-        0 after a signal, 1 when the executor failed, 2 when the parameters are wrong. A configuration that is refused
+    0 after a signal, 1 when the executor failed, 2 when the parameters are wrong. A configuration that is refused
     leaves the process running and unconfigured: it reports why in the diagnostics, and may be configured again by
     service.
     """
