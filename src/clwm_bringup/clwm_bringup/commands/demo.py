@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from clwm_bringup import graph, log_lines
+from clwm_bringup.recording import Recording
 from clwm_bringup.supervisor import Line, Supervisor
 from clwm_common.model_files import ModelFiles, project_root
 
@@ -34,7 +35,6 @@ def demo(
     from clwm_bringup.demo import Demo, EpisodePlan
     from clwm_bringup.demo_node import DemoError
     from clwm_bringup.demo_report import as_table
-    from clwm_bringup.recording import Recording
     from clwm_common.robot import RobotDescription
 
     console = Console(highlight=False, soft_wrap=True)
@@ -86,7 +86,7 @@ def demo(
         console.print(f"{folder / name}")
 
 
-def _write(folder: Path, recording, options: graph.StackOptions, came_up: float, restarts: int) -> None:
+def _write(folder: Path, recording: Recording, options: graph.StackOptions, came_up: float, restarts: int) -> None:
     from dataclasses import asdict
 
     from clwm_bringup.demo_node import FRAME_PERIOD
@@ -122,7 +122,7 @@ class _Logs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files = {}
+        self._files: dict[str, TextIO] = {}
 
     def __enter__(self) -> _Logs:
         return self

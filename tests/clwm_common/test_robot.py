@@ -1,0 +1,78 @@
+"""The robot description: what is wrong in a file is named with its field, and the shipped one is complete."""
+
+import numpy as np
+import pytest
+import yaml
+
+from clwm_common.kinematics import DualArmKinematics
+from clwm_common.robot import RobotDescription, RobotError, config_directory, known_robots
+
+SHIPPED = config_directory() / "robots" / "dual_fr3_mujoco.yaml"
+
+
+def changed(tmp_path, *path_and_value):
+    """The shipped description with one field changed, or removed when the value is None."""
+    *path, value = path_and_value
+    data = yaml.safe_load(SHIPPED.read_text())
+    place = data
+    for key in path[:-1]:
+        place = place[key]
+    if value is None:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    file = tmp_path / "robot.yaml"
+    file.write_text(yaml.safe_dump(data))
+    return file
+
+
+def test_every_shipped_robot_loads():
+    assert "dual_fr3_mujoco" in known_robots()
+    for name in known_robots():
+        robot = RobotDescription.load(name)
+        assert len(set(robot.joint_names)) == 14 and robot.urdf_path().exists()
+
+
+def test_home_is_within_the_limits():
+    robot = RobotDescription.load("dual_fr3_mujoco")
+    assert (robot.limit("position_lower") < robot.home).all() and (robot.home < robot.limit("position_upper")).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("limits", "velocity", [1.0] * 6), r"'limits\.velocity': .* at least 7"),
+        (("limits", "velocity", [1.0] * 6 + [0.0]), "velocity must be positive"),
+        (("limits", "position_lower", [9.0] * 7), "position_lower must be below position_upper"),
+        (("left", "joint_names", None), r"'left\.joint_names': Field required"),
+        (("left", "colour", "red"), r"'left\.colour': Extra inputs are not permitted \(got 'red'\)"),
+        (("right", "gripper", "speed", -1.0), r"'right\.gripper\.speed'"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_path(tmp_path, change, reason):
+    with pytest.raises(RobotError, match=reason):
+        RobotDescription.from_yaml(changed(tmp_path, *change))
+
+
+def test_an_unknown_robot_is_refused_with_the_known_ones():
+    with pytest.raises(RobotError, match="known robots: .*dual_fr3_mujoco"):
+        RobotDescription.load("nobody")
+
+
+def test_a_file_that_is_not_yaml_is_refused(tmp_path):
+    file = tmp_path / "robot.yaml"
+    file.write_text("left: [")
+    with pytest.raises(RobotError, match="is not YAML"):
+        RobotDescription.from_yaml(file)
+
+
+def test_a_missing_urdf_is_refused_with_a_remedy(tmp_path):
+    robot = RobotDescription.from_yaml(changed(tmp_path, "urdf", "/nowhere/arm.urdf"))
+    with pytest.raises(RobotError, match="/nowhere/arm.urdf .* does not exist; install"):
+        DualArmKinematics(robot)
+
+
+def test_the_arms_are_mirrored_across_the_table():
+    robot = RobotDescription.load("dual_fr3_mujoco")
+    left, right = DualArmKinematics(robot).poses(robot.home)
+    np.testing.assert_allclose(left[:3] - robot.left.base_position, right[:3] - robot.right.base_position, atol=1e-12)
