@@ -234,5 +234,6 @@ class GripperController:
     def update(self, period: float) -> float:
         """Move for `period` seconds and return the setpoint [m]."""
         reach = self._speed * period
-        self._opening += float(np.clip(self._target - self._opening, -reach, reach))
+        # min and max: numpy's clip of one number would cost more than the rest of the update.
+        self._opening += min(max(self._target - self._opening, -reach), reach)
         return self._opening
