@@ -3,6 +3,9 @@
 import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -108,6 +111,25 @@ def test_a_node_that_is_killed_is_started_again():
             stack.supervisor.poll(timeout=0.2)
         assert stack.supervisor.restart_count == 1
         assert "executor was killed by signal 9; starting it again" in stack.text()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGKILL, -signal.SIGKILL)])
+def test_however_clwm_up_ends_no_process_is_left_behind(number, code):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "clwm_bringup.cli", "up"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    for line in process.stdout:
+        if "executor activate: done" in line:
+            break
+    children = [int(word) for word in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    assert len(children) == len(NODES)
+    process.send_signal(number)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == code, output
+    deadline = time.monotonic() + 20.0
+    while any(is_alive(child) for child in children):
+        assert time.monotonic() < deadline, f"still alive: {[child for child in children if is_alive(child)]}"
+        time.sleep(0.05)
 
 
 @pytest.fixture(autouse=True)

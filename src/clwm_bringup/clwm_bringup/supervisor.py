@@ -35,7 +35,10 @@ class _Exit:
 
 
 class Supervisor:
-    """Use as a context manager; call `poll` often. What the processes print reaches `on_line` in the polling thread."""
+    """Use as a context manager; call `poll` often. What the processes print reaches `on_line` in the polling thread.
+
+    Use it from the main thread: the processes end with the thread that started them, so that nothing outlives it.
+    """
 
     def __init__(
         self, specs: Sequence[NodeSpec], environment: Mapping[str, str], on_line: Callable[[Line], None]
