@@ -98,7 +98,7 @@ def create_environment(python: str, ros: Path | None) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     _announce(f"creating .venv with {python}")
     options = [] if ros is None else ["--system-site-packages"]
-    done = subprocess.run([python, "-m", "venv", *options, str(VENV)], capture_output=True, text=True)
+    done = subprocess.run([python, "-m", "venv", *options, str(VENV)], capture_output=True, universal_newlines=True)
     if done.returncode:
         raise StepError(f"cannot create .venv: {done.stdout.strip()[-300:]}; apt-get install python3-venv may help")
 
@@ -164,23 +164,23 @@ def _run(command: list[str], failure: str, cwd: Path = ROOT, environment: dict[s
     """Run a step, its output to the log and its newest line to the terminal. Raises StepError with the log's end."""
     tail: list[str] = []
     started = time.monotonic()
-    with (
-        LOG.open("a") as log,
-        subprocess.Popen(
+    with LOG.open("a") as log:
+        log.write(f"\n$ {' '.join(command)}\n")
+        log.flush()
+        process = subprocess.Popen(
             command,
             cwd=cwd,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            universal_newlines=True,
             errors="replace",
-        ) as process,
-    ):
-        log.write(f"\n$ {' '.join(command)}\n")
+        )
         for line in process.stdout:
             log.write(line)
             tail = [*tail[-14:], line.rstrip()]
             _show_progress(line.strip(), time.monotonic() - started)
+        process.wait()
     _show_progress("", 0.0)
     if process.returncode:
         text = "\n".join(tail)
