@@ -98,7 +98,7 @@ def create_environment(python: str, ros: Path | None) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     _announce(f"creating .venv with {python}")
     options = [] if ros is None else ["--system-site-packages"]
-    done = subprocess.run([python, "-m", "venv", *options, str(VENV)], capture_output=True, universal_newlines=True)
+    done = subprocess.run([python, "-m", "venv", *options, str(VENV)], capture_output=True, text=True)
     if done.returncode:
         raise StepError(f"cannot create .venv: {done.stdout.strip()[-300:]}; apt-get install python3-venv may help")
 
@@ -173,7 +173,7 @@ def _run(command: list[str], failure: str, cwd: Path = ROOT, environment: dict[s
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            universal_newlines=True,
+            text=True,
             errors="replace",
         )
         for line in process.stdout:
