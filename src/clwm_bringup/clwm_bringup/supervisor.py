@@ -48,6 +48,7 @@ class Supervisor:
         self._on_line = on_line
         self._events: queue.SimpleQueue[Line | _Exit] = queue.SimpleQueue()
         self._processes: dict[str, subprocess.Popen] = {}
+        self._readers: dict[str, threading.Thread] = {}
         self._restarts = Restarts()
         self._pending: dict[str, Restart] = {}
         self.given_up: dict[str, str] = {}
@@ -108,6 +109,8 @@ class Supervisor:
             else:
                 if code:
                     self._say(f"{name} ended with code {code}")
+            # Its last words come before those of the next; a grandchild that keeps the pipe open is not waited for.
+            self._readers[name].join(timeout=1.0)
             self._drain()
 
     def _start(self, name: str) -> None:
@@ -126,7 +129,8 @@ class Supervisor:
         )
         self._processes[name] = process
         self._restarts.started(name, time.monotonic())
-        threading.Thread(target=self._read, args=(name, process), name=f"output of {name}", daemon=True).start()
+        self._readers[name] = threading.Thread(target=self._read, args=(name, process), daemon=True)
+        self._readers[name].start()
 
     def _read(self, name: str, process: subprocess.Popen) -> None:
         for text in process.stdout:
