@@ -122,7 +122,8 @@ def test_same_seed_and_fixed_latency_give_the_same_report_to_the_last_digit(untr
     first, second = run_evaluation(settings), run_evaluation(settings)
     first.pop("commit"), second.pop("commit")
     assert json.dumps(first) == json.dumps(second)
-    assert first["chunks"] >= 3
+    # The executor refuses chunks with large steps, as random weights may make them, and holds: one warning an episode.
+    assert first["chunks"] + sum(first["warnings"].values()) >= first["episodes"], first["warnings"]
 
 
 def test_workers_change_no_episode():
