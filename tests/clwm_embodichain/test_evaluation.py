@@ -27,7 +27,8 @@ def settings_of(**changes) -> EvaluationSettings:
 
 
 def result(seed, outcome="success", blocking=(0.05,), idle=0.1) -> EpisodeResult:
-    return EpisodeResult(seed, outcome, 4.0, 5, 1, 3.0, idle, blocking, (0.3,), (0.5,), ("slow",))
+    warnings = (f"chunk {seed} was 0.{seed} rad off",)
+    return EpisodeResult(seed, outcome, 4.0, 5, 1, 3.0, idle, blocking, (0.3,), (0.5,), warnings)
 
 
 def test_report_has_every_field_of_the_interface():
@@ -36,7 +37,7 @@ def test_report_has_every_field_of_the_interface():
     assert {"p50", "p95", "p99"} <= report["blocking_ms"].keys()
     assert (report["episodes"], report["successes"], report["stalls"]) == (2, 1, 2)
     assert report["outcomes"] == {"success": 1, "timeout": 1}
-    assert report["warnings"] == {"slow": 2}
+    assert report["warnings"] == {"chunk 1 was 0.1 rad off": 2}, "one kind, whatever its numbers"
     json.dumps(report, allow_nan=False)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from clwm_sim.world import World
 FIRST_SEED = 1_000_000  # training data stays below
 CONTROLS = ("policy", "noise", "hold", "expert")
 _NOISE_SEED = 0
-_REFUSALS_SHOWN = 5
+_WARNINGS_SHOWN = 5
 
 
 class EvaluationError(ValueError):
@@ -163,7 +164,6 @@ def summarise(settings: EvaluationSettings, hashes: dict[str, str], results: Seq
     low, high = wilson95(successes, len(results))
     active = sum(result.active_seconds for result in results)
     idle = sum(result.idle_fraction * result.active_seconds for result in results)
-    refusals = Counter(text for result in results for text in result.refusals)
     return {
         "task": settings.task,
         "control": settings.control,
@@ -185,7 +185,7 @@ def summarise(settings: EvaluationSettings, hashes: dict[str, str], results: Seq
         "video_steps": settings.video_steps,
         "action_steps": settings.action_steps,
         **hashes,
-        "warnings": dict(refusals.most_common(_REFUSALS_SHOWN)),
+        "warnings": _by_kind(text for result in results for text in result.refusals),
         "workers": settings.workers,
         "machine": machine(),
         "commit": commit(),
@@ -218,6 +218,17 @@ def _running(settings: EvaluationSettings) -> Iterator[Iterator[EpisodeResult]]:
         return
     with multiprocessing.get_context("spawn").Pool(workers, _start_worker, (settings,)) as pool:
         yield pool.imap_unordered(_run_seed, settings.seeds)
+
+
+def _by_kind(warnings: Iterable[str]) -> dict[str, int]:
+    """The most frequent warnings with their counts; those that differ in numbers only are one kind, shown by its first."""
+    counts: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    for text in warnings:
+        kind = re.sub(r"\d+(\.\d+)?", "#", text)
+        counts[kind] += 1
+        examples.setdefault(kind, text)
+    return {examples[kind]: count for kind, count in counts.most_common(_WARNINGS_SHOWN)}
 
 
 def _rounded(value: float | None) -> float | None:

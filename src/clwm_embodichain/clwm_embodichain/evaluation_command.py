@@ -112,7 +112,7 @@ def as_table(report: dict[str, Any]) -> Table:
     for name, value in rows.items():
         table.add_row(name, value)
     for text, count in report["warnings"].items():
-        table.add_row(f"warning, {count} times", text)
+        table.add_row(f"warning, {count} times, such as", text)
     return table
 
 
