@@ -221,7 +221,7 @@ def _running(settings: EvaluationSettings) -> Iterator[Iterator[EpisodeResult]]:
 
 
 def _by_kind(warnings: Iterable[str]) -> dict[str, int]:
-    """The most frequent warnings with their counts; those that differ in numbers only are one kind, shown by its first."""
+    """The most frequent warnings with counts; those that differ in numbers only are one kind, shown by its first."""
     counts: Counter[str] = Counter()
     examples: dict[str, str] = {}
     for text in warnings:
