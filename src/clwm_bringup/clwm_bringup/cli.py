@@ -33,6 +33,7 @@ COMMANDS = {
     "eval": CommandPlace(
         "clwm_embodichain.evaluation_command", "evaluate", "Success and latency under a virtual clock"
     ),
+    "chaos": CommandPlace("clwm_embodichain.chaos_command", "chaos", "Let faults loose on the executor, and check it"),
     "doctor": CommandPlace("clwm_bringup.commands.doctor", "doctor", "Check the whole installation, with remedies"),
     "record": CommandPlace("clwm_embodichain.record", "main", "Record the expert's episodes as training data", True),
     "train-encoder": CommandPlace("clwm_embodichain.encoder_training", "main", "Train the nano image encoder", True),

@@ -74,10 +74,10 @@ def _is_within(q0: Array, v0: Array, q1: Array, v1: Array, limits: MotionLimits,
     within &= (np.abs(v1) <= limits.velocity) & (np.abs(vertex) <= limits.velocity)
     end = q1 + stopping_distance(v1, limits.acceleration, dt)
     low, high = np.minimum(q1, end), np.maximum(q1, end)
-    for part in _INSIDE:
-        time = part * dt
-        inside = q0 + time * (v0 + time * (a0 / 2.0 + part * swing / 6.0))
-        low, high = np.minimum(low, inside), np.maximum(high, inside)
+    part = _INSIDE.reshape(-1, *([1] * np.ndim(q0)))
+    time = part * dt
+    inside = q0 + time * (v0 + time * (a0 / 2.0 + part * swing / 6.0))
+    low, high = np.minimum(low, inside.min(axis=0)), np.maximum(high, inside.max(axis=0))
     return within & (low >= limits.lower - 1e-12) & (high <= limits.upper + 1e-12)
 
 

@@ -39,7 +39,8 @@ class ArmWatch:
     def take(self, arms: MeasuredArms) -> Verdict:
         """Judge a joint state; a GOOD or JUMPED one becomes `latest`, and `gap` the time since the one before [s]."""
         values = np.concatenate([arms.positions, arms.velocities, arms.widths])
-        if len(arms.positions) != 14 or values.shape != (30,) or not np.isfinite(values).all():
+        # A sum is finite only when every number is.
+        if len(arms.positions) != 14 or values.shape != (30,) or not math.isfinite(values.sum()):
             return Verdict.INVALID
         last = self.latest
         if arms.stamp < self._trusted_from or (last is not None and arms.stamp <= last.stamp):
@@ -49,7 +50,7 @@ class ArmWatch:
             return Verdict.GOOD
         self.gap = arms.stamp - last.stamp
         possible = self._velocity_limit * self.gap + self._jump_distance
-        return Verdict.JUMPED if np.any(np.abs(arms.positions - last.positions) > possible) else Verdict.GOOD
+        return Verdict.JUMPED if (np.abs(arms.positions - last.positions) > possible).any() else Verdict.GOOD
 
     def age(self, now: float) -> float:
         """Age [s] of the newest joint state; inf when there is none."""

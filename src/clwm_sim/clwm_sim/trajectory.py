@@ -100,10 +100,14 @@ def spline(start: JointState, end: JointState, duration: float) -> Numbers:
 
 
 def _evaluate(coefficients: Numbers, t: float) -> JointState:
-    powers = np.array([1.0, t, t**2, t**3, t**4, t**5])
-    first = np.array([0.0, 1.0, 2.0 * t, 3.0 * t**2, 4.0 * t**3, 5.0 * t**4])
-    second = np.array([0.0, 0.0, 2.0, 6.0 * t, 12.0 * t**2, 20.0 * t**3])
-    return JointState(powers @ coefficients, first @ coefficients, second @ coefficients)
+    powers = np.array(
+        [
+            [1.0, t, t**2, t**3, t**4, t**5],
+            [0.0, 1.0, 2.0 * t, 3.0 * t**2, 4.0 * t**3, 5.0 * t**4],
+            [0.0, 0.0, 2.0, 6.0 * t, 12.0 * t**2, 20.0 * t**3],
+        ]
+    )
+    return JointState(*(powers @ coefficients))
 
 
 class ActiveTrajectory:

@@ -1,0 +1,116 @@
+"""Two simulated controllers behind a link that delays, and a judge of everything they execute."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clwm_common.robot import RobotDescription
+from clwm_embodichain.chaos_checks import check_motion
+from clwm_sai_executor.events import SIDES, SendTrajectory
+from clwm_sai_executor.limits import MotionLimits
+from clwm_sim.controllers import JointTrajectoryController, TrajectoryRefused
+from clwm_sim.trajectory import JointState, JointTrajectory
+
+Array = NDArray[np.float64]
+Judge = Callable[[str, str], None]
+
+# Rounding of times near 1e4 s, times the highest speed, and its derivative.
+_SEAM_POSITION, _SEAM_VELOCITY = 1e-8, 1e-6  # rad, rad/s
+_NOWHERE = JointState(np.zeros(7), np.zeros(7))
+
+
+class FuzzedArms:
+    """Executes what is sent, as two joint_trajectory_controllers do; tells `judge` (rule, detail) what must not be."""
+
+    def __init__(self, robot: RobotDescription, judge: Judge) -> None:
+        self._judge = judge
+        self._limits = [MotionLimits.of(robot).columns(np.arange(7 * arm, 7 * arm + 7)) for arm in range(2)]
+        self._names = [arm.joint_names for arm in robot.arms]
+        self._controllers = [
+            JointTrajectoryController(arm.joint_names, np.array(arm.home)) for arm in robot.arms
+        ]
+        self._on_the_way: list[deque[tuple[float, JointTrajectory, bool]]] = [deque(), deque()]
+
+    def put(self, joints: Array) -> None:
+        """Another hand moves the arms to `joints` (14,): what is on the way is lost, the controllers hold."""
+        for arm, controller in enumerate(self._controllers):
+            controller.reset(joints[7 * arm : 7 * arm + 7])
+            self._on_the_way[arm].clear()
+
+    def send(self, command: SendTrajectory, now: float, delay: float, *, may_jump: bool) -> None:
+        """One trajectory leaves at `now` and reaches its controller `delay` s later, never before an earlier one.
+
+        may_jump: it need not continue what the controller is doing (the arms are held where they were measured).
+        """
+        arm = SIDES.index(command.arm)
+        for rule, detail in check_motion(
+            command.times_from_start, command.positions, command.velocities, self._limits[arm]
+        ):
+            self._judge(rule, f"{command.arm} arm, {detail}")
+        message = JointTrajectory.from_arrays(
+            self._names[arm], command.times_from_start, command.positions, command.velocities, stamp=command.stamp
+        )
+        queue = self._on_the_way[arm]
+        arrival = max(now + delay, queue[-1][0] if queue else now)
+        queue.append((arrival, message, may_jump))
+
+    def deliver(self, until: float) -> None:
+        """Let the messages arrive that are due by `until`, each at its own instant."""
+        for arm, queue in enumerate(self._on_the_way):
+            while queue and queue[0][0] <= until:
+                self._receive(arm, *queue.popleft())
+
+    def shift(self, seconds: float) -> None:
+        """The clock was set: what is on the way arrives as much later on the new clock."""
+        for queue in self._on_the_way:
+            for index, (arrival, message, may_jump) in enumerate(queue):
+                queue[index] = (arrival + seconds, message, may_jump)
+
+    def sample(self, now: float) -> tuple[Array, Array]:
+        """Positions and velocities (14,) commanded at `now`."""
+        states = [controller.update(now, 0.0, _NOWHERE) for controller in self._controllers]
+        return (
+            np.concatenate([state.positions for state in states]),
+            np.concatenate([state.velocities for state in states]),
+        )
+
+    def _receive(self, arm: int, at: float, message: JointTrajectory, may_jump: bool) -> None:
+        controller = self._controllers[arm]
+        before = controller.update(at, 0.0, _NOWHERE)
+        first = message.stamp + message.points[0].time_from_start
+        if first > at:
+            self._judge("start", f"{SIDES[arm]} arm: the message starts {first - at:.4f} s in the future")
+        try:
+            controller.receive(message, at)
+        except TrajectoryRefused as error:
+            self._judge("controller", f"{SIDES[arm]} arm: {error}")
+            return
+        after = controller.update(at, 0.0, before)
+        if not may_jump:
+            self._compare("position jump", arm, before.positions, after.positions, _SEAM_POSITION)
+            self._compare("velocity jump", arm, before.velocities, after.velocities, _SEAM_VELOCITY)
+
+    def _compare(self, rule: str, arm: int, before: Array, after: Array, slack: float) -> None:
+        jump = np.abs(after - before)
+        if jump.max() > slack:
+            joint = int(jump.argmax())
+            self._judge(rule, f"{SIDES[arm]} arm, joint {joint}: {before[joint]:.6f} to {after[joint]:.6f}")
+
+
+def random_joints(robot: RobotDescription, rng: np.random.Generator, share: float = 0.8) -> Array:
+    """Joints (14,) anywhere in the middle `share` of their ranges."""
+    low, high = robot.limit("position_lower"), robot.limit("position_upper")
+    return (low + high) / 2.0 + share * (high - low) / 2.0 * rng.uniform(-1.0, 1.0, 14)
+
+
+def row_without_poses(joints: Array, openings: Sequence[float]) -> NDArray[np.float32]:
+    """A row (30,) whose poses are all the same: nothing that is checked here depends on them."""
+    row = np.zeros(30, np.float32)
+    row[[6, 13]] = 1.0
+    row[14:28] = joints
+    row[28:] = openings
+    return row

@@ -1,0 +1,292 @@
+"""One run of the virtual-clock fuzzer: the executor's core among everything that can go wrong around it."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from clwm_common.messages import ChunkRequest, Mode
+from clwm_common.robot import RobotDescription
+from clwm_embodichain.chaos_arms import FuzzedArms, random_joints, row_without_poses
+from clwm_embodichain.chaos_checks import Violation
+from clwm_embodichain.chaos_policy import Answer, RestlessPolicy
+from clwm_sai_executor import events
+from clwm_sai_executor.config import SchedulerConfig
+from clwm_sai_executor.limits import stopping_steps
+from clwm_sai_executor.scheduler import Phase, Scheduler
+
+START = 1000.0
+PATIENCE = 5.0  # s without a chunk executed and without a reason for it, on top of the policy's time-out
+
+# How often a disturbance comes, per joint state.
+DISTURBANCES = {
+    "HOLD": 0.003,
+    "ESTOP": 0.001,
+    "TELEOP": 0.001,
+    "task": 0.004,
+    "task without words": 0.0005,
+    "task ended": 0.001,
+    "silence": 0.002,
+    "invalid joint state": 0.004,
+    "repeated joint state": 0.004,
+    "late tick": 0.01,
+    "reset": 0.001,
+    "clock forward": 0.0004,
+    "clock back": 0.0004,
+}
+_NAMES, _ENDS = tuple(DISTURBANCES), np.cumsum(list(DISTURBANCES.values()))
+
+
+@dataclass
+class RunResult:
+    """What one run did. counts: chunks, requests, answers by fate, disturbances and refusals by name."""
+
+    chunks: int = 0
+    virtual_seconds: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+    violations: list[Violation] = field(default_factory=list)
+    deadlocks: list[Violation] = field(default_factory=list)
+
+
+def random_config(rng: np.random.Generator) -> SchedulerConfig:
+    """Settings anywhere an integrator might put them."""
+    return SchedulerConfig(
+        execution_horizon=int(rng.choice([4, 8, 11, 12, 12, 12, 13, 14, 15, 16])),
+        lead=float(rng.choice([0.01, 0.02, 0.02, 0.05])),
+        chunk_timeout=float(rng.choice([1.0, 2.0])),
+        state_timeout=float(rng.choice([0.15, 0.2, 0.4])),
+        velocity_scale=float(rng.choice([0.3, 1.0, 1.0])),
+        acceleration_scale=float(rng.choice([0.3, 1.0, 1.0])),
+        refuse_step=float(rng.choice([0.1, 0.5, 1.0])),
+    )
+
+
+class FuzzRun:
+    """Runs until so many chunks have been executed. Everything follows from `seed` and `run`."""
+
+    def __init__(self, robot: RobotDescription, seed: int, run: int) -> None:
+        self._rng = np.random.default_rng([seed, run])
+        self._robot = robot
+        self._run = run
+        self._config = random_config(self._rng)
+        self._scheduler = Scheduler(robot, self._config, row_without_poses)
+        self._policy = RestlessPolicy(robot, self._rng, self._config.refuse_step)
+        self._arms = FuzzedArms(robot, self._violate)
+        self._result = RunResult()
+        self._now = START
+        self._queue: list[tuple[float, int, Answer]] = []
+        self._serial = itertools.count()
+        self._state_gap = float(self._rng.choice([0.03, 0.13, 0.13, 0.13, 0.13, 0.13]))
+        self._measured_at = -math.inf
+        self._silent_until = -math.inf
+        self._change_at = math.inf
+        # What the scheduler ought to be in, kept apart from it.
+        self._mode = Mode.POLICY
+        self._epoch = 0
+        self._has_task = False
+        self._wanted: ChunkRequest | None = None
+        self._may_jump = False
+        self._still_from = math.inf
+        self._waiting_since = START
+        limit = robot.limit("acceleration") * self._config.acceleration_scale
+        braking = stopping_steps(robot.limit("velocity") * self._config.velocity_scale, limit, 0.05).max() * 0.05
+        self._standstill = self._config.lead + 0.05 + float(braking) + 1e-3
+
+    def run(self, chunks: int) -> RunResult:
+        """Run until `chunks` were executed, or a dead-lock shows, and return what happened."""
+        self._measure()
+        self._put_right()
+        while self._result.chunks < chunks and not self._result.deadlocks:
+            self._advance(self._now + float(self._rng.uniform(0.005, self._state_gap)))
+            self._disturb()
+            if self._now >= self._silent_until:
+                self._measure()
+            else:
+                self._do(events.Tick())
+            self._check_progress()
+        self._result.virtual_seconds = self._now - START
+        return self._result
+
+    def _advance(self, instant: float) -> None:
+        """Let time pass; what the policy has to say arrives at its own instants."""
+        while self._queue and self._queue[0][0] <= instant:
+            at, _, answer = heapq.heappop(self._queue)
+            self._now = max(self._now, at)
+            self._hear(answer)
+        self._now = instant
+
+    def _hear(self, answer: Answer) -> None:
+        scheduler, event, before = self._scheduler, answer.event, self._result.chunks
+        executing = scheduler.executing_id
+        wanted, mode = self._wanted, self._mode
+        self._do(event)
+        if scheduler.executing_id != executing:
+            self._result.chunks = before + 1
+            self._waiting_since = self._now
+        chunk = getattr(event, "chunk", event)
+        epoch = getattr(chunk, "task_epoch", self._epoch)
+        is_wanted = wanted is not None and (chunk.chunk_id, epoch) == (wanted.chunk_id, self._epoch)
+        if scheduler.executing_id != executing and not (is_wanted and answer.is_valid and mode is Mode.POLICY):
+            self._violate("stale rows", f"chunk {chunk.chunk_id} of epoch {epoch} moves the arms in epoch {self._epoch}")
+        if is_wanted and not answer.is_valid and scheduler.mode is not Mode.HOLD and self._wanted is wanted:
+            self._violate("not latched", f"chunk {chunk.chunk_id} is not valid, and the mode is {scheduler.mode.name}")
+
+    def _do(self, event: events.Event, now: float | None = None) -> None:
+        """One step of the scheduler; its commands are carried out."""
+        now = self._now if now is None else now
+        self._arms.deliver(self._now)
+        commands = self._scheduler.step(now, event)
+        if self._scheduler.mode is not self._mode:
+            self._follow_mode()
+        for command in commands:
+            match command:
+                case events.SendTrajectory():
+                    delay = float(self._rng.uniform(0.0, 0.9 * self._config.lead))
+                    self._arms.send(command, self._now, delay, may_jump=self._may_jump)
+                    self._may_jump = self._may_jump and command.arm == "left"
+                case events.RequestChunk(request):
+                    self._request(request)
+                case events.CancelChunk(chunk_id):
+                    if self._wanted is not None and self._wanted.chunk_id == chunk_id:
+                        self._wanted = None
+                case events.Report(level, text):
+                    self._note(level, text)
+        if isinstance(event, events.ChunkArrived) and self._scheduler.pending_id is None:
+            self._wanted = None
+
+    def _follow_mode(self) -> None:
+        """The mode may change by an order, or to HOLD by a refusal; both mean standstill soon."""
+        self._mode = self._scheduler.mode
+        is_stopped = self._mode in (Mode.HOLD, Mode.ESTOP)
+        self._still_from = min(self._still_from, self._now + self._standstill) if is_stopped else math.inf
+        if is_stopped:
+            self._change_at = self._now + float(self._rng.uniform(0.05, 1.5))
+
+    def _note(self, level: str, text: str) -> None:
+        if level == "error":
+            self._result.counts["joint states silent" if text.startswith("joint states") else "refused"] += 1
+
+    def _request(self, request: ChunkRequest) -> None:
+        self._result.counts["requests"] += 1
+        if request.task_epoch != self._epoch:
+            self._violate("epoch", f"chunk {request.chunk_id} is asked for epoch {request.task_epoch} of {self._epoch}")
+        if self._mode is not Mode.POLICY or not self._has_task:
+            self._violate("request", f"chunk {request.chunk_id} is asked for in {self._mode.name}")
+        self._wanted = request
+        fate, answers = self._policy.answer(request, self._now, self._config.chunk_timeout)
+        self._result.counts[f"answer {fate}"] += 1
+        if fate in ("lost", "after the time-out", "gross", "unreadable"):
+            self._excuse(max(self._now, request.observe_at) + self._config.chunk_timeout)
+        for answer in answers:
+            heapq.heappush(self._queue, (max(answer.at, self._now), next(self._serial), answer))
+
+    def _excuse(self, until: float) -> None:
+        """Up to `until` there is a reason why no chunk moves the arms."""
+        self._waiting_since = max(self._waiting_since, until)
+
+    def _measure(self) -> None:
+        self._arms.deliver(self._now)
+        self._measured_at = self._now
+        position, velocity = self._arms.sample(self._now)
+        if self._now > self._still_from and velocity.any():
+            self._violate("motion", f"{np.abs(velocity).max():.4f} rad/s in {self._mode.name}")
+        self._do(events.MeasuredArms(self._now, position, velocity, np.array([0.08, 0.08])))
+
+    def _check_progress(self) -> None:
+        scheduler, now = self._scheduler, self._now
+        is_waiting = self._mode is Mode.POLICY and self._has_task and now >= self._silent_until
+        if not is_waiting:
+            self._excuse(now)
+        awaits = scheduler.phase in (Phase.ASKED, Phase.MOVING, Phase.STALLED)
+        if awaits != (scheduler.pending_id is not None):
+            self._lock(f"phase {scheduler.phase.name} with pending chunk {scheduler.pending_id}")
+        if now > self._waiting_since + self._config.chunk_timeout + PATIENCE:
+            self._lock(f"no chunk for {now - self._waiting_since:.1f} s; {scheduler.phase.name}, {scheduler.fault!r}")
+
+    def _disturb(self) -> None:
+        if self._now >= self._change_at:
+            self._put_right()
+        index = int(np.searchsorted(_ENDS, self._rng.random()))
+        if index == len(_NAMES):
+            return
+        name = _NAMES[index]
+        self._result.counts[name] += 1
+        match name:
+            case "HOLD" | "ESTOP" | "TELEOP":
+                self._do(events.ModeSet(Mode[name]))
+            case "task":
+                self._epoch += 1
+                self._has_task = True
+                self._excuse(self._now)
+                self._do(events.TaskSet("another task"))
+            case "task without words":
+                self._do(events.TaskSet(" "))
+            case "task ended":
+                self._has_task = False
+                self._change_at = min(self._change_at, self._now + float(self._rng.uniform(0.05, 1.5)))
+                self._do(events.TaskEnded())
+            case "silence":
+                self._silent_until = self._now + float(self._rng.uniform(0.05, 2.0))
+            case "invalid joint state":
+                nothing = np.full(14, np.nan)
+                self._do(events.MeasuredArms(self._now, nothing, nothing, np.zeros(2)))
+            case "repeated joint state":
+                old = self._measured_at - float(self._rng.choice([0.0, 0.01, 0.3]))
+                self._do(events.MeasuredArms(old, self._robot.home, np.zeros(14), np.zeros(2)))
+            case "late tick":
+                self._do(events.Tick(), self._now - float(self._rng.uniform(0.0, 0.005)))
+            case "reset":
+                self._reset()
+            case "clock forward" | "clock back":
+                self._set_clock(float(self._rng.uniform(0.5, 30.0)) * (1 if name == "clock forward" else -1))
+
+    def _put_right(self) -> None:
+        """The operator comes: out of ESTOP or HOLD, and another task where there is none."""
+        self._change_at = math.inf
+        if self._mode is Mode.ESTOP:
+            self._do(events.ModeSet(Mode.POLICY))
+            if self._mode is not Mode.ESTOP:
+                self._violate("latch", "ESTOP was left for POLICY without HOLD in between")
+            self._do(events.ModeSet(Mode.HOLD))
+        self._do(events.ModeSet(Mode.POLICY))
+        if not self._has_task:
+            self._epoch += 1
+            self._has_task = True
+            self._do(events.TaskSet("go on"))
+
+    def _reset(self) -> None:
+        """The world starts another episode: the arms are elsewhere at once, and nothing on the way reaches them."""
+        self._arms.put(random_joints(self._robot, self._rng))
+        self._start_anew()
+        self._do(events.EpisodeReset())
+
+    def _set_clock(self, seconds: float) -> None:
+        """All clocks are set together; the controllers hold where they are, as theirs leap along what was sent."""
+        joints, _ = self._arms.sample(self._now)
+        self._arms.put(joints)
+        self._now += seconds
+        self._silent_until += seconds
+        self._change_at += seconds
+        self._queue = [(at + seconds, serial, answer) for at, serial, answer in self._queue]
+        self._waiting_since = self._now + max(0.0, self._config.chunk_timeout)
+        if seconds < 0.0:
+            self._start_anew()
+        self._may_jump = True
+        self._do(events.Tick())
+
+    def _start_anew(self) -> None:
+        self._epoch += 1
+        self._may_jump = True
+        self._still_from = self._now + self._standstill if self._mode is not Mode.POLICY else math.inf
+        self._excuse(self._now)
+
+    def _violate(self, rule: str, detail: str) -> None:
+        self._result.violations.append(Violation(rule, detail, self._run, round(self._now, 4)))
+
+    def _lock(self, detail: str) -> None:
+        self._result.deadlocks.append(Violation("dead-lock", detail, self._run, round(self._now, 4)))
