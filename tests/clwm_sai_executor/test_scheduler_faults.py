@@ -176,3 +176,18 @@ def test_arms_pushed_away_while_resting_are_held_where_they_are(stack):
     stack.resume()
     np.testing.assert_allclose(stack.requests[-1].committed_prefix[0, JOINTS], pushed, atol=1e-6)
     assert "holding them there" in stack.reports[-1]
+
+
+def test_joint_state_stamped_before_the_clock_was_set_back_hides_no_later_one(stack):
+    stack.begin()
+    stack.answer(speed=0.2)
+    late = events.MeasuredArms(stack.now, *stack.controller.sample(stack.now)[:2], stack.widths)
+    stack.now -= 50.0
+    stack.do(events.Tick())
+    stack.do(late)
+    assert stack.scheduler.phase is Phase.BLIND
+    stack.do(events.MeasuredArms(stack.now, stack.robot.home, np.zeros(14), stack.widths))
+    assert stack.scheduler.phase is Phase.ASKED
+    stack.is_measured = False
+    stack.run_until(stack.now + 0.3)
+    assert stack.scheduler.phase is Phase.BLIND

@@ -84,7 +84,7 @@ class Scheduler:
 
             row_of = DualArmKinematics(robot).row
         self._row_of = row_of
-        self._watch = ArmWatch(robot.limit("velocity"), self._config.jump_distance)
+        self._watch = ArmWatch(robot.limit("velocity"), self._config.jump_distance, self._config.state_timeout)
         self._motion = Motion(robot, self._config, row_of)
         self._asking = Asking(self._config, self._motion)
         self.metrics = Metrics()
@@ -198,7 +198,7 @@ class Scheduler:
         self.metrics.count("stalls")
 
     def _measure(self, now: float, arms: MeasuredArms, out: list[Command]) -> None:
-        match self._watch.take(arms):
+        match self._watch.take(arms, now):
             case Verdict.INVALID:
                 self.metrics.count("state_invalid")
                 return

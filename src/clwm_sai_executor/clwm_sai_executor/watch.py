@@ -16,17 +16,22 @@ class Verdict(Enum):
 
     GOOD = "used"
     REPEATED = "not newer than the last one, or from before a reset"
-    INVALID = "wrong width or not finite"
+    INVALID = "wrong width, not finite, or stamped in the future"
     JUMPED = "used, but the arms cannot have moved there by themselves"
 
 
 class ArmWatch:
     """Keeps the newest joint state that deserves it."""
 
-    def __init__(self, velocity_limit: NDArray[np.float64], jump_distance: float) -> None:
-        """velocity_limit: (14,) rad/s; arms may be off by `jump_distance` rad on top of what it allows."""
+    def __init__(self, velocity_limit: NDArray[np.float64], jump_distance: float, ahead: float) -> None:
+        """velocity_limit: (14,) rad/s; arms may be off by `jump_distance` rad on top of what it allows.
+
+        ahead: a stamp may be so far [s] ahead of the clock. One from before the clock was set back, if believed, would
+        hide every later joint state, and their silence with them.
+        """
         self._velocity_limit = velocity_limit
         self._jump_distance = jump_distance
+        self._ahead = ahead
         self._trusted_from = -math.inf
         self.latest: MeasuredArms | None = None
         self.gap = math.nan
@@ -36,11 +41,13 @@ class ArmWatch:
         self.latest = None
         self._trusted_from = trusted_from
 
-    def take(self, arms: MeasuredArms) -> Verdict:
-        """Judge a joint state; a GOOD or JUMPED one becomes `latest`, and `gap` the time since the one before [s]."""
+    def take(self, arms: MeasuredArms, now: float) -> Verdict:
+        """Judge a joint state that came at `now`; a GOOD or JUMPED one becomes `latest`, and `gap` the time since the one before [s]."""
         values = np.concatenate([arms.positions, arms.velocities, arms.widths])
         # A sum is finite only when every number is.
         if len(arms.positions) != 14 or values.shape != (30,) or not math.isfinite(values.sum()):
+            return Verdict.INVALID
+        if arms.stamp > now + self._ahead:
             return Verdict.INVALID
         last = self.latest
         if arms.stamp < self._trusted_from or (last is not None and arms.stamp <= last.stamp):
