@@ -32,6 +32,7 @@ class DualArmKinematics:
             )
         )
         self._data = self._model.createData()
+        self._hand = (frame.placement * pin.SE3(pin.utils.rotate("z", -np.pi / 4), np.zeros(3))).homogeneous
         self._configuration = pin.neutral(self._model)
         self._bases = [
             pin.SE3(pin.utils.rotate("z", arm.base_yaw), np.asarray(arm.base_position, dtype=np.float64))
@@ -47,6 +48,25 @@ class DualArmKinematics:
             pin.framesForwardKinematics(self._model, self._data, self._configuration)
             result[arm] = pin.SE3ToXYZQUAT(base * self._data.oMf[self._tcp])
         return result
+
+    def link_frames(self, joints: ArrayLike) -> NDArray[np.float64]:
+        """Frames (n, 2, 9, 4, 4) of link0 to link7 and the hand in the world, left arm first, for joints (n, 14) in rad.
+
+        For all configurations at once: 0.2 ms for 20, where one call of Pinocchio for each would take 1 ms.
+        """
+        joints = np.asarray(joints, dtype=np.float64).reshape(-1, 2, 7)
+        frames = np.empty((len(joints), 2, 9, 4, 4))
+        frames[:, :, 0] = [base.homogeneous for base in self._bases]
+        turn = np.zeros((*joints.shape, 4, 4))
+        turn[..., 0, 0] = turn[..., 1, 1] = np.cos(joints)
+        turn[..., 1, 0] = np.sin(joints)
+        turn[..., 0, 1] = -turn[..., 1, 0]
+        turn[..., 2, 2] = turn[..., 3, 3] = 1.0
+        for joint in range(7):
+            placement = self._model.jointPlacements[joint + 1].homogeneous
+            frames[:, :, joint + 1] = frames[:, :, joint] @ placement @ turn[:, :, joint]
+        frames[:, :, 8] = frames[:, :, 7] @ self._hand
+        return frames
 
     def jacobians(self, joints: ArrayLike) -> NDArray[np.float64]:
         """Derivatives (2, 6, 7) of the tool centre points' linear and angular motion in the world by joints (14,)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import yaml
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Seven = Annotated[list[float], Field(min_length=7, max_length=7)]
+Three = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 
 class RobotError(ValueError):
@@ -56,15 +57,47 @@ class Arm(_Strict):
     """One arm: joint names in order, base pose in the world, home position, its controller and its gripper."""
 
     joint_names: Annotated[list[str], Field(min_length=7, max_length=7)]
-    base_position: Annotated[list[float], Field(min_length=3, max_length=3)]
+    base_position: Three
     base_yaw: float = 0.0
     home: Seven
     controller_topic: str
     gripper: Gripper
 
 
+class Capsule(_Strict):
+    """A part of an arm for clearances: all points within `radius` of the line from `start` to `end`, in a link's frame [m]."""
+
+    link: Literal["link0", "link1", "link2", "link3", "link4", "link5", "link6", "link7", "hand"]
+    start: Three
+    end: Three
+    radius: float = Field(gt=0.0)
+    above_table: bool = True
+
+
+class Safety(_Strict):
+    """Where the arms may be. Distances in m, in the world frame.
+
+    workspace_lower, workspace_upper: box of both tool centre points. clearance: arms closer than this to one another
+    or to the table go no closer. A chunk that would take them `gross` deeper than that, or out of the box, is refused.
+    """
+
+    workspace_lower: Three
+    workspace_upper: Three
+    table_height: float = 0.0
+    arm_clearance: float = Field(0.01, ge=0.0)
+    table_clearance: float = Field(0.0, ge=0.0)
+    gross: float = Field(0.05, gt=0.0)
+    capsules: Annotated[list[Capsule], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Safety:
+        if any(low >= high for low, high in zip(self.workspace_lower, self.workspace_upper, strict=True)):
+            raise ValueError("workspace_lower must be below workspace_upper on every axis")
+        return self
+
+
 class RobotDescription(_Strict):
-    """Two arms, left first. Arrays of 14 always are left arm then right arm."""
+    """Two arms, left first. Arrays of 14 always are left arm then right arm. Without `safety` no clearance is checked."""
 
     name: str
     urdf: str
@@ -72,6 +105,7 @@ class RobotDescription(_Strict):
     left: Arm
     right: Arm
     limits: JointLimits
+    safety: Safety | None = None
     cameras: list[str]
     joint_states_topic: str = "/joint_states"
 
