@@ -67,7 +67,8 @@ def capsule_of(segment, radius=1e-3):
     z = way / length
     x = np.cross(z, [1.0, 0.0, 0.0] if abs(z[0]) < 0.9 else [0.0, 1.0, 0.0])
     x /= np.linalg.norm(x)
-    return coal.Capsule(radius, length), coal.Transform3s(np.stack([x, np.cross(z, x), z], axis=1), segment.mean(axis=0))
+    turn = np.stack([x, np.cross(z, x), z], axis=1)
+    return coal.Capsule(radius, length), coal.Transform3s(turn, segment.mean(axis=0))
 
 
 def test_parallel_and_touching_segments_have_their_distance():

@@ -26,6 +26,9 @@ BAD_CHUNKS = {
     "another row time": (lambda c: {"dt": 0.1}, "0.1 s between rows; expected 0.05 s"),
     "another prefix length": (lambda c: {"prefix_rows": 9}, "repeats 9 committed rows"),
     "another start": (lambda c: {"rows": spoiled(c, 0, 20, 1.5)}, "rad from the committed rows"),
+    "a jerk": (lambda c: {"rows": spoiled(c, slice(9, 16, 2), 14, c.rows[0, 14] + 0.48)}, "jerks joint 0"),
+    "no rotation": (lambda c: {"rows": spoiled(c, 9, slice(3, 7), 0.0)}, "quaternion of length 0.000"),
+    "millimetres": (lambda c: {"rows": spoiled(c, 9, 28, 40.0)}, "beyond its range"),
     "a leap": (lambda c: {"rows": spoiled(c, 8, 14, 2.0)}, r"row 8 is .* rad from the row before it"),
 }
 
@@ -43,7 +46,8 @@ def test_bad_chunk_is_refused_with_its_reason_and_the_arms_hold_until_an_operato
     assert re.search(reason, stack.scheduler.fault), stack.scheduler.fault
     stack.do(events.ChunkArrived(good))
     stack.run_until(stack.now + 3.0)
-    assert len(stack.controller.messages) == sent and len(stack.requests) == request.chunk_id
+    assert len(stack.controller.messages) == sent + 1, "one message that brakes"
+    assert len(stack.requests) == request.chunk_id
     assert not stack.controller.sample(stack.now)[1].any()
     stack.resume()
     assert stack.scheduler.fault == "" and stack.requests[-1].at_rest

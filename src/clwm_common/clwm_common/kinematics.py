@@ -50,7 +50,7 @@ class DualArmKinematics:
         return result
 
     def link_frames(self, joints: ArrayLike) -> NDArray[np.float64]:
-        """Frames (n, 2, 9, 4, 4) of link0 to link7 and the hand in the world, left arm first, for joints (n, 14) in rad.
+        """Frames (n, 2, 9, 4, 4) in the world of link0 to link7 and the hand, left arm first, for joints (n, 14) rad.
 
         For all configurations at once: 0.2 ms for 20, where one call of Pinocchio for each would take 1 ms.
         """

@@ -65,7 +65,7 @@ class Arm(_Strict):
 
 
 class Capsule(_Strict):
-    """A part of an arm for clearances: all points within `radius` of the line from `start` to `end`, in a link's frame [m]."""
+    """A part of an arm: all points within `radius` of the line from `start` to `end`, in the frame of a link [m]."""
 
     link: Literal["link0", "link1", "link2", "link3", "link4", "link5", "link6", "link7", "hand"]
     start: Three
@@ -97,7 +97,7 @@ class Safety(_Strict):
 
 
 class RobotDescription(_Strict):
-    """Two arms, left first. Arrays of 14 always are left arm then right arm. Without `safety` no clearance is checked."""
+    """Two arms, left first. Arrays of 14 are left arm then right arm. Without `safety` no clearance is checked."""
 
     name: str
     urdf: str

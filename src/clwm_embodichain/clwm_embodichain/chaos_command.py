@@ -56,13 +56,13 @@ def run_with_progress(settings: FuzzSettings, console: Console) -> dict[str, Any
     text = TextColumn("{task.description}")
     columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("chunks", total=sum(job[-1] for job in settings.jobs))
+        bar = progress.add_task("chunks, 0 violations", total=sum(job[-1] for job in settings.jobs))
         broken = 0
 
         def on_run(result: RunResult) -> None:
             nonlocal broken
             broken += len(result.violations) + len(result.deadlocks)
-            progress.update(bar, advance=result.chunks, description=f"chunks, {broken} violations" if broken else "chunks")
+            progress.update(bar, advance=result.chunks, description=f"chunks, {broken} violations")
 
         return run_fuzzer(settings, on_run)
 

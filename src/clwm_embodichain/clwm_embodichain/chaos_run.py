@@ -16,12 +16,14 @@ from clwm_embodichain.chaos_arms import FuzzedArms, random_joints, row_without_p
 from clwm_embodichain.chaos_checks import Violation
 from clwm_embodichain.chaos_policy import Answer, RestlessPolicy
 from clwm_sai_executor import events
+from clwm_sai_executor.clearance import margins_of
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.limits import stopping_steps
 from clwm_sai_executor.scheduler import Phase, Scheduler
 
 START = 1000.0
 PATIENCE = 5.0  # s without a chunk executed and without a reason for it, on top of the policy's time-out
+_CLEARANCE_SLACK = 5e-3  # m, for the way in which arms that are found outside come to rest
 
 # How often a disturbance comes, per joint state.
 DISTURBANCES = {
@@ -62,6 +64,7 @@ def random_config(rng: np.random.Generator) -> SchedulerConfig:
         state_timeout=float(rng.choice([0.15, 0.2, 0.4])),
         velocity_scale=float(rng.choice([0.3, 1.0, 1.0])),
         acceleration_scale=float(rng.choice([0.3, 1.0, 1.0])),
+        refuse_jerk=float(rng.choice([2.0, 100.0, 100.0])),
         refuse_step=float(rng.choice([0.1, 0.5, 1.0])),
     )
 
@@ -74,7 +77,9 @@ class FuzzRun:
         self._robot = robot
         self._run = run
         self._config = random_config(self._rng)
-        self._scheduler = Scheduler(robot, self._config, row_without_poses)
+        # Clearances cost as much as all the rest, so every tenth run has them.
+        self._margins = margins_of(robot) if run % 10 == 9 else None
+        self._scheduler = Scheduler(robot, self._config, row_without_poses, self._margins)
         self._policy = RestlessPolicy(robot, self._rng, self._config.refuse_step)
         self._arms = FuzzedArms(robot, self._violate)
         self._result = RunResult()
@@ -128,13 +133,24 @@ class FuzzRun:
         if scheduler.executing_id != executing:
             self._result.chunks = before + 1
             self._waiting_since = self._now
+            self._check_clearance()
         chunk = getattr(event, "chunk", event)
         epoch = getattr(chunk, "task_epoch", self._epoch)
         is_wanted = wanted is not None and (chunk.chunk_id, epoch) == (wanted.chunk_id, self._epoch)
         if scheduler.executing_id != executing and not (is_wanted and answer.is_valid and mode is Mode.POLICY):
-            self._violate("stale rows", f"chunk {chunk.chunk_id} of epoch {epoch} moves the arms in epoch {self._epoch}")
+            self._violate("stale rows", f"chunk {chunk.chunk_id} of epoch {epoch} moves arms in epoch {self._epoch}")
         if is_wanted and not answer.is_valid and scheduler.mode is not Mode.HOLD and self._wanted is wanted:
             self._violate("not latched", f"chunk {chunk.chunk_id} is not valid, and the mode is {scheduler.mode.name}")
+
+    def _check_clearance(self) -> None:
+        """Where arms, table and box are looked at, the path as just sent goes nowhere nearer than allowed."""
+        path = self._scheduler.path
+        if self._margins is None or path is None:
+            return
+        now_at = max(path.first, path.index_until(self._now)) - path.first
+        for name, left in vars(self._margins(path.positions[now_at:])).items():
+            if left.min() < min(0.0, left[0]) - _CLEARANCE_SLACK:
+                self._violate("clearance", f"{name}: {left.min():.4f} m from {left[0]:.4f} m")
 
     def _do(self, event: events.Event, now: float | None = None) -> None:
         """One step of the scheduler; its commands are carried out."""
@@ -149,6 +165,7 @@ class FuzzRun:
                     delay = float(self._rng.uniform(0.0, 0.9 * self._config.lead))
                     self._arms.send(command, self._now, delay, may_jump=self._may_jump)
                     self._may_jump = self._may_jump and command.arm == "left"
+                    self._result.counts["messages"] += 1
                 case events.RequestChunk(request):
                     self._request(request)
                 case events.CancelChunk(chunk_id):

@@ -26,6 +26,7 @@ from clwm_common.kinematics import DualArmKinematics
 from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, MemoryPolicy, SaiReport
 from clwm_common.robot import RobotDescription
 from clwm_embodichain.chunk_sources import ChunkSource, NoAnswer
+from clwm_sai_executor.clearance import margins_of
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import (
     CancelChunk,
@@ -131,6 +132,7 @@ class VirtualStack:
         self._config = config
         self._on_frame = on_frame
         self._row_of = DualArmKinematics(world.robot).row
+        self._margins = margins_of(world.robot)
 
     def instruction(self, seed: int) -> str:
         """The sentence that the episode of `seed` is asked for with."""
@@ -140,7 +142,7 @@ class VirtualStack:
         """Run one episode to its success, failure or time-out."""
         self._world.reset(seed)
         self._control = RobotControl(self._world, self._robot, origin=EPISODE_START)
-        self._scheduler = Scheduler(self._robot, self._config, self._row_of)
+        self._scheduler = Scheduler(self._robot, self._config, self._row_of, self._margins)
         self._queue: list[tuple[float, _Order, int, Callable[[float], None]]] = []
         self._serial = itertools.count()
         # Over ROS nothing ties the cameras to the episode, so their phase is drawn with it.

@@ -1,7 +1,8 @@
-"""How near the arms come to one another and to the table, and whether the tools stay in their box: capsules, no meshes."""
+"""How near the arms come to one another and to the table, and whether the tools stay in their box."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,9 @@ class Margins:
     arms: Array
     table: Array
     workspace: Array
+
+
+MarginsOf = Callable[[Array], Margins]
 
 
 class ArmShapes:
@@ -53,6 +57,11 @@ class ArmShapes:
 
     def _axes(self, frames: Array) -> Array:
         return np.einsum("nakij,kej->nakei", frames[:, :, self._links, :3], self._ends, optimize=False)
+
+
+def margins_of(robot: RobotDescription) -> MarginsOf | None:
+    """What `Scheduler` needs to keep the arms clear; None for a robot without a `safety` part."""
+    return None if robot.safety is None else ArmShapes(robot, robot.safety).margins
 
 
 def arm_distance(left: Array, right: Array, radii: Array) -> Array:

@@ -23,6 +23,9 @@ class SchedulerConfig:
     state_timeout: joint states older than this make the arms brake and hold.
     state_period: measured states are published no more often than this.
     refuse_step: a row farther than this from the one before it is a gross violation: the chunk is refused.
+    refuse_jerk: rows that jerk more than so many times the robot's limit are a gross violation.
+    refuse_opening: rows that open a gripper so far beyond its range are one, too.
+    observation_age: a chunk made from pictures this much older than those asked for is dropped and asked for again.
     prefix_tolerance: how far a chunk's prefix may be from the rows committed for it.
     resync_distance: at rest, arms farther than this from the held command are held where they are.
     jump_distance: measured joints that move more than this beyond what their speed allows have been moved by a reset.
@@ -38,6 +41,9 @@ class SchedulerConfig:
     state_timeout: float = 0.2
     state_period: float = 0.01
     refuse_step: float = 0.5
+    refuse_jerk: float = 2.0
+    refuse_opening: float = 0.05
+    observation_age: float = 0.5
     prefix_tolerance: float = 0.01
     resync_distance: float = 0.1
     jump_distance: float = 0.25
@@ -66,6 +72,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "state_timeout": (0.02, 5.0),
     "state_period": (0.0, 0.02),
     "refuse_step": (0.01, 3.0),
+    "refuse_jerk": (1.0, 1000.0),
+    "refuse_opening": (0.0, 1.0),
+    "observation_age": (0.05, 60.0),
     "prefix_tolerance": (0.0, 0.1),
     "resync_distance": (0.001, 1.0),
     "jump_distance": (0.01, 3.0),

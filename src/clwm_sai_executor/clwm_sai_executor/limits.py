@@ -1,4 +1,4 @@
-"""Limits that every knot sent to the arms obeys, and the gate that a chunk passes before it may become knots."""
+"""Limits that every knot sent to the arms obeys, and what braking within them takes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clwm_common.actions import ACTION_DIM, CHUNK_ROWS, JOINTS, LAYOUT_VERSION, LayoutError, check_rows
-from clwm_common.messages import ActionChunk, ChunkRequest
 from clwm_common.robot import RobotDescription
 
 Array = NDArray[np.float64]
@@ -16,10 +14,6 @@ Array = NDArray[np.float64]
 
 class LimitError(ValueError):
     """A state from which no motion within the limits exists."""
-
-
-class ChunkRefused(ValueError):
-    """A chunk that must not move the arms; the message is the reason that is latched."""
 
 
 @dataclass(frozen=True)
@@ -75,45 +69,3 @@ def stopping_distance(velocity: Array, acceleration: Array, dt: float) -> Array:
     invariant that makes braking possible from every knot.
     """
     return velocity * stopping_steps(velocity, acceleration, dt) * dt / 2.0
-
-
-def check_chunk(
-    chunk: ActionChunk, request: ChunkRequest, *, refuse_step: float, prefix_tolerance: float, dt: float
-) -> NDArray[np.float64]:
-    """Return the rows (16, 30) of a chunk that may be executed as an answer to `request`.
-
-    refuse_step: largest distance [rad] of any joint from one row to the next. prefix_tolerance: largest distance [rad]
-    of the chunk's first rows from the committed ones. Raises ChunkRefused with the reason otherwise.
-    """
-    name = f"chunk {chunk.chunk_id}"
-    if chunk.layout_version != LAYOUT_VERSION:
-        raise ChunkRefused(
-            f"{name} has layout version {chunk.layout_version}, {LAYOUT_VERSION} expected; "
-            "run the same release of the policy and the executor"
-        )
-    if np.shape(chunk.rows) != (CHUNK_ROWS, ACTION_DIM):
-        raise ChunkRefused(f"{name} has rows of shape {np.shape(chunk.rows)}; expected ({CHUNK_ROWS}, {ACTION_DIM})")
-    try:
-        rows = check_rows(chunk.rows, name=name).astype(np.float64)
-    except LayoutError as error:
-        raise ChunkRefused(f"{error}; look at the policy's inputs and checkpoint") from None
-    if abs(chunk.dt - dt) > 1e-6:
-        raise ChunkRefused(f"{name} has {chunk.dt} s between rows; expected {dt} s")
-    committed = request.committed_prefix
-    prefix = len(committed)
-    if chunk.prefix_rows != prefix:
-        raise ChunkRefused(f"{name} repeats {chunk.prefix_rows} committed rows; {prefix} were committed")
-    gap = np.abs(rows[:prefix, JOINTS] - committed[:, JOINTS])
-    if gap.max() > prefix_tolerance:
-        raise ChunkRefused(
-            f"{name} starts {gap.max():.4f} rad from the committed rows; expected at most {prefix_tolerance} rad"
-        )
-    # The knots before row `prefix` are sent as committed, so the first step is measured from there.
-    joints = np.concatenate([committed[prefix - 1 : prefix, JOINTS], rows[prefix:, JOINTS]])
-    steps = np.abs(np.diff(joints, axis=0)).max(axis=1, initial=0.0)
-    if steps.size and steps.max() > refuse_step:
-        row = prefix + int(steps.argmax())
-        raise ChunkRefused(
-            f"{name} row {row} is {steps.max():.2f} rad from the row before it; expected at most {refuse_step} rad"
-        )
-    return rows

@@ -68,6 +68,7 @@ class Metrics:
         self._records.append(record)
         self._counts["chunks"] += 1
         self._counts["clamped_positions"] += facts.clamped
+        self._counts["cut_rows"] += facts.cut
         self._largest_clamp = max(self._largest_clamp, facts.largest_clamp)
         self._stall_seconds += record.stall
         if not record.at_rest:
@@ -106,6 +107,10 @@ class Metrics:
             "inner_jump": percentiles(self._inner_jumps),
             "clamped_positions": self._counts["clamped_positions"],
             "clamped_openings": self._counts["clamped_openings"],
+            "clamped_quaternions": self._counts["clamped_quaternions"],
+            "rough_rows": self._counts["rough_rows"],
+            "cut_rows": self._counts["cut_rows"],
+            "stale_observations": self._counts["stale_observations"],
             "largest_clamp": self._largest_clamp,
             "requests": self._counts["requests"],
             "dropped": self._counts["dropped"],

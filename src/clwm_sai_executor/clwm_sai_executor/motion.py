@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from clwm_common.actions import ACTION_DIM, ROW_DT
 from clwm_common.robot import RobotDescription
+from clwm_sai_executor.clearance import MarginsOf
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import SIDES, Command, MoveGripper, SendTrajectory
 from clwm_sai_executor.gripper import GripperCommander
+from clwm_sai_executor.guard import Guard
 from clwm_sai_executor.limits import MotionLimits
 from clwm_sai_executor.splice import Path, SpliceFacts, splice, stop
 
@@ -24,8 +26,12 @@ EXECUTED_ROWS = 12  # rows of the past that a request carries at most
 class Motion:
     """One path at a time, from rest to rest, and the grippers that go with its rows."""
 
-    def __init__(self, robot: RobotDescription, config: SchedulerConfig, row_of: RowOf) -> None:
-        """row_of: joints (14,) and openings (2,) -> row (30,)."""
+    def __init__(
+        self, robot: RobotDescription, config: SchedulerConfig, row_of: RowOf, margins: MarginsOf | None = None
+    ) -> None:
+        """row_of: joints (14,) and openings (2,) -> row (30,). margins: what the path keeps clear of; None: nothing."""
+        is_guarded = margins is not None and robot.safety is not None
+        self._splice = Guard(margins, robot.safety.gross).splice if is_guarded else splice
         self._lead = config.lead
         self._row_of = row_of
         self._limits = MotionLimits.of(
@@ -76,7 +82,7 @@ class Motion:
         """Let joints `rows` (n, 14) follow knot `after`, or the first knot after it that can still be changed.
 
         When the path is over before that, a new one starts from where it ended. Returns the knot that the rows follow
-        in the path as it is now, and what became of them.
+        in the path as it is now, and what became of them. Raises ChunkRefused when they go where the arms must not be.
         """
         path = self.path
         assert path is not None
@@ -87,7 +93,7 @@ class Motion:
             position, _, held = path.knot(path.last)
             path = self._restart(now + self._lead, position, held)
             at = path.last
-        self.path, facts = splice(path, at, rows, openings, self._limits)
+        self.path, facts = self._splice(path, at, rows, openings, self._limits)
         return at, facts
 
     def brake(self, now: float) -> bool:

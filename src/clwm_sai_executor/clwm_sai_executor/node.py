@@ -21,6 +21,7 @@ from clwm_common.ros.parameters import Parameter
 from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, EpisodeStatus, SaiReport
 from clwm_msgs.srv import SetMode, SetTask
 from clwm_sai_executor import events
+from clwm_sai_executor.clearance import margins_of
 from clwm_sai_executor.config import RANGES, ConfigError, SchedulerConfig
 from clwm_sai_executor.joint_map import JointMap
 from clwm_sai_executor.run_task_node import RunTaskServer
@@ -46,6 +47,9 @@ class ExecutorNode(ClwmNode):
         _setting("chunk_timeout", "a chunk this long after its observation is given up", "s"),
         _setting("state_timeout", "joint states older than this make the arms brake and hold", "s"),
         _setting("refuse_step", "a chunk with a larger step from row to row is refused", "rad"),
+        _setting("refuse_jerk", "a chunk that jerks more than so many times the robot's limit is refused"),
+        _setting("refuse_opening", "a chunk that opens a gripper so far beyond its range is refused", "m"),
+        _setting("observation_age", "a chunk made from pictures this much too old is asked for again", "s"),
         _setting("velocity_scale", "fraction of the robot's velocity limits that may be used"),
         _setting("acceleration_scale", "fraction of the robot's acceleration limits that may be used"),
     )
@@ -61,7 +65,7 @@ class ExecutorNode(ClwmNode):
             self._robot = RobotDescription.load(self.params.robot)
             settings = {name: value for name, value in vars(self.params).items() if name in RANGES}
             config = SchedulerConfig(**settings, initial_mode=Mode[self.params.start_mode])
-            self._scheduler = Scheduler(self._robot, config)
+            self._scheduler = Scheduler(self._robot, config, margins=margins_of(self._robot))
         except (RobotError, ConfigError) as error:
             raise NodeError(str(error)) from error
         self._joint_map = JointMap(self._robot)

@@ -6,12 +6,11 @@ import math
 from enum import Enum
 
 import numpy as np
-from numpy.typing import NDArray
 
-from clwm_common.actions import GRIPPERS, JOINTS, ROW_DT
 from clwm_common.messages import ActionChunk, DualArmState, MemoryPolicy, Mode
 from clwm_common.robot import RobotDescription
 from clwm_sai_executor.asking import NO_ROWS, Asking, Pending
+from clwm_sai_executor.clearance import MarginsOf
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import (
     CancelChunk,
@@ -30,9 +29,10 @@ from clwm_sai_executor.events import (
     TaskSet,
     Tick,
 )
-from clwm_sai_executor.limits import ChunkRefused, check_chunk
+from clwm_sai_executor.gate import Gate, Passed
 from clwm_sai_executor.metrics import Metrics
 from clwm_sai_executor.motion import Motion, RowOf
+from clwm_sai_executor.rules import ChunkRefused, ChunkStale
 from clwm_sai_executor.splice import Path
 from clwm_sai_executor.timeline import ChunkRecord, Timeline
 from clwm_sai_executor.watch import ArmWatch, Verdict
@@ -61,7 +61,7 @@ class Scheduler:
           | joint states stale: | at rest                                   v
           | brake (any phase)   |        HOLD, ESTOP: brake now           MOVING <--+ chunk in time: splice,
           |                     |        SetTask: run out what was sent   | | |_____| request the next one
-          |                     |        refused chunk: run out, HOLD     | |
+          |                     |        refused chunk: brake, HOLD       | |
           +-------------- STOPPING <--------------------------------------+ | rows end, no chunk: a stall
                                 ^                                           v
                                 +------------ time-out, cancel ---------- STALLED --chunk--> MOVING
@@ -75,9 +75,16 @@ class Scheduler:
     """
 
     def __init__(
-        self, robot: RobotDescription, config: SchedulerConfig | None = None, row_of: RowOf | None = None
+        self,
+        robot: RobotDescription,
+        config: SchedulerConfig | None = None,
+        row_of: RowOf | None = None,
+        margins: MarginsOf | None = None,
     ) -> None:
-        """row_of: joints (14,) and openings (2,) -> row (30,); by default from the robot's kinematics."""
+        """row_of: joints (14,) and openings (2,) -> row (30,); by default from the robot's kinematics.
+
+        margins: joints (n, 14) -> distances to what is forbidden (`clearance.margins_of`); None allows everything.
+        """
         self._config = config or SchedulerConfig()
         if row_of is None:
             from clwm_common.kinematics import DualArmKinematics
@@ -85,7 +92,8 @@ class Scheduler:
             row_of = DualArmKinematics(robot).row
         self._row_of = row_of
         self._watch = ArmWatch(robot.limit("velocity"), self._config.jump_distance, self._config.state_timeout)
-        self._motion = Motion(robot, self._config, row_of)
+        self._motion = Motion(robot, self._config, row_of, margins)
+        self._gate = Gate(robot, self._config)
         self._asking = Asking(self._config, self._motion)
         self.metrics = Metrics()
         self.timeline = Timeline()
@@ -144,7 +152,7 @@ class Scheduler:
                 self._take_chunk(now, chunk, out)
             case ChunkUnreadable(chunk_id, reason):
                 if chunk_id == self.pending_id:
-                    self._refuse(f"chunk {chunk_id} cannot be read: {reason}", out)
+                    self._refuse(now, f"chunk {chunk_id} cannot be read: {reason}", out)
             case TaskSet():
                 self._set_task(event, out)
             case TaskEnded():
@@ -297,32 +305,26 @@ class Scheduler:
             out.append(Report("info", f"{text}; {awaited} of epoch {self.task_epoch} is waited for"))
             return
         try:
-            rows = check_chunk(
-                chunk,
-                pending.request,
-                refuse_step=self._config.refuse_step,
-                prefix_tolerance=self._config.prefix_tolerance,
-                dt=ROW_DT,
-            )
+            self._execute(now, chunk, self._gate.check(now, chunk, pending.request), pending, out)
         except ChunkRefused as reason:
-            self._refuse(str(reason), out)
-            return
-        self._execute(now, chunk, rows, pending, out)
+            self._refuse(now, str(reason), out)
+        except ChunkStale as reason:
+            self.metrics.count("stale_observations")
+            out.append(Report("warning", f"{reason} Asking again from rest."))
+            self._close("stale")
 
-    def _refuse(self, reason: str, out: list[Command]) -> None:
+    def _refuse(self, now: float, reason: str, out: list[Command]) -> None:
         self.metrics.count("refused")
         self.mode, self.fault = Mode.HOLD, reason
         out.append(Report("error", f"{reason}; holding until the mode is set to POLICY again"))
+        self._brake(now, out)
         self._close("refused")
 
-    def _execute(
-        self, now: float, chunk: ActionChunk, rows: NDArray[np.float64], pending: Pending, out: list[Command]
-    ) -> None:
+    def _execute(self, now: float, chunk: ActionChunk, rows: Passed, pending: Pending, out: list[Command]) -> None:
         motion, request = self._motion, pending.request
         prefix = len(request.committed_prefix)
-        openings = motion.clip_openings(rows[prefix:, GRIPPERS])
         motion.observed = pending.observed
-        at, facts = motion.extend(now, pending.follows, rows[prefix:, JOINTS], openings)
+        at, facts = motion.extend(now, pending.follows, rows.joints, rows.openings)
         path = motion.path
         assert path is not None
         is_late = not request.at_rest and at != pending.follows
@@ -336,7 +338,8 @@ class Scheduler:
             record.execute(chunk, request, now, path.time(at), path.time(at + 1), path.time(path.last_row))
             record.stall = path.time(at) - pending.stalled_at if is_late else 0.0
             self.metrics.executed(record, facts)
-        self.metrics.count("clamped_openings", int(np.count_nonzero(openings != rows[prefix:, GRIPPERS])))
+        for what, count in rows.counts.items():
+            self.metrics.count(what, count)
         self._pending = None
         self._executing_id = request.chunk_id
         self._epoch_has_moved = True

@@ -94,12 +94,16 @@ class Path:
 
 @dataclass(frozen=True)
 class SpliceFacts:
-    """What a splice did to the rows. Jumps are changes of the mean velocity from one segment to the next [rad/s]."""
+    """What a splice did to the rows. Jumps are changes of the mean velocity from one segment to the next [rad/s].
+
+    cut: how many of the last rows were replaced by rest, because they come too near to something.
+    """
 
     clamped: int
     largest_clamp: float
     seam_jump: float
     inner_jumps: Array
+    cut: int = 0
 
 
 def splice(path: Path, at: int, rows: Array, openings: Array, limits: MotionLimits) -> tuple[Path, SpliceFacts]:

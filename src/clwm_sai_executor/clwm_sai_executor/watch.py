@@ -42,7 +42,7 @@ class ArmWatch:
         self._trusted_from = trusted_from
 
     def take(self, arms: MeasuredArms, now: float) -> Verdict:
-        """Judge a joint state that came at `now`; a GOOD or JUMPED one becomes `latest`, and `gap` the time since the one before [s]."""
+        """Judge a joint state that came at `now`; a GOOD or JUMPED one becomes `latest`, `gap` the time between [s]."""
         values = np.concatenate([arms.positions, arms.velocities, arms.widths])
         # A sum is finite only when every number is.
         if len(arms.positions) != 14 or values.shape != (30,) or not math.isfinite(values.sum()):

@@ -1,0 +1,108 @@
+"""The path keeps clear: it is cut where it would come too near, refused where it goes grossly too far."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clwm_common.messages import Mode
+from clwm_sai_executor import events
+from clwm_sai_executor.clearance import ArmShapes, Margins
+from clwm_sai_executor.guard import Guard
+from clwm_sai_executor.rules import ChunkRefused
+from clwm_sai_executor.scheduler import Scheduler
+from clwm_sai_executor.splice import Path
+
+WALL = 0.5  # rad, of joint 0
+
+
+def wall(joints):
+    """A world in which joint 0 must stay below WALL."""
+    free = np.full(len(joints), 1.0)
+    return Margins(free, WALL - joints[:, 0], free)
+
+
+@pytest.fixture
+def guard():
+    return Guard(wall, gross=0.2)
+
+
+def at_rest(robot, joint_0=0.0):
+    position = robot.home
+    position[0] = joint_0
+    return Path.at_rest(position, np.full(2, 0.08), 10.0, 0.05)
+
+
+def rows_to(path, goal, count=15):
+    rows = np.repeat(path.positions[-1:], count, axis=0)
+    rows[:, 0] = np.linspace(rows[0, 0], goal, count + 1)[1:]
+    return rows, np.full((count, 2), 0.08)
+
+
+def test_clear_path_is_the_plain_splice(guard, robot, limits):
+    path = at_rest(robot)
+    spliced, facts = guard.splice(path, 1, *rows_to(path, 0.4), limits)
+    assert facts.cut == 0 and spliced.knot(spliced.last_row)[0][0] == pytest.approx(0.4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(start=st.floats(-0.2, 0.5), beyond=st.floats(0.02, 0.15))
+def test_path_that_comes_too_near_stops_before(robot, limits, start, beyond):
+    path = at_rest(robot, start)
+    spliced, facts = Guard(wall, gross=0.2).splice(path, 1, *rows_to(path, WALL + beyond), limits)
+    assert facts.cut > 0 or spliced.positions[spliced.last_row - spliced.first, 0] <= WALL
+    assert spliced.positions[:, 0].max() <= max(WALL, start + 1e-3) + 1e-9
+    assert spliced.last_row == 16 and not spliced.velocities[-1].any()
+
+
+def test_path_that_goes_grossly_too_far_is_refused(guard, robot, limits):
+    path = at_rest(robot)
+    with pytest.raises(ChunkRefused, match="reaches into the table: 0.[34].* m too far"):
+        guard.splice(path, 1, *rows_to(path, WALL + 0.3), limits)
+
+
+def test_arms_found_too_near_may_go_away_but_not_nearer(guard, robot, limits):
+    path = at_rest(robot, WALL + 0.1)
+    away, facts = guard.splice(path, 1, *rows_to(path, 0.4), limits)
+    assert facts.cut == 0 and away.positions[-1, 0] < WALL
+    nearer, facts = guard.splice(path, 1, *rows_to(path, WALL + 0.15), limits)
+    assert facts.cut > 0 and nearer.positions[:, 0].max() <= WALL + 0.1 + 2e-3
+
+
+@pytest.fixture
+def guarded(make_stack, robot):
+    stack = make_stack()
+    stack.scheduler = Scheduler(robot, margins=ArmShapes(robot, robot.safety).margins)
+    return stack
+
+
+def towards_each_other(stack, speed):
+    """A chunk in which the arms turn in at their bases."""
+    request = stack.requests[-1]
+    chunk = stack.chunk(request, speed=0.0)
+    prefix = len(request.committed_prefix)
+    way = speed * 0.05 * np.arange(1, 17 - prefix)
+    chunk.rows[prefix:, 14] -= way
+    chunk.rows[prefix:, 21] += way
+    return chunk
+
+
+def test_arms_sent_towards_each_other_stop_apart_and_the_stack_goes_on(guarded, robot):
+    guarded.begin()
+    for speed in [0.35, 0.35, *[0.06] * 10]:
+        guarded.run_until(max(guarded.now, guarded.requests[-1].observe_at) + 0.05)
+        guarded.do(events.ChunkArrived(towards_each_other(guarded, speed)))
+    guarded.run_until(guarded.now + 3.0)
+    assert guarded.scheduler.mode is Mode.POLICY
+    assert guarded.scheduler.metrics.summary()["cut_rows"] > 0
+    margins = ArmShapes(robot, robot.safety).margins(guarded.controller.sample(guarded.now)[0][None])
+    assert -1e-3 <= margins.arms[0] < 0.1
+
+
+def test_chunk_that_drives_the_arms_through_each_other_is_refused_and_latched(guarded):
+    guarded.begin()
+    guarded.run_until(guarded.now + 0.05)
+    sent = len(guarded.controller.messages)
+    guarded.do(events.ChunkArrived(towards_each_other(guarded, 2.5)))
+    assert guarded.scheduler.mode is Mode.HOLD and "brings the arms together" in guarded.scheduler.fault
+    assert len(guarded.controller.messages) == sent
