@@ -13,6 +13,7 @@ from clwm_embodichain.chaos_fuzz import FuzzSettings, run_fuzzer
 from clwm_embodichain.chaos_run import FuzzRun
 from clwm_sai_executor import scheduler as scheduler_module
 from clwm_sai_executor import splice
+from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.limits import MotionLimits
 from clwm_sai_executor.motion import Motion
 from clwm_sai_executor.scheduler import Scheduler
@@ -90,6 +91,7 @@ def test_chunk_of_an_old_epoch_that_is_executed_is_found(robot, monkeypatch, oft
 
 def test_hold_that_does_not_brake_is_found(robot, monkeypatch, often):
     monkeypatch.setattr(Scheduler, "_brake", lambda self, now, out: None)
+    monkeypatch.setattr(chaos_run, "random_config", lambda rng: SchedulerConfig())
     assert "motion" in rules(robot)
 
 

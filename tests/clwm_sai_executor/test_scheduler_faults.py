@@ -195,3 +195,17 @@ def test_joint_state_stamped_before_the_clock_was_set_back_hides_no_later_one(st
     stack.is_measured = False
     stack.run_until(stack.now + 0.3)
     assert stack.scheduler.phase is Phase.BLIND
+
+
+def test_chunk_made_from_old_pictures_is_dropped_and_asked_for_again(stack):
+    stack.begin()
+    stack.answer(speed=0.3)
+    request, sent = stack.requests[-1], len(stack.controller.messages)
+    stack.run_until(request.observe_at + 0.05)
+    stack.do(events.ChunkArrived(stack.chunk(request, observation_stamp=request.observe_at - 0.6)))
+    assert stack.scheduler.mode is Mode.POLICY and "0.60 s older" in stack.reports[-1]
+    assert len(stack.controller.messages) == sent
+    stack.run_until(stack.now + 1.0)
+    assert stack.requests[-1].at_rest and stack.requests[-1].chunk_id == request.chunk_id + 1
+    stack.answer()
+    assert len(stack.controller.messages) == sent + 1 and stack.scheduler.fault == ""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from clwm_common.actions import ROW_DT
 from clwm_common.messages import ChunkRequest, Mode
 from clwm_common.robot import RobotDescription
 from clwm_embodichain.chaos_arms import FuzzedArms, random_joints, row_without_poses
@@ -98,9 +99,7 @@ class FuzzRun:
         self._may_jump = False
         self._still_from = math.inf
         self._waiting_since = START
-        limit = robot.limit("acceleration") * self._config.acceleration_scale
-        braking = stopping_steps(robot.limit("velocity") * self._config.velocity_scale, limit, 0.05).max() * 0.05
-        self._standstill = self._config.lead + 0.05 + float(braking) + 1e-3
+        self._acceleration = robot.limit("acceleration") * self._config.acceleration_scale
 
     def run(self, chunks: int) -> RunResult:
         """Run until `chunks` were executed, or a dead-lock shows, and return what happened."""
@@ -180,9 +179,16 @@ class FuzzRun:
         """The mode may change by an order, or to HOLD by a refusal; both mean standstill soon."""
         self._mode = self._scheduler.mode
         is_stopped = self._mode in (Mode.HOLD, Mode.ESTOP)
-        self._still_from = min(self._still_from, self._now + self._standstill) if is_stopped else math.inf
+        self._still_from = min(self._still_from, self._rest_by()) if is_stopped else math.inf
         if is_stopped:
             self._change_at = self._now + float(self._rng.uniform(0.05, 1.5))
+
+    def _rest_by(self) -> float:
+        """When arms that are told now to stop must rest: nothing changes for a lead and up to one row."""
+        untouched = self._config.lead + ROW_DT
+        fastest = np.abs(self._arms.sample(self._now)[1]) + self._acceleration * untouched
+        braking = float(stopping_steps(fastest, self._acceleration, ROW_DT).max()) * ROW_DT
+        return self._now + untouched + braking + 1e-3
 
     def _note(self, level: str, text: str) -> None:
         if level == "error":
@@ -299,7 +305,7 @@ class FuzzRun:
     def _start_anew(self) -> None:
         self._epoch += 1
         self._may_jump = True
-        self._still_from = self._now + self._standstill if self._mode is not Mode.POLICY else math.inf
+        self._still_from = self._rest_by() if self._mode is not Mode.POLICY else math.inf
         self._excuse(self._now)
 
     def _violate(self, rule: str, detail: str) -> None:
