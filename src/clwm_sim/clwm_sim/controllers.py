@@ -111,10 +111,13 @@ class JointTrajectoryController:
         """Columns in the controller's order; a joint that a partial goal leaves out keeps its command."""
         columns = [self._names.index(name) for name in message.joint_names]
         zero = np.zeros(len(self._names))
+        is_ordered = columns == list(range(len(self._names)))
 
         def ordered(values: Sequence[float], absent: Numbers) -> Numbers | None:
             if len(values) == 0:
                 return None
+            if is_ordered:
+                return np.array(values, dtype=np.float64)
             result = absent.copy()
             result[columns] = values
             return result
@@ -195,7 +198,7 @@ def _check_point(index: int, point: TrajectoryPoint, joint_names: Sequence[str])
             raise TrajectoryRefused(
                 f"point {index} has {len(values)} {name} for {len(joint_names)} joint names; give one for each"
             )
-        if not np.all(np.isfinite(values)):
+        if not all(map(math.isfinite, values)):
             raise TrajectoryRefused(f"{name} of point {index} are {list(values)}; expected finite numbers")
     if len(point.accelerations) and not len(point.velocities):
         raise TrajectoryRefused(f"point {index} has accelerations but no velocities; give both")
