@@ -117,7 +117,9 @@ class SaiReport:
 
     Stamps are seconds on the stack's clock, durations seconds of computing. surrogate_error and copy_error are the
     relative errors ||f^ - f|| / ||f|| (normalised features) of the predicted feature and of copying the previous one;
-    NaN when there was no surrogate. nfe counts function evaluations of the velocity fields.
+    NaN when there was no surrogate. disagreement: how far [m of tool motion] the true context contradicted the
+    speculation, NaN when it was not verified; expected_deviation: what the chunk may stray from the sequential one [m],
+    0 from the start, NaN when unknown. nfe counts function evaluations of the velocity fields.
     """
 
     chunk_id: int
@@ -136,6 +138,8 @@ class SaiReport:
     surrogate_error: float = float("nan")
     copy_error: float = float("nan")
     re_entry_s: float = 0.0
+    disagreement: float = float("nan")
+    expected_deviation: float = float("nan")
     nfe_total: int = 0
     nfe_blocking: int = 0
     memory_updates: int = 0

@@ -23,13 +23,16 @@ from torch import Tensor
 
 from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, MemoryPolicy, SaiReport
 from clwm_policy.border import Border, Observation
+from clwm_policy.calibration import CalibrationError
 from clwm_policy.checkpoint import Policy
 from clwm_policy.errors import DuplicateFrame, NothingRequested, StaleFrame, UnknownSnapshot
 from clwm_policy.feature_scale import relative_error
 from clwm_policy.flow import noise
 from clwm_policy.long_term import LongTermMemory
 from clwm_policy.program import Draw, Program
-from clwm_policy.re_entry import START, Plan, Point, ReEntryPolicy
+from clwm_policy.re_entry import START, Adaptive, Plan, Point, ReEntryPolicy
+from clwm_policy.tool_motion import chunk_distance
+from clwm_policy.trial import Trial
 
 DIGEST_DIGITS = 16  # of the memory's hash in a report
 
@@ -70,7 +73,8 @@ class Engine:
     """Makes one chunk per request; all calls from one thread.
 
     policy: the model in evaluation mode with its scales. embed: sentence -> (width,) language embedding. stopwatch:
-    seconds of a steady clock. Every EngineError leaves the long-term memory as it was.
+    seconds of a steady clock. Every EngineError leaves the long-term memory as it was. Raises CalibrationError for an
+    `adaptive` policy without its calibration.
     """
 
     def __init__(
@@ -81,7 +85,10 @@ class Engine:
         plan: Plan,
         stopwatch: Callable[[], float],
     ) -> None:
+        if isinstance(re_entry, Adaptive) and re_entry.calibration is None:
+            raise CalibrationError("'adaptive' was given no calibration; load that of the policy, or run `clwm calibrate`")
         self._model = policy.model
+        self._codec = policy.codec
         self._border = Border(policy)
         self._policy_hash = policy.policy_hash
         self._embed = embed
@@ -226,7 +233,8 @@ class Engine:
         encoded = self._stopwatch()
         program.advance()
         written = self._stopwatch()
-        point = self._resume(program, branch)
+        disagreement = self._disagreement(program, branch)
+        point = self._resume(program, branch, disagreement)
         while program.advance() is not None:
             pass
         rows = self._border.rows(program.rows, request.committed_prefix)
@@ -243,6 +251,8 @@ class Engine:
             memory_seconds=written - encoded,
             finish_seconds=finished - written,
             re_entry_s=point.action / self._plan.action_steps,
+            disagreement=disagreement,
+            expected_deviation=self._re_entry.expected_deviation(point, disagreement),
             nfe_total=self._nfe_idle + program.nfe,
             nfe_blocking=program.nfe,
             memory_updates=self._w_long.observations,
@@ -286,6 +296,18 @@ class Engine:
             memory_digest=self._w_long.digest()[:DIGEST_DIGITS],
         )
 
+    @torch.inference_mode()
+    def trial(self, frame: FeatureFrame, state: DualArmState) -> Trial:
+        """What the pending chunk would become if this were its observation; changes nothing. For measurements.
+
+        Raises as `finish` does, and NothingRequested when nothing was speculated for the chunk.
+        """
+        branch = self._branch
+        if branch is None or branch.speculation is None:
+            raise NothingRequested("nothing is speculated for the pending chunk; there is nothing to try")
+        program = self._program(branch, self._border.observation(frame, state), branch.request.executed_rows)
+        return Trial(program, branch.speculation, self._border, self._codec, branch.request.committed_prefix)
+
     def _program(self, branch: _Branch, observation: Observation, executed: ArrayLike) -> Program:
         anchor = branch.request.committed_prefix[0]
         conditions = self._border.conditions(observation, executed, anchor, self._language)
@@ -297,8 +319,16 @@ class Engine:
             last.observation, last.program.own_prediction, request.executed_rows, request.committed_prefix[0]
         )
 
-    def _resume(self, program: Program, branch: _Branch) -> Point:
-        point = self._re_entry.choose(branch.point, self._plan)
+    def _disagreement(self, program: Program, branch: _Branch) -> float:
+        """Of the speculation with the true context [m]; NaN when the policy does not ask or it did not get so far."""
+        probes = self._re_entry.probes
+        # With fewer states than it was calibrated with, a disagreement would look too small.
+        if not probes or branch.speculation is None or branch.point.action <= max(probes):
+            return math.nan
+        return float(chunk_distance(program.strayed(branch.speculation, probes), self._codec).max())
+
+    def _resume(self, program: Program, branch: _Branch, disagreement: float) -> Point:
+        point = self._re_entry.choose(branch.point, self._plan, disagreement)
         # A surrogate that went to NaN must not spoil a good observation.
         if branch.speculation is None or not branch.speculation.is_finite(point):
             return START

@@ -13,11 +13,12 @@ from torch import Tensor
 from clwm_common.actions import ACTION_DIM, CHUNK_ROWS, pack
 from clwm_common.clocks import MonotonicClock
 from clwm_common.messages import ChunkRequest, DualArmState, FeatureFrame
+from clwm_policy.calibration import FILE_NAME, load_calibration
 from clwm_policy.checkpoint import Policy, load_policy
 from clwm_policy.config import EXECUTED_ROWS
 from clwm_policy.engine import Engine
 from clwm_policy.language import SentenceEncoder
-from clwm_policy.re_entry import Plan, parse_re_entry
+from clwm_policy.re_entry import Adaptive, Plan, ReEntryPolicy, parse_re_entry
 
 WARM_UP_CHUNKS = 4  # the first two are slow (allocation, kernel selection), the second is the first to speculate
 
@@ -26,7 +27,7 @@ WARM_UP_CHUNKS = 4  # the first two are slow (allocation, kernel selection), the
 class PolicySettings:
     """What to load and how to run it.
 
-    sai: re-entry policy, `sequential` or `fixed:<s_mid>`. encoder_hash: of the encoder in use, None when the frames
+    sai: re-entry policy, `sequential`, `fixed:<s_mid>` or `adaptive`. encoder_hash: of the encoder in use, None when the frames
     will tell. untrained_seed: replace the weights by random ones of the same architecture, the control that must fail.
     """
 
@@ -51,15 +52,27 @@ def load_engine(
     Raises CheckpointError, LanguageError or ReEntryError.
     """
     torch.set_num_threads(1)
-    re_entry, plan = parse_re_entry(settings.sai), Plan(settings.video_steps, settings.action_steps)
+    plan = Plan(settings.video_steps, settings.action_steps)
     policy = load_policy(settings.checkpoint, settings.encoder_hash)
     if settings.untrained_seed is not None:
         policy = policy.randomised(settings.untrained_seed)
+    re_entry = calibrated(settings.sai, settings.checkpoint, policy, plan)
     embed = embed or SentenceEncoder().embed
     stopwatch = stopwatch or MonotonicClock().now
     # A scratch engine, so that made-up observations never meet the memory that is handed out.
     warm_up(Engine(policy, embed, re_entry, plan, stopwatch), policy)
     return Engine(policy, embed, re_entry, plan, stopwatch)
+
+
+def calibrated(sai: str, checkpoint: Path, policy: Policy, plan: Plan) -> ReEntryPolicy:
+    """The re-entry policy of this name, with the calibration beside `checkpoint` if it needs one.
+
+    Raises ReEntryError, or CalibrationError when there is none for these weights.
+    """
+    re_entry = parse_re_entry(sai)
+    if isinstance(re_entry, Adaptive):
+        return Adaptive(re_entry.bound, load_calibration(checkpoint.with_name(FILE_NAME), policy, plan))
+    return re_entry
 
 
 def warm_up(engine: Engine, policy: Policy, chunks: int = WARM_UP_CHUNKS) -> None:

@@ -42,7 +42,7 @@ class PolicyNode(ClwmNode):
 
     PARAMETERS = (
         Parameter("checkpoint", "models/nano/policy.safetensors", "weights of the policy; the .json is beside them"),
-        Parameter("sai", "fixed:0.5", "re-entry policy: sequential, or fixed:<s_mid>"),
+        Parameter("sai", "fixed:0.5", "re-entry policy: sequential, fixed:<s_mid> or adaptive"),
         Parameter("video_steps", Plan.video_steps, "flow steps of stage 1", minimum=1, maximum=100),
         Parameter("action_steps", Plan.action_steps, "flow steps of stage 2", minimum=1, maximum=100),
         Parameter(

@@ -9,6 +9,7 @@ observation was real, and forgotten when it was a prediction.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -88,12 +89,14 @@ class Program:
         self._plan = plan
         self._given = memory
         self._conditions = conditions
+        self._draw = draw
         self._prefix = draw.prefix
         self._video_times = flow_times(plan.video_steps)
         self._action_times = flow_times(plan.action_steps)
         self._context: Any = None
         self._written: Any = None
         self._working: tuple[Any, Any] | None = None
+        self._tried: tuple[Tensor, tuple[Any, Any]] | None = None
         self._prediction: Tensor | None = None
         self._video = [draw.video]
         self._action = [clamp_prefix(draw.action, draw.prefix)]
@@ -186,6 +189,41 @@ class Program:
             return
         self._prediction = other._prediction
         self._action = other._action[: point.action + 1]
+        if self._tried is not None and self._tried[0] is other._prediction:
+            self._working = self._tried[1]
+
+    def strayed(self, other: Program, steps: Sequence[int]) -> Tensor:
+        """How far the chunk that stage 2 heads for lies, under this program's context, from where `other` headed.
+
+        steps: indices of stored stage 2 states of `other`, which must have made the step from each. All are evaluated
+        in one call, on the prediction of `other`, absorbed under this context. Returns (n, rows, 30) normalised,
+        zero on the committed prefix. Raises ValueError when `other` has not got so far or this program is not written.
+        """
+        if self._written is None:
+            raise ValueError("the observation must be written before a speculation can be held against it")
+        if not steps or min(steps) < 0 or max(steps) >= len(other._action) - 1:
+            raise ValueError(f"cannot compare at steps {tuple(steps)}; the other program only reached {other.point}")
+        memory, context = self._model.absorb(self._written, self._context, other._prediction)
+        self._tried = other._prediction, (memory, context)
+        x = torch.cat([other._action[step] for step in steps])
+        headed = torch.cat([other._action[step + 1] for step in steps])
+        s = torch.tensor([self._action_times[step] for step in steps])[:, None]
+        following = torch.tensor([self._action_times[step + 1] for step in steps])[:, None, None]
+        times = s.repeat(1, x.shape[1])
+        times[:, : self._prefix.shape[1]] = 1.0
+        velocity = self._model.action_velocity(memory, context, x, times)
+        self.nfe += len(steps)
+        # `other` stored its steps, not its velocities; on the straight path x + (1-s) v is where v heads for.
+        s = s[..., None]
+        difference = (1.0 - s) * (velocity - (headed - x) / (following - s))
+        difference[:, : self._prefix.shape[1]] = 0.0
+        return difference
+
+    def again(self) -> Program:
+        """The same observation, encoded and written, before any integration: to try other points of re-entry."""
+        twin = Program(self._model, self._plan, self._given, self._conditions, self._draw)
+        twin._context, twin._written = self._context, self._written
+        return twin
 
     def _action_step(self) -> None:
         done = len(self._action) - 1

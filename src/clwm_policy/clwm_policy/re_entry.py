@@ -9,8 +9,12 @@ under the true context.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+BOUND = 0.005  # m of tool motion
+BOUND_MAX = 1.0
 
 
 class ReEntryError(ValueError):
@@ -59,8 +63,20 @@ class ReEntryPolicy(Protocol):
         """The point beyond which speculation would be wasted."""
         ...
 
-    def choose(self, reached: Point, plan: Plan) -> Point:
-        """The point to resume at, never past `reached`; `START` discards the speculation."""
+    @property
+    def probes(self) -> tuple[int, ...]:
+        """Stage 2 steps at whose stored states the speculation is to be verified before `choose`; () for none."""
+        ...
+
+    def choose(self, reached: Point, plan: Plan, disagreement: float = math.nan) -> Point:
+        """The point to resume at, never past `reached`; `START` discards the speculation.
+
+        disagreement: of the speculation with the true context [m of tool motion]; NaN when it was not verified.
+        """
+        ...
+
+    def expected_deviation(self, point: Point, disagreement: float) -> float:
+        """How far [m of tool motion] a chunk resumed at `point` may stray from the sequential one; NaN: unknown."""
         ...
 
 
@@ -70,12 +86,16 @@ class Sequential:
 
     name: str = "sequential"
     speculates: bool = False
+    probes: tuple[int, ...] = ()
 
     def goal(self, plan: Plan) -> Point:
         return START
 
-    def choose(self, reached: Point, plan: Plan) -> Point:
+    def choose(self, reached: Point, plan: Plan, disagreement: float = math.nan) -> Point:
         return START
+
+    def expected_deviation(self, point: Point, disagreement: float) -> float:
+        return 0.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +108,7 @@ class Fixed:
 
     s_mid: float
     speculates: bool = True
+    probes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.s_mid) and 0.0 <= self.s_mid <= 1.0):
@@ -103,14 +124,72 @@ class Fixed:
         # 0.3 * 10 is 2.9999...; the tolerance keeps a stated multiple of a step from being rounded down.
         return Point(plan.video_steps, math.floor(self.s_mid * plan.action_steps + 1e-9))
 
-    def choose(self, reached: Point, plan: Plan) -> Point:
+    def choose(self, reached: Point, plan: Plan, disagreement: float = math.nan) -> Point:
         return min(reached, self.goal(plan))
+
+    def expected_deviation(self, point: Point, disagreement: float) -> float:
+        return 0.0 if point == START else math.nan
+
+
+class DeviationMap(Protocol):
+    """What a `Calibration` knows: the deviation to expect of every re-entry point."""
+
+    @property
+    def probes(self) -> tuple[int, ...]: ...
+
+    def expected(self, disagreement: float) -> Mapping[Point, float]: ...
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """At the latest stored state from which the chunk is expected to stray no further than `bound`.
+
+    bound: m of tool motion, a turn of 2 degrees counting like a shift of 5 mm. The speculation is verified first; from
+    the start when it could not be, or when no point keeps the bound. calibration: None until the policy's is loaded;
+    without one nothing is trusted.
+    """
+
+    bound: float = BOUND
+    calibration: DeviationMap | None = None
+    speculates: bool = True
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.bound) and 0.0 < self.bound <= BOUND_MAX):
+            raise ReEntryError(
+                f"bound is {1e3 * self.bound:g} mm; expected more than 0 and at most {1e3 * BOUND_MAX:g} mm"
+            )
+
+    @property
+    def name(self) -> str:
+        return "adaptive" if self.bound == BOUND else f"adaptive:{1e3 * self.bound:g}"
+
+    @property
+    def probes(self) -> tuple[int, ...]:
+        return () if self.calibration is None else self.calibration.probes
+
+    def goal(self, plan: Plan) -> Point:
+        return Point(plan.video_steps, plan.action_steps)
+
+    def choose(self, reached: Point, plan: Plan, disagreement: float = math.nan) -> Point:
+        if self.calibration is None:
+            return START
+        kept = (
+            point
+            for point, deviation in self.calibration.expected(disagreement).items()
+            if point <= reached and deviation <= self.bound
+        )
+        return max(kept, default=START)
+
+    def expected_deviation(self, point: Point, disagreement: float) -> float:
+        if point == START:
+            return 0.0
+        return math.nan if self.calibration is None else self.calibration.expected(disagreement)[point]
 
 
 def parse_re_entry(text: str) -> ReEntryPolicy:
-    """Read `sequential` or `fixed:<s_mid>` as written in parameters and on command lines.
+    """Read `sequential`, `fixed:<s_mid>` or `adaptive[:<mm>]` as written in parameters and on command lines.
 
-    Raises ReEntryError naming the text and what was expected.
+    `adaptive` comes without its calibration, which belongs to a checkpoint. Raises ReEntryError naming the text and what was expected.
     """
     kind, separator, argument = text.strip().partition(":")
     if kind == "sequential":
@@ -125,6 +204,15 @@ def parse_re_entry(text: str) -> ReEntryPolicy:
                 f"re-entry policy '{text}': s_mid is '{argument}'; expected a number between 0 and 1, as in 'fixed:0.5'"
             ) from None
         return Fixed(s_mid)
+    if kind == "adaptive":
+        try:
+            return Adaptive(float(argument) / 1e3 if separator else BOUND)
+        except ValueError as error:
+            if isinstance(error, ReEntryError):
+                raise
+            raise ReEntryError(
+                f"re-entry policy '{text}': bound is '{argument}'; expected millimetres, as in 'adaptive:5'"
+            ) from None
     raise ReEntryError(
-        f"re-entry policy '{text}' is unknown; expected 'sequential' or 'fixed:<s_mid>', as in 'fixed:0.5'"
+        f"re-entry policy '{text}' is unknown; expected 'sequential', 'fixed:<s_mid>' as in 'fixed:0.5', or 'adaptive'"
     )

@@ -1,0 +1,167 @@
+"""From how much a speculation is contradicted to how far its chunk would stray: the map that `adaptive` trusts.
+
+The map is a table: the disagreement falls into a bin, and for each re-entry point the bin holds a conformal quantile of
+the deviations from the sequential chunk seen there. Within a bin the choice of a point is fixed, so choosing by the
+table does not spoil its coverage (Mondrian conformal prediction). A table holds for the weights it was measured on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from clwm_policy.checkpoint import CheckpointError, Policy
+from clwm_policy.re_entry import Plan, Point
+
+FORMAT = "clwm-calibration/1"
+FILE_NAME = "calibration.json"
+COVERAGE = 0.95
+BIN_SAMPLES = 40  # at 95 % a finite quantile takes 19; twice that keeps one freak sample from deciding
+_REMEDY = "run `clwm calibrate`"
+
+
+class CalibrationError(CheckpointError):
+    """A calibration that is missing, damaged or of other weights; the message says what to run."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The table and what it belongs to.
+
+    probes: stage 2 steps at whose states a speculation is verified. edges: (bins,) upper ends [m], ascending. points:
+    re-entry points in program order. bounds: (bins, points) deviation [m] not exceeded with probability `coverage`;
+    infinite where too little was seen. facts: how it was measured, for people.
+    """
+
+    plan: Plan
+    probes: tuple[int, ...]
+    coverage: float
+    edges: tuple[float, ...]
+    points: tuple[Point, ...]
+    bounds: tuple[tuple[float, ...], ...]
+    policy_hash: str
+    encoder_hash: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def expected(self, disagreement: float) -> dict[Point, float]:
+        """Deviation bound [m] of every re-entry point at this disagreement [m]; infinite beyond what was ever seen."""
+        index = int(np.searchsorted(self.edges, disagreement)) if math.isfinite(disagreement) else len(self.edges)
+        if index >= len(self.edges):
+            return dict.fromkeys(self.points, math.inf)
+        return dict(zip(self.points, self.bounds[index], strict=True))
+
+
+def conformal_quantile(values: ArrayLike, coverage: float) -> float:
+    """The smallest bound that a further exchangeable value exceeds with probability at most 1 - coverage.
+
+    Infinite when there are too few values for any.
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    rank = math.ceil((len(ordered) + 1) * coverage - 1e-9)
+    return float(ordered[rank - 1]) if 1 <= rank <= len(ordered) else math.inf
+
+
+def fit_table(
+    disagreements: ArrayLike, deviations: ArrayLike, coverage: float = COVERAGE, bin_samples: int = BIN_SAMPLES
+) -> tuple[tuple[float, ...], tuple[tuple[float, ...], ...]]:
+    """Edges and bounds of a `Calibration` from n samples: disagreements (n,) and deviations (n, points), in m.
+
+    Bins hold about `bin_samples` each, and a larger disagreement never has the smaller bound. Raises CalibrationError
+    when there are fewer samples than one bin needs, or one is not finite.
+    """
+    d, deviations = np.asarray(disagreements, dtype=np.float64), np.asarray(deviations, dtype=np.float64)
+    if not 0.0 < coverage < 1.0:
+        raise CalibrationError(f"coverage {coverage}; expected between 0 and 1, such as {COVERAGE}")
+    if len(d) < bin_samples:
+        raise CalibrationError(f"{len(d)} speculated chunks; at least {bin_samples} are needed: run more episodes")
+    if not (np.isfinite(d).all() and np.isfinite(deviations).all()):
+        raise CalibrationError("a measured disagreement or deviation is not finite; is the policy trained?")
+    order = np.argsort(d, kind="stable")
+    bins = np.array_split(order, len(d) // bin_samples)
+    bounds = np.array([[conformal_quantile(deviations[b, p], coverage) for p in range(deviations.shape[1])] for b in bins])
+    bounds = np.maximum.accumulate(bounds, axis=0)
+    return tuple(float(d[b[-1]]) for b in bins), tuple(tuple(map(float, row)) for row in bounds)
+
+
+def re_entry_points(plan: Plan) -> tuple[Point, ...]:
+    """Every point a speculation can be resumed at, in program order; the start is not one of them."""
+    stage_1 = [Point(step) for step in range(1, plan.video_steps)]
+    return (*stage_1, *(Point(plan.video_steps, step) for step in range(plan.action_steps + 1)))
+
+
+def save_calibration(path: Path, calibration: Calibration) -> None:
+    """Write the table as JSON, by an atomic rename."""
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "policy_sha256": calibration.policy_hash,
+        "encoder_sha256": calibration.encoder_hash,
+        "video_steps": calibration.plan.video_steps,
+        "action_steps": calibration.plan.action_steps,
+        "probes": list(calibration.probes),
+        "coverage": calibration.coverage,
+        "edges": list(calibration.edges),
+        "points": [[point.video, point.action] for point in calibration.points],
+        # JSON has no infinity.
+        "bounds": [[bound if math.isfinite(bound) else None for bound in row] for row in calibration.bounds],
+        "facts": dict(calibration.facts),
+    }
+    document["document_sha256"] = _document_hash(document)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(document, indent=1) + "\n")
+    partial.replace(path)
+
+
+def load_calibration(path: Path, policy: Policy, plan: Plan) -> Calibration:
+    """Read the table and check that it was measured on these weights, this encoder and this many steps.
+
+    Raises CalibrationError.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise CalibrationError(f"{path} cannot be read ({error.strerror}), and 'adaptive' needs it; {_REMEDY}") from None
+    except ValueError as error:
+        raise CalibrationError(f"{path} is not JSON ({error}); {_REMEDY}") from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise CalibrationError(f"{path} is not a calibration (format is not '{FORMAT}'); {_REMEDY}")
+    if document.get("document_sha256") != _document_hash(document):
+        raise CalibrationError(f"{path} was changed after it was written; {_REMEDY}")
+    for what, found, expected in (
+        ("policy", document["policy_sha256"], policy.policy_hash),
+        ("encoder", document["encoder_sha256"], policy.encoder_hash),
+    ):
+        if found != expected:
+            raise CalibrationError(
+                f"{path} was measured on {what} {found[:12]}..., the one in use is {expected[:12]}...; {_REMEDY}"
+            )
+    measured = Plan(document["video_steps"], document["action_steps"])
+    if measured != plan:
+        raise CalibrationError(
+            f"{path} was measured with {measured.video_steps} + {measured.action_steps} flow steps, in use are "
+            f"{plan.video_steps} + {plan.action_steps}; {_REMEDY} with these steps"
+        )
+    return Calibration(
+        plan=measured,
+        probes=tuple(document["probes"]),
+        coverage=document["coverage"],
+        edges=tuple(document["edges"]),
+        points=tuple(Point(*point) for point in document["points"]),
+        bounds=tuple(tuple(math.inf if bound is None else bound for bound in row) for row in document["bounds"]),
+        policy_hash=document["policy_sha256"],
+        encoder_hash=document["encoder_sha256"],
+        facts=document["facts"],
+    )
+
+
+def _document_hash(document: Mapping[str, Any]) -> str:
+    content = {name: value for name, value in document.items() if name != "document_sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,213 @@
+"""Adaptive re-entry: it trusts a speculation exactly as far as the calibrated map allows."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clwm_policy.calibration import Calibration, CalibrationError, re_entry_points
+from clwm_policy.engine import Engine
+from clwm_policy.errors import NothingRequested
+from clwm_policy.re_entry import START, Adaptive, Plan, Point, parse_re_entry
+
+PLAN = Plan(2, 4)
+POINTS = re_entry_points(PLAN)
+END = Point(2, 4)
+
+
+def a_map(edges=(0.001,), bounds=None, probes=(0, 2)) -> Calibration:
+    """By default anything may be kept below the first edge."""
+    bounds = bounds or [[0.004] * len(POINTS)] * len(edges)
+    return Calibration(PLAN, probes, 0.95, tuple(edges), POINTS, tuple(map(tuple, bounds)), "tiny", "e" * 64)
+
+
+@pytest.fixture
+def adaptive_episode(make_episode):
+    """An episode whose engine runs `adaptive` with the given map."""
+
+    def make(calibration=None):
+        episode = make_episode("fixed:1")
+        episode.engine._re_entry = Adaptive(calibration=calibration or a_map())
+        return episode
+
+    return make
+
+
+def speculate(episode):
+    episode.engine.request(episode.next_request())
+    while episode.engine.advance():
+        pass
+
+
+def expected_observation(episode):
+    """The frame and state that the speculation was made for: a perfect surrogate."""
+    surrogate = episode.engine.surrogate
+    return episode.frame(features=surrogate.features), episode.state(surrogate.state)
+
+
+def test_a_perfect_surrogate_is_kept_to_its_end_and_gives_the_sequential_chunk_bit_for_bit(
+    adaptive_episode, make_episode
+):
+    fast, slow = adaptive_episode(), make_episode("sequential")
+    for episode in (fast, slow):
+        episode.run(1)
+    for _ in range(3):
+        speculate(fast)
+        slow.engine.request(slow.next_request())
+        frame, state = expected_observation(fast)
+        (fast.last, report), (slow.last, _) = (episode.engine.observe(frame, state) for episode in (fast, slow))
+        np.testing.assert_array_equal(fast.last.rows, slow.last.rows)
+        assert report.re_entry_s == 1.0
+        assert report.disagreement < 1e-5
+        assert report.expected_deviation == 0.004
+        assert report.nfe_blocking == 2
+
+
+def test_a_huge_disagreement_restarts_and_gives_the_sequential_chunk_bit_for_bit(adaptive_episode, make_episode):
+    fast, slow = adaptive_episode(a_map(edges=(1e-9,))), make_episode("sequential")
+    for episode in (fast, slow):
+        made = episode.run(3)
+    np.testing.assert_array_equal(fast.last.rows, slow.last.rows)
+    assert fast.engine.memory.digest() == slow.engine.memory.digest()
+    _, report = fast.run(1)[0]
+    assert (report.re_entry_s, report.expected_deviation) == (0.0, 0.0)
+    assert report.disagreement > 1e-9
+    assert report.nfe_blocking == 2 + 2 + 4
+    assert made[-1][1].policy == "sequential"
+
+
+@pytest.mark.parametrize("kept", POINTS)
+def test_the_latest_point_that_keeps_the_bound_is_resumed_with_the_same_bits_as_without_verification(
+    adaptive_episode, kept
+):
+    bounds = [[0.004 if point <= kept else 0.006 for point in POINTS]]
+    episode = adaptive_episode(a_map(edges=(1e9,), bounds=bounds))
+    episode.run(1)
+    speculate(episode)
+    expected = episode.engine.trial(episode.frame(), episode.state()).rows(kept)
+    chunk, report = episode.engine.observe(episode.frame(), episode.state())
+    np.testing.assert_array_equal(chunk.rows, expected)
+    assert report.nfe_blocking == 2 + (2 - kept.video) + (4 - kept.action)
+
+
+@pytest.mark.parametrize("idle_steps", [0, 3, 5, 7])
+def test_a_speculation_that_did_not_reach_every_probe_is_not_trusted(adaptive_episode, idle_steps):
+    # Idle steps of the second chunk: encode, write, video, video, absorb, action, action; the last probe needs a third.
+    episode = adaptive_episode(a_map(edges=(1e9,)))
+    episode.run(1)
+    ((_, report),) = episode.run(1, idle_steps=idle_steps)
+    assert (report.re_entry_s, report.nfe_blocking) == (0.0, 6)
+    assert math.isnan(report.disagreement)
+
+
+def test_an_unfinished_speculation_is_resumed_no_later_than_it_got(adaptive_episode):
+    episode = adaptive_episode(a_map(edges=(1e9,)))
+    episode.run(1)
+    ((_, report),) = episode.run(1, idle_steps=8)
+    assert (report.re_entry_s, report.nfe_blocking) == (0.75, 2 + 1)
+
+
+def test_a_speculation_gone_to_nan_is_not_trusted(adaptive_episode):
+    episode = adaptive_episode(a_map(edges=(1e9,)))
+    episode.run(1)
+    speculate(episode)
+    states = episode.engine._branch.speculation._action
+    states[1:] = [torch.full_like(state, math.nan) for state in states[1:]]
+    chunk, report = episode.engine.observe(episode.frame(), episode.state())
+    assert np.isfinite(chunk.rows).all()
+    assert report.re_entry_s == 0.0
+
+
+def test_trying_observations_leaves_the_long_term_memory_and_the_chunk_as_they_were(adaptive_episode):
+    tried, plain = adaptive_episode(a_map(edges=(1e9,))), adaptive_episode(a_map(edges=(1e9,)))
+    for episode in (tried, plain):
+        episode.run(1)
+        speculate(episode)
+    before = tried.engine.memory.digest(), tried.engine.memory.observations
+    other = tried.frame(features=np.ones((3, 2, 2, 6), np.float16))
+    trial = tried.engine.trial(other, tried.state())
+    for point in (START, *POINTS):
+        trial.rows(point)
+    trial.disagreements(range(4))
+    assert (tried.engine.memory.digest(), tried.engine.memory.observations) == before
+    chunks = [episode.engine.observe(episode.frame(), episode.state())[0] for episode in (tried, plain)]
+    np.testing.assert_array_equal(chunks[0].rows, chunks[1].rows)
+
+
+def test_a_trial_from_the_start_is_the_sequential_chunk_and_at_the_end_the_blind_one(make_episode):
+    fixed, slow = make_episode("fixed:1"), make_episode("sequential")
+    for episode in (fixed, slow):
+        episode.run(1)
+    speculate(fixed)
+    slow.engine.request(slow.next_request())
+    trial = fixed.engine.trial(fixed.frame(), fixed.state())
+    sequential, _ = slow.engine.observe(slow.frame(), slow.state())
+    blind, _ = fixed.engine.observe(fixed.frame(), fixed.state())
+    np.testing.assert_array_equal(trial.rows(), sequential.rows)
+    np.testing.assert_array_equal(trial.rows(END), blind.rows)
+
+
+def test_the_disagreement_is_that_of_the_chunks_headed_for(make_episode, tiny_policy):
+    # From the last state the chunk headed for is the chunk itself, so the distance of both results is known.
+    episode = make_episode("fixed:1")
+    episode.run(1)
+    speculate(episode)
+    trial = episode.engine.trial(episode.frame(), episode.state())
+    resumed, blind = trial.rows(Point(2, 3)), trial.rows(END)
+    difference = (resumed.astype(np.float64) - blind)[4:]
+    shift = max(np.linalg.norm(difference[:, part], axis=1).max() for part in (slice(0, 3), slice(7, 10)))
+    assert trial.disagreements([3])[0] >= shift * (1.0 - 1e-4)
+    assert shift > 0.0
+
+
+def test_nothing_can_be_tried_before_something_is_speculated(make_episode):
+    episode = make_episode("fixed:0.5")
+    episode.engine.request(episode.next_request())
+    with pytest.raises(NothingRequested, match="nothing is speculated"):
+        episode.engine.trial(episode.frame(), episode.state())
+
+
+def test_an_engine_refuses_adaptive_without_a_calibration(tiny_policy, made_up_embedding):
+    with pytest.raises(CalibrationError, match="clwm calibrate"):
+        Engine(tiny_policy, made_up_embedding, parse_re_entry("adaptive"), PLAN, float)
+
+
+deviations = st.one_of(st.floats(0.0, 0.02), st.just(math.inf))
+
+
+@given(st.lists(deviations, min_size=len(POINTS), max_size=len(POINTS)), st.sampled_from((START, *POINTS)))
+def test_what_is_chosen_is_reached_keeps_the_bound_and_nothing_later_would(values, reached):
+    chosen = Adaptive(calibration=a_map(edges=(1.0,), bounds=[values])).choose(reached, PLAN, 0.5)
+    by_point = dict(zip(POINTS, values, strict=True))
+    assert chosen <= reached
+    assert chosen == START or by_point[chosen] <= 0.005
+    assert all(value > 0.005 for point, value in by_point.items() if chosen < point <= reached)
+
+
+@given(st.sampled_from([math.nan, math.inf, 1.1]))
+def test_what_was_never_seen_in_calibration_starts_from_the_start(disagreement):
+    policy = Adaptive(calibration=a_map(edges=(1.0,)))
+    assert policy.choose(END, PLAN, disagreement) == START
+    assert policy.expected_deviation(START, disagreement) == 0.0
+
+
+@pytest.mark.parametrize(("text", "bound"), [("adaptive", 0.005), ("adaptive:2", 0.002), ("adaptive:12.5", 0.0125)])
+def test_adaptive_is_named_as_it_is_written(text, bound):
+    policy = parse_re_entry(text)
+    assert (policy.name, policy.bound) == (text, bound)
+
+
+@pytest.mark.parametrize("text", ["adaptive:", "adaptive:tight", "adaptive:0", "adaptive:-1", "adaptive:nan"])
+def test_a_bound_that_cannot_be_understood_is_refused(text):
+    with pytest.raises(ValueError, match="bound is"):
+        parse_re_entry(text)
+
+
+def test_probes_past_the_plan_are_never_reached(adaptive_episode):
+    episode = adaptive_episode(replace(a_map(edges=(1e9,)), probes=(0, 4)))
+    episode.run(1)
+    assert episode.run(1)[0][1].re_entry_s == 0.0
