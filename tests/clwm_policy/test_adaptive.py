@@ -9,13 +9,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clwm_policy.calibration import Calibration, CalibrationError, re_entry_points
+from clwm_policy.calibration import Calibration, CalibrationError
 from clwm_policy.engine import Engine
 from clwm_policy.errors import NothingRequested
 from clwm_policy.re_entry import START, Adaptive, Plan, Point, parse_re_entry
 
 PLAN = Plan(2, 4)
-POINTS = re_entry_points(PLAN)
+POINTS = (Point(1), *(Point(2, step) for step in range(5)))
 END = Point(2, 4)
 
 

@@ -92,9 +92,12 @@ def fit_table(
 
 
 def re_entry_points(plan: Plan) -> tuple[Point, ...]:
-    """Every point a speculation can be resumed at, in program order; the start is not one of them."""
-    stage_1 = [Point(step) for step in range(1, plan.video_steps)]
-    return (*stage_1, *(Point(plan.video_steps, step) for step in range(plan.action_steps + 1)))
+    """The points a speculation may be resumed at, in program order: every quarter of stage 2.
+
+    Inside stage 1 resuming would save little, and the verification, which needs its end, would be in vain.
+    """
+    steps = sorted({round(quarter * plan.action_steps / 4) for quarter in range(5)})
+    return tuple(Point(plan.video_steps, step) for step in steps)
 
 
 def save_calibration(path: Path, calibration: Calibration) -> None:

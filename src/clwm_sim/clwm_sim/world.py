@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import mujoco
@@ -158,6 +159,40 @@ class World:
         self._data.mocap_pos[0] = np.asarray(poses.get("pad", PARKED["pad"]))[:3]
         self._present = {name: name in poses for name in PARKED}
         mujoco.mj_forward(self._model, self._data)
+
+    def takes_part(self, name: str) -> bool:
+        """Whether `tray`, `block` or `pad` is in this task."""
+        return self._present[name]
+
+    def displace(self, name: str, shift: ArrayLike) -> None:
+        """Move the object `tray`, `block` or `pad` by shift (2,) in m over the table, at once, as if somebody had.
+
+        Raises ValueError for an object that does not take part.
+        """
+        if not self._present.get(name, False):
+            here = ", ".join(sorted(found for found, present in self._present.items() if present))
+            raise ValueError(f"object '{name}' is not in this task; expected one of {here}")
+        if name == "pad":
+            self._data.mocap_pos[0, :2] += np.asarray(shift)
+        else:
+            address = self._model.jnt_qposadr[self._joints[name]]
+            self._data.qpos[address : address + 2] += np.asarray(shift)
+        mujoco.mj_forward(self._model, self._data)
+
+    @contextmanager
+    def displaced(self, name: str, shift: ArrayLike) -> Iterator[None]:
+        """`displace` for as long as the block runs; afterwards everything is as if it had never been."""
+        everything = mujoco.mjtState.mjSTATE_INTEGRATION
+        state = np.empty(mujoco.mj_stateSize(self._model, everything))
+        mujoco.mj_getState(self._model, self._data, state, everything)
+        self.displace(name, shift)
+        try:
+            yield
+        finally:
+            mujoco.mj_setState(self._model, self._data, state, everything)
+            mujoco.mj_forward(self._model, self._data)
+            # Once more: the forward pass renewed the solver's warm start, which is part of the state.
+            mujoco.mj_setState(self._model, self._data, state, everything)
 
     def become(self, other: World) -> None:
         """Take over the whole state of `other`, a world of the same robot: what happens here next would happen there.

@@ -1,0 +1,129 @@
+"""What becomes of the next chunk when an object was moved while the last one ran, mode by mode."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clwm_embodichain.calibrate import disagreement_of
+from clwm_embodichain.statistics import wilson95
+from clwm_embodichain.trials import Trials
+from clwm_policy.calibration import Calibration
+from clwm_policy.re_entry import BOUND, START, Adaptive, Fixed, Point, ReEntryPolicy, Sequential
+
+CHANGE_MIN = 0.005  # m: an event that changes the plan by less says nothing about a mode
+
+
+def measure_surprise(trials: Trials, calibration: Calibration, bound: float = BOUND) -> dict[str, Any]:
+    """The report of `clwm bench surprise`. Lengths in mm of tool motion, NFE per chunk.
+
+    share_made: the part of the sequential chunk's change (disturbed minus undisturbed, same state and noise) that a
+    mode's chunk makes, by projection; 1 is all of it. uncorrected: distance that remains to the sequential chunk,
+    relative to that change. Chunks that never calibrate (naive) make none of it.
+    """
+    before, after = trials.pairs()
+    nominal = trials.take(~trials.moved)
+    change = _positions(after, START, calibration) - _positions(before, START, calibration)
+    size = np.linalg.norm(change, axis=-1).max(axis=(1, 2)) if len(after) else np.zeros(0)
+    matters = size >= CHANGE_MIN
+    end = Point(calibration.plan.video_steps, calibration.plan.action_steps)
+    modes: dict[str, ReEntryPolicy] = {
+        "sequential": Sequential(),
+        "fixed:0.5": Fixed(0.5),
+        "adaptive": Adaptive(bound, calibration),
+        "naive": Fixed(1.0),
+    }
+    report: dict[str, Any] = {
+        "trials": len(trials),
+        "undisturbed": len(nominal),
+        "pairs": len(after),
+        "pairs_that_matter": int(matters.sum()),
+        "change_mm": _quantiles(1e3 * size[matters]),
+        "bound_mm": 1e3 * bound,
+        "stated_coverage": calibration.coverage,
+        "auroc_all_events": auroc(disagreement_of(nominal, calibration.probes), disagreement_of(after, calibration.probes)),
+        "auroc_events_that_matter": auroc(
+            disagreement_of(nominal, calibration.probes), disagreement_of(after.take(matters), calibration.probes)
+        ),
+        "modes": {},
+    }
+    for name, mode in modes.items():
+        at_before, at_after = (_choices(part, mode, calibration, end) for part in (before, after))
+        moved = _chunks(after, at_after, calibration)
+        made = _share(moved - _chunks(before, at_before, calibration), change)[matters]
+        rest = _norm(moved - _positions(after, START, calibration)) / np.maximum(_norm(change), 1e-9)
+        report["modes"][name] = {
+            "share_made": _quantiles(made),
+            "uncorrected": _quantiles(rest[matters]),
+            "undisturbed": _behaviour(nominal, _choices(nominal, mode, calibration, end), calibration, bound, mode),
+            "disturbed": _behaviour(after, at_after, calibration, bound, mode),
+        }
+    return report
+
+
+def auroc(negatives: NDArray[np.float64], positives: NDArray[np.float64]) -> float | None:
+    """Chance that a positive lies above a negative, ties counted half; None without either."""
+    if not len(negatives) or not len(positives):
+        return None
+    below = np.searchsorted(np.sort(negatives), positives, side="left")
+    not_above = np.searchsorted(np.sort(negatives), positives, side="right")
+    return round(float((below + not_above).sum() / (2 * len(negatives) * len(positives))), 4)
+
+
+def _choices(trials: Trials, mode: ReEntryPolicy, calibration: Calibration, end: Point) -> list[Point]:
+    disagreement = disagreement_of(trials, calibration.probes)
+    return [mode.choose(end, calibration.plan, float(value)) for value in disagreement]
+
+
+def _chunks(trials: Trials, points: list[Point], calibration: Calibration) -> NDArray[np.float64]:
+    index = [_index(point, calibration) for point in points]
+    return trials.tools[np.arange(len(trials)), index, ..., :3]
+
+
+def _positions(trials: Trials, point: Point, calibration: Calibration) -> NDArray[np.float64]:
+    return trials.tools[:, _index(point, calibration), ..., :3]
+
+
+def _index(point: Point, calibration: Calibration) -> int:
+    return 0 if point == START else 1 + calibration.points.index(point)
+
+
+def _behaviour(
+    trials: Trials, points: list[Point], calibration: Calibration, bound: float, mode: ReEntryPolicy
+) -> dict[str, Any]:
+    if not len(trials):
+        return {}
+    plan = calibration.plan
+    every = np.concatenate([np.zeros((len(trials), 1)), trials.deviations()], axis=1)
+    deviation = every[np.arange(len(trials)), [_index(point, calibration) for point in points]]
+    kept = int((deviation <= bound).sum())
+    nfe = [len(mode.probes) + plan.video_steps - point.video + plan.action_steps - point.action for point in points]
+    return {
+        "deviation_mm": _quantiles(1e3 * deviation),
+        "within_bound": round(kept / len(trials), 4),
+        "within_bound_wilson95": [round(value, 4) for value in wilson95(kept, len(trials))],
+        "from_the_start": round(float(np.mean([point == START for point in points])), 4),
+        "nfe_blocking": {"mean": round(float(np.mean(nfe)), 3), "p50": float(np.median(nfe))},
+        "re_entry": dict(sorted(Counter(_name(point, plan.action_steps) for point in points).items())),
+    }
+
+
+def _name(point: Point, steps: int) -> str:
+    return "start" if point == START else f"{point.action / steps:g}"
+
+
+def _share(made: NDArray[np.float64], change: NDArray[np.float64]) -> NDArray[np.float64]:
+    made, change = made.reshape(len(made), -1), change.reshape(len(change), -1)
+    return (made * change).sum(axis=1) / np.maximum((change**2).sum(axis=1), 1e-12)
+
+
+def _norm(difference: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.linalg.norm(difference.reshape(len(difference), -1), axis=1)
+
+
+def _quantiles(values: NDArray[np.float64]) -> dict[str, float | None]:
+    names = {"p10": 0.1, "median": 0.5, "p95": 0.95}
+    return {name: round(float(np.quantile(values, q)), 4) if len(values) else None for name, q in names.items()}
