@@ -24,7 +24,7 @@ class ModelFiles(BaseModel):
     policy: Path = Field(strict=False, description="policy .safetensors, its .json beside it")
     video_steps: int = Field(ge=1, description="flow steps of stage 1")
     action_steps: int = Field(ge=1, description="flow steps of stage 2")
-    sai: str = Field(description="re-entry policy, sequential or fixed:<s_mid>")
+    sai: str = Field(description="re-entry policy, sequential, fixed:<s_mid> or adaptive")
 
     @classmethod
     def load(cls, name: str) -> ModelFiles:

@@ -24,6 +24,7 @@ from clwm_sim.world import World
 
 FIRST_SEED = 1_000_000  # training data stays below
 CONTROLS = ("policy", "noise", "hold", "expert")
+DISTURB_MAX = 0.1  # m; further would leave the reach that the tasks were made for
 _NOISE_SEED = 0
 _WARNINGS_SHOWN = 5
 
@@ -38,7 +39,8 @@ class EvaluationSettings:
 
     control: `policy` is the checkpoint, `noise` its architecture with random weights, `hold` stands still, `expert`
     sends the scripted expert's plans through the same executor and controllers.
-    encoder: Hugging Face folder; policy: the checkpoint's .safetensors. Only `policy` and `noise` need them.
+    encoder: Hugging Face folder; policy: the checkpoint's .safetensors. Only `policy` and `noise` need them. disturb: m by
+    which one object is moved in every episode, at a random instant while the arms work.
     """
 
     task: str
@@ -52,6 +54,7 @@ class EvaluationSettings:
     video_steps: int = Plan.video_steps
     action_steps: int = Plan.action_steps
     workers: int = 1
+    disturb: float = 0.0
 
     @classmethod
     def of_model(cls, model: str, *, task: str, **others: Any) -> EvaluationSettings:
@@ -84,6 +87,8 @@ def check_settings(settings: EvaluationSettings) -> dict[str, str]:
             f"{settings.episodes} episodes from seed {settings.first_seed} on {settings.workers} workers; "
             "expected at least 1 episode, 1 worker and a seed of at least 0"
         )
+    if not 0.0 <= settings.disturb <= DISTURB_MAX:
+        raise EvaluationError(f"disturb is {settings.disturb} m; expected 0 (nothing is moved) to {DISTURB_MAX} m")
     try:
         task_named(settings.task)
         Latency.parse(settings.latency)
@@ -98,10 +103,13 @@ def _model_hashes(settings: EvaluationSettings) -> dict[str, str]:
     # Here and in `_source`, since torch and transformers take seconds to import and only a model needs them.
     from clwm_perception.checkpoint import EncoderError, open_checkpoint
     from clwm_policy.checkpoint import CheckpointError, load_policy
+    from clwm_policy.local_policy import calibrated
 
     try:
         encoder_hash = open_checkpoint(settings.encoder).weights_hash
         policy = load_policy(settings.policy, encoder_hash)
+        if settings.control == "policy":
+            calibrated(settings.sai, settings.policy, policy, Plan(settings.video_steps, settings.action_steps))
     except (EncoderError, CheckpointError) as error:
         raise EvaluationError(str(error)) from error
     policy_hash = policy.policy_hash if settings.control == "policy" else policy.randomised(_NOISE_SEED).policy_hash
@@ -113,7 +121,7 @@ def build_stack(settings: EvaluationSettings, on_frame: Callable[[World, float],
     world = World(settings.task)
     config = SchedulerConfig(initial_mode=Mode.HOLD if settings.control == "hold" else Mode.POLICY)
     hook = None if on_frame is None else lambda elapsed: on_frame(world, elapsed)
-    return VirtualStack(world, _source(settings, world), Latency.parse(settings.latency), config, hook)
+    return VirtualStack(world, _source(settings, world), Latency.parse(settings.latency), config, hook, settings.disturb)
 
 
 def _source(settings: EvaluationSettings, world: World) -> ChunkSource | None:
@@ -173,6 +181,8 @@ def summarise(settings: EvaluationSettings, hashes: dict[str, str], results: Seq
         "successes": successes,
         "success_rate": round(successes / len(results), 4),
         "wilson95": [round(low, 4), round(high, 4)],
+        "disturb": settings.disturb,
+        "disturbed_episodes": sum(result.disturbed_at is not None for result in results),
         "outcomes": dict(sorted(Counter(result.outcome for result in results).items())),
         "blocking_ms": percentiles(1e3 * value for result in results for value in result.blocking),
         "idle_fraction": round(idle / active, 4) if active > 0.0 else None,

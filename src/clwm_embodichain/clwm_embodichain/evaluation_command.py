@@ -27,7 +27,7 @@ def evaluate(
     task: Annotated[str, typer.Option(help="lift_tray or place_block")] = "lift_tray",
     episodes: Annotated[int, typer.Option(min=1)] = 100,
     sai: Annotated[
-        str | None, typer.Option(help="sequential, or fixed:<s_mid> such as fixed:0.5; default: the model's")
+        str | None, typer.Option(help="sequential, fixed:<s_mid> such as fixed:0.5, or adaptive; default: the model's")
     ] = None,
     latency: Annotated[
         str, typer.Option(help="from pictures to chunk: 'measured' on this machine, or milliseconds")
@@ -40,6 +40,7 @@ def evaluate(
     workers: Annotated[int, typer.Option(min=1, help="processes; more than there are cores falsify 'measured'")] = 1,
     video_steps: Annotated[int | None, typer.Option(help="flow steps of stage 1; default: the model's")] = None,
     action_steps: Annotated[int | None, typer.Option(help="flow steps of stage 2; default: the model's")] = None,
+    disturb: Annotated[float, typer.Option(help="move an object this many m, once, while the arms work")] = 0.0,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the report here")] = None,
     video: Annotated[Path | None, typer.Option(help="film the first episode as an mp4")] = None,
 ) -> None:
@@ -59,6 +60,7 @@ def evaluate(
             video_steps=video_steps,
             action_steps=action_steps,
             workers=workers,
+            disturb=disturb,
         )
         check_settings(settings)
     except EvaluationError as error:

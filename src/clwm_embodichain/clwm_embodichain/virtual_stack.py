@@ -27,6 +27,7 @@ from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, Memory
 from clwm_common.robot import RobotDescription
 from clwm_embodichain.chunk_sources import ChunkSource, NoAnswer
 from clwm_sai_executor.clearance import margins_of
+from clwm_embodichain.surprise import draw_event
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import (
     CancelChunk,
@@ -52,6 +53,8 @@ from clwm_sim.world import World
 # A stamp of 0 means "start now" to a controller, so episodes begin at another time.
 EPISODE_START = 1000.0
 FRAME_PERIOD = TICK * TICKS_PER_FRAME
+EVENT_TIMES = (0.3, 4.0)  # s: after the first chunk began, and before the objects are usually in the hands
+_EVENT_STREAM = 5
 _SIDES = ("left", "right")
 
 
@@ -83,7 +86,7 @@ class Latency:
 class EpisodeResult:
     """One episode. outcome: `success`, `failure` or `timeout`. Times in s.
 
-    blocking, surrogate_errors and copy_errors are per chunk, NaN left out.
+    blocking, surrogate_errors and copy_errors are per chunk, NaN left out. disturbed_at: when an object was moved.
     """
 
     seed: int
@@ -97,6 +100,7 @@ class EpisodeResult:
     surrogate_errors: tuple[float, ...]
     copy_errors: tuple[float, ...]
     refusals: tuple[str, ...]
+    disturbed_at: float | None = None
 
     @property
     def succeeded(self) -> bool:
@@ -114,7 +118,8 @@ class _Order(IntEnum):
 class VirtualStack:
     """Runs episodes of one world. source None: nobody answers, and the arms hold.
 
-    on_frame: called at every camera instant with the elapsed time [s], for a recording.
+    on_frame: called at every camera instant with the elapsed time [s], for a recording. disturb: m by which one object
+    is moved over the table, once per episode, at an instant drawn with it; 0 moves nothing.
     """
 
     def __init__(
@@ -124,8 +129,10 @@ class VirtualStack:
         latency: Latency,
         config: SchedulerConfig | None = None,
         on_frame: Callable[[float], None] | None = None,
+        disturb: float = 0.0,
     ) -> None:
         self._world = world
+        self._disturb = disturb
         self._robot: RobotDescription = world.robot
         self._source = source
         self._latency = latency
@@ -152,6 +159,10 @@ class VirtualStack:
         self._requested_at = self._policy_free_at = EPISODE_START
         self._state: DualArmState | None = None
         self._refusals: list[str] = []
+        self._disturbed_at: float | None = None
+        if self._disturb:
+            self._events = np.random.default_rng([seed, _EVENT_STREAM])
+            self._schedule(EPISODE_START + self._events.uniform(*EVENT_TIMES), _Order.TICK, self._move_something)
         if self._source is not None:
             self._source.begin(self._world)
         self._step(EPISODE_START, EpisodeReset())
@@ -186,6 +197,7 @@ class VirtualStack:
             surrogate_errors=_finite(report.surrogate_error for report in reports),
             copy_errors=_finite(report.copy_error for report in reports),
             refusals=tuple(self._refusals),
+            disturbed_at=self._disturbed_at,
         )
 
     def _schedule(self, instant: float, order: _Order, action: Callable[[float], None]) -> None:
@@ -229,6 +241,15 @@ class VirtualStack:
             self._on_frame(self._world.time)
         self._ticks += 1
         self._schedule(EPISODE_START + self._ticks * TICK, _Order.TICK, self._tick)
+
+    def _move_something(self, now: float) -> None:
+        event = draw_event(self._world, self._events, self._disturb)
+        if event is not None:
+            self._world.displace(event.name, event.shift)
+            self._disturbed_at = round(self._world.time, 4)
+        elif self._world.time < EVENT_TIMES[1]:
+            # Something is in or near a hand; a moment later it may not be.
+            self._schedule(now + FRAME_PERIOD, _Order.TICK, self._move_something)
 
     def _request(self, now: float, request: ChunkRequest) -> None:
         self._wanted, self._requested_at = request, now

@@ -1,0 +1,89 @@
+"""`clwm bench <measurement>`: a claim, measured; a table to look at and a JSON file to keep."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from clwm_common.provenance import commit, machine
+from clwm_embodichain.calibrate import load_model, recorded_trials
+from clwm_embodichain.surprise_measure import measure_surprise
+from clwm_embodichain.trials import TrialsError
+from clwm_policy.calibration import FILE_NAME, CalibrationError, load_calibration
+from clwm_policy.checkpoint import CheckpointError
+
+FIRST_SEED = 5_000_000  # apart from those of the calibration
+
+
+class Measurement(str, Enum):
+    """What can be measured."""
+
+    SURPRISE = "surprise"
+
+
+def bench(
+    measurement: Annotated[Measurement, typer.Argument(help="surprise: an object is moved while a chunk runs")],
+    model: Annotated[str, typer.Option(help="name of a file in config/models")] = "nano",
+    policy: Annotated[Path | None, typer.Option(help="another checkpoint (.safetensors) than the model's")] = None,
+    encoder: Annotated[Path | None, typer.Option(help="another encoder folder than the model's")] = None,
+    episodes: Annotated[int, typer.Option(min=1, help="per task")] = 40,
+    first_seed: Annotated[int, typer.Option(min=0)] = FIRST_SEED,
+    trials_file: Annotated[
+        Path | None, typer.Option("--trials", help="keep the trials here; read from here if it exists")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the report here")] = None,
+) -> None:
+    """What the next chunk makes of a surprise: sequential, fixed, adaptive and naive, from the same state and noise."""
+    console = Console()
+    try:
+        loaded, encode, plan, checkpoint = load_model(model, policy, encoder)
+        calibration = load_calibration(checkpoint.with_name(FILE_NAME), loaded, plan)
+        trials = recorded_trials(trials_file, episodes, first_seed, loaded, encode, plan, console)
+    except (CheckpointError, CalibrationError, TrialsError) as error:
+        console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    report = measure_surprise(trials, calibration) | {
+        "measurement": measurement.value,
+        "policy_hash": loaded.policy_hash,
+        "encoder_hash": loaded.encoder_hash,
+        "seed": first_seed,
+        "machine": machine(),
+        "commit": commit(),
+    }
+    console.print(as_table(report))
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(report, indent=2) + "\n")
+        console.print(f"report: {json_file}", soft_wrap=True)
+
+
+def as_table(report: dict[str, Any]) -> Table:
+    """Medians for people; the JSON file has all of it."""
+    table = Table(
+        title=f"{report['pairs_that_matter']} of {report['pairs']} events change the plan; "
+        f"{report['undisturbed']} undisturbed chunks"
+    )
+    table.add_column("mode")
+    for column in ("share of the change made", "undisturbed: deviation p95", "within bound", "from start", "NFE blocking"):
+        table.add_column(column, justify="right")
+    for name, found in report["modes"].items():
+        calm, share = found["undisturbed"], found["share_made"]["median"]
+        table.add_row(
+            name,
+            "-" if share is None else f"{share:.0%}",
+            f"{calm['deviation_mm']['p95']:.2f} mm",
+            f"{calm['within_bound']:.1%}",
+            f"{calm['from_the_start']:.0%}",
+            f"{calm['nfe_blocking']['p50']:.0f}",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(bench)
