@@ -141,4 +141,5 @@ def test_a_deviation_that_is_not_finite_is_refused():
 def test_points_run_from_the_beginning_of_stage_2_to_its_end(video_steps, action_steps):
     points = re_entry_points(Plan(video_steps, action_steps))
     assert (points[0], points[-1]) == (Point(video_steps, 0), Point(video_steps, action_steps))
+    assert Point(video_steps, action_steps - 1) in points
     assert list(points) == sorted(set(points))

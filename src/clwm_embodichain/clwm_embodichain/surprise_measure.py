@@ -14,6 +14,7 @@ from clwm_embodichain.trials import Trials
 from clwm_policy.calibration import Calibration
 from clwm_policy.re_entry import BOUND, START, Adaptive, Fixed, Point, ReEntryPolicy, Sequential
 
+_CHUNK_AXES = (1, 2, 3)  # rows, arms, xyz
 CHANGE_MIN = 0.005  # m: an event that changes the plan by less says nothing about a mode
 
 
@@ -116,12 +117,11 @@ def _name(point: Point, steps: int) -> str:
 
 
 def _share(made: NDArray[np.float64], change: NDArray[np.float64]) -> NDArray[np.float64]:
-    made, change = made.reshape(len(made), -1), change.reshape(len(change), -1)
-    return (made * change).sum(axis=1) / np.maximum((change**2).sum(axis=1), 1e-12)
+    return (made * change).sum(axis=_CHUNK_AXES) / np.maximum((change**2).sum(axis=_CHUNK_AXES), 1e-12)
 
 
 def _norm(difference: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.linalg.norm(difference.reshape(len(difference), -1), axis=1)
+    return np.sqrt((difference**2).sum(axis=_CHUNK_AXES))
 
 
 def _quantiles(values: NDArray[np.float64]) -> dict[str, float | None]:

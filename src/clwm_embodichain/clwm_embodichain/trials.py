@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,8 @@ class Trials:
 
     def deviations(self) -> NDArray[np.float64]:
         """(n, points) m between the chunk from each point and the sequential one."""
-        return np.array([[pose_distance(tools[0], other) for other in tools[1:]] for tools in self.tools])
+        found = [[pose_distance(tools[0], other) for other in tools[1:]] for tools in self.tools]
+        return np.array(found).reshape(len(self), self.tools.shape[1] - 1)
 
     def pairs(self) -> tuple[Trials, Trials]:
         """Undisturbed and disturbed trials of the same chunks, in the same order."""
@@ -86,7 +88,7 @@ class Trials:
             with np.load(path, allow_pickle=False) as found:
                 made_with = str(found["policy_hash"])
                 trials = cls(**{field.name: found[field.name] for field in fields(cls)})
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
             raise TrialsError(f"{path} holds no trials ({error}); delete it to record them again") from error
         if made_with != policy_hash:
             raise TrialsError(

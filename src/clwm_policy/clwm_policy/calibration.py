@@ -92,12 +92,13 @@ def fit_table(
 
 
 def re_entry_points(plan: Plan) -> tuple[Point, ...]:
-    """The points a speculation may be resumed at, in program order: every quarter of stage 2.
+    """The points a speculation may be resumed at, in program order: every quarter of stage 2, and before its last step.
 
-    Inside stage 1 resuming would save little, and the verification, which needs its end, would be in vain.
+    Inside stage 1 resuming would save little, and the verification, which needs its end, would be in vain. The last
+    step heads for a clean chunk under the true context: it repairs most of a small disagreement for one evaluation.
     """
-    steps = sorted({round(quarter * plan.action_steps / 4) for quarter in range(5)})
-    return tuple(Point(plan.video_steps, step) for step in steps)
+    quarters = [round(quarter * plan.action_steps / 4) for quarter in range(5)]
+    return tuple(Point(plan.video_steps, step) for step in sorted({*quarters, plan.action_steps - 1}))
 
 
 def save_calibration(path: Path, calibration: Calibration) -> None:
