@@ -58,11 +58,19 @@ def test_report_of_episodes_without_chunks_has_no_latency_and_no_nan():
         ({"encoder": Path("/nowhere")}, "/nowhere"),
         ({"episodes": 0}, "at least 1 episode"),
         ({"video_steps": 0}, "video_steps"),
+        ({"disturb": 0.5}, "disturb is 0.5 m"),
     ],
 )
 def test_settings_that_cannot_work_give_one_clear_error(changes, words):
     with pytest.raises(EvaluationError, match=words):
         check_settings(settings_of(**changes))
+
+
+def test_adaptive_without_its_calibration_is_refused_before_the_first_episode(tmp_path):
+    for name in ("policy.safetensors", "policy.json"):
+        (tmp_path / name).write_bytes(CHECKPOINT.with_name(name).read_bytes())
+    with pytest.raises(EvaluationError, match="calibration.json cannot be read.*clwm calibrate"):
+        check_settings(settings_of(sai="adaptive", policy=tmp_path / "policy.safetensors"))
 
 
 def test_unknown_model_is_refused_with_the_known_ones():

@@ -7,7 +7,7 @@ import pytest
 
 from clwm_embodichain.bench_command import as_table
 from clwm_embodichain.calibrate import as_table as map_table
-from clwm_embodichain.calibrate import fit_calibration, probes_of
+from clwm_embodichain.calibrate import PROBES, fit_calibration
 from clwm_embodichain.surprise_measure import auroc, measure_surprise
 from clwm_embodichain.trials import Trials, TrialsError
 from clwm_policy.re_entry import Plan
@@ -67,7 +67,7 @@ def test_adaptive_makes_the_whole_change_and_keeps_undisturbed_chunks_to_the_end
     assert adaptive["share_made"]["p10"] == pytest.approx(1.0, abs=1e-3)
     assert adaptive["disturbed"]["from_the_start"] == 1.0
     assert adaptive["undisturbed"]["from_the_start"] < 0.05
-    assert adaptive["undisturbed"]["nfe_blocking"]["p50"] == len(probes_of(PLAN))
+    assert adaptive["undisturbed"]["nfe_blocking"]["p50"] == len(PROBES)
     assert adaptive["undisturbed"]["within_bound"] >= 0.95
 
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from clwm_policy.checkpoint import CheckpointError, save_policy
+from clwm_policy.calibration import FILE_NAME, Calibration, CalibrationError, save_calibration
+from clwm_policy.checkpoint import CheckpointError, load_policy, save_policy
 from clwm_policy.local_policy import PolicySettings, load_engine
-from clwm_policy.re_entry import ReEntryError
+from clwm_policy.re_entry import Plan, Point, ReEntryError
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,8 @@ def test_one_torch_thread_is_used(checkpoint, made_up_embedding):
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
-        ({"sai": "adaptive"}, ReEntryError),
+        ({"sai": "adaptiv"}, ReEntryError),
+        ({"sai": "adaptive"}, CalibrationError),
         ({"action_steps": 0}, ReEntryError),
         ({"encoder_hash": "0" * 64}, CheckpointError),
     ],
@@ -57,3 +59,17 @@ def test_one_torch_thread_is_used(checkpoint, made_up_embedding):
 def test_what_does_not_fit_is_refused(checkpoint, made_up_embedding, changes, error):
     with pytest.raises(error):
         load_engine(settings(checkpoint, **changes), made_up_embedding)
+
+
+def test_adaptive_runs_by_the_calibration_beside_the_checkpoint(checkpoint, tmp_path, made_up_embedding):
+    copy = tmp_path / checkpoint.name
+    for name in (checkpoint.name, checkpoint.with_suffix(".json").name):
+        (tmp_path / name).write_bytes(checkpoint.with_name(name).read_bytes())
+    policy, plan = load_policy(copy), Plan(2, 4)
+    end = Point(plan.video_steps, plan.action_steps)
+    everything = Calibration(plan, (0,), 0.95, (1e9,), (end,), ((0.0,),), policy.policy_hash, policy.encoder_hash)
+    save_calibration(copy.with_name(FILE_NAME), everything)
+    engine = load_engine(settings(copy, sai="adaptive"), made_up_embedding)
+    assert engine._re_entry.calibration == everything
+    with pytest.raises(CalibrationError, match="clwm calibrate"):
+        load_engine(settings(copy, sai="adaptive", untrained_seed=1), made_up_embedding)

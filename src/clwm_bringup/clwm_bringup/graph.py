@@ -15,7 +15,7 @@ import yaml
 from clwm_common.model_files import ModelFiles, project_root
 from clwm_common.robot import RobotDescription, config_directory
 
-SAI_HELP = "re-entry policy: sequential, or fixed:<s_mid>; empty takes the model's"
+SAI_HELP = "re-entry policy: sequential, fixed:<s_mid> or adaptive; empty takes the model's"
 # First those that make chunks; then the executor, which brings the arms to rest while they still listen.
 STOP_ORDER = (("policy", "perception"), ("executor",), ("sim",))
 
