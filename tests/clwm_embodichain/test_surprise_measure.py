@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from clwm_embodichain.bench_command import as_table
-from clwm_embodichain.calibrate import as_table as map_table
 from clwm_embodichain.calibrate import PROBES, fit_calibration
+from clwm_embodichain.calibrate import as_table as map_table
 from clwm_embodichain.surprise_measure import auroc, measure_surprise
 from clwm_embodichain.trials import Trials, TrialsError
 from clwm_policy.re_entry import Plan

@@ -66,7 +66,8 @@ def test_the_chosen_point_keeps_the_bound_as_often_as_stated():
     # Deviation grows with disagreement and with the point; the choice is by the table, coverage is of what was chosen.
     def draw(rng, count):
         disagreement = rng.exponential(0.004, size=count)
-        return disagreement, disagreement[:, None] * rng.lognormal(0.0, 0.5, size=(count, 3)) * np.array([0.2, 0.6, 1.0])
+        spread = rng.lognormal(0.0, 0.5, size=(count, 3)) * np.array([0.2, 0.6, 1.0])
+        return disagreement, disagreement[:, None] * spread
 
     points = (Point(2, 0), Point(2, 2), Point(2, 4))
     edges, bounds = fit_table(*draw(np.random.default_rng(0), 4000), coverage=0.9)

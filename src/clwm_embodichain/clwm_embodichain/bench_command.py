@@ -70,7 +70,8 @@ def as_table(report: dict[str, Any]) -> Table:
         f"{report['undisturbed']} undisturbed chunks"
     )
     table.add_column("mode")
-    for column in ("share of the change made", "undisturbed: deviation p95", "within bound", "from start", "NFE blocking"):
+    columns = ("share of the change made", "undisturbed: deviation p95", "within bound", "from start", "NFE blocking")
+    for column in columns:
         table.add_column(column, justify="right")
     for name, found in report["modes"].items():
         calm, share = found["undisturbed"], found["share_made"]["median"]

@@ -39,8 +39,8 @@ class EvaluationSettings:
 
     control: `policy` is the checkpoint, `noise` its architecture with random weights, `hold` stands still, `expert`
     sends the scripted expert's plans through the same executor and controllers.
-    encoder: Hugging Face folder; policy: the checkpoint's .safetensors. Only `policy` and `noise` need them. disturb: m by
-    which one object is moved in every episode, at a random instant while the arms work.
+    encoder: Hugging Face folder; policy: the checkpoint's .safetensors. Only `policy` and `noise` need them.
+    disturb: m by which one object is moved in every episode, at a random instant while the arms work.
     """
 
     task: str
@@ -121,7 +121,8 @@ def build_stack(settings: EvaluationSettings, on_frame: Callable[[World, float],
     world = World(settings.task)
     config = SchedulerConfig(initial_mode=Mode.HOLD if settings.control == "hold" else Mode.POLICY)
     hook = None if on_frame is None else lambda elapsed: on_frame(world, elapsed)
-    return VirtualStack(world, _source(settings, world), Latency.parse(settings.latency), config, hook, settings.disturb)
+    latency = Latency.parse(settings.latency)
+    return VirtualStack(world, _source(settings, world), latency, config, hook, settings.disturb)
 
 
 def _source(settings: EvaluationSettings, world: World) -> ChunkSource | None:

@@ -37,6 +37,7 @@ def measure_surprise(trials: Trials, calibration: Calibration, bound: float = BO
         "adaptive": Adaptive(bound, calibration),
         "naive": Fixed(1.0),
     }
+    calm, stirred = (disagreement_of(part, calibration.probes) for part in (nominal, after))
     report: dict[str, Any] = {
         "trials": len(trials),
         "undisturbed": len(nominal),
@@ -45,10 +46,8 @@ def measure_surprise(trials: Trials, calibration: Calibration, bound: float = BO
         "change_mm": _quantiles(1e3 * size[matters]),
         "bound_mm": 1e3 * bound,
         "stated_coverage": calibration.coverage,
-        "auroc_all_events": auroc(disagreement_of(nominal, calibration.probes), disagreement_of(after, calibration.probes)),
-        "auroc_events_that_matter": auroc(
-            disagreement_of(nominal, calibration.probes), disagreement_of(after.take(matters), calibration.probes)
-        ),
+        "auroc_all_events": auroc(calm, stirred),
+        "auroc_events_that_matter": auroc(calm, stirred[matters]),
         "modes": {},
     }
     for name, mode in modes.items():

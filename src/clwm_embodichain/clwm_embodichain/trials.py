@@ -102,11 +102,15 @@ class Trials:
         """Raises TrialsError when there is none."""
         if not parts:
             raise TrialsError("no chunk was speculated; run more episodes, and check that the arms move at all")
-        return cls(**{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)})
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 class TrialSource(ModelSource):
-    """A ModelSource that tries every chunk speculated to its end before it answers. event_seed: which way things move."""
+    """A ModelSource that tries every chunk speculated to its end before it answers.
+
+    event_seed: together with the episode's seed and the chunk's id it says what moves and where to.
+    """
 
     def __init__(
         self, encoder: ImageEncoder, engine: Engine, world: World, plan: Plan, event_seed: int = 0

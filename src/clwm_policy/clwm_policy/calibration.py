@@ -86,9 +86,9 @@ def fit_table(
         raise CalibrationError("a measured disagreement or deviation is not finite; is the policy trained?")
     order = np.argsort(d, kind="stable")
     bins = np.array_split(order, len(d) // bin_samples)
-    bounds = np.array([[conformal_quantile(deviations[b, p], coverage) for p in range(deviations.shape[1])] for b in bins])
-    bounds = np.maximum.accumulate(bounds, axis=0)
-    return tuple(float(d[b[-1]]) for b in bins), tuple(tuple(map(float, row)) for row in bounds)
+    bounds = [[conformal_quantile(column, coverage) for column in deviations[members].T] for members in bins]
+    bounds = np.maximum.accumulate(np.array(bounds), axis=0)
+    return tuple(float(d[members[-1]]) for members in bins), tuple(tuple(map(float, row)) for row in bounds)
 
 
 def re_entry_points(plan: Plan) -> tuple[Point, ...]:
@@ -132,7 +132,7 @@ def load_calibration(path: Path, policy: Policy, plan: Plan) -> Calibration:
     try:
         document = json.loads(path.read_bytes())
     except OSError as error:
-        raise CalibrationError(f"{path} cannot be read ({error.strerror}), and 'adaptive' needs it; {_REMEDY}") from None
+        raise CalibrationError(f"{path} cannot be read ({error.strerror}); 'adaptive' needs it: {_REMEDY}") from None
     except ValueError as error:
         raise CalibrationError(f"{path} is not JSON ({error}); {_REMEDY}") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:

@@ -86,7 +86,7 @@ class Engine:
         stopwatch: Callable[[], float],
     ) -> None:
         if isinstance(re_entry, Adaptive) and re_entry.calibration is None:
-            raise CalibrationError("'adaptive' was given no calibration; load that of the policy, or run `clwm calibrate`")
+            raise CalibrationError("'adaptive' has no calibration; load that of the policy, or run `clwm calibrate`")
         self._model = policy.model
         self._codec = policy.codec
         self._border = Border(policy)

@@ -27,8 +27,9 @@ WARM_UP_CHUNKS = 4  # the first two are slow (allocation, kernel selection), the
 class PolicySettings:
     """What to load and how to run it.
 
-    sai: re-entry policy, `sequential`, `fixed:<s_mid>` or `adaptive`. encoder_hash: of the encoder in use, None when the frames
-    will tell. untrained_seed: replace the weights by random ones of the same architecture, the control that must fail.
+    sai: re-entry policy, `sequential`, `fixed:<s_mid>` or `adaptive`. encoder_hash: of the encoder in use, None
+    when the frames will tell. untrained_seed: replace the weights by random ones of the same architecture, the control
+    that must fail.
     """
 
     checkpoint: Path

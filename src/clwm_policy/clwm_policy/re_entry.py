@@ -189,7 +189,8 @@ class Adaptive:
 def parse_re_entry(text: str) -> ReEntryPolicy:
     """Read `sequential`, `fixed:<s_mid>` or `adaptive[:<mm>]` as written in parameters and on command lines.
 
-    `adaptive` comes without its calibration, which belongs to a checkpoint. Raises ReEntryError naming the text and what was expected.
+    `adaptive` comes without its calibration, which belongs to a checkpoint.
+    Raises ReEntryError naming the text and what was expected.
     """
     kind, separator, argument = text.strip().partition(":")
     if kind == "sequential":
