@@ -87,7 +87,7 @@ def test_an_episode_is_disturbed_once_at_its_own_instant_or_not_at_all(world, mo
     stack = VirtualStack(world, None, Latency(0.05), SchedulerConfig(), disturb=disturb)
     found = [stack.run(seed).disturbed_at for seed in (3, 3)]
     if disturb:
-        assert found[0] == found[1] and EVENT_TIMES[0] <= found[0] <= EVENT_TIMES[1] + 0.1
+        assert found[0] == found[1] and EVENT_TIMES[0] <= found[0] <= EVENT_TIMES[1] + 0.01
         np.testing.assert_allclose(moves, disturb)
     else:
         assert found == [None, None] and not moves

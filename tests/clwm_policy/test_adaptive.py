@@ -211,3 +211,16 @@ def test_probes_past_the_plan_are_never_reached(adaptive_episode):
     episode = adaptive_episode(replace(a_map(edges=(1e9,)), probes=(0, 4)))
     episode.run(1)
     assert episode.run(1)[0][1].re_entry_s == 0.0
+
+
+def test_a_speculation_cannot_be_held_against_an_observation_that_is_not_written(adaptive_episode):
+    episode = adaptive_episode()
+    episode.run(1)
+    speculate(episode)
+    speculation = episode.engine._branch.speculation
+    fresh = speculation.again()
+    with pytest.raises(ValueError, match="only reached"):
+        fresh.strayed(speculation, [4])
+    fresh._written = None
+    with pytest.raises(ValueError, match="must be written"):
+        fresh.strayed(speculation, [0])

@@ -53,7 +53,8 @@ from clwm_sim.world import World
 # A stamp of 0 means "start now" to a controller, so episodes begin at another time.
 EPISODE_START = 1000.0
 FRAME_PERIOD = TICK * TICKS_PER_FRAME
-EVENT_TIMES = (0.3, 4.0)  # s: after the first chunk began, and before the objects are usually in the hands
+EVENT_TIMES = (0.3, 1.2)  # s: after the first chunk began, and before the hands are usually at the objects
+EVENT_LATEST = 4.0  # s: until then it is tried again whether something has become free
 _EVENT_STREAM = 5
 _SIDES = ("left", "right")
 
@@ -247,7 +248,7 @@ class VirtualStack:
         if event is not None:
             self._world.displace(event.name, event.shift)
             self._disturbed_at = round(self._world.time, 4)
-        elif self._world.time < EVENT_TIMES[1]:
+        elif self._world.time < EVENT_LATEST:
             # Something is in or near a hand; a moment later it may not be.
             self._schedule(now + FRAME_PERIOD, _Order.TICK, self._move_something)
 
