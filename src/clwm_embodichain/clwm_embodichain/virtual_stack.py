@@ -26,8 +26,8 @@ from clwm_common.kinematics import DualArmKinematics
 from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, MemoryPolicy, SaiReport
 from clwm_common.robot import RobotDescription
 from clwm_embodichain.chunk_sources import ChunkSource, NoAnswer
-from clwm_sai_executor.clearance import margins_of
 from clwm_embodichain.surprise import draw_event
+from clwm_sai_executor.clearance import margins_of
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import (
     CancelChunk,
