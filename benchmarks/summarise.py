@@ -41,6 +41,25 @@ def evaluation_rows(reports: Iterable[tuple[str, dict[str, Any]]]) -> list[list[
     return rows
 
 
+def demo_rows(reports: dict[str, dict[str, Any]]) -> list[list[str]]:
+    """One row per `report.json` of a demo, over all its episodes."""
+    rows = []
+    for name, report in reports.items():
+        whole = report["all"]
+        rows.append(
+            [
+                report["sai"],
+                f"{whole['successes']} / {whole['episodes']}",
+                " / ".join(f"{whole['blocking_ms'][key]:.0f}" for key in ("p50", "p95")),
+                _share(whole["idle_fraction"]),
+                f"{whole['stalls']} / {whole['chunks']}",
+                _pair(whole["surrogate_error"], whole["copy_error"]),
+                f"[{name}](../benchmarks/results/{name})",
+            ]
+        )
+    return rows
+
+
 def _milliseconds(blocking: dict[str, float | None]) -> str:
     values = [blocking[name] for name in ("p50", "p95", "p99")]
     return "" if None in values else " / ".join(f"{value:.0f}" for value in values)
@@ -73,7 +92,21 @@ def page(reports: dict[str, dict[str, Any]]) -> str:
         header = ["task", "control", "SAI", "latency", "success", "Wilson 95 %", "blocking p50 / p95 / p99 ms"]
         header += ["idle", "stalls / chunks", "surrogate / copying error", "file"]
         lines += table(header, evaluation_rows(evaluations))
-        lines += ["", f"Machine: {_provenance(evaluations[0][1])}.", ""]
+        lines += ["", "Machine and commit of each run are in its file.", ""]
+    demos = {name: report for name, report in reports.items() if "seconds_to_come_up" in report}
+    if demos:
+        lines += ["## The demo: four processes over DDS, in real time (`clwm demo`)", ""]
+        header = [
+            "SAI",
+            "success",
+            "blocking p50 / p95 ms",
+            "idle",
+            "stalls / chunks",
+            "surrogate / copying error",
+            "file",
+        ]
+        lines += table(header, demo_rows(demos))
+        lines += ["", f"Machine: {_provenance(next(iter(demos.values())))}.", ""]
     if probe := reports.get("encoder_probe.json"):
         lines += ["## Encoder probe gate", ""]
         rows = [
