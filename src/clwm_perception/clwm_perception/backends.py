@@ -132,6 +132,9 @@ def export_graph(network: PooledEncoder, shape: tuple[int, ...], graph: Path, we
     finally:
         exporter_log.setLevel(level)
     model = program.model_proto
+    # The exporter notes stack traces with paths of the machine it runs on: they have no place in a shipped file.
+    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        part.ClearField("metadata_props")
     onnx.helper.set_model_props(model, {_HASH_KEY: weights_hash})
     try:
         graph.parent.mkdir(parents=True, exist_ok=True)
