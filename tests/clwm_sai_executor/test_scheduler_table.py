@@ -30,9 +30,11 @@ TABLE = {
     "episode reset": "BLIND BLIND BLIND BLIND BLIND BLIND",
     "silence of the joint states": "BLIND BLIND BLIND BLIND BLIND BLIND",
 }
-MOVES_ARMS = {("the wanted chunk", phase) for phase in ("ASKED", "MOVING", "STALLED")} | {
-    (event, phase) for event in ("HOLD", "ESTOP", "silence of the joint states") for phase in ("MOVING", "STOPPING")
-} | {("the wanted chunk with NaN", "MOVING"), ("the wanted chunk unreadable", "MOVING")}
+MOVES_ARMS = (
+    {("the wanted chunk", phase) for phase in ("ASKED", "MOVING", "STALLED")}
+    | {(event, phase) for event in ("HOLD", "ESTOP", "silence of the joint states") for phase in ("MOVING", "STOPPING")}
+    | {("the wanted chunk with NaN", "MOVING"), ("the wanted chunk unreadable", "MOVING")}
+)
 CASES = [
     (event, before, after.partition("/"))
     for event, row in TABLE.items()

@@ -171,7 +171,7 @@ def check_language_model() -> Result:
 
 def check_round_trip() -> Result:
     """A request to another process and its answer, over the topics' way."""
-    done = _python("from clwm_bringup.round_trip import main; main()", ROUND_TRIP_TIMEOUT)
+    done = _python("from clwm_bringup.round_trip_node import main; main()", ROUND_TRIP_TIMEOUT)
     if done.returncode:
         return Result(
             Outcome.FAIL,

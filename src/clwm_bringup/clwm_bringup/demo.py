@@ -7,10 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
-
-from clwm_bringup.demo_node import DemoError, DemoNode
+from clwm_bringup.demo_node import DemoError, DemoNode, RosSession
 from clwm_bringup.recording import Episode, Recording
 from clwm_bringup.supervisor import Supervisor
 from clwm_common.ros.diagnostics import Level
@@ -37,18 +34,14 @@ class Demo(AbstractContextManager):
         self._on_step = on_step
 
     def __enter__(self) -> Demo:
-        rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
-        self.node = DemoNode(self._recording)
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self.node)
+        self._ros = RosSession()
+        self.node = self._ros.add(DemoNode(self._recording))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._executor.shutdown(timeout_sec=1.0)
-        self.node.destroy_node()
-        rclpy.try_shutdown()
+        self._ros.close()
 
     def wait_until_active(self, names: Sequence[str]) -> None:
         """Raises DemoError naming the first node that reports an error, died for good, or stays silent."""
@@ -128,7 +121,7 @@ class Demo(AbstractContextManager):
         while not condition():
             if self.node.now() > until:
                 raise TimeoutError(what)
-            self._executor.spin_once(timeout_sec=0.05)
+            self._ros.spin_once(timeout_sec=0.05)
             self._supervisor.poll()
             if self._supervisor.given_up:
                 name, reason = next(iter(self._supervisor.given_up.items()))

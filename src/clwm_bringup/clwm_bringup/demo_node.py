@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -25,6 +27,32 @@ FRAME_PERIOD = 0.1  # s between recorded frames: half the cameras' rate is smoot
 
 class DemoError(RuntimeError):
     """The stack did not do what the demo needs; the message says which part and what to look at."""
+
+
+class RosSession:
+    """ROS for one node of this process, whose thread spins it; signals stay with the caller."""
+
+    def __init__(self) -> None:
+        rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
+        self._executor = SingleThreadedExecutor()
+        self._nodes: list[Node] = []
+
+    def add(self, node: DemoNode) -> DemoNode:
+        """Have `node` served by `spin_once`, and destroyed by `close`."""
+        self._executor.add_node(node)
+        self._nodes.append(node)
+        return node
+
+    def spin_once(self, timeout_sec: float) -> None:
+        """Serve what arrives within `timeout_sec` s."""
+        self._executor.spin_once(timeout_sec=timeout_sec)
+
+    def close(self) -> None:
+        """Destroy the nodes and shut ROS down."""
+        self._executor.shutdown(timeout_sec=1.0)
+        for node in self._nodes:
+            node.destroy_node()
+        rclpy.try_shutdown()
 
 
 class DemoNode(Node):

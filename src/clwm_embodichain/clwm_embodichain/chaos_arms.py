@@ -30,9 +30,7 @@ class FuzzedArms:
         self._judge = judge
         self._limits = [MotionLimits.of(robot).columns(np.arange(7 * arm, 7 * arm + 7)) for arm in range(2)]
         self._names = [arm.joint_names for arm in robot.arms]
-        self._controllers = [
-            JointTrajectoryController(arm.joint_names, np.array(arm.home)) for arm in robot.arms
-        ]
+        self._controllers = [JointTrajectoryController(arm.joint_names, np.array(arm.home)) for arm in robot.arms]
         self._on_the_way: list[deque[tuple[float, JointTrajectory, bool]]] = [deque(), deque()]
 
     def put(self, joints: Array) -> None:

@@ -184,4 +184,3 @@ class ExpertSource:
             rows.append(prefix[index + 1] if index + 1 < len(prefix) else row)
         self._velocities.append(self._expert.velocity)
         return np.array(rows, dtype=np.float32)
-

@@ -112,9 +112,7 @@ class TrialSource(ModelSource):
     event_seed: together with the episode's seed and the chunk's id it says what moves and where to.
     """
 
-    def __init__(
-        self, encoder: ImageEncoder, engine: Engine, world: World, plan: Plan, event_seed: int = 0
-    ) -> None:
+    def __init__(self, encoder: ImageEncoder, engine: Engine, world: World, plan: Plan, event_seed: int = 0) -> None:
         super().__init__(encoder, engine, tuple(world.robot.cameras))
         self._world, self._plan, self._event_seed = world, plan, event_seed
         self._points = re_entry_points(plan)

@@ -282,9 +282,7 @@ class VirtualStack:
         self._policy_free_at = finished
         report = answer.report
         if report is not None:
-            report = replace(
-                report, requested_at=self._requested_at, frame_arrived_at=now, finished_at=finished
-            )
+            report = replace(report, requested_at=self._requested_at, frame_arrived_at=now, finished_at=finished)
         self._schedule(finished, _Order.CHUNK, lambda at: self._deliver(at, answer.chunk, report))
 
     def _deliver(self, now: float, chunk: ActionChunk, report: SaiReport | None) -> None:

@@ -18,9 +18,7 @@ class Appearance:
 
     def __init__(self, model: mujoco.MjModel) -> None:
         self._model = model
-        self._fields = (
-            "geom_rgba", "light_diffuse", "light_dir", "cam_pos", "cam_quat", "cam_fovy"
-        )
+        self._fields = ("geom_rgba", "light_diffuse", "light_dir", "cam_pos", "cam_quat", "cam_fovy")
         self._nominal = {name: getattr(model, name).copy() for name in self._fields}
         self._headlight = {name: getattr(model.vis.headlight, name).copy() for name in ("ambient", "diffuse")}
         kind = mujoco.mjtObj.mjOBJ_GEOM

@@ -155,9 +155,7 @@ def _above(point: NDArray, tcp: NDArray, hover: float = HOVER, inner: float = 0.
     return point + [0.0, 0.0, hover * np.clip((away - inner) / (outer - inner), 0.0, 1.0)]
 
 
-def _grasp(
-    point: NDArray, yaw: float, tcp: NDArray, told: float, width: float, full: float
-) -> tuple[Goal, bool]:
+def _grasp(point: NDArray, yaw: float, tcp: NDArray, told: float, width: float, full: float) -> tuple[Goal, bool]:
     """Approach `point`, close there; the flag says whether something of about `full` m is between the fingers."""
     away = float(np.linalg.norm(point - tcp))
     if told > 0.5 * OPEN and away > AT_GRASP:
@@ -181,9 +179,7 @@ def _lift_tray(now: Situation, told: NDArray, tcp: NDArray, _active: int) -> lis
     # Straight up together; a hand that is higher than the other rises a little less, which keeps the tray level.
     height = now.handles[:, 2]
     lifts = LIFT_TARGET + GRASP_HEIGHT - height.mean() - 0.3 * (height - height.mean())
-    return [
-        Goal(tcp[arm] + [0.0, 0.0, lifts[arm]], yaw, CLOSED, speed=LIFT_SPEED, noise=0.0) for arm in range(2)
-    ]
+    return [Goal(tcp[arm] + [0.0, 0.0, lifts[arm]], yaw, CLOSED, speed=LIFT_SPEED, noise=0.0) for arm in range(2)]
 
 
 def _place_block(now: Situation, told: NDArray, tcp: NDArray, active: int) -> list[Goal | None]:

@@ -68,9 +68,7 @@ class SimNode(ClwmNode):
         self.create_timer(STEP_PERIOD, self._advance)
 
     def activate(self) -> None:
-        self._simulation = PacedSimulation(
-            self._world, self._robot, self.params.seed, self.now(), self.params.max_lag
-        )
+        self._simulation = PacedSimulation(self._world, self._robot, self.params.seed, self.now(), self.params.max_lag)
 
     def deactivate(self) -> None:
         # Time stands still in the world from here on: nothing moves, so there is nothing to bring to rest.

@@ -134,15 +134,18 @@ def _add_surroundings(world: mujoco.MjsBody) -> None:
         castshadow=False,
     )
     direction = np.subtract(HEAD_TARGET, HEAD_POSITION)
-    world.add_camera(
-        name="head", pos=list(HEAD_POSITION), quat=_looking(direction, up=(0.0, 0.0, 1.0)), fovy=HEAD_FOVY
-    )
+    world.add_camera(name="head", pos=list(HEAD_POSITION), quat=_looking(direction, up=(0.0, 0.0, 1.0)), fovy=HEAD_FOVY)
     box = mujoco.mjtGeom.mjGEOM_BOX
     world.add_geom(
         name="table", type=box, size=[0.6, 0.9, 0.02], pos=[0.4, 0.0, -0.02], rgba=COLOURS["table"], condim=4
     )
     world.add_geom(
-        name="floor", type=box, size=[3.0, 3.0, 0.02], pos=[0.4, 0.0, -0.8], rgba=COLOURS["floor"], contype=0,
+        name="floor",
+        type=box,
+        size=[3.0, 3.0, 0.02],
+        pos=[0.4, 0.0, -0.8],
+        rgba=COLOURS["floor"],
+        contype=0,
         conaffinity=0,
     )
 
@@ -154,18 +157,24 @@ def _add_objects(world: mujoco.MjsBody) -> None:
     # The body's origin is the middle of the tray's underside.
     tray = world.add_body(name="tray", pos=PARKED["tray"])
     tray.add_freejoint(name="tray")
-    tray.add_geom(
-        name="tray", size=list(TRAY_HALF), pos=[0, 0, TRAY_HALF[2]], mass=0.25, rgba=COLOURS["tray"], **touch
-    )
+    tray.add_geom(name="tray", size=list(TRAY_HALF), pos=[0, 0, TRAY_HALF[2]], mass=0.25, rgba=COLOURS["tray"], **touch)
     for name, x in (("tray_near_rim", -1.0), ("tray_far_rim", 1.0)):
         tray.add_geom(
-            name=name, size=[0.004, TRAY_HALF[1], 0.010], pos=[x * (TRAY_HALF[0] - 0.004), 0, 0.018], mass=0.03,
-            rgba=COLOURS["tray"], **touch,
+            name=name,
+            size=[0.004, TRAY_HALF[1], 0.010],
+            pos=[x * (TRAY_HALF[0] - 0.004), 0, 0.018],
+            mass=0.03,
+            rgba=COLOURS["tray"],
+            **touch,
         )
     for side, sign in zip(SIDES, (1.0, -1.0), strict=True):
         tray.add_geom(
-            name=f"{side}_handle", size=list(HANDLE_HALF), pos=[0, sign * HANDLE_Y, 0.008 + HANDLE_HALF[2]],
-            mass=0.05, rgba=COLOURS[f"{side}_handle"], **touch,
+            name=f"{side}_handle",
+            size=list(HANDLE_HALF),
+            pos=[0, sign * HANDLE_Y, 0.008 + HANDLE_HALF[2]],
+            mass=0.05,
+            rgba=COLOURS[f"{side}_handle"],
+            **touch,
         )
 
     block = world.add_body(name="block", pos=PARKED["block"])
@@ -175,7 +184,12 @@ def _add_objects(world: mujoco.MjsBody) -> None:
     # A coloured mark, not a step: the block rests on the table through it.
     pad = world.add_body(name="pad", pos=PARKED["pad"], mocap=True)
     pad.add_geom(
-        name="pad", type=box, size=[PAD_HALF, PAD_HALF, 0.001], pos=[0, 0, 0.001], rgba=COLOURS["pad"], contype=0,
+        name="pad",
+        type=box,
+        size=[PAD_HALF, PAD_HALF, 0.001],
+        pos=[0, 0, 0.001],
+        rgba=COLOURS["pad"],
+        contype=0,
         conaffinity=0,
     )
 

@@ -50,9 +50,7 @@ class JointTrajectory:
             [()] * len(times) if column is None else np.asarray(column, dtype=np.float64)
             for column in (positions, velocities, accelerations)
         ]
-        points = tuple(
-            TrajectoryPoint(float(time), *fields) for time, *fields in zip(times, *columns, strict=True)
-        )
+        points = tuple(TrajectoryPoint(float(time), *fields) for time, *fields in zip(times, *columns, strict=True))
         return cls(tuple(joint_names), points, stamp)
 
 

@@ -55,9 +55,7 @@ class ArmsMeasured:
 class World:
     """Two FR3 arms and the objects of `task`; pictures are square with `image_size` pixels a side."""
 
-    def __init__(
-        self, task: str, image_size: int = 128, seed: int = 0, robot: RobotDescription | None = None
-    ) -> None:
+    def __init__(self, task: str, image_size: int = 128, seed: int = 0, robot: RobotDescription | None = None) -> None:
         """Raises UnknownTask for a task that does not exist, RobotError when the robot's assets are missing."""
         self.task = task_named(task)
         self.robot = robot if robot is not None else RobotDescription.load("dual_fr3_mujoco")
@@ -83,7 +81,9 @@ class World:
         self._place("tray", placement.tray, 0.0)
         self._place("block", placement.block, BLOCK_HALF)
         self._present = {
-            "tray": placement.tray is not None, "block": placement.block is not None, "pad": placement.pad is not None
+            "tray": placement.tray is not None,
+            "block": placement.block is not None,
+            "pad": placement.pad is not None,
         }
         pad = PARKED["pad"] if placement.pad is None else (placement.pad.x, placement.pad.y, 0.0)
         self._data.mocap_pos[0] = pad
@@ -127,9 +127,7 @@ class World:
             if opening.any():
                 # Fingers that squeeze something let go at once instead of first unwinding their set point.
                 opened = self._data.qpos[self._finger_qpos].reshape(2, 2).sum(axis=1)
-                self._applied_widths = np.where(
-                    opening, np.maximum(self._applied_widths, opened), self._applied_widths
-                )
+                self._applied_widths = np.where(opening, np.maximum(self._applied_widths, opened), self._applied_widths)
             self._applied_widths += np.clip(self._widths - self._applied_widths, -self._grip_step, self._grip_step)
             self._data.ctrl[self._hand_ctrl] = self._applied_widths * self._ctrl_per_metre
             mujoco.mj_step(self._model, self._data)
@@ -241,9 +239,7 @@ class World:
         """World-from-camera transform (4, 4), OpenCV convention."""
         return cameras.pose(self._model, self._data, camera)
 
-    def randomise_appearance(
-        self, rng: np.random.Generator, strength: float = 1.0, camera_jitter: float = 1.0
-    ) -> None:
+    def randomise_appearance(self, rng: np.random.Generator, strength: float = 1.0, camera_jitter: float = 1.0) -> None:
         """Shift colours and light by `strength` and cameras by `camera_jitter` (0: not at all) until the next reset."""
         self._appearance.randomise(rng, strength, camera_jitter)
         mujoco.mj_forward(self._model, self._data)

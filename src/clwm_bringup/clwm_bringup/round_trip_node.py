@@ -18,7 +18,7 @@ DISCOVERY_TIMEOUT = 20.0  # s
 
 def main() -> None:
     """Print the median round trip; raise TimeoutError when no answer comes."""
-    echo = subprocess.Popen([sys.executable, "-c", "from clwm_bringup.round_trip import echo; echo()"])
+    echo = subprocess.Popen([sys.executable, "-c", "from clwm_bringup.round_trip_node import echo; echo()"])
     rclpy.init()
     node = rclpy.create_node("clwm_doctor")
     try:
