@@ -100,24 +100,20 @@ def check_disk(folder: Path) -> Result:
 
 
 def check_ros() -> Result:
-    import rclpy
-    from rclpy.utilities import get_rmw_implementation_identifier
+    from clwm_common.ros import installation
 
-    middleware = get_rmw_implementation_identifier()
+    middleware = installation.middleware()
     source = "installation" if os.environ.get("ROS_DISTRO") else "wheels"
-    found = f"rclpy from {source} at {Path(rclpy.__file__).parent}, {middleware}"
+    found = f"rclpy from {source} at {installation.location()}, {middleware}"
     if middleware != "rmw_fastrtps_cpp":
         return Result(Outcome.WARN, found, "measured with rmw_fastrtps_cpp only; unset RMW_IMPLEMENTATION to use it")
     return Result(Outcome.OK, found)
 
 
 def check_messages() -> Result:
-    from rclpy.serialization import deserialize_message, serialize_message
+    from clwm_common.ros import installation
 
-    from clwm_msgs.msg import ActionChunk
-
-    sent = ActionChunk(chunk_id=7, horizon=1, rows=[0.5] * 30)
-    if deserialize_message(serialize_message(sent), ActionChunk) != sent:
+    if not installation.messages_survive_serialisation():
         return Result(Outcome.FAIL, "a message changes on its way through serialisation", SET_UP)
     return Result(Outcome.OK, "imported, survive serialisation")
 
