@@ -35,10 +35,10 @@ def saved(tmp_path):
 
 def rewrite(path, **changes):
     """Change fields of the JSON and make its own hash right again, as an honest writer of another release would."""
-    from clwm_policy.checkpoint import _document_hash
+    from clwm_policy.checkpoint import document_hash
 
     document = json.loads(path.with_suffix(".json").read_text()) | changes
-    document["document_sha256"] = _document_hash(document)
+    document["document_sha256"] = document_hash(document)
     path.with_suffix(".json").write_text(json.dumps(document))
 
 

@@ -7,7 +7,6 @@ table does not spoil its coverage (Mondrian conformal prediction). A table holds
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clwm_policy.checkpoint import CheckpointError, Policy
+from clwm_policy.checkpoint import CheckpointError, Policy, document_hash
 from clwm_policy.re_entry import Plan, Point
 
 FORMAT = "clwm-calibration/1"
@@ -117,7 +116,7 @@ def save_calibration(path: Path, calibration: Calibration) -> None:
         "bounds": [[bound if math.isfinite(bound) else None for bound in row] for row in calibration.bounds],
         "facts": dict(calibration.facts),
     }
-    document["document_sha256"] = _document_hash(document)
+    document["document_sha256"] = document_hash(document)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.write_text(json.dumps(document, indent=1) + "\n")
@@ -137,7 +136,7 @@ def load_calibration(path: Path, policy: Policy, plan: Plan) -> Calibration:
         raise CalibrationError(f"{path} is not JSON ({error}); {_REMEDY}") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise CalibrationError(f"{path} is not a calibration (format is not '{FORMAT}'); {_REMEDY}")
-    if document.get("document_sha256") != _document_hash(document):
+    if document.get("document_sha256") != document_hash(document):
         raise CalibrationError(f"{path} was changed after it was written; {_REMEDY}")
     for what, found, expected in (
         ("policy", document["policy_sha256"], policy.policy_hash),
@@ -164,8 +163,3 @@ def load_calibration(path: Path, policy: Policy, plan: Plan) -> Calibration:
         encoder_hash=document["encoder_sha256"],
         facts=document["facts"],
     )
-
-
-def _document_hash(document: Mapping[str, Any]) -> str:
-    content = {name: value for name, value in document.items() if name != "document_sha256"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -76,7 +76,7 @@ def save_policy(path: str | Path, policy: Policy, dtype: torch.dtype = torch.flo
         "state_predictor": policy.state_predictor.to_json(),
         "facts": dict(policy.facts),
     }
-    document["document_sha256"] = _document_hash(document)
+    document["document_sha256"] = document_hash(document)
     _replace(path, weights)
     _replace(path.with_suffix(".json"), json.dumps(document, indent=1).encode())
     return document["weights_sha256"]
@@ -129,7 +129,7 @@ def _read_document(path: Path) -> dict[str, Any]:
             f"{path} speaks action layout version {document.get('layout_version')}, this code {LAYOUT_VERSION}; "
             "train the policy again with this release"
         )
-    if document.get("document_sha256") != _document_hash(document):
+    if document.get("document_sha256") != document_hash(document):
         raise CheckpointError(f"{path} was changed after it was written; restore it with its weights")
     return document
 
@@ -150,7 +150,8 @@ def _fill(model: Clwm, weights: bytes, path: Path) -> None:
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
 
 
-def _document_hash(document: Mapping[str, Any]) -> str:
+def document_hash(document: Mapping[str, Any]) -> str:
+    """sha256 hex of a JSON document's content, which it carries itself as `document_sha256`."""
     content = {name: value for name, value in document.items() if name != "document_sha256"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
