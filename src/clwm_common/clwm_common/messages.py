@@ -71,6 +71,33 @@ class DualArmState:
 
 
 @dataclass(frozen=True)
+class TeleopCommand:
+    """A human asks for one configuration of the arms; to be repeated while the dead-man switch is held.
+
+    stamp: when the input was read. source: name of the device or program. target: (30,) in the 30-number layout, of
+    which `valid` (30,) says what is asked for.
+    """
+
+    stamp: float
+    source: str
+    dead_man: bool
+    target: NDArray[np.float32] = field(default_factory=lambda: np.zeros(ACTION_DIM, dtype=np.float32))
+    valid: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(ACTION_DIM, dtype=np.bool_))
+    layout_version: int = LAYOUT_VERSION
+
+
+@dataclass(frozen=True)
+class ModeStatus:
+    """Who moves the arms since `stamp`, and why. owner: empty for nobody. reason: empty in normal operation."""
+
+    stamp: float
+    mode: Mode
+    owner: str = ""
+    reason: str = ""
+    task_epoch: int = 0
+
+
+@dataclass(frozen=True)
 class ChunkRequest:
     """The executor asks for a chunk that starts at `observe_at`.
 
@@ -119,7 +146,9 @@ class SaiReport:
     relative errors ||f^ - f|| / ||f|| (normalised features) of the predicted feature and of copying the previous one;
     NaN when there was no surrogate. disagreement: how far [m of tool motion] the true context contradicted the
     speculation, NaN when it was not verified; expected_deviation: what the chunk may stray from the sequential one [m],
-    0 from the start, NaN when unknown. nfe counts function evaluations of the velocity fields.
+    0 from the start, NaN when unknown. uncalibrated: sent to keep `needed_by` although no bound is known to hold.
+    evidence_deviation: how far [m of tool motion] the earlier chunk `evidence_chunk_id` had strayed from the sequential
+    one, made on idle time; NaN when none was. nfe counts function evaluations of the velocity fields.
     """
 
     chunk_id: int
@@ -140,6 +169,11 @@ class SaiReport:
     re_entry_s: float = 0.0
     disagreement: float = float("nan")
     expected_deviation: float = float("nan")
+    uncalibrated: bool = False
+    steps_cut: int = 0
+    out_of_distribution: bool = False
+    evidence_chunk_id: int = 0
+    evidence_deviation: float = float("nan")
     nfe_total: int = 0
     nfe_blocking: int = 0
     memory_updates: int = 0

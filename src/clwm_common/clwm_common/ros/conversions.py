@@ -131,6 +131,53 @@ def _(message: ros.DualArmState) -> core.DualArmState:
 
 
 @to_msg.register
+def _(message: core.TeleopCommand) -> ros.TeleopCommand:
+    return ros.TeleopCommand(
+        stamp=to_stamp(message.stamp),
+        source=message.source,
+        dead_man=message.dead_man,
+        layout_version=message.layout_version,
+        target=_vector(message.target, ACTION_DIM, "target"),
+        valid=_vector(message.valid, ACTION_DIM, "valid", np.bool_).tolist(),
+    )
+
+
+@from_msg.register
+def _(message: ros.TeleopCommand) -> core.TeleopCommand:
+    check_layout_version(message.layout_version)
+    return core.TeleopCommand(
+        stamp=from_stamp(message.stamp),
+        source=message.source,
+        dead_man=message.dead_man,
+        target=np.asarray(message.target, dtype=np.float32),
+        valid=np.asarray(message.valid, dtype=np.bool_),
+        layout_version=message.layout_version,
+    )
+
+
+@to_msg.register
+def _(message: core.ModeStatus) -> ros.ModeStatus:
+    return ros.ModeStatus(
+        stamp=to_stamp(message.stamp),
+        mode=int(message.mode),
+        owner=message.owner,
+        reason=message.reason,
+        task_epoch=message.task_epoch,
+    )
+
+
+@from_msg.register
+def _(message: ros.ModeStatus) -> core.ModeStatus:
+    return core.ModeStatus(
+        stamp=from_stamp(message.stamp),
+        mode=_enumeration(core.Mode, message.mode, "mode"),
+        owner=message.owner,
+        reason=message.reason,
+        task_epoch=message.task_epoch,
+    )
+
+
+@to_msg.register
 def _(message: core.ChunkRequest) -> ros.ChunkRequest:
     if message.cancel:
         return ros.ChunkRequest(
@@ -221,8 +268,9 @@ _REPORT_STAMPS = (
 )  # fmt: skip
 _REPORT_FIELDS = (
     "chunk_id", "task_epoch", "policy", "encode_seconds", "memory_seconds", "context_seconds", "finish_seconds",
-    "surrogate_error", "copy_error", "re_entry_s", "disagreement", "expected_deviation", "nfe_total", "nfe_blocking",
-    "memory_updates", "memory_digest",
+    "surrogate_error", "copy_error", "re_entry_s", "disagreement", "expected_deviation", "uncalibrated", "steps_cut",
+    "out_of_distribution", "evidence_chunk_id", "evidence_deviation", "nfe_total", "nfe_blocking", "memory_updates",
+    "memory_digest",
 )  # fmt: skip
 
 
