@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from clwm_embodichain.bench_command import as_table
-from clwm_embodichain.calibrate import PROBES, fit_calibration
 from clwm_embodichain.calibrate import as_table as map_table
+from clwm_embodichain.calibrate import fit_calibration
 from clwm_embodichain.surprise_measure import auroc, measure_surprise
 from clwm_embodichain.trials import Trials, TrialsError
 from clwm_policy.re_entry import Plan
@@ -37,8 +37,10 @@ def trials_of(shifts, strays, seed=0) -> Trials:
         seed=np.full(2 * count, seed),
         chunk=np.tile(np.arange(count), 2),
         moved=np.arange(2 * count) >= count,
-        disagreements=np.tile(disagreement[:, None], (1, PLAN.action_steps)),
+        disagreement=disagreement,
         tools=tools,
+        fixed=tools[:, POINTS // 2],
+        naive=tools[:, -1],
     )
 
 
@@ -67,7 +69,7 @@ def test_adaptive_makes_the_whole_change_and_keeps_undisturbed_chunks_to_the_end
     assert adaptive["share_made"]["p10"] == pytest.approx(1.0, abs=1e-3)
     assert adaptive["disturbed"]["from_the_start"] == 1.0
     assert adaptive["undisturbed"]["from_the_start"] < 0.05
-    assert adaptive["undisturbed"]["nfe_blocking"]["p50"] == len(PROBES)
+    assert adaptive["undisturbed"]["nfe_blocking"]["p50"] == 2
     assert adaptive["undisturbed"]["within_bound"] >= 0.95
 
 
@@ -101,16 +103,16 @@ def test_pairs_are_of_the_same_chunk():
 
 def test_trials_survive_the_disk(tmp_path):
     trials = drawn(0, 5)
-    trials.save(tmp_path / "trials.npz", Weights.policy_hash)
-    back = Trials.load(tmp_path / "trials.npz", Weights.policy_hash)
+    trials.save(tmp_path / "trials.npz", Weights.policy_hash, PLAN)
+    back = Trials.load(tmp_path / "trials.npz", Weights.policy_hash, PLAN)
     np.testing.assert_array_equal(back.tools, trials.tools)
     np.testing.assert_array_equal(back.task, trials.task)
 
 
 def test_trials_of_other_weights_are_refused(tmp_path):
-    drawn(0, 5).save(tmp_path / "trials.npz", "a" * 64)
-    with pytest.raises(TrialsError, match="recorded with policy aaaaaaaaaaaa.*in use is pppppppppppp"):
-        Trials.load(tmp_path / "trials.npz", Weights.policy_hash)
+    drawn(0, 5).save(tmp_path / "trials.npz", "a" * 64, PLAN)
+    with pytest.raises(TrialsError, match="recorded with policy a{16}, 4 .*; in use is policy p{16}"):
+        Trials.load(tmp_path / "trials.npz", Weights.policy_hash, PLAN)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short"])
@@ -118,7 +120,7 @@ def test_a_damaged_file_of_trials_is_refused(tmp_path, content):
     path = tmp_path / "trials.npz"
     path.write_bytes(content)
     with pytest.raises(TrialsError, match="record them again"):
-        Trials.load(path, Weights.policy_hash)
+        Trials.load(path, Weights.policy_hash, PLAN)
 
 
 def test_episodes_without_a_speculated_chunk_are_refused():

@@ -1,7 +1,7 @@
 """Adaptive re-entry: it trusts a speculation exactly as far as the calibrated map allows."""
 
+import copy
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,14 +15,14 @@ from clwm_policy.errors import NothingRequested
 from clwm_policy.re_entry import START, Adaptive, Plan, Point, parse_re_entry
 
 PLAN = Plan(2, 4)
-POINTS = (Point(1), *(Point(2, step) for step in range(5)))
+POINTS = tuple(Point(2, step) for step in range(5))
 END = Point(2, 4)
 
 
-def a_map(edges=(0.001,), bounds=None, probes=(0, 2)) -> Calibration:
+def a_map(edges=(0.001,), bounds=None) -> Calibration:
     """By default anything may be kept below the first edge."""
     bounds = bounds or [[0.004] * len(POINTS)] * len(edges)
-    return Calibration(PLAN, probes, 0.95, tuple(edges), POINTS, tuple(map(tuple, bounds)), "tiny", "e" * 64)
+    return Calibration(PLAN, 0.95, tuple(edges), POINTS, tuple(map(tuple, bounds)), "tiny", "e" * 64)
 
 
 @pytest.fixture
@@ -49,9 +49,7 @@ def expected_observation(episode):
     return episode.frame(features=surrogate.features), episode.state(surrogate.state)
 
 
-def test_a_perfect_surrogate_is_kept_to_its_end_and_gives_the_sequential_chunk_bit_for_bit(
-    adaptive_episode, make_episode
-):
+def test_a_perfect_surrogate_is_kept_to_its_end_and_gives_the_sequential_chunk(adaptive_episode, make_episode):
     fast, slow = adaptive_episode(), make_episode("sequential")
     for episode in (fast, slow):
         episode.run(1)
@@ -60,19 +58,20 @@ def test_a_perfect_surrogate_is_kept_to_its_end_and_gives_the_sequential_chunk_b
         slow.engine.request(slow.next_request())
         frame, state = expected_observation(fast)
         (fast.last, report), (slow.last, _) = (episode.engine.observe(frame, state) for episode in (fast, slow))
-        np.testing.assert_array_equal(fast.last.rows, slow.last.rows)
+        # The previews are fused with the encoding, which may round the last bit of the first chunk's memory otherwise.
+        np.testing.assert_allclose(fast.last.rows, slow.last.rows, atol=1e-5)
         assert report.re_entry_s == 1.0
-        assert report.disagreement < 1e-5
+        assert report.disagreement == 0.0
         assert report.expected_deviation == 0.004
         assert report.nfe_blocking == 2
 
 
-def test_a_huge_disagreement_restarts_and_gives_the_sequential_chunk_bit_for_bit(adaptive_episode, make_episode):
+def test_a_huge_disagreement_restarts_and_gives_the_sequential_chunk(adaptive_episode, make_episode):
     fast, slow = adaptive_episode(a_map(edges=(1e-9,))), make_episode("sequential")
     for episode in (fast, slow):
         made = episode.run(3)
-    np.testing.assert_array_equal(fast.last.rows, slow.last.rows)
-    assert fast.engine.memory.digest() == slow.engine.memory.digest()
+    np.testing.assert_allclose(fast.last.rows, slow.last.rows, atol=1e-5)
+    assert fast.engine.memory.observations == slow.engine.memory.observations
     _, report = fast.run(1)[0]
     assert (report.re_entry_s, report.expected_deviation) == (0.0, 0.0)
     assert report.disagreement > 1e-9
@@ -88,26 +87,27 @@ def test_the_latest_point_that_keeps_the_bound_is_resumed_with_the_same_bits_as_
     episode = adaptive_episode(a_map(edges=(1e9,), bounds=bounds))
     episode.run(1)
     speculate(episode)
-    expected = episode.engine.trial(episode.frame(), episode.state()).rows(kept)
+    expected = episode.engine.trial(episode.frame(), episode.state()).rows(kept, corrected=True)
     chunk, report = episode.engine.observe(episode.frame(), episode.state())
     np.testing.assert_array_equal(chunk.rows, expected)
-    assert report.nfe_blocking == 2 + (2 - kept.video) + (4 - kept.action)
+    assert report.nfe_blocking == 2 + (4 - kept.action)
 
 
-@pytest.mark.parametrize("idle_steps", [0, 3, 5, 7])
-def test_a_speculation_that_did_not_reach_every_probe_is_not_trusted(adaptive_episode, idle_steps):
-    # Idle steps of the second chunk: encode, write, video, video, absorb, action, action; the last probe needs a third.
+@pytest.mark.parametrize("idle_steps", [0, 3, 5])
+def test_a_speculation_that_cannot_be_verified_yet_is_not_trusted(adaptive_episode, idle_steps):
+    # Idle steps of the second chunk: encode, write, video, video, absorb, then the preview.
     episode = adaptive_episode(a_map(edges=(1e9,)))
     episode.run(1)
     ((_, report),) = episode.run(1, idle_steps=idle_steps)
-    assert (report.re_entry_s, report.nfe_blocking) == (0.0, 6)
+    # The preview of stage 1 is made with the encoding, that of stage 2 before its integration.
+    assert (report.re_entry_s, report.nfe_blocking) == (0.0, 1 + 2 + 1 + 4)
     assert math.isnan(report.disagreement)
 
 
 def test_an_unfinished_speculation_is_resumed_no_later_than_it_got(adaptive_episode):
     episode = adaptive_episode(a_map(edges=(1e9,)))
     episode.run(1)
-    ((_, report),) = episode.run(1, idle_steps=8)
+    ((_, report),) = episode.run(1, idle_steps=9)
     assert (report.re_entry_s, report.nfe_blocking) == (0.75, 2 + 1)
 
 
@@ -130,9 +130,11 @@ def test_trying_observations_leaves_the_long_term_memory_and_the_chunk_as_they_w
     before = tried.engine.memory.digest(), tried.engine.memory.observations
     other = tried.frame(features=np.ones((3, 2, 2, 6), np.float16))
     trial = tried.engine.trial(other, tried.state())
-    for point in (START, *POINTS):
+    for point in POINTS:
         trial.rows(point)
-    trial.disagreements(range(4))
+        trial.rows(point, corrected=True)
+    trial.rows()
+    trial.disagreement()
     assert (tried.engine.memory.digest(), tried.engine.memory.observations) == before
     chunks = [episode.engine.observe(episode.frame(), episode.state())[0] for episode in (tried, plain)]
     np.testing.assert_array_equal(chunks[0].rows, chunks[1].rows)
@@ -151,17 +153,40 @@ def test_a_trial_from_the_start_is_the_sequential_chunk_and_at_the_end_the_blind
     np.testing.assert_array_equal(trial.rows(END), blind.rows)
 
 
-def test_the_disagreement_is_that_of_the_chunks_headed_for(make_episode, tiny_policy):
-    # From the last state the chunk headed for is the chunk itself, so the distance of both results is known.
-    episode = make_episode("fixed:1")
+def test_the_disagreement_is_the_size_of_what_the_correction_adds_to_the_finished_chunk(make_episode, adaptive_episode):
+    episode = adaptive_episode()
     episode.run(1)
     speculate(episode)
     trial = episode.engine.trial(episode.frame(), episode.state())
-    resumed, blind = trial.rows(Point(2, 3)), trial.rows(END)
-    difference = (resumed.astype(np.float64) - blind)[4:]
+    difference = (trial.rows(END, corrected=True).astype(np.float64) - trial.rows(END))[4:]
     shift = max(np.linalg.norm(difference[:, part], axis=1).max() for part in (slice(0, 3), slice(7, 10)))
-    assert trial.disagreements([3])[0] >= shift * (1.0 - 1e-4)
+    assert trial.disagreement() >= shift * (1.0 - 1e-4)
     assert shift > 0.0
+
+
+def test_where_fine_and_coarse_are_the_same_a_corrected_speculation_is_the_sequential_chunk(make_episode, tiny_policy):
+    # One step of each stage, and a memory that learns nothing: then the previews are all there is to the program.
+    policy = copy.deepcopy(tiny_policy)
+    for block in policy.model.blocks:
+        torch.nn.init.constant_(block.memory.step_size, -1e3)
+    episode = make_episode("fixed:1", video_steps=1, action_steps=1, policy=policy)
+    episode.engine._re_entry = Adaptive(calibration=a_map())
+    episode.run(2)
+    speculate(episode)
+    trial = episode.engine.trial(episode.frame(), episode.state())
+    np.testing.assert_allclose(trial.rows(Point(1, 1), corrected=True), trial.rows(), atol=1e-5)
+    assert np.abs(trial.rows(Point(1, 1)) - trial.rows()).max() > 1e-2
+
+
+def test_the_observation_of_a_corrected_chunk_is_written_after_it_and_exactly_once(adaptive_episode):
+    episode = adaptive_episode(a_map(edges=(1e9,)))
+    episode.run(1)
+    speculate(episode)
+    chunk = episode.engine.finish(episode.frame(), episode.state())
+    assert chunk.re_entry == "adaptive"
+    assert episode.engine.memory.observations == 2
+    assert episode.engine.report().memory_updates == 2
+    assert episode.engine.memory.observations == 2
 
 
 def test_nothing_can_be_tried_before_something_is_speculated(make_episode):
@@ -207,20 +232,22 @@ def test_a_bound_that_cannot_be_understood_is_refused(text):
         parse_re_entry(text)
 
 
-def test_probes_past_the_plan_are_never_reached(adaptive_episode):
-    episode = adaptive_episode(replace(a_map(edges=(1e9,)), probes=(0, 4)))
+def test_a_speculation_cannot_be_held_against_a_program_without_previews(make_episode, adaptive_episode):
+    episode = adaptive_episode()
     episode.run(1)
-    assert episode.run(1)[0][1].re_entry_s == 0.0
+    episode.engine.request(episode.next_request())
+    episode.engine.advance()
+    while episode.engine._branch.speculation is None:
+        episode.engine.advance()
+    speculation = episode.engine._branch.speculation
+    with pytest.raises(ValueError, match="cannot verify"):
+        speculation.again().correction(speculation)
 
 
-def test_a_speculation_cannot_be_held_against_an_observation_that_is_not_written(adaptive_episode):
+def test_a_correction_that_was_not_worked_out_cannot_be_taken_over(adaptive_episode):
     episode = adaptive_episode()
     episode.run(1)
     speculate(episode)
     speculation = episode.engine._branch.speculation
-    fresh = speculation.again()
-    with pytest.raises(ValueError, match="only reached"):
-        fresh.strayed(speculation, [4])
-    fresh._written = None
-    with pytest.raises(ValueError, match="must be written"):
-        fresh.strayed(speculation, [0])
+    with pytest.raises(ValueError, match="verified draft"):
+        speculation.again().take_over(speculation, END, torch.zeros(1, 16, 30))

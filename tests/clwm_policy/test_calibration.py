@@ -25,7 +25,6 @@ PLAN = Plan(2, 4)
 def a_calibration(**changes) -> Calibration:
     fields = {
         "plan": PLAN,
-        "probes": (0, 2),
         "coverage": 0.95,
         "edges": (0.001, 0.01),
         "points": (Point(2, 0), Point(2, 4)),

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from clwm_common.provenance import commit, machine
-from clwm_embodichain.calibrate import load_model, recorded_trials
 from clwm_embodichain.surprise_measure import measure_surprise
+from clwm_embodichain.trial_recording import Source, recorded_trials
 from clwm_embodichain.trials import TrialsError
 from clwm_policy.calibration import FILE_NAME, CalibrationError, load_calibration
 from clwm_policy.checkpoint import CheckpointError
@@ -34,17 +34,19 @@ def bench(
     encoder: Annotated[Path | None, typer.Option(help="another encoder folder than the model's")] = None,
     episodes: Annotated[int, typer.Option(min=1, help="per task")] = 40,
     first_seed: Annotated[int, typer.Option(min=0)] = FIRST_SEED,
-    trials_file: Annotated[
-        Path | None, typer.Option("--trials", help="keep the trials here; read from here if it exists")
+    workers: Annotated[int, typer.Option(min=1, help="processes; one per core")] = 2,
+    trials_folder: Annotated[
+        Path | None, typer.Option("--trials", help="folder that keeps the trials; those found there are not run again")
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the report here")] = None,
 ) -> None:
     """What the next chunk makes of a surprise: sequential, fixed, adaptive and naive, from the same state and noise."""
     console = Console()
     try:
-        loaded, encode, plan, checkpoint = load_model(model, policy, encoder)
+        source = Source(model, policy, encoder)
+        loaded, _, plan, checkpoint = source.load()
         calibration = load_calibration(checkpoint.with_name(FILE_NAME), loaded, plan)
-        trials = recorded_trials(trials_file, episodes, first_seed, loaded, encode, plan, console)
+        trials = recorded_trials(source, episodes, first_seed, workers, console, trials_folder)
     except (CheckpointError, CalibrationError, TrialsError) as error:
         console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from clwm_common.model_files import ModelFiles
 from clwm_common.provenance import commit, machine
-from clwm_embodichain.trials import Trials, TrialsError, run_trials
+from clwm_embodichain.trial_recording import Source, recorded_trials
+from clwm_embodichain.trials import Trials, TrialsError
 from clwm_policy.calibration import (
     COVERAGE,
     FILE_NAME,
@@ -27,25 +27,17 @@ from clwm_policy.checkpoint import CheckpointError, Policy
 from clwm_policy.re_entry import Plan
 
 FIRST_SEED = 4_000_000  # apart from training, evaluation and what the calibration is then tested on
-PROBES = (0,)  # the start of stage 2 tells as much as four states do together, for one evaluation
-TASKS = ("lift_tray", "place_block")
-
-
-def disagreement_of(trials: Trials, probes: tuple[int, ...]) -> NDArray[np.float64]:
-    """(n,) m, as the engine finds it: the largest at any probe."""
-    return trials.disagreements[:, list(probes)].max(axis=1)
 
 
 def fit_calibration(
     trials: Trials, policy: Policy, plan: Plan, coverage: float = COVERAGE, facts: dict[str, Any] | None = None
 ) -> Calibration:
     """The table of these trials, nominal and disturbed together. Raises CalibrationError when there are too few."""
-    disagreement, deviations = disagreement_of(trials, PROBES), trials.deviations()
+    disagreement, deviations = trials.disagreement, trials.deviations()
     edges, bounds = fit_table(disagreement, deviations, coverage)
     ranks = np.corrcoef(_ranks(disagreement), _ranks(deviations[:, -1]))[0, 1]
     return Calibration(
         plan=plan,
-        probes=PROBES,
         coverage=coverage,
         edges=edges,
         points=re_entry_points(plan),
@@ -67,18 +59,20 @@ def calibrate(
     model: Annotated[str, typer.Option(help="name of a file in config/models")] = "nano",
     policy: Annotated[Path | None, typer.Option(help="another checkpoint (.safetensors) than the model's")] = None,
     encoder: Annotated[Path | None, typer.Option(help="another encoder folder than the model's")] = None,
-    episodes: Annotated[int, typer.Option(min=1, help="per task")] = 40,
+    episodes: Annotated[int, typer.Option(min=1, help="per task")] = 100,
     first_seed: Annotated[int, typer.Option(min=0)] = FIRST_SEED,
     coverage: Annotated[float, typer.Option(help="how often the stated deviation is to hold")] = COVERAGE,
-    trials_file: Annotated[
-        Path | None, typer.Option("--trials", help="keep the trials here; read from here if it exists")
+    workers: Annotated[int, typer.Option(min=1, help="processes; one per core")] = 2,
+    trials_folder: Annotated[
+        Path | None, typer.Option("--trials", help="folder that keeps the trials; those found there are not run again")
     ] = None,
 ) -> None:
     """Measure how far speculated chunks stray, undisturbed and with an object moved 3 cm, and save the map."""
     console = Console()
     try:
-        loaded, encode, plan, checkpoint = load_model(model, policy, encoder)
-        trials = recorded_trials(trials_file, episodes, first_seed, loaded, encode, plan, console)
+        source = Source(model, policy, encoder)
+        loaded, _, plan, checkpoint = source.load()
+        trials = recorded_trials(source, episodes, first_seed, workers, console, trials_folder)
         facts = {"first_seed": first_seed, "machine": machine(), "commit": commit()}
         calibration = fit_calibration(trials, loaded, plan, coverage, facts)
     except (CheckpointError, CalibrationError, TrialsError) as error:
@@ -88,47 +82,6 @@ def calibrate(
     save_calibration(path, calibration)
     console.print(as_table(calibration))
     console.print(f"calibration: {path}", soft_wrap=True)
-
-
-def load_model(model: str, policy: Path | None, encoder: Path | None) -> tuple[Policy, Any, Plan, Path]:
-    """Policy, encoder, plan and the policy's path. Raises CheckpointError."""
-    # Here, since transformers takes seconds to import and --help must not wait for it.
-    import torch
-
-    from clwm_perception.checkpoint import EncoderError
-    from clwm_perception.encoder import Encoder
-    from clwm_policy.checkpoint import load_policy
-
-    torch.set_num_threads(1)
-    files = ModelFiles.load(model)
-    try:
-        encode = Encoder.load(encoder or files.encoder)
-    except EncoderError as error:
-        raise CheckpointError(str(error)) from error
-    checkpoint = policy or files.policy
-    return load_policy(checkpoint, encode.weights_hash), encode, Plan(files.video_steps, files.action_steps), checkpoint
-
-
-def recorded_trials(
-    path: Path | None, episodes: int, first_seed: int, policy: Policy, encoder: Any, plan: Plan, console: Console
-) -> Trials:
-    """Trials of both tasks, from `path` if it exists, else run now and kept there. Raises TrialsError."""
-    if path is not None and path.exists():
-        return Trials.load(path, policy.policy_hash)
-    parts = []
-    for task in TASKS:
-        done = {"episodes": 0, "trials": 0}
-
-        def on_episode(result: Any, count: int, task: str = task, done: dict[str, int] = done) -> None:
-            done["episodes"] += 1
-            done["trials"] += count
-            console.print(f"{task} {result.seed}: {result.outcome}, {done['trials']} trials", highlight=False)
-
-        parts.append(run_trials(task, range(first_seed, first_seed + episodes), policy, encoder, plan, on_episode))
-    trials = Trials.join(parts)
-    if path is not None:
-        trials.save(path, policy.policy_hash)
-    return trials
 
 
 def as_table(calibration: Calibration) -> Table:

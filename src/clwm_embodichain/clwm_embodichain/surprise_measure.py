@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clwm_embodichain.calibrate import disagreement_of
 from clwm_embodichain.statistics import wilson95
 from clwm_embodichain.trials import Trials
 from clwm_policy.calibration import Calibration
@@ -30,14 +29,13 @@ def measure_surprise(trials: Trials, calibration: Calibration, bound: float = BO
     change = _positions(after, START, calibration) - _positions(before, START, calibration)
     size = np.linalg.norm(change, axis=-1).max(axis=(1, 2)) if len(after) else np.zeros(0)
     matters = size >= CHANGE_MIN
-    end = Point(calibration.plan.video_steps, calibration.plan.action_steps)
     modes: dict[str, ReEntryPolicy] = {
         "sequential": Sequential(),
         "fixed:0.5": Fixed(0.5),
         "adaptive": Adaptive(bound, calibration),
         "naive": Fixed(1.0),
     }
-    calm, stirred = (disagreement_of(part, calibration.probes) for part in (nominal, after))
+    calm, stirred = nominal.disagreement, after.disagreement
     report: dict[str, Any] = {
         "trials": len(trials),
         "undisturbed": len(nominal),
@@ -51,15 +49,14 @@ def measure_surprise(trials: Trials, calibration: Calibration, bound: float = BO
         "modes": {},
     }
     for name, mode in modes.items():
-        at_before, at_after = (_choices(part, mode, calibration, end) for part in (before, after))
-        moved = _chunks(after, at_after, calibration)
-        made = _share(moved - _chunks(before, at_before, calibration), change)[matters]
+        moved = _chunks(after, mode, calibration)[..., :3]
+        made = _share(moved - _chunks(before, mode, calibration)[..., :3], change)[matters]
         rest = _norm(moved - _positions(after, START, calibration)) / np.maximum(_norm(change), 1e-9)
         report["modes"][name] = {
             "share_made": _quantiles(made),
             "uncorrected": _quantiles(rest[matters]),
-            "undisturbed": _behaviour(nominal, _choices(nominal, mode, calibration, end), calibration, bound, mode),
-            "disturbed": _behaviour(after, at_after, calibration, bound, mode),
+            "undisturbed": _behaviour(nominal, mode, calibration, bound),
+            "disturbed": _behaviour(after, mode, calibration, bound),
         }
     return report
 
@@ -73,14 +70,17 @@ def auroc(negatives: NDArray[np.float64], positives: NDArray[np.float64]) -> flo
     return round(float((below + not_above).sum() / (2 * len(negatives) * len(positives))), 4)
 
 
-def _choices(trials: Trials, mode: ReEntryPolicy, calibration: Calibration, end: Point) -> list[Point]:
-    disagreement = disagreement_of(trials, calibration.probes)
-    return [mode.choose(end, calibration.plan, float(value)) for value in disagreement]
+def _choices(trials: Trials, mode: ReEntryPolicy, calibration: Calibration) -> list[Point]:
+    end = Point(calibration.plan.video_steps, calibration.plan.action_steps)
+    return [mode.choose(end, calibration.plan, float(value)) for value in trials.disagreement]
 
 
-def _chunks(trials: Trials, points: list[Point], calibration: Calibration) -> NDArray[np.float64]:
-    index = [_index(point, calibration) for point in points]
-    return trials.tools[np.arange(len(trials)), index, ..., :3]
+def _chunks(trials: Trials, mode: ReEntryPolicy, calibration: Calibration) -> NDArray[np.float64]:
+    """(n, 12, 2, 7) tool poses of the chunks that `mode` would have sent."""
+    if isinstance(mode, Fixed):
+        return trials.naive if mode.s_mid == 1.0 else trials.fixed
+    index = [_index(point, calibration) for point in _choices(trials, mode, calibration)]
+    return trials.tools[np.arange(len(trials)), index]
 
 
 def _positions(trials: Trials, point: Point, calibration: Calibration) -> NDArray[np.float64]:
@@ -91,16 +91,14 @@ def _index(point: Point, calibration: Calibration) -> int:
     return 0 if point == START else 1 + calibration.points.index(point)
 
 
-def _behaviour(
-    trials: Trials, points: list[Point], calibration: Calibration, bound: float, mode: ReEntryPolicy
-) -> dict[str, Any]:
+def _behaviour(trials: Trials, mode: ReEntryPolicy, calibration: Calibration, bound: float) -> dict[str, Any]:
     if not len(trials):
         return {}
-    plan = calibration.plan
-    every = np.concatenate([np.zeros((len(trials), 1)), trials.deviations()], axis=1)
-    deviation = every[np.arange(len(trials)), [_index(point, calibration) for point in points]]
+    plan, points = calibration.plan, _choices(trials, mode, calibration)
+    deviation = trials.deviation(_chunks(trials, mode, calibration))
     kept = int((deviation <= bound).sum())
-    nfe = [len(mode.probes) + plan.video_steps - point.video + plan.action_steps - point.action for point in points]
+    previews = 2 if mode.verifies else 0
+    nfe = [previews + plan.video_steps - point.video + plan.action_steps - point.action for point in points]
     return {
         "deviation_mm": _quantiles(1e3 * deviation),
         "within_bound": round(kept / len(trials), 4),

@@ -27,9 +27,8 @@ from clwm_policy.checkpoint import Policy
 from clwm_policy.engine import Engine
 from clwm_policy.errors import EngineError
 from clwm_policy.language import SentenceEncoder
-from clwm_policy.re_entry import START, Plan, Point, Sequential
+from clwm_policy.re_entry import Fixed, Plan, Point, Sequential
 from clwm_policy.tool_motion import pose_distance
-from clwm_policy.trial import Trial
 from clwm_sim.world import World
 
 _LONGEST_PREFIX = 4
@@ -45,16 +44,19 @@ class Trials:
     """n tried observations.
 
     task: (n,) name; seed: (n,) of the episode; chunk: (n,) its id; moved: (n,) whether an object was moved since the
-    speculation was begun. disagreements: (n, action_steps) m at every stored stage 2 state. tools: (n, 1 + points, 12,
-    2, 7) tool poses of the last 12 rows of the sequential chunk and of the one from every point.
+    speculation was begun. disagreement: (n,) m. tools: (n, 1 + points, 12, 2, 7) tool poses of the last 12 rows of the
+    sequential chunk and of the corrected one from every point. fixed, naive: (n, 12, 2, 7), of the uncorrected chunk
+    from the middle of stage 2, and of the speculation as it stands.
     """
 
     task: NDArray[np.str_]
     seed: NDArray[np.int64]
     chunk: NDArray[np.int64]
     moved: NDArray[np.bool_]
-    disagreements: NDArray[np.float64]
+    disagreement: NDArray[np.float64]
     tools: NDArray[np.float64]
+    fixed: NDArray[np.float64]
+    naive: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.seed)
@@ -65,8 +67,11 @@ class Trials:
 
     def deviations(self) -> NDArray[np.float64]:
         """(n, points) m between the chunk from each point and the sequential one."""
-        found = [[pose_distance(tools[0], other) for other in tools[1:]] for tools in self.tools]
-        return np.array(found).reshape(len(self), self.tools.shape[1] - 1)
+        return np.stack([self.deviation(tools) for tools in self.tools[:, 1:].swapaxes(0, 1)], axis=1)
+
+    def deviation(self, tools: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n,) m between chunks (n, 12, 2, 7) and the sequential ones."""
+        return np.array([pose_distance(pair[0], pair[1]) for pair in zip(self.tools[:, 0], tools, strict=True)])
 
     def pairs(self) -> tuple[Trials, Trials]:
         """Undisturbed and disturbed trials of the same chunks, in the same order."""
@@ -75,25 +80,27 @@ class Trials:
         disturbed = np.array([i for i, key in enumerate(keys) if self.moved[i] and key in at], dtype=np.int64)
         return self.take(np.array([at[keys[i]] for i in disturbed], dtype=np.int64)), self.take(disturbed)
 
-    def save(self, path: Path, policy_hash: str) -> None:
-        """Write a .npz that names the weights it was made with."""
+    def save(self, path: Path, policy_hash: str, plan: Plan) -> None:
+        """Write a .npz that names the weights and flow steps it was made with, by an atomic rename."""
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
-        np.savez_compressed(path, policy_hash=np.array(policy_hash), **arrays)
+        partial = path.with_name(path.name + ".partial")
+        with partial.open("wb") as file:
+            np.savez_compressed(file, made_with=np.array(_made_with(policy_hash, plan)), **arrays)
+        partial.replace(path)
 
     @classmethod
-    def load(cls, path: Path, policy_hash: str) -> Trials:
-        """Raises TrialsError for a file that is no such .npz or was made with other weights."""
+    def load(cls, path: Path, policy_hash: str, plan: Plan) -> Trials:
+        """Raises TrialsError for a file that is no such .npz or was made with other weights or steps."""
         try:
             with np.load(path, allow_pickle=False) as found:
-                made_with = str(found["policy_hash"])
+                made_with = str(found["made_with"])
                 trials = cls(**{field.name: found[field.name] for field in fields(cls)})
         except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
             raise TrialsError(f"{path} holds no trials ({error}); delete it to record them again") from error
-        if made_with != policy_hash:
+        if made_with != (expected := _made_with(policy_hash, plan)):
             raise TrialsError(
-                f"{path} was recorded with policy {made_with[:12]}..., the one in use is {policy_hash[:12]}...; "
-                "delete it to record it again"
+                f"{path} was recorded with {made_with}; in use is {expected}; delete it to record it again"
             )
         return trials
 
@@ -104,6 +111,10 @@ class Trials:
             raise TrialsError("no chunk was speculated; run more episodes, and check that the arms move at all")
         names = [field.name for field in fields(cls)]
         return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def _made_with(policy_hash: str, plan: Plan) -> str:
+    return f"policy {policy_hash[:16]}, {plan.video_steps} + {plan.action_steps} flow steps"
 
 
 class TrialSource(ModelSource):
@@ -147,20 +158,23 @@ class TrialSource(ModelSource):
             trial = self._engine.trial(frame, state)
         except EngineError:
             return  # the answer to the same frame reports it
-        tools = np.stack([self._tools(trial, point) for point in (START, *self._points)])
+        plan = self._plan
+        corrected = [self._tools(trial.rows(point, corrected=True)) for point in self._points]
         self._made.append(
             Trials(
                 np.array([self._world.task.name]),
                 np.array([self._wanted.episode_seed]),
                 np.array([self._wanted.chunk_id]),
                 np.array([moved]),
-                trial.disagreements(range(self._plan.action_steps))[None],
-                tools[None],
+                np.array([trial.disagreement()]),
+                np.stack([self._tools(trial.rows()), *corrected])[None],
+                self._tools(trial.rows(Fixed(0.5).goal(plan)))[None],
+                self._tools(trial.rows(Fixed(1.0).goal(plan)))[None],
             )
         )
 
-    def _tools(self, trial: Trial, point: Point) -> NDArray[np.float64]:
-        return np.stack([self._poses(row[JOINTS]) for row in trial.rows(point)[_LONGEST_PREFIX:]])
+    def _tools(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.stack([self._poses(row[JOINTS]) for row in rows[_LONGEST_PREFIX:]])
 
 
 @dataclass(frozen=True)
@@ -169,6 +183,7 @@ class _SpeculateOnly(Sequential):
 
     name: str = "speculate only"
     speculates: bool = True
+    verifies: bool = True
 
     def goal(self, plan: Plan) -> Point:
         return Point(plan.video_steps, plan.action_steps)

@@ -27,28 +27,38 @@ class Block(nn.Module):
         self.ffn_out = nn.Linear(ffn_width, width)
 
     def forward(
-        self, x: Tensor, weights: FastWeights, past: tuple[Tensor, Tensor] | None = None
+        self, x: Tensor, weights: FastWeights, past: tuple[Tensor, Tensor] | None = None, lead: int | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
         """Run x (n * batch, tokens, width) against a past of batch entries, each shared by n entries of x.
 
+        lead: the first so many tokens do not see those after them, so that two calls become one; None: all see all.
         Returns x, its own keys and values (n * batch, heads, tokens, head width), and the tokens z
         (n * batch, tokens, width) that the memory layer saw: what a write absorbs.
         """
         count, tokens, width = x.shape
         qkv = self.qkv(self.attention_norm(x)).view(count, tokens, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        if past is None:
-            attended = functional.scaled_dot_product_attention(q, k, v)
-        else:
+        all_k, all_v = k, v
+        if past is not None:
             repeats = count // past[0].shape[0]
             all_k = torch.cat([_share(past[0], repeats), k], dim=2)
             all_v = torch.cat([_share(past[1], repeats), v], dim=2)
-            attended = functional.scaled_dot_product_attention(q, all_k, all_v)
+        attended = _attend(q, all_k, all_v, tokens if lead is None else lead)
         x = x + self.attention_out(attended.transpose(1, 2).reshape(count, tokens, width))
         z = self.memory_norm(x)
         x = x + self.memory.read(z, weights)
         x = x + self.ffn_out(functional.gelu(self.ffn_in(self.ffn_norm(x))))
         return x, (k, v), z
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, lead: int) -> Tensor:
+    followers = q.shape[2] - lead
+    if not followers:
+        return functional.scaled_dot_product_attention(q, k, v)
+    # Without a mask, which the fast kernels of a CPU do not take.
+    seen = k.shape[2] - followers
+    first = functional.scaled_dot_product_attention(q[:, :, :lead], k[:, :, :seen], v[:, :, :seen])
+    return torch.cat([first, functional.scaled_dot_product_attention(q[:, :, lead:], k, v)], dim=2)
 
 
 def _share(past: Tensor, repeats: int) -> Tensor:

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from clwm_policy.checkpoint import CheckpointError, Policy, document_hash
 from clwm_policy.re_entry import Plan, Point
 
-FORMAT = "clwm-calibration/1"
+FORMAT = "clwm-calibration/2"
 FILE_NAME = "calibration.json"
 COVERAGE = 0.95
 BIN_SAMPLES = 40  # at 95 % a finite quantile takes 19; twice that keeps one freak sample from deciding
@@ -35,13 +35,12 @@ class CalibrationError(CheckpointError):
 class Calibration:
     """The table and what it belongs to.
 
-    probes: stage 2 steps at whose states a speculation is verified. edges: (bins,) upper ends [m], ascending. points:
-    re-entry points in program order. bounds: (bins, points) deviation [m] not exceeded with probability `coverage`;
-    infinite where too little was seen. facts: how it was measured, for people.
+    edges: (bins,) upper ends [m], ascending. points: re-entry points in program order, all in
+    stage 2. bounds: (bins, points) deviation [m] not exceeded with probability `coverage`; infinite where too little
+    was seen. facts: how it was measured, for people.
     """
 
     plan: Plan
-    probes: tuple[int, ...]
     coverage: float
     edges: tuple[float, ...]
     points: tuple[Point, ...]
@@ -91,10 +90,10 @@ def fit_table(
 
 
 def re_entry_points(plan: Plan) -> tuple[Point, ...]:
-    """The points a speculation may be resumed at, in program order: every quarter of stage 2, and before its last step.
+    """The points a corrected speculation may be resumed at, in program order: quarters of stage 2, and before its last.
 
-    Inside stage 1 resuming would save little, and the verification, which needs its end, would be in vain. The last
-    step heads for a clean chunk under the true context: it repairs most of a small disagreement for one evaluation.
+    Not inside stage 1, whose end the verification needs. The last step heads for a clean chunk under the true context:
+    it repairs most of what the correction left, for one evaluation.
     """
     quarters = [round(quarter * plan.action_steps / 4) for quarter in range(5)]
     return tuple(Point(plan.video_steps, step) for step in sorted({*quarters, plan.action_steps - 1}))
@@ -108,7 +107,6 @@ def save_calibration(path: Path, calibration: Calibration) -> None:
         "encoder_sha256": calibration.encoder_hash,
         "video_steps": calibration.plan.video_steps,
         "action_steps": calibration.plan.action_steps,
-        "probes": list(calibration.probes),
         "coverage": calibration.coverage,
         "edges": list(calibration.edges),
         "points": [[point.video, point.action] for point in calibration.points],
@@ -154,7 +152,6 @@ def load_calibration(path: Path, policy: Policy, plan: Plan) -> Calibration:
         )
     return Calibration(
         plan=measured,
-        probes=tuple(document["probes"]),
         coverage=document["coverage"],
         edges=tuple(document["edges"]),
         points=tuple(Point(*point) for point in document["points"]),

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from numpy.typing import ArrayLike
@@ -23,50 +23,20 @@ from torch import Tensor
 
 from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, MemoryPolicy, SaiReport
 from clwm_policy.border import Border, Observation
+from clwm_policy.branch import Branch, Finished, Real, Verified, is_foreseen
 from clwm_policy.calibration import CalibrationError
 from clwm_policy.checkpoint import Policy
+from clwm_policy.deadline import Course, StepTimes, course
 from clwm_policy.errors import DuplicateFrame, NothingRequested, StaleFrame, UnknownSnapshot
-from clwm_policy.feature_scale import relative_error
 from clwm_policy.flow import noise
 from clwm_policy.long_term import LongTermMemory
-from clwm_policy.program import Draw, Program
+from clwm_policy.program import Draw, Program, Step
 from clwm_policy.re_entry import START, Adaptive, Plan, Point, ReEntryPolicy
 from clwm_policy.tool_motion import chunk_distance
 from clwm_policy.trial import Trial
 
 DIGEST_DIGITS = 16  # of the memory's hash in a report
-
-
-@dataclass(frozen=True)
-class _Real:
-    """A chunk made from a real observation; its program can still be asked for its own prediction."""
-
-    observation: Observation
-    program: Program
-
-
-@dataclass(frozen=True)
-class _Finished:
-    """What a report is made of once the chunk is away; previous: what its surrogate was grounded on, if it had one."""
-
-    report: SaiReport
-    request: ChunkRequest
-    observation: Observation
-    previous: _Real | None
-
-
-@dataclass
-class _Branch:
-    """The chunk being made: what was asked, and what was speculated so far."""
-
-    request: ChunkRequest
-    draw: Draw
-    surrogate: Observation | None = None
-    speculation: Program | None = None
-
-    @property
-    def point(self) -> Point:
-        return START if self.speculation is None else self.speculation.point
+CUTS_IN_A_ROW = 3  # chunks that may be cut for a deadline before one is made whole, late or not
 
 
 class Engine:
@@ -100,15 +70,19 @@ class Engine:
         self._epoch: int | None = None
         self._instruction = ""
         self._language: Tensor | None = None
-        self._branch: _Branch | None = None
-        self._last: _Real | None = None
+        self._branch: Branch | None = None
+        self._last: Real | None = None
         self._last_stamp = -math.inf
-        self._finished: _Finished | None = None
+        self._unwritten: Program | None = None
+        self._finished: Finished | None = None
         self._nfe_idle = 0
+        self._times = StepTimes()
+        self._cuts = 0
 
     @property
     def memory(self) -> LongTermMemory:
         """W_long, to look at and to save."""
+        self._settle()
         return self._w_long
 
     @property
@@ -128,6 +102,7 @@ class Engine:
 
     def start_episode(self) -> None:
         """Begin in a new world, whose time may start anew: empty memory, no surrogate, no branch. Snapshots stay."""
+        self._unwritten = None
         self._branch = None
         self._last = None
         self._last_stamp = -math.inf
@@ -140,6 +115,7 @@ class Engine:
         The memory is first saved under the old instruction; RESTORE brings back what was saved under the new one.
         Raises UnknownSnapshot when nothing was; the task is then not changed.
         """
+        self._settle()
         self._check_restorable(instruction, memory_policy)
         language = torch.as_tensor(self._embed(instruction)).reshape(1, -1)
         if self._epoch is not None and self._w_long.observations:
@@ -165,6 +141,7 @@ class Engine:
         if request.cancel:
             self.cancel(request.chunk_id)
             return
+        self._settle()
         self._border.check_request(request)
         if request.task_epoch != self._epoch:
             self.set_task(request.task_epoch, request.instruction, request.memory_policy)
@@ -173,7 +150,7 @@ class Engine:
             action=noise(request.episode_seed, request.chunk_id, self._border.action_shape, "action"),
             prefix=self._border.prefix(request.committed_prefix),
         )
-        self._branch = _Branch(request, draw)
+        self._branch = Branch(request, draw)
 
     def cancel(self, chunk_id: int) -> bool:
         """Drop the branch of `chunk_id`, so that a frame for it is refused; False when it is not the pending one."""
@@ -185,22 +162,23 @@ class Engine:
     @torch.inference_mode()
     def advance(self) -> bool:
         """Run one step of idle-time work; False when nothing useful is left."""
+        self._settle()
         if not self._re_entry.speculates or self._last is None:
             return False
         if self._last.program.predict():
             self._nfe_idle += 1
             return True
         branch = self._branch
-        if branch is None or not _is_foreseen(branch.request):
+        if branch is None or not is_foreseen(branch.request):
             return False
         if branch.speculation is None:
-            branch.surrogate = self._surrogate(self._last, branch.request)
+            branch.surrogate = self._last.foresee(branch.request, self._border)
             branch.speculation = self._program(branch, branch.surrogate, branch.request.executed_rows)
         program = branch.speculation
         if program.point >= self._re_entry.goal(self._plan):
             return False
         before = program.nfe
-        program.advance()
+        self._step(program)
         self._nfe_idle += program.nfe - before
         return True
 
@@ -212,35 +190,50 @@ class Engine:
         return chunk, self.report()
 
     @torch.inference_mode()
-    def finish(self, frame: FeatureFrame, state: DualArmState, executed: ArrayLike | None = None) -> ActionChunk:
+    def finish(
+        self,
+        frame: FeatureFrame,
+        state: DualArmState,
+        executed: ArrayLike | None = None,
+        time_left: float = math.inf,
+    ) -> ActionChunk:
         """The blocking part: take the real observation in and complete the pending chunk on it.
 
         executed: (n, 30) rows executed since the previous observation, when they differ from those the request
-        announced. The observation enters W_long together with a finite chunk or not at all. Raises NothingRequested,
-        StaleFrame, DuplicateFrame, EncoderMismatch, BadFrame, BadState, NonFiniteOutput; the request then stays
-        pending, so that a better frame can answer it.
+        announced. time_left: s until the chunk is needed; a re-entry policy that keeps deadlines cuts steps for it. The
+        observation enters W_long with a finite chunk or not at all, by the next call of any kind, `report` at the
+        latest: the chunk can be sent first. Raises NothingRequested, StaleFrame, DuplicateFrame, EncoderMismatch,
+        BadFrame, BadState, NonFiniteOutput; the request then stays pending, so that a better frame can answer it.
         """
         branch = self._branch
         if branch is None:
             raise NothingRequested(f"no chunk is being made; the frame of {frame.stamp} answers a dropped request")
+        self._settle()
         self._check_order(frame)
         observation = self._border.observation(frame, state)
         request = branch.request
 
         started = self._stopwatch()
         program = self._program(branch, observation, request.executed_rows if executed is None else executed)
-        program.advance()
+        self._step(program)
         encoded = self._stopwatch()
-        program.advance()
+        verified = self._verify(program, branch)
+        disagreement = math.nan if verified is None else verified.disagreement
+        now = self._stopwatch()
+        way = self._course(branch, verified, time_left - (now - started))
+        point = self._resume(program, branch, way.point, verified)
+        if way.is_cut and point == way.point:
+            program.shorten(way.video_steps, way.action_steps)
+        if point == START or verified is None:
+            program.write()
         written = self._stopwatch()
-        disagreement = self._disagreement(program, branch)
-        point = self._resume(program, branch, disagreement)
-        while program.advance() is not None:
+        while self._step(program) is not None:
             pass
         rows = self._border.rows(program.rows, request.committed_prefix)
         finished = self._stopwatch()
 
-        self._w_long.take_in(program.written)
+        self._unwritten = program
+        deviation = self._re_entry.expected_deviation(point, disagreement) if not program.steps_cut else math.nan
         report = SaiReport(
             chunk_id=request.chunk_id,
             task_epoch=request.task_epoch,
@@ -248,20 +241,22 @@ class Engine:
             observation_stamp=frame.stamp,
             encode_seconds=frame.encode_seconds,
             context_seconds=encoded - started,
-            memory_seconds=written - encoded,
-            finish_seconds=finished - written,
+            memory_seconds=written - now,
+            finish_seconds=finished - written + now - encoded,
             re_entry_s=point.action / self._plan.action_steps,
             disagreement=disagreement,
-            expected_deviation=self._re_entry.expected_deviation(point, disagreement),
+            expected_deviation=deviation,
+            uncalibrated=way.is_cut,
+            steps_cut=program.steps_cut,
             nfe_total=self._nfe_idle + program.nfe,
             nfe_blocking=program.nfe,
-            memory_updates=self._w_long.observations,
         )
-        self._finished = _Finished(report, request, observation, self._last if _is_foreseen(request) else None)
-        self._last = _Real(observation, program)
+        self._finished = Finished(report, request, observation, self._last if is_foreseen(request) else None)
+        self._last = Real(observation, program)
         self._last_stamp = frame.stamp
         self._branch = None
         self._nfe_idle = 0
+        self._cuts = self._cuts + 1 if way.is_cut else 0
         return ActionChunk(
             chunk_id=request.chunk_id,
             task_epoch=request.task_epoch,
@@ -282,17 +277,14 @@ class Engine:
         """
         if self._finished is None:
             raise NothingRequested("no chunk has been made yet; there is nothing to report")
+        self._settle()
         done = self._finished
-        surrogate_error = copy_error = math.nan
-        if done.previous is not None and done.previous.program.own_prediction is not None:
-            actual = self._border.features(done.observation)
-            surrogate = self._surrogate(done.previous, done.request)
-            surrogate_error = relative_error(self._border.features(surrogate), actual)
-            copy_error = relative_error(self._border.features(done.previous.observation), actual)
+        surrogate_error, copy_error = done.surrogate_errors(self._border)
         return replace(
             done.report,
             surrogate_error=surrogate_error,
             copy_error=copy_error,
+            memory_updates=self._w_long.observations,
             memory_digest=self._w_long.digest()[:DIGEST_DIGITS],
         )
 
@@ -305,34 +297,56 @@ class Engine:
         branch = self._branch
         if branch is None or branch.speculation is None:
             raise NothingRequested("nothing is speculated for the pending chunk; there is nothing to try")
+        self._settle()
         program = self._program(branch, self._border.observation(frame, state), branch.request.executed_rows)
         return Trial(program, branch.speculation, self._border, self._codec, branch.request.committed_prefix)
 
-    def _program(self, branch: _Branch, observation: Observation, executed: ArrayLike) -> Program:
+    def _program(self, branch: Branch, observation: Observation, executed: ArrayLike) -> Program:
         anchor = branch.request.committed_prefix[0]
         conditions = self._border.conditions(observation, executed, anchor, self._language)
         # A fork: what a program writes becomes the long-term memory only by `take_in`.
-        return Program(self._model, self._plan, self._w_long.fork(), conditions, branch.draw)
+        return Program(self._model, self._plan, self._w_long.fork(), conditions, branch.draw, self._re_entry.verifies)
 
-    def _surrogate(self, last: _Real, request: ChunkRequest) -> Observation:
-        return self._border.surrogate(
-            last.observation, last.program.own_prediction, request.executed_rows, request.committed_prefix[0]
-        )
+    def _step(self, program: Program) -> Step | None:
+        started = self._stopwatch()
+        step = program.advance()
+        if step is not None:
+            self._times.add(step, self._stopwatch() - started)
+        return step
 
-    def _disagreement(self, program: Program, branch: _Branch) -> float:
-        """Of the speculation with the true context [m]; NaN when the policy does not ask or it did not get so far."""
-        probes = self._re_entry.probes
-        # With fewer states than it was calibrated with, a disagreement would look too small.
-        if not probes or branch.speculation is None or branch.point.action <= max(probes):
-            return math.nan
-        return float(chunk_distance(program.strayed(branch.speculation, probes), self._codec).max())
+    def _settle(self) -> None:
+        """Let the last observation into W_long."""
+        if self._unwritten is not None:
+            program, self._unwritten = self._unwritten, None
+            with torch.inference_mode():
+                program.write()
+            self._w_long.take_in(program.written)
 
-    def _resume(self, program: Program, branch: _Branch, disagreement: float) -> Point:
-        point = self._re_entry.choose(branch.point, self._plan, disagreement)
+    def _verify(self, program: Program, branch: Branch) -> Verified | None:
+        """None when the policy does not ask, or nothing that could be verified was speculated."""
+        if not self._re_entry.verifies or branch.speculation is None or not branch.speculation.is_verifiable:
+            return None
+        correction = program.correction(branch.speculation)
+        return Verified(correction, float(chunk_distance(correction, self._codec).max()))
+
+    def _course(self, branch: Branch, verified: Verified | None, time_left: float) -> Course:
+        disagreement = math.nan if verified is None else verified.disagreement
+        chosen = self._re_entry.choose(branch.point, self._plan, disagreement)
+        if not self._re_entry.keeps_deadline or self._cuts >= CUTS_IN_A_ROW:
+            time_left = math.inf
+        kept = () if verified is None else self._re_entry.points(branch.point)
+        return course(chosen, self._plan, kept, self._times, time_left)
+
+    def _resume(self, program: Program, branch: Branch, point: Point, verified: Verified | None) -> Point:
         # A surrogate that went to NaN must not spoil a good observation.
         if branch.speculation is None or not branch.speculation.is_finite(point):
             return START
-        program.take_over(branch.speculation, point)
+        if verified is None or point == START:
+            program.take_over(branch.speculation, point)
+        elif math.isfinite(verified.disagreement):
+            program.take_over(branch.speculation, point, verified.correction)
+        else:
+            return START
         return point
 
     def _check_order(self, frame: FeatureFrame) -> None:
@@ -350,8 +364,3 @@ class Engine:
                 f"no memory was kept for the task '{instruction}'; kept for: {list(self._w_long.snapshots)}; "
                 "use KEEP or RESET for a task not met before"
             )
-
-
-def _is_foreseen(request: ChunkRequest) -> bool:
-    # The surrogate is the world one horizon of motion later: at rest, the arms did not make that motion.
-    return not request.at_rest and len(request.executed_rows) > 0

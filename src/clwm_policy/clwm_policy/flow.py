@@ -34,6 +34,12 @@ def flow_times(steps: int) -> list[float]:
     return [index / steps for index in range(steps)] + [1.0]
 
 
+def subdivide(times: list[float], done: int, steps: int) -> list[float]:
+    """Flow times that agree with `times` up to index `done` and go on from there to 1 in `steps` equal steps."""
+    start = times[done]
+    return times[: done + 1] + [start + (1.0 - start) * step / steps for step in range(1, steps)] + [1.0]
+
+
 def euler_step(x: Tensor, velocity: Tensor, s: float, s_next: float) -> Tensor:
     """Move x along the velocity from s to s_next."""
     return x + (s_next - s) * velocity

@@ -92,25 +92,31 @@ class Clwm(nn.Module):
         executed: (batch, 12, 30) and executed_mask (batch, 12) of `ActionCodec.encode_executed`. language: (batch,
         384). Raises ValueError when a shape is wrong.
         """
-        config, batch = self.config, features.shape[0]
-        _expect("features", features, (batch, config.visual_tokens, config.feature_channels))
-        _expect("proprioception", proprioception, (batch, config.proprioception_width))
-        _expect("executed", executed, (batch, EXECUTED_ROWS, config.action_dim))
-        _expect("executed_mask", executed_mask, (batch, EXECUTED_ROWS))
-        _expect("language", language, (batch, config.text_width))
-        mask = executed_mask.to(executed.dtype).unsqueeze(-1)
-        groups = torch.cat([executed * mask, mask], dim=-1).reshape(batch, config.executed_tokens, -1)
-        tokens = torch.cat(
-            [
-                self.visual_in(features) + self.visual_position,
-                self.proprioception_in(proprioception).unsqueeze(1),
-                self.executed_in(groups) + self.executed_position,
-                self.language_in(language).unsqueeze(1),
-            ],
-            dim=1,
-        )
+        tokens = self._context_tokens(features, proprioception, executed, executed_mask, language)
         _, past, absorbed = self._core(memory, tokens, None)
         return Context(past, absorbed, self.to_patches(features))
+
+    def encode_with_preview(
+        self,
+        memory: MemoryState,
+        features: Tensor,
+        proprioception: Tensor,
+        executed: Tensor,
+        executed_mask: Tensor,
+        language: Tensor,
+        x: Tensor,
+    ) -> tuple[Context, Tensor]:
+        """`encode_context` and, in the same pass, the clean residual that stage 1 believes in at (x, s = 0).
+
+        x: (batch, visual tokens, C), the noise. The preview reads `memory` as given, before the observation is written.
+        """
+        context = self._context_tokens(features, proprioception, executed, executed_mask, language)
+        patches, lead = self.to_patches(features), context.shape[1]
+        video = self._video_tokens(x, torch.zeros(x.shape[0]), patches)
+        tokens, past, absorbed = self._core(memory, torch.cat([context, video], dim=1), None, lead)
+        clean = self.from_patches(self.video_out(self.video_norm(tokens[:, lead:])))
+        past = tuple((k[:, :, :lead], v[:, :, :lead]) for k, v in past)
+        return Context(past, tuple(z[:, :lead] for z in absorbed), patches), clean
 
     def write(self, memory: MemoryState, context: Context) -> MemoryState:
         """One gradient step per layer on the observation in `context`.
@@ -129,13 +135,7 @@ class Clwm(nn.Module):
 
     def video_clean(self, memory: MemoryState, context: Context, x: Tensor, s: Tensor) -> Tensor:
         """The clean residual that stage 1 believes in at (x, s); the velocity points there."""
-        _expect("x", x, (s.shape[0], self.config.visual_tokens, self.config.feature_channels))
-        patches = context.patches
-        if (repeats := x.shape[0] // patches.shape[0]) > 1:
-            patches = patches.repeat_interleave(repeats, dim=0)
-        tokens = self.video_in(torch.cat([self.to_patches(x), patches], dim=-1))
-        tokens = tokens + self.video_position + self.video_time(s).unsqueeze(1)
-        tokens, _, _ = self._core(memory, tokens, context)
+        tokens, _, _ = self._core(memory, self._video_tokens(x, s, context.patches), context)
         return self.from_patches(self.video_out(self.video_norm(tokens)))
 
     def absorb(self, memory: MemoryState, context: Context, prediction: Tensor) -> tuple[MemoryState, Context]:
@@ -143,14 +143,23 @@ class Clwm(nn.Module):
 
         Returns the updated working state and a context that also holds the prediction's keys and values.
         """
-        tokens = self.prediction_in(torch.cat([self.to_patches(prediction), context.patches], dim=-1))
-        _, past, absorbed = self._core(memory, tokens + self.prediction_position, context)
-        joined = tuple(
-            (torch.cat([old_k, k], dim=2), torch.cat([old_v, v], dim=2))
-            for (old_k, old_v), (k, v) in zip(context.past, past, strict=True)
-        )
+        _, past, absorbed = self._core(memory, self._prediction_tokens(context, prediction), context)
         updated = self.write(memory, Context(past, absorbed, context.patches))
-        return updated, Context(joined, context.absorbed, context.patches)
+        return updated, _joined(context, past)
+
+    def action_preview(
+        self, memory: MemoryState, context: Context, prediction: Tensor, x: Tensor, s: Tensor
+    ) -> tuple[Tensor, Context]:
+        """In one pass: the clean chunk that stage 2 believes in at (x, s) given a prediction that is not absorbed.
+
+        memory: a working state that is read and not updated. Returns the chunk (batch, 16, 30) and a context that also
+        holds the prediction's keys and values, as `absorb` does.
+        """
+        known = self._prediction_tokens(context, prediction)
+        lead = known.shape[1]
+        tokens, past, _ = self._core(memory, torch.cat([known, self._action_tokens(x, s)], dim=1), context, lead)
+        clean = self.action_out(self.action_norm(tokens[:, lead:]))
+        return clean, _joined(context, tuple((k[:, :, :lead], v[:, :, :lead]) for k, v in past))
 
     def action_velocity(self, memory: MemoryState, context: Context, x: Tensor, s: Tensor) -> Tensor:
         """Velocity (n * batch, 16, 30) at flow times s (n * batch, 16), one per row.
@@ -161,9 +170,7 @@ class Clwm(nn.Module):
 
     def action_clean(self, memory: MemoryState, context: Context, x: Tensor, s: Tensor) -> Tensor:
         """The clean chunk that stage 2 believes in at (x, s); the velocity points there."""
-        _expect("x", x, (s.shape[0], self.config.chunk_rows, self.config.action_dim))
-        tokens = self.action_in(x) + self.action_position + self.action_time(s)
-        tokens, _, _ = self._core(memory, tokens, context)
+        tokens, _, _ = self._core(memory, self._action_tokens(x, s), context)
         return self.action_out(self.action_norm(tokens))
 
     def to_patches(self, features: Tensor) -> Tensor:
@@ -180,12 +187,49 @@ class Clwm(nn.Module):
         x = patches.reshape(-1, config.cameras, side, side, patch, patch, config.feature_channels)
         return x.permute(0, 1, 2, 4, 3, 5, 6).reshape(patches.shape[0], config.visual_tokens, config.feature_channels)
 
+    def _context_tokens(
+        self, features: Tensor, proprioception: Tensor, executed: Tensor, executed_mask: Tensor, language: Tensor
+    ) -> Tensor:
+        config, batch = self.config, features.shape[0]
+        _expect("features", features, (batch, config.visual_tokens, config.feature_channels))
+        _expect("proprioception", proprioception, (batch, config.proprioception_width))
+        _expect("executed", executed, (batch, EXECUTED_ROWS, config.action_dim))
+        _expect("executed_mask", executed_mask, (batch, EXECUTED_ROWS))
+        _expect("language", language, (batch, config.text_width))
+        mask = executed_mask.to(executed.dtype).unsqueeze(-1)
+        groups = torch.cat([executed * mask, mask], dim=-1).reshape(batch, config.executed_tokens, -1)
+        return torch.cat(
+            [
+                self.visual_in(features) + self.visual_position,
+                self.proprioception_in(proprioception).unsqueeze(1),
+                self.executed_in(groups) + self.executed_position,
+                self.language_in(language).unsqueeze(1),
+            ],
+            dim=1,
+        )
+
+    def _video_tokens(self, x: Tensor, s: Tensor, patches: Tensor) -> Tensor:
+        _expect("x", x, (s.shape[0], self.config.visual_tokens, self.config.feature_channels))
+        if (repeats := x.shape[0] // patches.shape[0]) > 1:
+            patches = patches.repeat_interleave(repeats, dim=0)
+        tokens = self.video_in(torch.cat([self.to_patches(x), patches], dim=-1))
+        return tokens + self.video_position + self.video_time(s).unsqueeze(1)
+
+    def _prediction_tokens(self, context: Context, prediction: Tensor) -> Tensor:
+        tokens = self.prediction_in(torch.cat([self.to_patches(prediction), context.patches], dim=-1))
+        return tokens + self.prediction_position
+
+    def _action_tokens(self, x: Tensor, s: Tensor) -> Tensor:
+        _expect("x", x, (s.shape[0], self.config.chunk_rows, self.config.action_dim))
+        return self.action_in(x) + self.action_position + self.action_time(s)
+
     def _core(
-        self, memory: MemoryState, tokens: Tensor, context: Context | None
+        self, memory: MemoryState, tokens: Tensor, context: Context | None, lead: int | None = None
     ) -> tuple[Tensor, tuple[tuple[Tensor, Tensor], ...], tuple[Tensor, ...]]:
         past, absorbed = [], []
         for layer, block in enumerate(self.blocks):
-            tokens, own, z = block(tokens, memory.layers[layer], None if context is None else context.past[layer])
+            known = None if context is None else context.past[layer]
+            tokens, own, z = block(tokens, memory.layers[layer], known, lead)
             past.append(own)
             absorbed.append(z)
         return tokens, tuple(past), tuple(absorbed)
@@ -195,6 +239,14 @@ def _velocity(clean: Tensor, x: Tensor, s: Tensor) -> Tensor:
     # On the straight path x = (1-s) eps + s x1, so x1 - eps = (x1 - x) / (1-s); rows already at s = 1 do not move.
     remaining = 1.0 - s
     return torch.where(remaining > 0.0, (clean - x) / remaining.clamp(min=1e-3), torch.zeros_like(x))
+
+
+def _joined(context: Context, past: tuple[tuple[Tensor, Tensor], ...]) -> Context:
+    joined = tuple(
+        (torch.cat([old_k, k], dim=2), torch.cat([old_v, v], dim=2))
+        for (old_k, old_v), (k, v) in zip(context.past, past, strict=True)
+    )
+    return Context(joined, context.absorbed, context.patches)
 
 
 def _positions(tokens: int, width: int) -> nn.Parameter:

@@ -1,6 +1,11 @@
 """One chunk as a program of steps, every step's state kept, so that it can be re-entered anywhere.
 
-    encode -> write -> video ODE (N_v steps) -> absorb f^ -> action ODE (N_a steps)
+    encode -> write -> video ODE (N_v steps) -> absorb f^ -> [preview] -> action ODE (N_a steps)
+
+A program made with `previews` also evaluates either stage once at s = 0, fused with work that is done anyway. That is a
+coarse propagator G of the whole program; what is integrated step by step is the fine one, F. Another program of the
+same draw can then be completed by one Parareal iteration (Lions, Maday, Turinici 2001),
+F(predicted) + G(true) - G(predicted): `correction`.
 
 A program is functional in the memory it was given: `write` and `absorb` make new memory states and leave the given one
 as it was. What becomes of the written state is the engine's decision: it is kept as the long-term memory when the
@@ -9,7 +14,6 @@ observation was real, and forgotten when it was a prediction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -17,7 +21,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from clwm_policy.flow import clamp_prefix, euler_step, flow_times, row_times
+from clwm_policy.flow import clamp_prefix, euler_step, flow_times, row_times, subdivide
 from clwm_policy.re_entry import Plan, Point
 
 
@@ -34,6 +38,17 @@ class WorldModel(Protocol):
         language: Tensor,
     ) -> Any: ...
 
+    def encode_with_preview(
+        self,
+        memory: Any,
+        features: Tensor,
+        proprioception: Tensor,
+        executed: Tensor,
+        executed_mask: Tensor,
+        language: Tensor,
+        x: Tensor,
+    ) -> tuple[Any, Tensor]: ...
+
     def write(self, memory: Any, context: Any) -> Any: ...
 
     def video_velocity(self, memory: Any, context: Any, x: Tensor, s: Tensor) -> Tensor: ...
@@ -41,6 +56,10 @@ class WorldModel(Protocol):
     def absorb(self, memory: Any, context: Any, prediction: Tensor) -> tuple[Any, Any]: ...
 
     def action_velocity(self, memory: Any, context: Any, x: Tensor, s: Tensor) -> Tensor: ...
+
+    def action_preview(
+        self, memory: Any, context: Any, prediction: Tensor, x: Tensor, s: Tensor
+    ) -> tuple[Tensor, Any]: ...
 
 
 class Step(Enum):
@@ -50,6 +69,7 @@ class Step(Enum):
     WRITE = "write"
     VIDEO = "video"
     ABSORB = "absorb"
+    PREVIEW = "preview"
     ACTION = "action"
 
 
@@ -82,25 +102,31 @@ class Draw:
 
 
 class Program:
-    """The steps of one chunk under one set of conditions."""
+    """The steps of one chunk under one set of conditions. previews: also make what `correction` compares."""
 
-    def __init__(self, model: WorldModel, plan: Plan, memory: Any, conditions: Conditions, draw: Draw) -> None:
+    def __init__(
+        self, model: WorldModel, plan: Plan, memory: Any, conditions: Conditions, draw: Draw, previews: bool = False
+    ) -> None:
         self._model = model
         self._plan = plan
         self._given = memory
         self._conditions = conditions
         self._draw = draw
         self._prefix = draw.prefix
+        self._previews = previews
         self._video_times = flow_times(plan.video_steps)
         self._action_times = flow_times(plan.action_steps)
         self._context: Any = None
         self._written: Any = None
         self._working: tuple[Any, Any] | None = None
-        self._tried: tuple[Tensor, tuple[Any, Any]] | None = None
+        self._corrected: tuple[Tensor, Any, Any] | None = None
         self._prediction: Tensor | None = None
+        self._video_preview: Tensor | None = None
+        self._action_preview: Tensor | None = None
         self._video = [draw.video]
         self._action = [clamp_prefix(draw.action, draw.prefix)]
         self.nfe = 0
+        self.steps_cut = 0
 
     @property
     def point(self) -> Point:
@@ -108,6 +134,11 @@ class Program:
         return Point(
             self._plan.video_steps if self._prediction is not None else len(self._video) - 1, len(self._action) - 1
         )
+
+    @property
+    def is_verifiable(self) -> bool:
+        """Whether another program of the same draw can be held against this one."""
+        return self._action_preview is not None
 
     @property
     def written(self) -> Any:
@@ -122,36 +153,43 @@ class Program:
     @property
     def own_prediction(self) -> Tensor | None:
         """The residual that stage 1 gave under this program's own context; None until `predict` has finished."""
-        return self._video[-1] if len(self._video) > self._plan.video_steps else None
+        return self._video[-1] if len(self._video) == len(self._video_times) else None
 
     @property
     def rows(self) -> Tensor | None:
         """(1, rows, 30) normalised chunk; None until the last step is done."""
-        return self._action[-1] if len(self._action) > self._plan.action_steps else None
+        return self._action[-1] if len(self._action) == len(self._action_times) else None
 
     def advance(self) -> Step | None:
-        """Run the next step; None when the chunk is complete."""
+        """Run the next step; None when the chunk is complete. A corrected draft is completed before the write."""
         if self._context is None:
-            c = self._conditions
-            self._context = self._model.encode_context(
-                self._given, c.features, c.proprioception, c.executed, c.executed_mask, c.language
-            )
+            self._encode()
             return Step.ENCODE
-        if self._written is None:
-            self._written = self._model.write(self._given, self._context)
-            return Step.WRITE
-        if self._prediction is None:
-            self.predict()
-            self._prediction = self.own_prediction
-            return Step.VIDEO
         if self.rows is not None:
             return None
         if self._working is None:
+            if self._written is None:
+                self.write()
+                return Step.WRITE
+            if self._prediction is None:
+                self.predict()
+                self._prediction = self.own_prediction
+                return Step.VIDEO
             # The only update of the working state, at s = 0 of stage 2; it is frozen while the ODE is integrated.
             self._working = self._model.absorb(self._written, self._context, self._prediction)
             return Step.ABSORB
+        if self._previews and self._action_preview is None and self._corrected is None:
+            self._action_preview, _ = self._preview(self._working[0], self._prediction)
+            return Step.PREVIEW
         self._action_step()
         return Step.ACTION
+
+    def write(self) -> None:
+        """Write the observation, if that is not done yet. Raises ValueError before it is encoded."""
+        if self._context is None:
+            raise ValueError("an observation must be encoded before it can be written")
+        if self._written is None:
+            self._written = self._model.write(self._given, self._context)
 
     def predict(self) -> bool:
         """Run one step of stage 1 under this program's own context; False when it has none left or is not yet written.
@@ -159,7 +197,7 @@ class Program:
         Also continues a stage 1 that a take-over skipped: that is how the next surrogate is grounded in idle time.
         """
         done = len(self._video) - 1
-        if self._written is None or done >= self._plan.video_steps:
+        if self._written is None or done >= len(self._video_times) - 1:
             return False
         x, s = self._video[-1], self._video_times[done]
         velocity = self._model.video_velocity(self._written, self._context, x, torch.full((x.shape[0],), s))
@@ -174,56 +212,76 @@ class Program:
         kept = (self._prediction, self._action[point.action])
         return all(bool(torch.isfinite(tensor).all()) for tensor in kept)
 
-    def take_over(self, other: Program, point: Point) -> None:
+    def take_over(self, other: Program, point: Point, correction: Tensor | None = None) -> None:
         """Resume at `point` of `other`, a program of the same draw: its ODE states are kept, its context is not.
 
-        Past stage 1 the prediction is kept, and absorbed anew by this program's own working state.
-        Raises ValueError when `other` has not reached `point` or this program is already past it.
+        Past stage 1 the prediction is kept, and absorbed anew by this program's own working state; with a `correction`
+        of `other` prediction and states are the corrected ones, and the working state is that of `other`: it has
+        absorbed the same prediction but for the correction. Raises ValueError when `other` has not reached `point`,
+        when this program is already past it, or when the correction is not one of stage 2.
         """
         if point.video > other.point.video or point.action > other.point.action:
             raise ValueError(f"cannot resume at {point}; the other program only reached {other.point}")
         if self.point != Point():
             raise ValueError(f"cannot take over at {point}; this program has already reached {self.point}")
+        if correction is not None:
+            if self._corrected is None or point.video < self._plan.video_steps:
+                raise ValueError(f"cannot correct at {point}; expected a verified draft and a point of stage 2")
+            self._prediction, *working = self._corrected
+            self._working = tuple(working)
+            self._action = [x + s * correction for x, s in zip(other._action, other._action_times, strict=False)]
+            self._action = self._action[: point.action + 1]
+            return
         if point.video < self._plan.video_steps:
             self._video = other._video[: point.video + 1]
             return
         self._prediction = other._prediction
         self._action = other._action[: point.action + 1]
-        if self._tried is not None and self._tried[0] is other._prediction:
-            self._working = self._tried[1]
 
-    def strayed(self, other: Program, steps: Sequence[int]) -> Tensor:
-        """How far the chunk that stage 2 heads for lies, under this program's context, from where `other` headed.
+    def correction(self, draft: Program) -> Tensor:
+        """What one Parareal iteration adds to the finished chunk of `draft`: G(true) - G(predicted).
 
-        steps: indices of stored stage 2 states of `other`, which must have made the step from each. All are evaluated
-        in one call, on the prediction of `other`, absorbed under this context. Returns (n, rows, 30) normalised,
-        zero on the committed prefix. Raises ValueError when `other` has not got so far or this program is not written.
+        Returns (1, rows, 30) normalised, zero on the committed prefix. On the straight path a change of the clean
+        chunk by d changes the state at s by s d; `take_over` uses that. Raises ValueError when `draft` cannot be
+        verified, or this program has no preview of its own.
         """
-        if self._written is None:
-            raise ValueError("the observation must be written before a speculation can be held against it")
-        if not steps or min(steps) < 0 or max(steps) >= len(other._action) - 1:
-            raise ValueError(f"cannot compare at steps {tuple(steps)}; the other program only reached {other.point}")
-        memory, context = self._model.absorb(self._written, self._context, other._prediction)
-        self._tried = other._prediction, (memory, context)
-        x = torch.cat([other._action[step] for step in steps])
-        headed = torch.cat([other._action[step + 1] for step in steps])
-        s = torch.tensor([self._action_times[step] for step in steps])[:, None]
-        following = torch.tensor([self._action_times[step + 1] for step in steps])[:, None, None]
-        times = s.repeat(1, x.shape[1])
-        times[:, : self._prefix.shape[1]] = 1.0
-        velocity = self._model.action_velocity(memory, context, x, times)
-        self.nfe += len(steps)
-        # `other` stored its steps, not its velocities; on the straight path x + (1-s) v is where v heads for.
-        s = s[..., None]
-        difference = (1.0 - s) * (velocity - (headed - x) / (following - s))
+        if self._video_preview is None or not draft.is_verifiable:
+            raise ValueError(f"cannot verify a draft that only reached {draft.point}, or without previews of both")
+        prediction = draft._prediction + (self._video_preview - draft._video_preview)
+        clean, context = self._preview(draft._working[0], prediction)
+        self._corrected = prediction, draft._working[0], context
+        difference = clean - draft._action_preview
         difference[:, : self._prefix.shape[1]] = 0.0
         return difference
 
+    def shorten(self, video_steps: int, action_steps: int) -> None:
+        """Take at most so many further steps of each stage, larger ones, at least one where any is left."""
+        planned = len(self._video_times) + len(self._action_times)
+        if self._prediction is None:
+            self._video_times = _shortened(self._video_times, len(self._video) - 1, video_steps)
+        self._action_times = _shortened(self._action_times, len(self._action) - 1, action_steps)
+        self.steps_cut += planned - len(self._video_times) - len(self._action_times)
+
     def again(self) -> Program:
-        """The same observation, encoded and written, before any integration: to try other points of re-entry."""
-        twin = Program(self._model, self._plan, self._given, self._conditions, self._draw)
-        twin._context, twin._written = self._context, self._written
+        """The same observation, encoded, before any integration: to try other points of re-entry."""
+        twin = Program(self._model, self._plan, self._given, self._conditions, self._draw, self._previews)
+        twin._context, twin._written, twin._video_preview = self._context, self._written, self._video_preview
         return twin
+
+    def _encode(self) -> None:
+        c = self._conditions
+        given = (self._given, c.features, c.proprioception, c.executed, c.executed_mask, c.language)
+        if self._previews:
+            self._context, self._video_preview = self._model.encode_with_preview(*given, self._draw.video)
+            self.nfe += 1
+        else:
+            self._context = self._model.encode_context(*given)
+
+    def _preview(self, memory: Any, prediction: Tensor) -> tuple[Tensor, Any]:
+        x = self._action[0]
+        self.nfe += 1
+        times = row_times(0.0, self._prefix.shape[1], x.shape[1], x.shape[0])
+        return self._model.action_preview(memory, self._context, prediction, x, times)
 
     def _action_step(self) -> None:
         done = len(self._action) - 1
@@ -234,3 +292,8 @@ class Program:
         x = euler_step(x, velocity, s, self._action_times[done + 1])
         self._action.append(clamp_prefix(x, self._prefix))
         self.nfe += 1
+
+
+def _shortened(times: list[float], done: int, steps: int) -> list[float]:
+    left = len(times) - 1 - done
+    return times if left <= max(steps, 1) else subdivide(times, done, max(steps, 1))

@@ -64,8 +64,13 @@ class ReEntryPolicy(Protocol):
         ...
 
     @property
-    def probes(self) -> tuple[int, ...]:
-        """Stage 2 steps at whose stored states the speculation is to be verified before `choose`; () for none."""
+    def verifies(self) -> bool:
+        """True when a speculation is to be verified, and corrected, before `choose`."""
+        ...
+
+    @property
+    def keeps_deadline(self) -> bool:
+        """True when steps may be cut for a chunk to be there by `needed_by`."""
         ...
 
     def choose(self, reached: Point, plan: Plan, disagreement: float = math.nan) -> Point:
@@ -73,6 +78,10 @@ class ReEntryPolicy(Protocol):
 
         disagreement: of the speculation with the true context [m of tool motion]; NaN when it was not verified.
         """
+        ...
+
+    def points(self, reached: Point) -> tuple[Point, ...]:
+        """Where a verified speculation that got to `reached` can be resumed; () without verification."""
         ...
 
     def expected_deviation(self, point: Point, disagreement: float) -> float:
@@ -86,13 +95,17 @@ class Sequential:
 
     name: str = "sequential"
     speculates: bool = False
-    probes: tuple[int, ...] = ()
+    verifies: bool = False
+    keeps_deadline: bool = False
 
     def goal(self, plan: Plan) -> Point:
         return START
 
     def choose(self, reached: Point, plan: Plan, disagreement: float = math.nan) -> Point:
         return START
+
+    def points(self, reached: Point) -> tuple[Point, ...]:
+        return ()
 
     def expected_deviation(self, point: Point, disagreement: float) -> float:
         return 0.0
@@ -108,7 +121,8 @@ class Fixed:
 
     s_mid: float
     speculates: bool = True
-    probes: tuple[int, ...] = ()
+    verifies: bool = False
+    keeps_deadline: bool = False
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.s_mid) and 0.0 <= self.s_mid <= 1.0):
@@ -127,6 +141,9 @@ class Fixed:
     def choose(self, reached: Point, plan: Plan, disagreement: float = math.nan) -> Point:
         return min(reached, self.goal(plan))
 
+    def points(self, reached: Point) -> tuple[Point, ...]:
+        return ()
+
     def expected_deviation(self, point: Point, disagreement: float) -> float:
         return 0.0 if point == START else math.nan
 
@@ -135,23 +152,25 @@ class DeviationMap(Protocol):
     """What a `Calibration` knows: the deviation to expect of every re-entry point."""
 
     @property
-    def probes(self) -> tuple[int, ...]: ...
+    def points(self) -> tuple[Point, ...]: ...
 
     def expected(self, disagreement: float) -> Mapping[Point, float]: ...
 
 
 @dataclass(frozen=True)
 class Adaptive:
-    """At the latest stored state from which the chunk is expected to stray no further than `bound`.
+    """At the latest corrected state from which the chunk is expected to stray no further than `bound`.
 
-    bound: m of tool motion, a turn of 2 degrees counting like a shift of 5 mm. The speculation is verified first; from
-    the start when it could not be, or when no point keeps the bound. calibration: None until the policy's is loaded;
-    without one nothing is trusted.
+    bound: m of tool motion, a turn of 2 degrees counting like a shift of 5 mm. The speculation is verified and
+    corrected first; from the start when it could not be, or when no point keeps the bound. calibration: None until the
+    policy's is loaded; without one nothing is trusted.
     """
 
     bound: float = BOUND
     calibration: DeviationMap | None = None
     speculates: bool = True
+    verifies: bool = True
+    keeps_deadline: bool = True
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.bound) and 0.0 < self.bound <= BOUND_MAX):
@@ -162,10 +181,6 @@ class Adaptive:
     @property
     def name(self) -> str:
         return "adaptive" if self.bound == BOUND else f"adaptive:{1e3 * self.bound:g}"
-
-    @property
-    def probes(self) -> tuple[int, ...]:
-        return () if self.calibration is None else self.calibration.probes
 
     def goal(self, plan: Plan) -> Point:
         return Point(plan.video_steps, plan.action_steps)
@@ -179,6 +194,12 @@ class Adaptive:
             if point <= reached and deviation <= self.bound
         )
         return max(kept, default=START)
+
+    def points(self, reached: Point) -> tuple[Point, ...]:
+        """Where a verified speculation that got to `reached` can be resumed."""
+        if self.calibration is None:
+            return ()
+        return tuple(point for point in self.calibration.points if point <= reached)
 
     def expected_deviation(self, point: Point, disagreement: float) -> float:
         if point == START:

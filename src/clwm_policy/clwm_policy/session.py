@@ -6,6 +6,7 @@ worked out, so consume an answer to its end.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from clwm_policy.engine import Engine
 from clwm_policy.errors import BadState, EngineError, StaleFrame
 
 STATES_KEPT = 100  # 2 s of a 50 Hz stream
+TRANSPORT = 0.01  # s from the engine to the executor that a deadline leaves free
 
 
 class Severity(Enum):
@@ -113,7 +115,9 @@ class Session:
             )
             return
         try:
-            chunk = self._engine.finish(frame, self._state_at(frame.stamp))
+            # Arms at rest wait: nothing is gained by cutting steps.
+            time_left = math.inf if request.at_rest else request.needed_by - TRANSPORT - self._clock()
+            chunk = self._engine.finish(frame, self._state_at(frame.stamp), time_left=time_left)
         except StaleFrame as error:
             # Two requests within one picture's time get the same picture; the next one is only a frame period away.
             yield Notice(Severity.WARNING, f"chunk {request.chunk_id}: {error}")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
-from numpy.typing import NDArray
 
 from clwm_policy.action_codec import ActionCodec
 from clwm_policy.border import Border, Rows
@@ -26,7 +23,7 @@ class Trial:
         self._program, self._speculation = program, speculation
         self._border, self._codec, self._prefix = border, codec, prefix
         program.advance()
-        program.advance()
+        program.write()
 
     @property
     def reached(self) -> Point:
@@ -34,20 +31,21 @@ class Trial:
         return self._speculation.point
 
     @torch.inference_mode()
-    def rows(self, point: Point = START) -> Rows:
+    def rows(self, point: Point = START, corrected: bool = False) -> Rows:
         """The chunk (16, 30) resumed at `point`; from START it is the sequential one.
 
-        At the end of the program it is the speculation as it stands, never calibrated. Raises NonFiniteOutput, or
+        At the end of the program it is the speculation as it stands, or as it is corrected. Raises NonFiniteOutput, or
         ValueError when the speculation did not reach `point`.
         """
         program = self._program.again()
         if point != START:
-            program.take_over(self._speculation, point)
+            correction = program.correction(self._speculation) if corrected else None
+            program.take_over(self._speculation, point, correction)
         while program.advance() is not None:
             pass
         return self._border.rows(program.rows, self._prefix)
 
     @torch.inference_mode()
-    def disagreements(self, steps: Sequence[int]) -> NDArray:
-        """(n,) m of tool motion by which the true context contradicts the speculation at stored stage 2 states."""
-        return chunk_distance(self._program.again().strayed(self._speculation, steps), self._codec)
+    def disagreement(self) -> float:
+        """M of tool motion by which the true context contradicts the speculation: the size of its correction."""
+        return float(chunk_distance(self._program.again().correction(self._speculation), self._codec).max())

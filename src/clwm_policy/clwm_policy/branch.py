@@ -1,0 +1,74 @@
+"""What the engine holds of the chunk being made, of the last observation, and of the chunk just sent."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from clwm_common.messages import ChunkRequest, SaiReport
+from clwm_policy.border import Border, Observation
+from clwm_policy.feature_scale import relative_error
+from clwm_policy.program import Draw, Program
+from clwm_policy.re_entry import START, Point
+
+
+@dataclass(frozen=True)
+class Real:
+    """A chunk made from a real observation; its program can still be asked for its own prediction."""
+
+    observation: Observation
+    program: Program
+
+    def foresee(self, request: ChunkRequest, border: Border) -> Observation:
+        """The surrogate: the observation expected one horizon later, once stage 1 has run on this one."""
+        return border.surrogate(
+            self.observation, self.program.own_prediction, request.executed_rows, request.committed_prefix[0]
+        )
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a report is made of once the chunk is away; previous: what its surrogate was grounded on, if it had one."""
+
+    report: SaiReport
+    request: ChunkRequest
+    observation: Observation
+    previous: Real | None
+
+    def surrogate_errors(self, border: Border) -> tuple[float, float]:
+        """Relative errors of the surrogate and of copying the previous feature; NaN when there was no surrogate."""
+        if self.previous is None or self.previous.program.own_prediction is None:
+            return math.nan, math.nan
+        actual = border.features(self.observation)
+        predicted = border.features(self.previous.foresee(self.request, border))
+        return relative_error(predicted, actual), relative_error(border.features(self.previous.observation), actual)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What the true context says of a speculation: its correction, and the size of that [m of tool motion]."""
+
+    correction: Tensor
+    disagreement: float
+
+
+@dataclass
+class Branch:
+    """The chunk being made: what was asked, and what was speculated so far."""
+
+    request: ChunkRequest
+    draw: Draw
+    surrogate: Observation | None = None
+    speculation: Program | None = None
+
+    @property
+    def point(self) -> Point:
+        return START if self.speculation is None else self.speculation.point
+
+
+def is_foreseen(request: ChunkRequest) -> bool:
+    """Whether the observation that a chunk asks for can be predicted from the one before."""
+    # The surrogate is the world one horizon of motion later: at rest, the arms did not make that motion.
+    return not request.at_rest and len(request.executed_rows) > 0
