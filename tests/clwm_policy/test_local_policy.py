@@ -67,7 +67,7 @@ def test_adaptive_runs_by_the_calibration_beside_the_checkpoint(checkpoint, tmp_
         (tmp_path / name).write_bytes(checkpoint.with_name(name).read_bytes())
     policy, plan = load_policy(copy), Plan(2, 4)
     end = Point(plan.video_steps, plan.action_steps)
-    everything = Calibration(plan, (0,), 0.95, (1e9,), (end,), ((0.0,),), policy.policy_hash, policy.encoder_hash)
+    everything = Calibration(plan, 0.95, (1e9,), (end,), ((0.0,),), policy.policy_hash, policy.encoder_hash)
     save_calibration(copy.with_name(FILE_NAME), everything)
     engine = load_engine(settings(copy, sai="adaptive"), made_up_embedding)
     assert engine._re_entry.calibration == everything
