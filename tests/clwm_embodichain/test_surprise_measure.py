@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from clwm_embodichain.bench_command import as_table
+from clwm_embodichain.bench_surprise import as_table
 from clwm_embodichain.calibrate import as_table as map_table
 from clwm_embodichain.calibrate import fit_calibration
 from clwm_embodichain.surprise_measure import auroc, measure_surprise

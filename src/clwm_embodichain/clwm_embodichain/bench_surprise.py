@@ -1,9 +1,7 @@
-"""`clwm bench <measurement>`: a claim, measured; a table to look at and a JSON file to keep."""
+"""`clwm bench surprise`: an object is moved while a chunk runs; what does the next chunk make of it?"""
 
 from __future__ import annotations
 
-import json
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +9,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from clwm_common.provenance import commit, machine
+from clwm_embodichain.bench_report import (
+    EncoderFolder,
+    JsonFile,
+    ModelName,
+    PolicyFile,
+    Workers,
+    provenance,
+    refuse,
+    write_json,
+)
 from clwm_embodichain.surprise_measure import measure_surprise
 from clwm_embodichain.trial_recording import Source, recorded_trials
 from clwm_embodichain.trials import TrialsError
@@ -21,26 +28,22 @@ from clwm_policy.checkpoint import CheckpointError
 FIRST_SEED = 5_000_000  # apart from those of the calibration
 
 
-class Measurement(str, Enum):
-    """What can be measured."""
-
-    SURPRISE = "surprise"
-
-
-def bench(
-    measurement: Annotated[Measurement, typer.Argument(help="surprise: an object is moved while a chunk runs")],
-    model: Annotated[str, typer.Option(help="name of a file in config/models")] = "nano",
-    policy: Annotated[Path | None, typer.Option(help="another checkpoint (.safetensors) than the model's")] = None,
-    encoder: Annotated[Path | None, typer.Option(help="another encoder folder than the model's")] = None,
+def surprise(
+    model: ModelName = "nano",
+    policy: PolicyFile = None,
+    encoder: EncoderFolder = None,
     episodes: Annotated[int, typer.Option(min=1, help="per task")] = 40,
     first_seed: Annotated[int, typer.Option(min=0)] = FIRST_SEED,
-    workers: Annotated[int, typer.Option(min=1, help="processes; one per core")] = 2,
+    workers: Workers = 2,
     trials_folder: Annotated[
         Path | None, typer.Option("--trials", help="folder that keeps the trials; those found there are not run again")
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="write the report here")] = None,
+    json_file: JsonFile = None,
 ) -> None:
-    """What the next chunk makes of a surprise: sequential, fixed, adaptive and naive, from the same state and noise."""
+    """What the next chunk makes of a surprise: sequential, fixed, adaptive and naive, from the same state and noise.
+
+    Trials that are in the folder are not run again, so an interrupted measurement goes on where it stopped.
+    """
     console = Console()
     try:
         source = Source(model, policy, encoder)
@@ -48,21 +51,14 @@ def bench(
         calibration = load_calibration(checkpoint.with_name(FILE_NAME), loaded, plan)
         trials = recorded_trials(source, episodes, first_seed, workers, console, trials_folder)
     except (CheckpointError, CalibrationError, TrialsError) as error:
-        console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from None
+        refuse(console, error)
     report = measure_surprise(trials, calibration) | {
-        "measurement": measurement.value,
         "policy_hash": loaded.policy_hash,
         "encoder_hash": loaded.encoder_hash,
-        "seed": first_seed,
-        "machine": machine(),
-        "commit": commit(),
+        **provenance("surprise", first_seed),
     }
     console.print(as_table(report))
-    if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(report, indent=2) + "\n")
-        console.print(f"report: {json_file}", soft_wrap=True)
+    write_json(console, report, json_file)
 
 
 def as_table(report: dict[str, Any]) -> Table:
@@ -89,4 +85,4 @@ def as_table(report: dict[str, Any]) -> Table:
 
 
 if __name__ == "__main__":
-    typer.run(bench)
+    typer.run(surprise)

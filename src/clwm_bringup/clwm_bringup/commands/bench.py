@@ -1,0 +1,16 @@
+"""`clwm bench`: the project's claims, one measurement each. A module and a line here are all that a new one needs."""
+
+from __future__ import annotations
+
+from clwm_common.lazy_commands import CommandPlace, lazy_group
+
+MEASUREMENTS = {
+    "surprise": CommandPlace(
+        "clwm_embodichain.bench_surprise", "surprise", "What the next chunk makes of an object that was moved"
+    ),
+}
+EPILOG = "Examples:  clwm bench surprise --episodes 40 --json FILE --png FILE  |  docs/benchmarks.md explains each"
+
+bench = lazy_group(
+    MEASUREMENTS, "Measure what the stack claims: a table to look at, a JSON file to keep, a plot.", EPILOG
+)
