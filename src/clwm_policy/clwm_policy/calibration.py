@@ -24,6 +24,7 @@ FORMAT = "clwm-calibration/2"
 FILE_NAME = "calibration.json"
 COVERAGE = 0.95
 BIN_SAMPLES = 40  # at 95 % a finite quantile takes 19; twice that keeps one freak sample from deciding
+BINS_MAX = 12  # beyond that more samples make the quantiles sharper, not the bins narrower
 _REMEDY = "run `clwm calibrate`"
 
 
@@ -72,7 +73,7 @@ def fit_table(
 ) -> tuple[tuple[float, ...], tuple[tuple[float, ...], ...]]:
     """Edges and bounds of a `Calibration` from n samples: disagreements (n,) and deviations (n, points), in m.
 
-    Bins hold about `bin_samples` each, and a larger disagreement never has the smaller bound. Raises CalibrationError
+    At most BINS_MAX bins hold at least about `bin_samples` each, and a larger disagreement never has the smaller bound. Raises CalibrationError
     when there are fewer samples than one bin needs, or one is not finite.
     """
     d, deviations = np.asarray(disagreements, dtype=np.float64), np.asarray(deviations, dtype=np.float64)
@@ -83,7 +84,7 @@ def fit_table(
     if not (np.isfinite(d).all() and np.isfinite(deviations).all()):
         raise CalibrationError("a measured disagreement or deviation is not finite; is the policy trained?")
     order = np.argsort(d, kind="stable")
-    bins = np.array_split(order, len(d) // bin_samples)
+    bins = np.array_split(order, min(len(d) // bin_samples, BINS_MAX))
     bounds = [[conformal_quantile(column, coverage) for column in deviations[members].T] for members in bins]
     bounds = np.maximum.accumulate(np.array(bounds), axis=0)
     return tuple(float(d[members[-1]]) for members in bins), tuple(tuple(map(float, row)) for row in bounds)
