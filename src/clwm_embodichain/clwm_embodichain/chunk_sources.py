@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from clwm_common.actions import CHUNK_ROWS, ROW_DT
 from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, SaiReport
 from clwm_common.robot import RobotDescription
 from clwm_policy.errors import EngineError
+from clwm_policy.session import TRANSPORT
 from clwm_sim.expert import Expert
 from clwm_sim.interpolation import between
 from clwm_sim.world import World
@@ -112,8 +114,11 @@ class ModelSource:
         frame = FeatureFrame(
             stamp, features, self._cameras, self._encoder.encoder_id, self._encoder.weights_hash, encoded - before
         )
+        pending = self._engine.pending
+        is_free = pending is None or pending.at_rest
+        left = math.inf if is_free else pending.needed_by - stamp - frame.encode_seconds - TRANSPORT
         try:
-            chunk = self._engine.finish(frame, state)
+            chunk = self._engine.finish(frame, state, time_left=left)
         except EngineError as error:
             raise NoAnswer(str(error)) from error
         seconds = self._stopwatch() - before
