@@ -149,7 +149,9 @@ def test_expert_through_executor_and_controllers_succeeds_without_a_stall(world)
 
 def test_engine_error_becomes_no_answer():
     class Engine:
-        def finish(self, frame, state):
+        pending = None
+
+        def finish(self, frame, state, time_left):
             raise NonFiniteOutput("rows are not finite")
 
     class Encoder:

@@ -73,8 +73,8 @@ def fit_table(
 ) -> tuple[tuple[float, ...], tuple[tuple[float, ...], ...]]:
     """Edges and bounds of a `Calibration` from n samples: disagreements (n,) and deviations (n, points), in m.
 
-    At most BINS_MAX bins hold at least about `bin_samples` each, and a larger disagreement never has the smaller bound. Raises CalibrationError
-    when there are fewer samples than one bin needs, or one is not finite.
+    At most BINS_MAX bins hold at least about `bin_samples` each, and a larger disagreement never has the smaller bound.
+    Raises CalibrationError when there are fewer samples than one bin needs, or one is not finite.
     """
     d, deviations = np.asarray(disagreements, dtype=np.float64), np.asarray(deviations, dtype=np.float64)
     if not 0.0 < coverage < 1.0:
