@@ -19,6 +19,7 @@ from clwm_sim.imagination import next_situation
 from clwm_sim.inverse_kinematics import ArmInverseKinematics
 from clwm_sim.scene import BLOCK_HALF, GRASP_HEIGHT, HANDLE_HALF
 from clwm_sim.tasks import Situation
+from clwm_sim.tasks.remember_side import hover_point, is_choice
 from clwm_sim.world import World
 
 OPEN, CLOSED = 0.08, 0.0
@@ -62,7 +63,8 @@ class Expert:
         """Forget the last episode; returns the row (30,) in force at the reset."""
         joints, widths = self._world.setpoint()
         self.velocity = np.zeros((2, 6))
-        self._active = 0 if self._world.situation().block_position[1] > 0.0 else 1
+        now = self._world.situation()
+        self._active = now.asked_arm if now.asked_arm is not None else 0 if now.block_position[1] > 0.0 else 1
         self.noise_tolerance = np.ones(2)
         return self._kinematics.row(joints, widths)
 
@@ -212,4 +214,11 @@ def _place_with(now: Situation, told: float, tcp: NDArray, width: float) -> Goal
     return Goal(tcp + step, yaw, CLOSED, speed=0.28, noise=0.3 if off_pad > 0.05 and clearance > 0.9 else 0.0)
 
 
-_GOALS = {"lift_tray": _lift_tray, "place_block": _place_block}
+def _remember_side(now: Situation, told: NDArray, tcp: NDArray, active: int) -> list[Goal | None]:
+    goals: list[Goal | None] = [None, None]
+    if is_choice(now.pad_position):
+        goals[active] = Goal(hover_point(now.pad_position), 0.0, OPEN)
+    return goals
+
+
+_GOALS = {"lift_tray": _lift_tray, "place_block": _place_block, "remember_side": _remember_side}

@@ -23,7 +23,7 @@ from clwm_sim.scene import (
     TRAY_HALF,
     build_model,
 )
-from clwm_sim.tasks import Pose, Situation, task_named
+from clwm_sim.tasks import PadChange, Pose, Situation, task_named
 
 Setpoint = Callable[[float], tuple[ArrayLike, ArrayLike]]
 
@@ -80,13 +80,9 @@ class World:
         self._appearance.restore()
         self._place("tray", placement.tray, 0.0)
         self._place("block", placement.block, BLOCK_HALF)
-        self._present = {
-            "tray": placement.tray is not None,
-            "block": placement.block is not None,
-            "pad": placement.pad is not None,
-        }
-        pad = PARKED["pad"] if placement.pad is None else (placement.pad.x, placement.pad.y, 0.0)
-        self._data.mocap_pos[0] = pad
+        self._present = {"tray": placement.tray is not None, "block": placement.block is not None}
+        self._place_pad(placement.pad)
+        self._changes, self._asked_arm = placement.changes, placement.asked_arm
         self._positions = self.robot.home + rng.uniform(-START_SPREAD, START_SPREAD, 14)
         self._widths = np.array([arm.gripper.opening_max for arm in self.robot.arms])
         self._applied_widths = self._widths.copy()
@@ -132,6 +128,9 @@ class World:
             self._data.ctrl[self._hand_ctrl] = self._applied_widths * self._ctrl_per_metre
             mujoco.mj_step(self._model, self._data)
             self._steps += 1
+            while self._changes and self._steps >= round(self._changes[0].at / PHYSICS_DT):
+                self._place_pad(self._changes[0].pad)
+                self._changes = self._changes[1:]
             if self._steps % CHECK_EVERY == 0:
                 self._judge()
         mujoco.mj_forward(self._model, self._data)
@@ -156,6 +155,7 @@ class World:
             self._model.body_gravcomp[self._bodies[name]] = 0.0 if name in poses else 1.0
         self._data.mocap_pos[0] = np.asarray(poses.get("pad", PARKED["pad"]))[:3]
         self._present = {name: name in poses for name in PARKED}
+        self._changes: tuple[PadChange, ...] = ()
         mujoco.mj_forward(self._model, self._data)
 
     def takes_part(self, name: str) -> bool:
@@ -203,6 +203,7 @@ class World:
         self._model.body_gravcomp[:] = other._model.body_gravcomp
         mujoco.mj_setState(self._model, self._data, state, everything)
         self.task, self._present = other.task, dict(other._present)
+        self._changes, self._asked_arm = other._changes, other._asked_arm
         self._positions, self._widths = other._positions.copy(), other._widths.copy()
         self._applied_widths = other._applied_widths.copy()
         self._steps, self._achieved_since = other._steps, other._achieved_since
@@ -287,6 +288,7 @@ class World:
             handles=grasp @ rotation.T + data.xpos[tray],
             tcp=data.site_xpos[self._tcp_sites].copy(),
             widths=data.qpos[self._finger_qpos].reshape(2, 2).sum(axis=1),
+            asked_arm=self._asked_arm,
         )
 
     def succeeded(self) -> bool:
@@ -318,6 +320,10 @@ class World:
             held = (self._steps - self._achieved_since) * PHYSICS_DT
             self._succeeded |= held >= self.task.hold_time and not self._failed
         self._failed |= not self._succeeded and self.task.is_lost(now)
+
+    def _place_pad(self, pose: Pose | None) -> None:
+        self._data.mocap_pos[0] = PARKED["pad"] if pose is None else (pose.x, pose.y, 0.0)
+        self._present["pad"] = pose is not None
 
     def _place(self, name: str, pose: Pose | None, height: float) -> None:
         address = self._model.jnt_qposadr[self._joints[name]]

@@ -23,12 +23,26 @@ class Pose:
 
 
 @dataclass(frozen=True)
+class PadChange:
+    """At `at` s since the reset somebody puts the pad at `pad`, or takes it away."""
+
+    at: float
+    pad: Pose | None
+
+
+@dataclass(frozen=True)
 class Placement:
-    """Where the objects of an episode lie; an object left out is not there."""
+    """Where the objects of an episode lie; an object left out is not there.
+
+    changes: what happens later, in order of time. asked_arm: the arm that has to act, 0 left and 1 right, in a task
+    that asks for one; predicates and the expert may know it, a policy is never told.
+    """
 
     tray: Pose | None = None
     block: Pose | None = None
     pad: Pose | None = None
+    changes: tuple[PadChange, ...] = ()
+    asked_arm: int | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,7 @@ class Situation:
     handles: NDArray[np.float64]  # (2, 3) grasp points
     tcp: NDArray[np.float64]  # (2, 3)
     widths: NDArray[np.float64]  # (2,)
+    asked_arm: int | None = None
 
     @property
     def tray_tilt(self) -> float:
