@@ -26,11 +26,16 @@ class SentenceEncoder:
         import transformers  # here, because it takes a second and only this class needs it
 
         folder = _model_folder()
+        bars = transformers.utils.logging.is_progress_bar_enabled()
+        transformers.utils.logging.disable_progress_bar()  # of the loading, in the middle of ours
         try:
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
             self._model = transformers.AutoModel.from_pretrained(folder, local_files_only=True).eval()
         except (OSError, ValueError) as error:
             raise LanguageError(f"sentence model in {folder} cannot be read: {error}; reinstall {_PACKAGE}") from error
+        finally:
+            if bars:
+                transformers.utils.logging.enable_progress_bar()
         self.embed = lru_cache(maxsize=_REMEMBERED)(self._embed)
 
     def _embed(self, sentence: str) -> Tensor:
