@@ -19,6 +19,7 @@ ARGUMENTS = {
     "task": (DEFAULTS.task, "task of the simulated world's first episode"),
     "seed": (str(DEFAULTS.seed), "its initial state"),
     "sai": (DEFAULTS.sai, graph.SAI_HELP),
+    "record": (DEFAULTS.record, "MCAP file of what decides the policy's chunks; empty for none"),
     "autostart": ("true", "configure and activate the nodes at once"),
 }
 

@@ -43,6 +43,9 @@ class Still:
         self.used.append(steps * self.step)
         return self.used[-1]
 
+    def close(self):
+        pass
+
     def rows(self, prefix):
         return np.concatenate([prefix, np.repeat(prefix[-1:], CHUNK_ROWS - len(prefix), axis=0)])
 

@@ -15,8 +15,12 @@ from clwm_common.ros.conversions import from_msg, to_msg
 from clwm_common.ros.diagnostics import Level
 from clwm_msgs import msg as ros
 from clwm_policy.checkpoint import save_policy
+from clwm_policy.episode_file import as_recorded, read_episode
+from clwm_policy.episode_log import PlayedStopwatch
+from clwm_policy.local_policy import PolicySettings, load_engine
 from clwm_policy.node import PolicyNode
 from clwm_policy.re_entry import Point
+from clwm_policy.replay import replay
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -184,3 +188,35 @@ def test_configuration_is_refused_with_a_remedy(graph, parameters, said):
     stack = graph(**parameters)
     assert stack.policy.trigger_configure() == FAILURE
     assert said in stack.policy.fault
+
+
+def test_what_a_recording_node_did_replays_bit_for_bit(graph, make_episode, checkpoint, made_up_embedding, tmp_path):
+    path = tmp_path / "node.mcap"
+    path.write_text("of an earlier start")
+    stack, episode = graph(record=str(path)), make_episode()
+    assert stack.policy.trigger_configure() == SUCCESS
+    assert stack.policy.trigger_activate() == SUCCESS
+    stack.connect()
+    for _ in range(3):
+        stack.send(episode.next_request())
+        stack.wait_for(core.ObservationRequest)
+        stack.send(episode.state())
+        session = stack.policy._session
+        stack.until(lambda: len(session._states) == episode.chunk_id)  # noqa: B023
+        stack.send(episode.frame())
+        episode.last = stack.wait_for(core.ActionChunk)
+    stack.policy.trigger_deactivate()
+    stack.policy.trigger_cleanup()
+    assert path.read_text() == "of an earlier start"
+    facts, entries = read_episode(tmp_path / "node-2.mcap")
+    stopwatch = PlayedStopwatch()
+    engine = load_engine(PolicySettings(checkpoint, facts["sai"], 2, 4), made_up_embedding, stopwatch)
+    outcome = replay(entries, engine, stopwatch, as_recorded)
+    assert (outcome.chunks, outcome.difference) == (3, None)
+
+
+def test_a_recording_that_cannot_be_written_refuses_the_configuration(graph, tmp_path):
+    (tmp_path / "file").write_text("")
+    stack = graph(record=str(tmp_path / "file" / "node.mcap"))
+    assert stack.policy.trigger_configure() == FAILURE
+    assert "cannot be written" in stack.policy.fault

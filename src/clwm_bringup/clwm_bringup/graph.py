@@ -43,7 +43,10 @@ class NodeSpec:
 
 @dataclass(frozen=True)
 class StackOptions:
-    """What a user chooses. sai: empty for the model's own; untrained_seed: -1 for trained weights."""
+    """What a user chooses. sai: empty for the model's own; untrained_seed: -1 for trained weights.
+
+    record: MCAP file for what decides the policy's chunks; empty for none.
+    """
 
     robot: str = "dual_fr3_mujoco"
     model: str = "nano"
@@ -51,6 +54,7 @@ class StackOptions:
     seed: int = 0
     sai: str = ""
     untrained_seed: int = -1
+    record: str = ""
 
 
 def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
@@ -68,6 +72,7 @@ def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
             "video_steps": model.video_steps,
             "action_steps": model.action_steps,
             "untrained_seed": options.untrained_seed,
+            "record": options.record,
         },
     }
     if unknown := set(fixed) - set(parameters):

@@ -22,6 +22,7 @@ from clwm_sim.world import World
 
 if TYPE_CHECKING:
     from clwm_policy.engine import Engine
+    from clwm_policy.episode_log import RecordedEngine
 
 Pictures = Callable[[], NDArray[np.uint8]]
 
@@ -60,6 +61,9 @@ class ChunkSource(Protocol):
         Raises NoAnswer.
         """
 
+    def close(self) -> None:
+        """The last episode is over."""
+
 
 class ImageEncoder(Protocol):
     """What a clwm_perception Encoder offers."""
@@ -73,20 +77,22 @@ class ImageEncoder(Protocol):
 class ModelSource:
     """The engine behind the encoder, as the perception and policy nodes have them.
 
-    stopwatch: seconds of a steady clock, for the durations.
+    stopwatch: seconds of a steady clock, for the durations. on_close: called after the last episode.
     """
 
     def __init__(
         self,
         encoder: ImageEncoder,
-        engine: Engine,
+        engine: Engine | RecordedEngine,
         cameras: tuple[str, ...],
         stopwatch: Callable[[], float] = time.perf_counter,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self._encoder = encoder
         self._engine = engine
         self._cameras = cameras
         self._stopwatch = stopwatch
+        self._on_close = on_close
 
     def begin(self, world: World) -> None:
         self._engine.start_episode()
@@ -123,6 +129,9 @@ class ModelSource:
             raise NoAnswer(str(error)) from error
         seconds = self._stopwatch() - before
         return Answer(chunk, self._engine.report(), seconds)
+
+    def close(self) -> None:
+        self._on_close()
 
 
 class ExpertSource:
@@ -171,6 +180,10 @@ class ExpertSource:
             re_entry="expert",
         )
         return Answer(chunk, None, 0.0)
+
+    def close(self) -> None:
+        if self._copy is not None:
+            self._copy.close()
 
     def _plan(self, request: ChunkRequest, until_row_zero: float) -> NDArray[np.float32]:
         """Rows (16, 30), the expert deciding row i + 1 from the copied world at row i's instant."""

@@ -41,6 +41,7 @@ class EvaluationSettings:
     sends the scripted expert's plans through the same executor and controllers.
     encoder: Hugging Face folder; policy: the checkpoint's .safetensors. Only `policy` and `noise` need them.
     disturb: m by which one object is moved in every episode, at a random instant while the arms work.
+    record: MCAP file for what the engine was asked and answered; one worker and a model only.
     """
 
     task: str
@@ -55,6 +56,7 @@ class EvaluationSettings:
     action_steps: int = Plan.action_steps
     workers: int = 1
     disturb: float = 0.0
+    record: Path | None = None
 
     @classmethod
     def of_model(cls, model: str, *, task: str, **others: Any) -> EvaluationSettings:
@@ -89,6 +91,11 @@ def check_settings(settings: EvaluationSettings) -> dict[str, str]:
         )
     if not 0.0 <= settings.disturb <= DISTURB_MAX:
         raise EvaluationError(f"disturb is {settings.disturb} m; expected 0 (nothing is moved) to {DISTURB_MAX} m")
+    if settings.record is not None and (settings.workers > 1 or not settings.uses_model):
+        raise EvaluationError(
+            f"{settings.workers} workers with control '{settings.control}' cannot be recorded to {settings.record}; "
+            "record with one worker and control policy or noise"
+        )
     try:
         task_named(settings.task)
         Latency.parse(settings.latency)
@@ -134,17 +141,22 @@ def _source(settings: EvaluationSettings, world: World) -> ChunkSource | None:
     from clwm_policy.local_policy import PolicySettings, load_engine
 
     encoder = Encoder.load(settings.encoder)
-    engine = load_engine(
-        PolicySettings(
-            checkpoint=settings.policy,
-            sai=settings.sai,
-            video_steps=settings.video_steps,
-            action_steps=settings.action_steps,
-            encoder_hash=encoder.weights_hash,
-            untrained_seed=_NOISE_SEED if settings.control == "noise" else None,
-        )
+    policy = PolicySettings(
+        checkpoint=settings.policy,
+        sai=settings.sai,
+        video_steps=settings.video_steps,
+        action_steps=settings.action_steps,
+        encoder_hash=encoder.weights_hash,
+        untrained_seed=_NOISE_SEED if settings.control == "noise" else None,
     )
-    return ModelSource(encoder, engine, tuple(world.robot.cameras))
+    cameras = tuple(world.robot.cameras)
+    if settings.record is None:
+        return ModelSource(encoder, load_engine(policy), cameras)
+    # Here, since the file is one of ROS messages, and an evaluation needs no ROS otherwise.
+    from clwm_policy.episode_file import load_recorded_engine
+
+    engine = load_recorded_engine(policy, settings.record)
+    return ModelSource(encoder, engine, cameras, on_close=engine.close)
 
 
 def run_evaluation(

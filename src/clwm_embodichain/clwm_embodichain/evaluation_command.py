@@ -41,6 +41,7 @@ def evaluate(
     video_steps: Annotated[int | None, typer.Option(help="flow steps of stage 1; default: the model's")] = None,
     action_steps: Annotated[int | None, typer.Option(help="flow steps of stage 2; default: the model's")] = None,
     disturb: Annotated[float, typer.Option(help="move an object this many m, once, while the arms work")] = 0.0,
+    record: Annotated[Path | None, typer.Option(help="MCAP file of what the engine was given, for clwm replay")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the report here")] = None,
     video: Annotated[Path | None, typer.Option(help="film the first episode as an mp4")] = None,
 ) -> None:
@@ -61,6 +62,7 @@ def evaluate(
             action_steps=action_steps,
             workers=workers,
             disturb=disturb,
+            record=record,
         )
         check_settings(settings)
     except EvaluationError as error:
@@ -72,6 +74,8 @@ def evaluate(
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(report, indent=2) + "\n")
         console.print(f"report: {json_file}")
+    if record is not None:
+        console.print(f"recording: {record}", soft_wrap=True)
     if video is not None:
         film_episode(settings, first_seed, video)
         console.print(f"video of seed {first_seed}: {video}")

@@ -178,7 +178,9 @@ class VirtualStack:
         return self._result(seed)
 
     def close(self) -> None:
-        """Free the world's GL context."""
+        """Free the world's GL context, and end what the source does."""
+        if self._source is not None:
+            self._source.close()
         self._world.close()
 
     def _result(self, seed: int) -> EpisodeResult:

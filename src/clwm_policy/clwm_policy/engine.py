@@ -28,6 +28,7 @@ from clwm_policy.calibration import CalibrationError
 from clwm_policy.checkpoint import Policy
 from clwm_policy.deadline import Course, StepTimes, course
 from clwm_policy.errors import DuplicateFrame, NothingRequested, StaleFrame, UnknownSnapshot
+from clwm_policy.facts import engine_facts
 from clwm_policy.flow import noise
 from clwm_policy.long_term import LongTermMemory
 from clwm_policy.program import Draw, Program, Step
@@ -65,6 +66,7 @@ class Engine:
         self._re_entry = re_entry
         self._plan = plan
         self._stopwatch = stopwatch
+        self.facts = engine_facts(policy, re_entry, plan)
         with torch.inference_mode():
             self._w_long = LongTermMemory(policy.model.initial_memory(1))
         self._epoch: int | None = None

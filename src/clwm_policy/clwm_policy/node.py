@@ -22,6 +22,7 @@ from clwm_common.ros.lifecycle import ClwmNode, NodeError, run
 from clwm_common.ros.parameters import Parameter
 from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, ObservationRequest, SaiReport
 from clwm_policy.checkpoint import CheckpointError
+from clwm_policy.episode_log import RecordedEngine, RecordingError
 from clwm_policy.language import LanguageError
 from clwm_policy.local_policy import PolicySettings, load_engine
 from clwm_policy.re_entry import Plan, ReEntryError
@@ -51,6 +52,7 @@ class PolicyNode(ClwmNode):
         Parameter(
             "untrained_seed", -1, "random weights from this seed instead of the trained ones; -1: trained", minimum=-1
         ),
+        Parameter("record", "", "MCAP file for all that decides the chunks, for `clwm replay`; empty: none"),
         Parameter("frame_early", 0.05, "a frame may be this much older than the instant asked for", "s", 0.0, 10.0),
         Parameter(
             "state_apart", 0.1, "largest distance between a frame and the measured state with it", "s", 0.0, 10.0
@@ -61,6 +63,7 @@ class PolicyNode(ClwmNode):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("policy", **kwargs)
         self._session: Session | None = None
+        self._recording: RecordedEngine | None = None
         self._events: queue.SimpleQueue = queue.SimpleQueue()
         self._worker: threading.Thread | None = None
 
@@ -75,8 +78,8 @@ class PolicyNode(ClwmNode):
             untrained_seed=None if params.untrained_seed < 0 else params.untrained_seed,
         )
         try:
-            engine = load_engine(settings)
-        except (CheckpointError, LanguageError, ReEntryError) as error:
+            engine = self._recorded(settings) if params.record else load_engine(settings)
+        except (CheckpointError, LanguageError, RecordingError, ReEntryError) as error:
             raise NodeError(str(error)) from error
         # A full collection over everything that the libraries made at import would stop the engine for tens of ms.
         gc.collect()
@@ -114,6 +117,9 @@ class PolicyNode(ClwmNode):
 
     def cleanup(self) -> None:
         self._session = None
+        recorded, self._recording = self._recording, None
+        if recorded is not None:
+            recorded.close()
 
     def diagnose(self) -> Health:
         values: dict[str, Any] = {"chunks": self._chunks, "sai": self.params.sai}
@@ -126,6 +132,15 @@ class PolicyNode(ClwmNode):
             notice = self._noticed[1]
             return Health(Level.ERROR if notice.severity is Severity.ERROR else Level.WARN, notice.text, values)
         return Health(Level.OK, "working", values)
+
+    def _recorded(self, settings: PolicySettings) -> RecordedEngine:
+        from clwm_policy.episode_file import free_path, load_recorded_engine  # brings the MCAP library with it
+
+        # A node that is started again must not write over what it recorded before.
+        path = free_path(Path(self.params.record))
+        self._recording = load_recorded_engine(settings, path)
+        self.log("info", f"recording to {path}")
+        return self._recording
 
     def _queue(self, msg: ChunkRequest | FeatureFrame | DualArmState) -> None:
         arrived_at = self.now()

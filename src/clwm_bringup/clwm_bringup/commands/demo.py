@@ -17,6 +17,7 @@ from clwm_bringup.supervisor import Line, Supervisor
 from clwm_common.model_files import ModelFiles, project_root
 
 LIFTS = 3
+RECORDING = "policy.mcap"
 FIRST_SEED = 1_000_000  # unseen in training
 
 
@@ -29,8 +30,8 @@ def demo(
 ) -> None:
     """Run three episodes of lift_tray and one of place_block on the whole stack, headless; it takes about a minute.
 
-    Prints a table and writes video.mp4, timeline.png, report.json and the nodes' logs. Ends with 1 when the stack did
-    not come up.
+    Prints a table and writes video.mp4, timeline.png, report.json, policy.mcap (for `clwm replay`) and the nodes' logs.
+    Ends with 1 when the stack did not come up.
     """
     from clwm_bringup.demo import Demo, EpisodePlan
     from clwm_bringup.demo_node import DemoError
@@ -38,9 +39,9 @@ def demo(
     from clwm_common.robot import RobotDescription
 
     console = Console(highlight=False, soft_wrap=True)
-    options = graph.StackOptions(model=model, seed=seed, sai=sai)
-    specs = graph.build_graph(options)
     folder = out or project_root() / "out" / "demo" / time.strftime("%Y%m%d-%H%M%S")
+    options = graph.StackOptions(model=model, seed=seed, sai=sai, record=str(folder.absolute() / RECORDING))
+    specs = graph.build_graph(options)
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     plans = [EpisodePlan("lift_tray", seed + index) for index in range(LIFTS)] + [
         EpisodePlan("place_block", seed + LIFTS)
@@ -82,7 +83,7 @@ def demo(
         progress.update(bar, description="writing video, timeline and report")
         _write(folder, recording, options, came_up, restarts)
     console.print(as_table(recording))
-    for name in ("video.mp4", "timeline.png", "report.json"):
+    for name in ("video.mp4", "timeline.png", "report.json", RECORDING):
         console.print(f"{folder / name}")
 
 

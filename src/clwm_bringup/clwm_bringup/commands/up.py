@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -19,6 +20,7 @@ def up(
     task: Annotated[str, typer.Option(help="task of the simulated world's first episode")] = graph.StackOptions.task,
     seed: Annotated[int, typer.Option(min=0, help="its initial state")] = graph.StackOptions.seed,
     sai: Annotated[str, typer.Option(help=graph.SAI_HELP)] = "",
+    record: Annotated[Path | None, typer.Option(help="MCAP file of what decides the chunks, for clwm replay")] = None,
 ) -> None:
     """Start the stack and keep it running until Ctrl-C.
 
@@ -36,7 +38,8 @@ def up(
         nonlocal is_asked_to_stop
         is_asked_to_stop = True
 
-    specs = graph.build_graph(graph.StackOptions(robot, model, task, seed, sai))
+    recorded = "" if record is None else str(record.absolute())
+    specs = graph.build_graph(graph.StackOptions(robot, model, task, seed, sai, record=recorded))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)
     show(Line("clwm", f"starting {', '.join(spec.name for spec in specs)}; Ctrl-C ends them in order"))
