@@ -15,7 +15,6 @@ from clwm_common.ros.conversions import from_msg, to_msg
 from clwm_common.ros.diagnostics import Level
 from clwm_msgs import msg as ros
 from clwm_policy.checkpoint import save_policy
-from clwm_policy.episode_file import as_recorded, read_episode
 from clwm_policy.episode_log import PlayedStopwatch
 from clwm_policy.local_policy import PolicySettings, load_engine
 from clwm_policy.node import PolicyNode
@@ -191,6 +190,8 @@ def test_configuration_is_refused_with_a_remedy(graph, parameters, said):
 
 
 def test_what_a_recording_node_did_replays_bit_for_bit(graph, make_episode, checkpoint, made_up_embedding, tmp_path):
+    from clwm_policy.episode_file import as_recorded, read_episode  # brings the MCAP library with it
+
     path = tmp_path / "node.mcap"
     path.write_text("of an earlier start")
     stack, episode = graph(record=str(path)), make_episode()

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clwm_common.messages import MemoryPolicy
+from clwm_policy.calibration import Calibration
 from clwm_policy.engine import Engine
 from clwm_policy.episode_file import EpisodeFile, EpisodeFileError, as_recorded, check_facts, read_episode
 from clwm_policy.episode_log import (
@@ -21,7 +22,7 @@ from clwm_policy.episode_log import (
     Worked,
 )
 from clwm_policy.errors import EngineError
-from clwm_policy.re_entry import Plan, parse_re_entry
+from clwm_policy.re_entry import Adaptive, Plan, Point, parse_re_entry
 from clwm_policy.replay import replay
 
 
@@ -34,6 +35,13 @@ class Clock:
     def __call__(self):
         self.now += self.rng.exponential(1e-3)
         return self.now
+
+
+def policy_named(text):
+    """That re-entry policy; `adaptive` trusts anything."""
+    points = tuple(Point(2, step) for step in range(5))
+    anything = Calibration(Plan(2, 4), 0.95, (1e9,), points, ((0.9,) * 4 + (0.004,),), "tiny", "e" * 64)
+    return Adaptive(calibration=anything) if text == "adaptive" else parse_re_entry(text)
 
 
 @dataclass
@@ -55,8 +63,8 @@ def recorded(make_episode, tiny_policy, made_up_embedding):
 
     def make(re_entry="fixed:0.5"):
         entries, stopwatch = [], RecordedStopwatch(Clock())
-        engine = Engine(tiny_policy, made_up_embedding, parse_re_entry(re_entry), Plan(2, 4), stopwatch)
-        episode = make_episode(re_entry)
+        engine = Engine(tiny_policy, made_up_embedding, policy_named(re_entry), Plan(2, 4), stopwatch)
+        episode = make_episode()
         episode.facts = engine.facts
         episode.engine = RecordedEngine(engine, stopwatch, Log(entries))
         return episode, entries
@@ -70,27 +78,27 @@ def replayed(tiny_policy, made_up_embedding):
 
     def make(entries, re_entry="fixed:0.5", as_recorded=lambda message: message):
         stopwatch = PlayedStopwatch()
-        engine = Engine(tiny_policy, made_up_embedding, parse_re_entry(re_entry), Plan(2, 4), stopwatch)
+        engine = Engine(tiny_policy, made_up_embedding, policy_named(re_entry), Plan(2, 4), stopwatch)
         return replay(entries, engine, stopwatch, as_recorded)
 
     return make
 
 
-def observe(episode, idle_steps=100, frame=None, **changes):
+def observe(episode, idle_steps=100, frame=None, time_left=math.inf, **changes):
     """One chunk; False when the request or its observation was refused."""
     try:
         episode.engine.request(episode.next_request(**changes))
         for _ in range(idle_steps):
             if not episode.engine.advance():
                 break
-        episode.last = episode.engine.finish(frame or episode.frame(), episode.state())
+        episode.last = episode.engine.finish(frame or episode.frame(), episode.state(), time_left)
     except EngineError:
         return False
     episode.engine.report()
     return True
 
 
-@pytest.mark.parametrize("re_entry", ["sequential", "fixed:0.25", "fixed:1"])
+@pytest.mark.parametrize("re_entry", ["sequential", "fixed:0.25", "adaptive"])
 @pytest.mark.parametrize("idle_steps", [0, 1, 5, 7, 100])
 def test_however_far_speculation_got_the_episode_replays_bit_for_bit(recorded, replayed, re_entry, idle_steps):
     episode, entries = recorded(re_entry)
@@ -100,10 +108,29 @@ def test_however_far_speculation_got_the_episode_replays_bit_for_bit(recorded, r
     assert (outcome.chunks, outcome.difference) == (4, None)
 
 
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(course=st.lists(st.tuples(st.integers(0, 9), st.floats(-0.01, 0.02)), min_size=8, max_size=8))
+def test_chunks_cut_for_a_deadline_are_cut_alike_although_it_hung_on_measured_times(recorded, replayed, course):
+    episode, entries = recorded("adaptive")
+    for steps, time_left in [(9, math.inf)] * 4 + course:
+        assert observe(episode, steps, time_left=time_left)
+    outcome = replayed(entries, "adaptive")
+    assert (outcome.chunks, outcome.difference) == (12, None)
+
+
+def test_without_its_readings_a_cut_chunk_comes_out_differently(recorded, replayed):
+    episode, entries = recorded("adaptive")
+    for time_left in (*[math.inf] * 4, 0.004, 0.004):
+        observe(episode, 0, time_left=time_left)
+    assert any(entry.report is not None and entry.report.steps_cut for entry in entries)
+    assert replayed(entries, "adaptive").difference is None
+    assert replayed([replace(entry, readings=()) for entry in entries], "adaptive").difference is not None
+
+
 actions = st.sampled_from(["chunk", "cancel", "replace", "stale", "task", "reset", "restore", "unknown", "episode"])
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(course=st.lists(st.tuples(actions, st.integers(0, 9)), min_size=1, max_size=7))
 def test_cancels_refusals_and_task_changes_replay_too(recorded, replayed, course):
     episode, entries = recorded("fixed:0.75")
