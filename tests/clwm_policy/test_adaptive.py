@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clwm_policy.border import Border
 from clwm_policy.calibration import Calibration, CalibrationError
 from clwm_policy.engine import Engine
 from clwm_policy.errors import NothingRequested
@@ -251,3 +252,13 @@ def test_a_correction_that_was_not_worked_out_cannot_be_taken_over(adaptive_epis
     speculation = episode.engine._branch.speculation
     with pytest.raises(ValueError, match="verified draft"):
         speculation.again().take_over(speculation, END, torch.zeros(1, 16, 30))
+
+
+def test_an_overshooting_correction_asks_for_no_opening_beyond_those_of_the_data(tiny_policy):
+    prefix = np.zeros((1, 30), np.float32)
+    coded = torch.zeros(1, 16, 30)
+    coded[0, 1:, 28], coded[0, 1:, 29] = 1.7, -3.0
+    rows = Border(tiny_policy).rows(coded, prefix)
+    scale = tiny_policy.codec.chunk
+    np.testing.assert_array_equal(rows[1:, 28], np.float32(scale.high[28]))
+    np.testing.assert_array_equal(rows[1:, 29], np.float32(scale.low[29]))

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from clwm_common.actions import ACTION_DIM, CHUNK_ROWS, LayoutError, check_layout_version, check_rows
+from clwm_common.actions import ACTION_DIM, CHUNK_ROWS, GRIPPERS, LayoutError, check_layout_version, check_rows
 from clwm_common.messages import ChunkRequest, DualArmState, FeatureFrame
 from clwm_policy.checkpoint import Policy
 from clwm_policy.errors import BadFrame, BadState, EncoderMismatch, NonFiniteOutput, RequestRefused
@@ -98,7 +98,10 @@ class Border:
         """
         if not torch.isfinite(coded).all():
             raise NonFiniteOutput("the model gave a chunk with numbers that are not finite; restore its weights")
-        rows = self._policy.codec.decode_rows(coded[0].numpy(), prefix[0]).astype(np.float32)
+        codec = self._policy.codec
+        rows = codec.decode_rows(coded[0].numpy(), prefix[0]).astype(np.float32)
+        # A correction may overshoot where a hand is open or closed already; all else may leave the range of the data.
+        rows[:, GRIPPERS] = np.clip(rows[:, GRIPPERS], codec.chunk.low[GRIPPERS], codec.chunk.high[GRIPPERS])
         rows[: len(prefix)] = prefix
         return rows
 
