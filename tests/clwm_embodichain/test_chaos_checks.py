@@ -67,7 +67,7 @@ def arms():
 
 
 def hold(arms, offset=0.0, stamp=9.95):
-    positions = np.repeat(arms.sample(10.0)[0][None, :7], 2, axis=0) + offset
+    positions = np.repeat(arms.sample(10.0)[0, None, :7], 2, axis=0) + offset
     return SendTrajectory("left", stamp, positions, np.zeros_like(positions), np.array([0.0, 0.1]))
 
 

@@ -27,9 +27,9 @@ def robot():
 @pytest.fixture
 def often(monkeypatch):
     """Ten times as many disturbances, and every fate as likely as any other."""
-    monkeypatch.setattr(chaos_run, "_ENDS", 10.0 * chaos_run._ENDS)
+    monkeypatch.setattr(chaos_run, "RATE", 10.0 * chaos_run.RATE)
     count = len(chaos_policy.FATES)
-    monkeypatch.setattr(chaos_policy, "_FATE_ENDS", np.arange(1, count + 1) / count)
+    monkeypatch.setattr(chaos_policy, "_FATE_ENDS", [(index + 1) / count for index in range(count)])
 
 
 def rules(robot, chunks=30, run=0):

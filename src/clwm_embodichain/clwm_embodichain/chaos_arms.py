@@ -10,17 +10,18 @@ from numpy.typing import NDArray
 
 from clwm_common.robot import RobotDescription
 from clwm_embodichain.chaos_checks import check_motion
+from clwm_embodichain.chaos_controller import KnotController
 from clwm_sai_executor.events import SIDES, SendTrajectory
 from clwm_sai_executor.limits import MotionLimits
-from clwm_sim.controllers import JointTrajectoryController, TrajectoryRefused
-from clwm_sim.trajectory import JointState, JointTrajectory
+from clwm_sim.controllers import TrajectoryRefused
 
 Array = NDArray[np.float64]
 Judge = Callable[[str, str], None]
 
 # Rounding of times near 1e4 s, times the highest speed, and its derivative.
 _SEAM_POSITION, _SEAM_VELOCITY = 1e-8, 1e-6  # rad, rad/s
-_NOWHERE = JointState(np.zeros(7), np.zeros(7))
+_NO_ROW = np.zeros(30, np.float32)
+_NO_ROW[[6, 13]] = 1.0
 
 
 class FuzzedArms:
@@ -29,9 +30,8 @@ class FuzzedArms:
     def __init__(self, robot: RobotDescription, judge: Judge) -> None:
         self._judge = judge
         self._limits = [MotionLimits.of(robot).columns(np.arange(7 * arm, 7 * arm + 7)) for arm in range(2)]
-        self._names = [arm.joint_names for arm in robot.arms]
-        self._controllers = [JointTrajectoryController(arm.joint_names, np.array(arm.home)) for arm in robot.arms]
-        self._on_the_way: list[deque[tuple[float, JointTrajectory, bool]]] = [deque(), deque()]
+        self._controllers = [KnotController(np.array(arm.home)) for arm in robot.arms]
+        self._on_the_way: list[deque[tuple[float, SendTrajectory, bool]]] = [deque(), deque()]
 
     def put(self, joints: Array) -> None:
         """Another hand moves the arms to `joints` (14,): what is on the way is lost, the controllers hold."""
@@ -49,12 +49,9 @@ class FuzzedArms:
             command.times_from_start, command.positions, command.velocities, self._limits[arm]
         ):
             self._judge(rule, f"{command.arm} arm, {detail}")
-        message = JointTrajectory.from_arrays(
-            self._names[arm], command.times_from_start, command.positions, command.velocities, stamp=command.stamp
-        )
         queue = self._on_the_way[arm]
         arrival = max(now + delay, queue[-1][0] if queue else now)
-        queue.append((arrival, message, may_jump))
+        queue.append((arrival, command, may_jump))
 
     def deliver(self, until: float) -> None:
         """Let the messages arrive that are due by `until`, each at its own instant."""
@@ -68,35 +65,29 @@ class FuzzedArms:
             for index, (arrival, message, may_jump) in enumerate(queue):
                 queue[index] = (arrival + seconds, message, may_jump)
 
-    def sample(self, now: float) -> tuple[Array, Array]:
-        """Positions and velocities (14,) commanded at `now`."""
-        states = [controller.update(now, 0.0, _NOWHERE) for controller in self._controllers]
-        return (
-            np.concatenate([state.positions for state in states]),
-            np.concatenate([state.velocities for state in states]),
-        )
+    def sample(self, now: float) -> Array:
+        """Positions and velocities (2, 14) commanded at `now`."""
+        return np.concatenate([controller.sample(now) for controller in self._controllers], axis=1)
 
-    def _receive(self, arm: int, at: float, message: JointTrajectory, may_jump: bool) -> None:
+    def _receive(self, arm: int, at: float, message: SendTrajectory, may_jump: bool) -> None:
         controller = self._controllers[arm]
-        before = controller.update(at, 0.0, _NOWHERE)
-        first = message.stamp + message.points[0].time_from_start
+        before = controller.sample(at)
+        first = message.stamp + float(message.times_from_start[0])
         if first > at:
             self._judge("start", f"{SIDES[arm]} arm: the message starts {first - at:.4f} s in the future")
+            return
         try:
             controller.receive(message, at)
         except TrajectoryRefused as error:
             self._judge("controller", f"{SIDES[arm]} arm: {error}")
             return
-        after = controller.update(at, 0.0, before)
+        jump = controller.sample(at) - before
         if not may_jump:
-            self._compare("position jump", arm, before.positions, after.positions, _SEAM_POSITION)
-            self._compare("velocity jump", arm, before.velocities, after.velocities, _SEAM_VELOCITY)
-
-    def _compare(self, rule: str, arm: int, before: Array, after: Array, slack: float) -> None:
-        jump = np.abs(after - before)
-        if jump.max() > slack:
-            joint = int(jump.argmax())
-            self._judge(rule, f"{SIDES[arm]} arm, joint {joint}: {before[joint]:.6f} to {after[joint]:.6f}")
+            for row, rule, slack in ((0, "position jump", _SEAM_POSITION), (1, "velocity jump", _SEAM_VELOCITY)):
+                if np.abs(jump[row]).max() > slack:
+                    joint = int(np.abs(jump[row]).argmax())
+                    text = f"{before[row, joint]:.6f} to {before[row, joint] + jump[row, joint]:.6f}"
+                    self._judge(rule, f"{SIDES[arm]} arm, joint {joint}: {text}")
 
 
 def random_joints(robot: RobotDescription, rng: np.random.Generator, share: float = 0.8) -> Array:
@@ -107,8 +98,7 @@ def random_joints(robot: RobotDescription, rng: np.random.Generator, share: floa
 
 def row_without_poses(joints: Array, openings: Sequence[float]) -> NDArray[np.float32]:
     """A row (30,) whose poses are all the same: nothing that is checked here depends on them."""
-    row = np.zeros(30, np.float32)
-    row[[6, 13]] = 1.0
+    row = _NO_ROW.copy()
     row[14:28] = joints
     row[28:] = openings
     return row

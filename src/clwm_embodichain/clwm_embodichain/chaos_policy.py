@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,7 +29,7 @@ FATES = {
     "unreadable": 0.005,
 }
 MOTIONS = ("wander", "zigzag", "runaway", "limits", "rest")
-_FATE_NAMES, _FATE_ENDS = tuple(FATES), np.cumsum(list(FATES.values()))
+_FATE_NAMES, _FATE_ENDS = tuple(FATES), np.cumsum(list(FATES.values())).tolist()
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class RestlessPolicy:
     def answer(self, request: ChunkRequest, now: float, timeout: float) -> tuple[str, list[Answer]]:
         """The request's fate and what comes of it; timeout: when the executor gives up, after the observation."""
         rng = self._rng
-        fate = _FATE_NAMES[min(int(np.searchsorted(_FATE_ENDS, rng.random())), len(FATES) - 1)]
+        fate = _FATE_NAMES[min(bisect_left(_FATE_ENDS, rng.random()), len(FATES) - 1)]
         start = max(now, request.observe_at)
         at = start + rng.uniform(0.02, 0.2)
         if fate == "late":

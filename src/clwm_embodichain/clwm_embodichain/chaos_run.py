@@ -5,10 +5,13 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+import time
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clwm_common.actions import ROW_DT
 from clwm_common.messages import ChunkRequest, Mode
@@ -22,27 +25,31 @@ from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.limits import stopping_steps
 from clwm_sai_executor.scheduler import Phase, Scheduler
 
+Array = NDArray[np.float64]
+
 START = 1000.0
 PATIENCE = 5.0  # s without a chunk executed and without a reason for it, on top of the policy's time-out
+_OPEN = np.array([0.08, 0.08])  # m
 _CLEARANCE_SLACK = 5e-3  # m, for the way in which arms that are found outside come to rest
 
-# How often a disturbance comes, per joint state.
+# How often a disturbance comes, per second.
 DISTURBANCES = {
-    "HOLD": 0.003,
-    "ESTOP": 0.001,
-    "TELEOP": 0.001,
-    "task": 0.004,
-    "task without words": 0.0005,
-    "task ended": 0.001,
-    "silence": 0.002,
-    "invalid joint state": 0.004,
-    "repeated joint state": 0.004,
-    "late tick": 0.01,
-    "reset": 0.001,
-    "clock forward": 0.0004,
-    "clock back": 0.0004,
+    "HOLD": 0.0675,
+    "ESTOP": 0.0225,
+    "TELEOP": 0.0225,
+    "task": 0.09,
+    "task without words": 0.01125,
+    "task ended": 0.0225,
+    "silence": 0.045,
+    "invalid joint state": 0.09,
+    "repeated joint state": 0.09,
+    "late tick": 0.225,
+    "reset": 0.0225,
+    "clock forward": 0.009,
+    "clock back": 0.009,
 }
-_NAMES, _ENDS = tuple(DISTURBANCES), np.cumsum(list(DISTURBANCES.values()))
+RATE = sum(DISTURBANCES.values())
+_NAMES, _ENDS = tuple(DISTURBANCES), (np.cumsum(list(DISTURBANCES.values())) / RATE).tolist()
 
 
 @dataclass
@@ -51,6 +58,7 @@ class RunResult:
 
     chunks: int = 0
     virtual_seconds: float = 0.0
+    cpu_seconds: float = 0.0
     counts: Counter[str] = field(default_factory=Counter)
     violations: list[Violation] = field(default_factory=list)
     deadlocks: list[Violation] = field(default_factory=list)
@@ -87,10 +95,15 @@ class FuzzRun:
         self._now = START
         self._queue: list[tuple[float, int, Answer]] = []
         self._serial = itertools.count()
-        self._state_gap = float(self._rng.choice([0.03, 0.13, 0.13, 0.13, 0.13, 0.13]))
+        # Between joint states; a stream that is only just dense enough is the cheapest to run and the hardest to bear.
+        self._state_gap = self._config.state_timeout * float(self._rng.choice([0.2, *[0.95] * 5]))
         self._measured_at = -math.inf
         self._silent_until = -math.inf
+        # Instants of what comes next, besides the answers in the queue.
+        self._state_at = START
+        self._disturbance_at = START + float(self._rng.exponential(1.0 / RATE))
         self._change_at = math.inf
+        self._look_at = math.inf
         # What the scheduler ought to be in, kept apart from it.
         self._mode = Mode.POLICY
         self._epoch = 0
@@ -103,26 +116,37 @@ class FuzzRun:
 
     def run(self, chunks: int) -> RunResult:
         """Run until `chunks` were executed, or a dead-lock shows, and return what happened."""
+        began = time.process_time()
         self._measure()
         self._put_right()
         while self._result.chunks < chunks and not self._result.deadlocks:
-            self._advance(self._now + float(self._rng.uniform(0.005, self._state_gap)))
-            self._disturb()
-            if self._now >= self._silent_until:
-                self._measure()
-            else:
-                self._do(events.Tick())
-            self._check_progress()
+            self._next()
         self._result.virtual_seconds = self._now - START
+        self._result.cpu_seconds = time.process_time() - began
         return self._result
 
-    def _advance(self, instant: float) -> None:
-        """Let time pass; what the policy has to say arrives at its own instants."""
-        while self._queue and self._queue[0][0] <= instant:
+    def _next(self) -> None:
+        """Let time pass until something happens."""
+        instants = (self._state_at, self._disturbance_at, self._change_at, self._look_at)
+        earliest = min(instants)
+        if self._queue and self._queue[0][0] <= earliest:
             at, _, answer = heapq.heappop(self._queue)
             self._now = max(self._now, at)
             self._hear(answer)
-        self._now = instant
+            return
+        self._now = max(self._now, earliest)
+        if earliest == self._state_at:
+            self._state_at = self._now + float(self._rng.uniform(0.005, self._state_gap))
+            self._show_joints()
+        elif earliest == self._disturbance_at:
+            self._disturbance_at = self._now + float(self._rng.exponential(1.0 / RATE))
+            self._disturb()
+        elif earliest == self._change_at:
+            self._put_right()
+        else:
+            self._look_at = math.inf
+            self._arms.deliver(self._now)
+            self._require_rest(self._arms.sample(self._now)[1])
 
     def _hear(self, answer: Answer) -> None:
         scheduler, event, before = self._scheduler, answer.event, self._result.chunks
@@ -179,9 +203,14 @@ class FuzzRun:
         """The mode may change by an order, or to HOLD by a refusal; both mean standstill soon."""
         self._mode = self._scheduler.mode
         is_stopped = self._mode in (Mode.HOLD, Mode.ESTOP)
-        self._still_from = min(self._still_from, self._rest_by()) if is_stopped else math.inf
+        self._expect_rest(min(self._still_from, self._rest_by()) if is_stopped else math.inf)
         if is_stopped:
             self._change_at = self._now + float(self._rng.uniform(0.05, 1.5))
+
+    def _expect_rest(self, instant: float) -> None:
+        """From `instant` on nothing may move; it is looked at then, and at every joint state after."""
+        self._still_from = instant
+        self._look_at = instant + 1e-6
 
     def _rest_by(self) -> float:
         """When arms that are told now to stop must rest: nothing changes for a lead and up to one row."""
@@ -212,13 +241,24 @@ class FuzzRun:
         """Up to `until` there is a reason why no chunk moves the arms."""
         self._waiting_since = max(self._waiting_since, until)
 
+    def _show_joints(self) -> None:
+        if self._now >= self._silent_until:
+            self._measure()
+        else:
+            self._do(events.Tick())
+        self._check_progress()
+
     def _measure(self) -> None:
         self._arms.deliver(self._now)
         self._measured_at = self._now
         position, velocity = self._arms.sample(self._now)
-        if self._now > self._still_from and velocity.any():
+        if self._now > self._still_from:
+            self._require_rest(velocity)
+        self._do(events.MeasuredArms(self._now, position, velocity, _OPEN))
+
+    def _require_rest(self, velocity: Array) -> None:
+        if velocity.any():
             self._violate("motion", f"{np.abs(velocity).max():.4f} rad/s in {self._mode.name}")
-        self._do(events.MeasuredArms(self._now, position, velocity, np.array([0.08, 0.08])))
 
     def _check_progress(self) -> None:
         scheduler, now = self._scheduler, self._now
@@ -232,12 +272,7 @@ class FuzzRun:
             self._lock(f"no chunk for {now - self._waiting_since:.1f} s; {scheduler.phase.name}, {scheduler.fault!r}")
 
     def _disturb(self) -> None:
-        if self._now >= self._change_at:
-            self._put_right()
-        index = int(np.searchsorted(_ENDS, self._rng.random()))
-        if index == len(_NAMES):
-            return
-        name = _NAMES[index]
+        name = _NAMES[min(bisect_left(_ENDS, self._rng.random()), len(_NAMES) - 1)]
         self._result.counts[name] += 1
         match name:
             case "HOLD" | "ESTOP" | "TELEOP":
@@ -290,11 +325,13 @@ class FuzzRun:
 
     def _set_clock(self, seconds: float) -> None:
         """All clocks are set together; the controllers hold where they are, as theirs leap along what was sent."""
-        joints, _ = self._arms.sample(self._now)
-        self._arms.put(joints)
+        self._arms.put(self._arms.sample(self._now)[0])
         self._now += seconds
         self._silent_until += seconds
+        self._state_at += seconds
+        self._disturbance_at += seconds
         self._change_at += seconds
+        self._look_at += seconds
         self._queue = [(at + seconds, serial, answer) for at, serial, answer in self._queue]
         self._waiting_since = self._now + max(0.0, self._config.chunk_timeout)
         if seconds < 0.0:
@@ -305,7 +342,7 @@ class FuzzRun:
     def _start_anew(self) -> None:
         self._epoch += 1
         self._may_jump = True
-        self._still_from = self._rest_by() if self._mode is not Mode.POLICY else math.inf
+        self._expect_rest(self._rest_by() if self._mode is not Mode.POLICY else math.inf)
         self._excuse(self._now)
 
     def _violate(self, rule: str, detail: str) -> None:

@@ -111,10 +111,11 @@ class Motion:
         path, out = self.path, []
         if path is None:
             return out
-        while self.consumed < path.last and path.time(self.consumed + 1) <= now + 1e-6:
+        until = min(path.index_until(now), path.last)
+        while self.consumed < until:
             self.consumed += 1
-            for side, commander, opening in zip(SIDES, self._grippers, path.knot(self.consumed)[2], strict=True):
-                width = commander.update(float(opening))
+            for side, commander, opening in zip(SIDES, self._grippers, path.opening(self.consumed), strict=True):
+                width = commander.update(opening)
                 if width is not None:
                     out.append(MoveGripper(side, width))
         return out

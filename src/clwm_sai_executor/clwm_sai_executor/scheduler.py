@@ -7,6 +7,7 @@ from enum import Enum
 
 import numpy as np
 
+from clwm_common.actions import ACTION_DIM
 from clwm_common.messages import ActionChunk, DualArmState, MemoryPolicy, Mode
 from clwm_common.robot import RobotDescription
 from clwm_sai_executor.asking import NO_ROWS, Asking, Pending
@@ -36,6 +37,10 @@ from clwm_sai_executor.rules import ChunkRefused, ChunkStale
 from clwm_sai_executor.splice import Path
 from clwm_sai_executor.timeline import ChunkRecord, Timeline
 from clwm_sai_executor.watch import ArmWatch, Verdict
+
+
+_ALL_VALID = np.ones(ACTION_DIM, dtype=np.bool_)
+_ALL_VALID.setflags(write=False)
 
 
 class Phase(Enum):
@@ -227,7 +232,7 @@ class Scheduler:
         return DualArmState(
             stamp=arms.stamp,
             values=self._row_of(arms.positions, arms.widths),
-            valid=np.ones(30, dtype=np.bool_),
+            valid=_ALL_VALID,
             velocities=arms.velocities.astype(np.float32),
             mode=self.mode,
             task_epoch=self.task_epoch,

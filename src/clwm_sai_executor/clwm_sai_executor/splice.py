@@ -72,6 +72,10 @@ class Path:
         at = min(index, self.last) - self.first
         return self.positions[at], self.velocities[at], self.openings[at]
 
+    def opening(self, index: int) -> list[float]:
+        """Openings [m] of both grippers at a knot."""
+        return self.openings[index - self.first].tolist()
+
     def resting_until(self, index: int) -> Path:
         """The same path with more knots of rest at its end, so that knot `index` is its last."""
         more = max(0, index - self.last)
