@@ -66,6 +66,30 @@ def test_unknown_stale_or_repeated_chunk_is_dropped_and_the_wanted_one_still_cou
     assert len(stack.controller.messages) == sent + 1
 
 
+def test_joint_state_from_before_the_arms_came_to_rest_is_not_held(make_stack):
+    stack = make_stack(state_timeout=0.4, refuse_jerk=100.0)
+    stack.begin()
+    stack.answer(speed=1.0)
+    stack.run_until(stack.scheduler.path.time(stack.scheduler.path.last) - 0.2)
+    stack.do(events.TaskSet("another task"))
+    measured = stack.now
+    assert np.abs(stack.controller.sample(measured)[1]).max() > 0.5, "still moving when measured last"
+    sent, asked = len(stack.controller.messages), len(stack.requests)
+    stack.is_measured = False
+    stack.run_until(measured + 0.35)
+    assert stack.scheduler.is_at_rest and len(stack.controller.messages) == sent
+    assert len(stack.requests) == asked, "asked once the arms are seen at rest"
+    stack.is_measured = True
+    stack.run_until(stack.now + 0.02)
+    assert len(stack.requests) == asked + 1
+    stack.answer(speed=0.1)
+    seam = (
+        stack.controller.sample(stack.now)[0]
+        - stack.controller.sample(stack.now - 0.01, stack.controller.messages[-2])[0]
+    )
+    assert np.abs(seam).max() < 1e-6
+
+
 def test_silent_joint_states_brake_the_arms_and_their_return_resumes_by_itself(stack):
     stack.begin()
     stack.answer(speed=1.0)

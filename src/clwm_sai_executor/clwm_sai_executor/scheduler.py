@@ -7,7 +7,6 @@ from enum import Enum
 
 import numpy as np
 
-from clwm_common.actions import ACTION_DIM
 from clwm_common.messages import ActionChunk, DualArmState, MemoryPolicy, Mode
 from clwm_common.robot import RobotDescription
 from clwm_sai_executor.asking import NO_ROWS, Asking, Pending
@@ -37,10 +36,6 @@ from clwm_sai_executor.rules import ChunkRefused, ChunkStale
 from clwm_sai_executor.splice import Path
 from clwm_sai_executor.timeline import ChunkRecord, Timeline
 from clwm_sai_executor.watch import ArmWatch, Verdict
-
-
-_ALL_VALID = np.ones(ACTION_DIM, dtype=np.bool_)
-_ALL_VALID.setflags(write=False)
 
 
 class Phase(Enum):
@@ -232,7 +227,7 @@ class Scheduler:
         return DualArmState(
             stamp=arms.stamp,
             values=self._row_of(arms.positions, arms.widths),
-            valid=_ALL_VALID,
+            valid=np.ones(30, dtype=np.bool_),
             velocities=arms.velocities.astype(np.float32),
             mode=self.mode,
             task_epoch=self.task_epoch,
@@ -261,6 +256,9 @@ class Scheduler:
     def _request_at_rest(self, now: float, out: list[Command]) -> None:
         motion, arms = self._motion, self._watch.latest
         assert arms is not None
+        if arms.stamp < motion.end:
+            # Measured before the arms came to rest: nothing to hold, and nothing to compare their command with.
+            return
         path, executed = motion.path, NO_ROWS
         if path is None:
             motion.hold(now, arms.positions, arms.widths)

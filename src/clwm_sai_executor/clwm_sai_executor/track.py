@@ -1,8 +1,8 @@
 """Rows that cannot all be met: a joint follows them step by step, as fast as its limits allow, and meets them again.
 
-Time is counted in rows here, so velocities are rad per row and accelerations rad per row squared. What is done step by
-step is done in plain numbers, one joint after the other: mostly it is a few joints only, and for these that takes a third
-of the time of numpy's calls.
+Time is counted in rows here, so velocities are rad per row and accelerations rad per row squared. What is done step
+by step is done in plain numbers, one joint after the other: mostly it is a few joints only, and calls of numpy for so
+few numbers would take longer.
 """
 
 from __future__ import annotations
