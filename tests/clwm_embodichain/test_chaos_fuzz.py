@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from clwm_bringup.cli import app
 from clwm_common.robot import RobotDescription
-from clwm_embodichain import chaos_policy, chaos_run
+from clwm_embodichain import chaos_fuzz, chaos_policy, chaos_run
 from clwm_embodichain.chaos_fuzz import FuzzSettings, run_fuzzer
 from clwm_embodichain.chaos_run import FuzzRun
 from clwm_sai_executor import scheduler as scheduler_module
@@ -112,8 +112,28 @@ def test_command_writes_the_report_and_prints_the_seed(tmp_path):
     result = CliRunner().invoke(app, call)
     assert result.exit_code == 0, result.output
     report = json.loads(file.read_text())
-    assert (report["violations"], report["deadlocks"], report["seed"]) == (0, 0, 11)
+    assert (report["violations"], report["deadlocks"], report["stale_epoch_rows"], report["seed"]) == (0, 0, 0, 11)
+    assert report["is_complete"] and report["cpu_ms_per_chunk"] > 0.0
     assert "seed 11" in result.output and report["events"]["requests"] >= 20
+
+
+def test_interrupted_fuzzer_reports_the_runs_that_had_finished_and_exits_130(tmp_path, monkeypatch):
+    monkeypatch.setattr(chaos_fuzz, "CHUNKS_PER_RUN", 5)
+    honest = chaos_fuzz._run
+
+    def interrupted(job):
+        if job[2] == 2:
+            raise KeyboardInterrupt
+        return honest(job)
+
+    monkeypatch.setattr(chaos_fuzz, "_run", interrupted)
+    file = tmp_path / "chaos.json"
+    call = ["chaos", "--virtual", "--chunks", "40", "--seed", "11", "--workers", "1", "--json", str(file)]
+    result = CliRunner().invoke(app, call)
+    assert result.exit_code == 130, result.output
+    report = json.loads(file.read_text())
+    assert 10 <= report["chunks"] < 20 and not report["is_complete"]
+    assert "interrupted after" in result.output
 
 
 def test_command_without_virtual_says_what_is_missing():

@@ -85,6 +85,17 @@ def test_arm_distance_is_that_of_the_nearest_two_capsules():
     assert arm_distance(left, right, np.array([0.1, 0.3])) == pytest.approx([0.4])
 
 
+@given(st.integers(0, 2**32 - 1), st.floats(-0.3, 0.5))
+def test_arm_distance_is_exact_below_what_is_asked_for_and_never_too_large(seed, exact_below):
+    rng = np.random.default_rng(seed)
+    left, right = rng.uniform(-0.5, 0.5, (2, 6, 4, 2, 3))
+    right += rng.uniform(0.0, 1.5, (6, 1, 1, 1))
+    radii = rng.uniform(0.02, 0.1, 4)
+    exact, found = arm_distance(left, right, radii), arm_distance(left, right, radii, exact_below)
+    assert (found <= exact + 1e-12).all()
+    np.testing.assert_allclose(np.minimum(found, exact_below), np.minimum(exact, exact_below))
+
+
 def test_table_distance_is_that_of_the_lowest_end():
     axes = np.array([[[[[0.0, 0, 0.5], [0, 0, 0.2]]], [[[0, 0, 0.4], [0, 0, 0.9]]]]])
     assert table_distance(axes, np.array([0.05]), 0.02) == pytest.approx([0.13])

@@ -11,7 +11,7 @@ from clwm_sai_executor.clearance import ArmShapes, Margins
 from clwm_sai_executor.guard import Guard
 from clwm_sai_executor.rules import ChunkRefused
 from clwm_sai_executor.scheduler import Scheduler
-from clwm_sai_executor.splice import Path
+from clwm_sai_executor.splice import Path, splice
 
 WALL = 0.5  # rad, of joint 0
 
@@ -67,6 +67,38 @@ def test_arms_found_too_near_may_go_away_but_not_nearer(guard, robot, limits):
     assert facts.cut == 0 and away.positions[-1, 0] < WALL
     nearer, facts = guard.splice(path, 1, *rows_to(path, WALL + 0.15), limits)
     assert facts.cut > 0 and nearer.positions[:, 0].max() <= WALL + 0.1 + 2e-3
+
+
+def test_arms_that_came_out_may_not_go_back_in_as_far_as_they_were(guard, robot, limits):
+    path = at_rest(robot, WALL + 0.2)
+    rows, openings = rows_to(path, WALL + 0.2)
+    rows[:, 0] -= 0.08 * np.sin(np.linspace(0.0, np.pi, 16)[1:])
+    there_and_back, facts = guard.splice(path, 1, rows, openings, limits)
+    nearer = np.maximum.accumulate(-there_and_back.positions[:, 0]) + there_and_back.positions[:, 0]
+    assert facts.cut > 0 and nearer.max() <= 1e-4
+
+
+def test_arms_that_can_follow_no_row_end_as_they_would_have_ended_without_the_chunk(robot, limits):
+    path = at_rest(robot)
+    path, _ = splice(path, 1, *rows_to(path, 0.6), limits)
+    ended = path.positions[path.last_row - path.first :]
+    end = ended[:, 0].max() + 1e-6
+    guard = Guard(lambda joints: Margins(np.ones(len(joints)), end - joints[:, 0], np.ones(len(joints))), gross=9.0)
+    rows = np.repeat(ended[:1], 12, axis=0)
+    rows[:, 0] += 0.06 * np.arange(1, 13)
+    held, facts = guard.splice(path, path.last_row, rows, np.full((12, 2), 0.08), limits)
+    assert facts.cut == 12 and held.last_row == path.last_row + 12 and not held.velocities[-1].any()
+    np.testing.assert_array_equal(held.positions[path.last_row - held.first :][: len(ended)], ended)
+
+
+def test_bad_knot_in_the_braking_tail_costs_rows_and_not_the_whole_chunk(robot, limits):
+    path = at_rest(robot)
+    rows, openings = rows_to(path, 0.6)
+    free, _ = splice(path, 1, rows, openings, limits)
+    end = (rows[-1, 0] + free.positions[-1, 0]) / 2.0
+    guard = Guard(lambda joints: Margins(np.ones(len(joints)), end - joints[:, 0], np.ones(len(joints))), gross=9.0)
+    spliced, facts = guard.splice(path, 1, rows, openings, limits)
+    assert 0 < facts.cut <= 8 and spliced.positions[:, 0].max() <= end + 1e-4
 
 
 @pytest.fixture

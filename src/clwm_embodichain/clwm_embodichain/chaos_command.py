@@ -10,8 +10,18 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from clwm_common.robot import RobotDescription
 from clwm_embodichain.chaos_fuzz import FuzzSettings, run_fuzzer
@@ -28,6 +38,8 @@ def chaos(
     json_file: Annotated[Path | None, typer.Option("--json", help="write the report here")] = None,
 ) -> None:
     """Let faults loose on the executor and check what the controllers would execute. Ends with 1 when a rule is broken.
+
+    Ctrl-C ends it early, with the report of what was done, and 130.
 
     A policy of random motions answers late, twice, never, with old epochs and with nonsense, while modes, tasks, clocks
     and joint states fail at random instants.
@@ -49,22 +61,43 @@ def chaos(
         console.print(f"report: {json_file}")
     if report["violations"] or report["deadlocks"]:
         raise typer.Exit(1)
+    if not report["is_complete"]:
+        console.print(f"interrupted after {report['chunks']} of {chunks} chunks", highlight=False)
+        raise typer.Exit(130)
 
 
 def run_with_progress(settings: FuzzSettings, console: Console) -> dict[str, Any]:
-    """`run_fuzzer` with a bar that counts chunks."""
-    text = TextColumn("{task.description}")
-    columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("chunks, 0 violations", total=sum(job[-1] for job in settings.jobs))
-        broken = 0
+    """`run_fuzzer` with a bar that counts chunks; where nobody looks at a terminal, a line for every twentieth."""
+    chunks = sum(job[-1] for job in settings.jobs)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, speed_estimate_period=300.0) as progress:
+        bar = progress.add_task("0 violations", total=chunks)
+        done = broken = told = 0
 
         def on_run(result: RunResult) -> None:
-            nonlocal broken
+            nonlocal done, broken, told
+            done += result.chunks
             broken += len(result.violations) + len(result.deadlocks)
-            progress.update(bar, advance=result.chunks, description=f"chunks, {broken} violations")
+            progress.update(bar, advance=result.chunks, description=f"{broken} violations")
+            if not console.is_terminal and 20 * done // chunks > told:
+                told = 20 * done // chunks
+                console.print(f"{done} of {chunks} chunks, {broken} violations", highlight=False)
 
         return run_fuzzer(settings, on_run)
+
+
+class _RateColumn(ProgressColumn):
+    """Chunks per second."""
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:.0f} chunks/s")
 
 
 def as_table(report: dict[str, Any]) -> Table:
@@ -74,9 +107,11 @@ def as_table(report: dict[str, Any]) -> Table:
     table.add_column("count", justify="right")
     table.add_row("violations", str(report["violations"]), style="green" if not report["violations"] else "red")
     table.add_row("dead-locks", str(report["deadlocks"]), style="green" if not report["deadlocks"] else "red")
+    table.add_row("rows of a stale epoch", str(report["stale_epoch_rows"]))
     table.add_row("chunks executed", str(report["chunks"]))
     table.add_row("virtual hours", f"{report['virtual_hours']:.2f}")
-    table.add_row("chunks per second", f"{report['chunks_per_second']:.0f}", end_section=True)
+    table.add_row("chunks per second", f"{report['chunks_per_second']:.0f}")
+    table.add_row("CPU per chunk", f"{report['cpu_ms_per_chunk']:.2f} ms", end_section=True)
     for name, count in report["events"].items():
         table.add_row(name, str(count))
     return table

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import multiprocessing
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -42,33 +44,38 @@ class FuzzSettings:
 def run_fuzzer(settings: FuzzSettings, on_run: Callable[[RunResult], None] | None = None) -> dict[str, Any]:
     """Run all and return the report as `--json` writes it; on_run is called as runs finish, in any order.
 
-    The first violation of a run does not end it; a dead-lock does.
+    The first violation of a run does not end it; a dead-lock does. KeyboardInterrupt ends it early: the report is then
+    of the runs that had finished, and `is_complete` is false.
     """
     began = time.perf_counter()
     total = RunResult()
-    with _running(settings) as results:
-        for result in results:
-            total.chunks += result.chunks
-            total.virtual_seconds += result.virtual_seconds
-            total.counts += result.counts
-            total.violations += result.violations
-            total.deadlocks += result.deadlocks
-            if on_run is not None:
-                on_run(result)
-    return summarise(settings, total, time.perf_counter() - began)
+    finished = 0
+    try:
+        with _running(settings) as results:
+            for result in results:
+                finished += 1
+                total.add(result)
+                if on_run is not None:
+                    on_run(result)
+    except KeyboardInterrupt:
+        pass
+    return summarise(settings, total, finished, time.perf_counter() - began)
 
 
-def summarise(settings: FuzzSettings, total: RunResult, seconds: float) -> dict[str, Any]:
-    """Plain values. seconds: wall time of all runs; examples name the run to be done again with `--run`."""
+def summarise(settings: FuzzSettings, total: RunResult, finished: int, seconds: float) -> dict[str, Any]:
+    """Plain values. finished: runs that `total` is of; seconds: wall time; examples name the run for `--run`."""
     found = sorted([*total.deadlocks, *total.violations], key=lambda one: (one.run, one.at))
     return {
         "violations": len(total.violations),
         "deadlocks": len(total.deadlocks),
+        "stale_epoch_rows": sum(one.rule == "stale rows" for one in found),
         "seed": settings.seed,
         "chunks": total.chunks,
+        "is_complete": finished == len(settings.jobs),
         "virtual_hours": round(total.virtual_seconds / 3600.0, 3),
         "seconds": round(seconds, 1),
         "chunks_per_second": round(total.chunks / seconds, 1),
+        "cpu_ms_per_chunk": round(1e3 * total.cpu_seconds / max(total.chunks, 1), 3),
         "workers": settings.workers,
         "rules": dict(Counter(one.rule for one in found)),
         "examples": [dataclasses.asdict(one) for one in found[:_EXAMPLES]],
@@ -81,7 +88,12 @@ def summarise(settings: FuzzSettings, total: RunResult, seconds: float) -> dict[
 
 def _run(job: tuple[str, int, int, int]) -> RunResult:
     robot, seed, run, chunks = job
-    return FuzzRun(RobotDescription.load(robot), seed, run).run(chunks)
+    return FuzzRun(_robot(robot), seed, run).run(chunks)
+
+
+@functools.cache
+def _robot(name: str) -> RobotDescription:
+    return RobotDescription.load(name)
 
 
 @contextmanager
@@ -91,5 +103,7 @@ def _running(settings: FuzzSettings) -> Iterator[Iterator[RunResult]]:
     if workers == 1:
         yield map(_run, jobs)
         return
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+    # Ctrl-C reaches the whole group of processes; it is for this one to stop the others.
+    ignore = (signal.SIGINT, signal.SIG_IGN)
+    with multiprocessing.get_context("spawn").Pool(workers, signal.signal, ignore) as pool:
         yield pool.imap_unordered(_run, jobs)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from clwm_common.actions import ROW_DT
+from clwm_common.actions import CHUNK_ROWS, ROW_DT
 from clwm_common.messages import ChunkRequest, Mode
 from clwm_common.robot import RobotDescription
 from clwm_embodichain.chaos_arms import FuzzedArms, random_joints, row_without_poses
@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 START = 1000.0
 PATIENCE = 5.0  # s without a chunk executed and without a reason for it, on top of the policy's time-out
 _OPEN = np.array([0.08, 0.08])  # m
-_CLEARANCE_SLACK = 5e-3  # m, for the way in which arms that are found outside come to rest
+_CLEARANCE_SLACK = 2e-5  # m, of rounding
 
 # How often a disturbance comes, per second.
 DISTURBANCES = {
@@ -62,6 +62,15 @@ class RunResult:
     counts: Counter[str] = field(default_factory=Counter)
     violations: list[Violation] = field(default_factory=list)
     deadlocks: list[Violation] = field(default_factory=list)
+
+    def add(self, other: RunResult) -> None:
+        """Make this the result of both."""
+        self.chunks += other.chunks
+        self.virtual_seconds += other.virtual_seconds
+        self.cpu_seconds += other.cpu_seconds
+        self.counts += other.counts
+        self.violations += other.violations
+        self.deadlocks += other.deadlocks
 
 
 def random_config(rng: np.random.Generator) -> SchedulerConfig:
@@ -156,7 +165,7 @@ class FuzzRun:
         if scheduler.executing_id != executing:
             self._result.chunks = before + 1
             self._waiting_since = self._now
-            self._check_clearance()
+            self._check_clearance(wanted)
         chunk = getattr(event, "chunk", event)
         epoch = getattr(chunk, "task_epoch", self._epoch)
         is_wanted = wanted is not None and (chunk.chunk_id, epoch) == (wanted.chunk_id, self._epoch)
@@ -165,15 +174,18 @@ class FuzzRun:
         if is_wanted and not answer.is_valid and scheduler.mode is not Mode.HOLD and self._wanted is wanted:
             self._violate("not latched", f"chunk {chunk.chunk_id} is not valid, and the mode is {scheduler.mode.name}")
 
-    def _check_clearance(self) -> None:
-        """Where arms, table and box are looked at, the path as just sent goes nowhere nearer than allowed."""
+    def _check_clearance(self, request: ChunkRequest | None) -> None:
+        """Where arms, table and box are looked at: from the chunk's first row on the path never comes nearer to them
+        than it was before, where that is nearer than allowed."""
         path = self._scheduler.path
-        if self._margins is None or path is None:
+        if self._margins is None or path is None or request is None:
             return
-        now_at = max(path.first, path.index_until(self._now)) - path.first
-        for name, left in vars(self._margins(path.positions[now_at:])).items():
-            if left.min() < min(0.0, left[0]) - _CLEARANCE_SLACK:
-                self._violate("clearance", f"{name}: {left.min():.4f} m from {left[0]:.4f} m")
+        follows = path.last_row - (CHUNK_ROWS - len(request.committed_prefix))
+        for name, left in vars(self._margins(path.positions[follows - path.first :])).items():
+            excess = np.minimum(0.0, np.maximum.accumulate(left)) - left
+            if excess.max() > _CLEARANCE_SLACK:
+                knot = int(excess.argmax())
+                self._violate("clearance", f"{name}: {left[knot]:.4f} m after {left[: knot + 1].max():.4f} m")
 
     def _do(self, event: events.Event, now: float | None = None) -> None:
         """One step of the scheduler; its commands are carried out."""

@@ -13,10 +13,15 @@ from clwm_common.robot import RobotDescription, Safety
 
 Array = NDArray[np.float64]
 
+_NEAR = 0.02  # m; farther arms are not looked at any closer
+
 
 @dataclass(frozen=True)
 class Margins:
-    """Distances [m] to what is forbidden, (n,) each, one for each configuration; negative inside of it."""
+    """Distances [m] to what is forbidden, (n,) each, one for each configuration; negative inside of it.
+
+    arms: exact below 2 cm; where more is left, at least as much as it says.
+    """
 
     arms: Array
     table: Array
@@ -49,7 +54,7 @@ class ArmShapes:
         safety = self._safety
         tools = frames[:, :, 8, :3, 3] + 0.1034 * frames[:, :, 8, :3, 2]
         return Margins(
-            arm_distance(axes[:, 0], axes[:, 1], self._radii) - safety.arm_clearance,
+            arm_distance(axes[:, 0], axes[:, 1], self._radii, safety.arm_clearance + _NEAR) - safety.arm_clearance,
             table_distance(axes[:, :, self._above], self._radii[self._above], safety.table_height)
             - safety.table_clearance,
             inside_box(tools, np.array(safety.workspace_lower), np.array(safety.workspace_upper)),
@@ -64,10 +69,27 @@ def margins_of(robot: RobotDescription) -> MarginsOf | None:
     return None if robot.safety is None else ArmShapes(robot, robot.safety).margins
 
 
-def arm_distance(left: Array, right: Array, radii: Array) -> Array:
-    """Smallest distance (n,) between any two capsules of axes (n, k, 2, 3) each and radii (k,)."""
-    between = segment_distance(left[:, :, None], right[:, None, :])
-    return (between - radii[:, None] - radii[None, :]).min(axis=(1, 2))
+def arm_distance(left: Array, right: Array, radii: Array, exact_below: float = np.inf) -> Array:
+    """Smallest distance (n,) between any two capsules of axes (n, k, 2, 3) each and radii (k,).
+
+    A distance that is certain to be `exact_below` or more may come out smaller than it is, but not below that.
+    """
+    (left_middle, left_reach), (right_middle, right_reach) = map(_middles, (left, right))
+    between = left_middle[:, :, None] - right_middle[:, None]
+    # Axes are nearer than their middles by half of both lengths at most.
+    apart = (
+        np.sqrt((between * between).sum(-1)) - left_reach[:, :, None] - right_reach[:, None] - radii[:, None] - radii
+    )
+    at = np.nonzero(apart < exact_below)
+    apart[at] = segment_distance(left[at[0], at[1]], right[at[0], at[2]]) - radii[at[1]] - radii[at[2]]
+    return apart.min(axis=(1, 2))
+
+
+def _middles(axes: Array) -> tuple[Array, Array]:
+    """Middles (n, k, 3) of axes (n, k, 2, 3), and how far (n, k) their ends are from these."""
+    start, end = axes[:, :, 0], axes[:, :, 1]
+    half = (end - start) / 2.0
+    return start + half, np.sqrt((half * half).sum(-1))
 
 
 def table_distance(axes: Array, radii: Array, height: float) -> Array:

@@ -30,21 +30,24 @@ class Guard:
     ) -> tuple[Path, SpliceFacts]:
         """`splice`, with as many of the rows as keep clear; the arms stop after these.
 
-        Arms that are too near already may move, but not nearer. Raises ChunkRefused for what goes grossly too far.
+        Arms that are too near already may move, but never nearer than they were at any knot from `at` on: then what is
+        left of the path keeps this promise from every later knot, too. Raises ChunkRefused for what goes grossly too
+        far.
         """
+        count = keep = len(rows)
         spliced, facts = splice(path, at, rows, openings, limits)
-        first = self._first_bad(spliced, at, refuse_in=len(rows))
-        keep = len(rows)
-        # The braking tail needs way: cut before the first bad knot, and once more where the tail still goes too far.
+        first = self._first_bad(spliced, at, refuse_in=count)
+        # The braking tail needs way: cut before the first bad knot, and much more where the tail still goes too far.
         while first is not None and keep > 1:
-            keep = max(1, min(first, keep) - 1 - (keep > len(rows) // 2))
-            held = np.repeat(rows[keep - 1 : keep], len(rows) - keep, axis=0)
+            keep = max(1, min(first - 1, keep - 1 if keep == count else keep // 2))
+            held = np.repeat(rows[keep - 1 : keep], count - keep, axis=0)
             spliced, facts = splice(path, at, np.concatenate([rows[:keep], held]), openings, limits)
             first = self._first_bad(spliced, at)
         if first is not None:
-            keep, rest = 0, stop(path, at, limits).positions[-1:]
-            spliced, facts = splice(path, at, np.repeat(rest, len(rows), axis=0), openings, limits)
-        return spliced, replace(facts, cut=len(rows) - keep)
+            # Not one row: the arms end as they would have ended without the chunk.
+            keep, ended = 0, stop(path, at, limits)
+            spliced = replace(ended.resting_until(at + count), last_row=at + count)
+        return spliced, replace(facts, cut=count - keep)
 
     def _first_bad(self, path: Path, at: int, refuse_in: int = 0) -> int | None:
         """Number of the first knot after `at` that goes too far, from 0; None when all are clear.
@@ -55,11 +58,13 @@ class Guard:
         first: int | None = None
         for name, what in _WHAT.items():
             left = getattr(margins, name)
-            allowed = min(0.0, float(left[0]) - _ROUNDING)
-            worst = float(left[1 : 1 + refuse_in].min(initial=np.inf))
-            if worst < allowed - self.gross:
-                raise ChunkRefused(f"the chunk {what}: {-worst:.3f} m too far; expected at most {self.gross} m")
-            bad = np.flatnonzero(left[1:] < allowed)
+            # The rounding is of the best so far, so that it does not add up from knot to knot.
+            allowed = np.minimum(0.0, np.maximum.accumulate(left)[:-1] - _ROUNDING)
+            too_far = allowed - left[1:]
+            worst = float(too_far[:refuse_in].max(initial=-np.inf))
+            if worst > self.gross:
+                raise ChunkRefused(f"the chunk {what}: {worst:.3f} m too far; expected at most {self.gross} m")
+            bad = np.flatnonzero(too_far > 0.0)
             if bad.size:
                 first = int(bad[0]) if first is None else min(first, int(bad[0]))
         return first
