@@ -257,8 +257,7 @@ class Scheduler:
         motion, arms = self._motion, self._watch.latest
         assert arms is not None
         if arms.stamp < motion.end:
-            # Measured before the arms came to rest: nothing to hold, and nothing to compare their command with.
-            return
+            return  # measured before the arms came to rest: not where they are
         path, executed = motion.path, NO_ROWS
         if path is None:
             motion.hold(now, arms.positions, arms.widths)
