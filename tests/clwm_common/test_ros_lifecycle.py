@@ -38,6 +38,7 @@ class Probe(ClwmNode):
     PARAMETERS = (
         Parameter("rate", 20.0, "frames a second", unit="Hz", minimum=1.0, maximum=100.0),
         Parameter("backend", "onnx", "what runs the encoder", choices=("onnx", "torch")),
+        Parameter("label", "first", "what is read again by every configuration", reconfigurable=True),
     )
 
     def __init__(self, breaks="", error=None, **kwargs):
@@ -165,6 +166,23 @@ def test_an_impossible_transition_by_service_is_refused_and_the_node_lives(make)
 def test_a_wrong_parameter_is_refused_in_words(make, name, value, reason):
     with pytest.raises(ParameterError, match=reason):
         make(parameter_overrides=[RosParameter(name, value=value)])
+
+
+def test_a_reconfigurable_parameter_holds_from_the_next_configuration_on(make):
+    node = make()
+    assert node.set_parameters([RosParameter("label", value="second")])[0].successful
+    assert node.params.label == "first"
+    node.trigger_configure()
+    assert node.params.label == "second"
+
+
+def test_a_reconfigurable_parameter_cannot_be_set_under_a_configured_node(make):
+    node = make()
+    node.trigger_configure()
+    refused = node.set_parameters([RosParameter("label", value="second")])[0]
+    assert not refused.successful and "label is read when the node is configured" in refused.reason
+    node.trigger_cleanup()
+    assert node.set_parameters([RosParameter("label", value="second")])[0].successful
 
 
 def test_parameters_are_read_only_once_declared(make):

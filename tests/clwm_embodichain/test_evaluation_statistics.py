@@ -1,10 +1,18 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clwm_embodichain.statistics import mean, percentiles, wilson95
+from clwm_embodichain.statistics import (
+    mcnemar_exact,
+    mean,
+    paired_difference95,
+    percentiles,
+    ratio_of_medians,
+    wilson95,
+)
 
 
 @pytest.mark.parametrize(
@@ -45,3 +53,50 @@ def test_percentiles_leave_out_what_is_not_finite():
 def test_mean_of_nothing_is_none():
     assert mean([math.nan]) is None
     assert mean([1.0, 2.0]) == 1.5
+
+
+def test_the_exact_mcnemar_test_is_the_binomial_one_of_the_discordant_pairs():
+    assert mcnemar_exact(0, 0) == 1.0 and mcnemar_exact(4, 4) == 1.0
+    assert mcnemar_exact(0, 6) == pytest.approx(2 / 64)
+    assert mcnemar_exact(1, 7) == pytest.approx(2 * (1 + 8) / 256)
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_mcnemar_is_a_probability_and_knows_no_first_and_second(first, second):
+    value = mcnemar_exact(first, second)
+    assert 0.0 < value <= 1.0 and value == mcnemar_exact(second, first)
+
+
+def test_negative_counts_of_pairs_are_refused():
+    with pytest.raises(ValueError, match="-1 and 3 discordant"):
+        mcnemar_exact(-1, 3)
+    with pytest.raises(ValueError, match="expected counts"):
+        paired_difference95(0, 0, 0, 0)
+
+
+def test_the_paired_interval_is_newcombes():
+    # Newcombe (1998), table III, method 10: 36 / 12 / 2 / 0 pairs.
+    assert paired_difference95(36, 12, 2, 0) == pytest.approx((0.2, 0.0569, 0.3404), abs=2e-4)
+
+
+@given(*[st.integers(0, 40)] * 4)
+def test_the_paired_interval_holds_the_difference_and_turns_with_the_pair(both, first, second, neither):
+    if both + first + second + neither:
+        difference, low, high = paired_difference95(both, first, second, neither)
+        assert -1.0 - 1e-9 <= low <= difference + 1e-9 and difference - 1e-9 <= high <= 1.0 + 1e-9
+        turned = paired_difference95(both, second, first, neither)
+        assert turned == pytest.approx((-difference, -high, -low), abs=1e-9)
+
+
+def test_a_ratio_of_medians_has_an_interval_that_more_episodes_narrow():
+    rng = np.random.default_rng(0)
+    few, many = ([list(rng.lognormal(0.0, 0.3, 6)) for _ in range(n)] for n in (6, 200))
+    wide, narrow = (ratio_of_medians([[0.5 * v for v in g] for g in groups], groups[::-1]) for groups in (few, many))
+    assert narrow["low95"] <= 0.5 <= narrow["high95"]
+    assert narrow["high95"] - narrow["low95"] < 0.5 * (wide["high95"] - wide["low95"])
+
+
+def test_a_ratio_needs_the_same_episodes_on_both_sides_and_a_value_on_each():
+    assert ratio_of_medians([[], []], [[1.0], [2.0]]) is None
+    with pytest.raises(ValueError, match="1 and 2 groups"):
+        ratio_of_medians([[1.0]], [[1.0], [2.0]])

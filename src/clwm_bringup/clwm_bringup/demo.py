@@ -108,12 +108,12 @@ class Demo(AbstractContextManager):
         episode = self.node.episode
         return episode.succeeded or episode.failed or episode.elapsed >= timeout
 
-    def wait_for_answer(self, condition: Callable[[], bool], what: str) -> None:
+    def wait_for_answer(self, condition: Callable[[], bool], what: str, timeout: float = ANSWER_TIMEOUT) -> None:
         """`wait` for a service: raises DemoError when nothing comes."""
         try:
-            self.wait(condition, what, ANSWER_TIMEOUT)
+            self.wait(condition, what, timeout)
         except TimeoutError:
-            raise DemoError(f"{what} did not come within {ANSWER_TIMEOUT:.0f} s; see the nodes' logs") from None
+            raise DemoError(f"{what} did not come within {timeout:.0f} s; see the nodes' logs") from None
 
     def wait(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
         """Spin until `condition` holds. Raises TimeoutError, or DemoError when a node is gone for good."""

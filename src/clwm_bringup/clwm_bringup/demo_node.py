@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from clwm_bringup.recording import Chunk, Frame, Recording
+from clwm_common.messages import Mode
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_stamp
 from clwm_common.ros.diagnostics import Health, from_status
 from clwm_msgs.msg import EpisodeStatus
-from clwm_msgs.srv import ResetWorld, SetTask
+from clwm_msgs.srv import ResetWorld, SetMode, SetTask
 
 FRAME_PERIOD = 0.1  # s between recorded frames: half the cameras' rate is smooth enough, and half the work
 
@@ -95,6 +100,43 @@ class DemoNode(Node):
         response = self._call(self._set_task, request, wait)
         if not response.accepted:
             raise DemoError(f"the executor refused the task '{instruction}': {response.message}")
+
+    def set_mode(self, mode: Mode, wait: Callable[[Callable[[], bool], str], None]) -> None:
+        """Choose who moves the arms."""
+        client = self.create_client(SetMode, "/clwm/set_mode")
+        response = self._call(client, SetMode.Request(mode=int(mode)), wait)
+        self.destroy_client(client)
+        if not response.accepted:
+            raise DemoError(f"the executor refused the mode {mode.name}: {response.message}")
+
+    def reconfigure(
+        self, node: str, parameters: Mapping[str, Any], wait: Callable[[Callable[[], bool], str], None]
+    ) -> None:
+        """Take an active node down to unconfigured, set reconfigurable parameters, and make it active again.
+
+        Raises DemoError with the node's own reason when it refuses.
+        """
+        self._transition(node, Transition.TRANSITION_DEACTIVATE, wait)
+        self._transition(node, Transition.TRANSITION_CLEANUP, wait)
+        client = self.create_client(SetParameters, f"/{node}/set_parameters")
+        request = SetParameters.Request(
+            parameters=[Parameter(name, value=value).to_parameter_msg() for name, value in parameters.items()]
+        )
+        answers = self._call(client, request, wait).results
+        self.destroy_client(client)
+        for name, answer in zip(parameters, answers, strict=True):
+            if not answer.successful:
+                raise DemoError(f"{node} refused parameter '{name}' = {parameters[name]!r}: {answer.reason}")
+        self._transition(node, Transition.TRANSITION_CONFIGURE, wait)
+        self._transition(node, Transition.TRANSITION_ACTIVATE, wait)
+
+    def _transition(self, node: str, number: int, wait: Callable[[Callable[[], bool], str], None]) -> None:
+        client = self.create_client(ChangeState, f"/{node}/change_state")
+        response = self._call(client, ChangeState.Request(transition=Transition(id=number)), wait)
+        self.destroy_client(client)
+        if not response.success:
+            reason = self.health[node].message if node in self.health else "see its log"
+            raise DemoError(f"{node} refused transition {number}: {reason}")
 
     def _call(self, client: Any, request: Any, wait: Callable[[Callable[[], bool], str], None]) -> Any:
         wait(client.service_is_ready, f"service {client.srv_name}")

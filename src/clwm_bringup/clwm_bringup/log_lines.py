@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
 
 from rich.text import Text
 
@@ -56,3 +58,25 @@ def parse(name: str, text: str) -> LogLine:
         return LogLine(name, "INFO" if name == "clwm" else "", text)
     level, _, message = match.groups()
     return LogLine(name, level, message)
+
+
+class LogFiles:
+    """One file per node in `folder`; use as a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, TextIO] = {}
+
+    def __enter__(self) -> LogFiles:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def write(self, name: str, text: str) -> None:
+        """Append a line of the node `name`."""
+        if name not in self._files:
+            self._files[name] = (self._folder / f"{name}.log").open("w", buffering=1)
+        self._files[name].write(text + "\n")

@@ -45,6 +45,8 @@ class Chunk:
     """One executed or dropped chunk, from the executor's timeline joined with the policy's report.
 
     Instants in s on the stack's clock, None for what did not happen. stages: s of computing after the observation.
+    policy: the re-entry policy that made it; re_entry_s: the flow time of stage 2 that it was resumed at; nfe: field
+    evaluations, of which `nfe_blocking` after the observation. None or "" without the policy's report.
     """
 
     chunk_id: int
@@ -64,6 +66,12 @@ class Chunk:
     stages: dict[str, float]
     surrogate_error: float | None
     copy_error: float | None
+    policy: str = ""
+    re_entry_s: float | None = None
+    nfe_blocking: int | None = None
+    nfe_total: int | None = None
+    uncalibrated: bool = False
+    steps_cut: int = 0
 
     @classmethod
     def from_timeline(cls, record: dict[str, Any]) -> Chunk:
@@ -78,6 +86,7 @@ class Chunk:
             stages={name: report[f"{name}_seconds"] for name in STAGES} if report else {},
             surrogate_error=report.get("surrogate_error"),
             copy_error=report.get("copy_error"),
+            **{name: report[name] for name in _REPORTED if name in report},
         )
 
     @property
@@ -96,6 +105,7 @@ _PLAIN = (
     "chunk_id", "outcome", "requested_at", "observe_at", "needed_by", "at_rest", "sent_at", "first_motion_at",
     "rows_end_at", "observation_stamp", "stall",
 )  # fmt: skip
+_REPORTED = ("policy", "re_entry_s", "nfe_blocking", "nfe_total", "uncalibrated", "steps_cut")
 
 
 @dataclass

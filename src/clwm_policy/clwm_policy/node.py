@@ -43,7 +43,7 @@ class PolicyNode(ClwmNode):
 
     PARAMETERS = (
         Parameter("checkpoint", "models/nano/policy.safetensors", "weights of the policy; the .json is beside them"),
-        Parameter("sai", "fixed:0.5", "re-entry policy: sequential, fixed:<s_mid> or adaptive"),
+        Parameter("sai", "fixed:0.5", "re-entry policy: sequential, fixed:<s_mid> or adaptive", reconfigurable=True),
         Parameter("video_steps", Plan.video_steps, "flow steps of stage 1", minimum=1, maximum=100),
         Parameter("action_steps", Plan.action_steps, "flow steps of stage 2", minimum=1, maximum=100),
         Parameter(
@@ -82,6 +82,7 @@ class PolicyNode(ClwmNode):
         except (CheckpointError, LanguageError, RecordingError, ReEntryError) as error:
             raise NodeError(str(error)) from error
         # A full collection over everything that the libraries made at import would stop the engine for tens of ms.
+        gc.unfreeze()  # what an earlier configuration left
         gc.collect()
         gc.freeze()
         self._session = Session(engine, self.now, Patience(params.frame_early, params.state_apart, params.frame_late))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from clwm_common.lazy_commands import CommandPlace, lazy_group
 
 MEASUREMENTS = {
+    "latency": CommandPlace(
+        "clwm_bringup.bench_latency", "latency", "Blocking latency of the re-entry modes, in real time"
+    ),
     "surprise": CommandPlace(
         "clwm_embodichain.bench_surprise", "surprise", "What the next chunk makes of an object that was moved"
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -42,20 +42,19 @@ def demo(
     folder = out or project_root() / "out" / "demo" / time.strftime("%Y%m%d-%H%M%S")
     options = graph.StackOptions(model=model, seed=seed, sai=sai, record=str(folder.absolute() / RECORDING))
     specs = graph.build_graph(options)
-    (folder / "logs").mkdir(parents=True, exist_ok=True)
     plans = [EpisodePlan("lift_tray", seed + index) for index in range(LIFTS)] + [
         EpisodePlan("place_block", seed + LIFTS)
     ]
     recording = Recording(tuple(RobotDescription.load(options.robot).cameras))
     started = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(20), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress, _Logs(folder / "logs") as logs:
+    with Progress(*columns, console=console, transient=True) as progress, log_lines.LogFiles(folder / "logs") as logs:
         bar = progress.add_task("starting the stack", total=len(plans) + 2)
 
         repeats = log_lines.Repeats()
 
         def show(line: Line) -> None:
-            logs.write(line)
+            logs.write(line.name, line.text)
             parsed = log_lines.parse(line.name, line.text)
             if verbose or (parsed.matters and repeats.lets_through(parsed, time.monotonic())):
                 progress.console.print(parsed.styled())
@@ -116,23 +115,3 @@ def _write(folder: Path, recording: Recording, options: graph.StackOptions, came
     (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     draw_timeline(recording, folder / "timeline.png", f"clwm demo, {sai}, model {options.model}")
     write_video(recording, folder / "video.mp4", 1.0 / FRAME_PERIOD)
-
-
-class _Logs:
-    """One file per node."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._files: dict[str, TextIO] = {}
-
-    def __enter__(self) -> _Logs:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for file in self._files.values():
-            file.close()
-
-    def write(self, line: Line) -> None:
-        if line.name not in self._files:
-            self._files[line.name] = (self._folder / f"{line.name}.log").open("w", buffering=1)
-        self._files[line.name].write(line.text + "\n")

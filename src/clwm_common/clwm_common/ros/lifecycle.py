@@ -13,8 +13,10 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter as RosParameter
 from rclpy.signals import SignalHandlerOptions
 
 from clwm_common.ros import qos
@@ -36,7 +38,7 @@ class ClwmNode(LifecycleNode):
     are guarded: one that raises is logged with its traceback and deactivates the node, so that `deactivate` makes
     things safe. Whatever a node creates in `configure` or later (publishers, subscriptions, timers, services,
     clients) is destroyed by the transition to unconfigured; `cleanup` need only drop the rest. `params` has the
-    values of PARAMETERS.
+    values of PARAMETERS; the reconfigurable ones among them are read again by every configuration.
     """
 
     PARAMETERS: Sequence[Parameter] = ()
@@ -49,6 +51,8 @@ class ClwmNode(LifecycleNode):
         self.params = declare(self, (*self.PARAMETERS, _AUTOSTART))
         self._fault = ""
         self._is_active = False
+        self._is_configured = False
+        self.add_on_set_parameters_callback(self._may_set)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.REPORT)
         self.create_timer(1.0, self._report_health)
         # rclpy lets an impossible transition escape from its service and end the process.
@@ -109,10 +113,13 @@ class ClwmNode(LifecycleNode):
         self._report_health()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        for name in self._reconfigurable():
+            setattr(self.params, name, self.get_parameter(name).value)
         if not self._attempt("configure", self.configure):
             self.release()
             return TransitionCallbackReturn.FAILURE
         self._fault = ""
+        self._is_configured = True
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -147,6 +154,16 @@ class ClwmNode(LifecycleNode):
         self.release()
         return TransitionCallbackReturn.SUCCESS
 
+    def _reconfigurable(self) -> set[str]:
+        return {row.name for row in self.PARAMETERS if row.reconfigurable}
+
+    def _may_set(self, parameters: Sequence[RosParameter]) -> SetParametersResult:
+        named = sorted(self._reconfigurable() & {parameter.name for parameter in parameters})
+        if named and self._is_configured:
+            reason = f"{', '.join(named)} is read when the node is configured; deactivate it and clean it up first"
+            return SetParametersResult(successful=False, reason=reason)
+        return SetParametersResult(successful=True)
+
     def _attempt(self, transition: str, hook: Callable[[], None]) -> bool:
         try:
             hook()
@@ -163,6 +180,7 @@ class ClwmNode(LifecycleNode):
 
     def release(self) -> None:
         """Clean up and destroy what was created since the constructor; used by the transitions."""
+        self._is_configured = False
         self._attempt_quietly(self.cleanup)
         for destroy, entity in reversed(self._entities or []):
             self._attempt_quietly(functools.partial(destroy, entity))

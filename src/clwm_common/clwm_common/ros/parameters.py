@@ -18,7 +18,10 @@ class ParameterError(ValueError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One row of a node's table. Its type is that of `default`: str, bool, int, float or a list of them."""
+    """One row of a node's table. Its type is that of `default`: str, bool, int, float or a list of them.
+
+    reconfigurable: may be set while the node is unconfigured, and holds from the next configuration on.
+    """
 
     name: str
     default: Any
@@ -27,12 +30,14 @@ class Parameter:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    reconfigurable: bool = False
 
 
 def declare(node: Node, table: Sequence[Parameter]) -> SimpleNamespace:
-    """Declare every row, read-only, and return the values as attributes of one object.
+    """Declare every row and return the values as attributes of one object.
 
-    They are read-only since the cores are built from them once; change the configuration and start the node again.
+    All but the reconfigurable ones are read-only, since the cores are built from them once; change the configuration
+    and start the node again.
     Raises ParameterError for a wrong type, a value out of range or an unknown choice.
     """
     values = {}
@@ -53,7 +58,7 @@ def declare(node: Node, table: Sequence[Parameter]) -> SimpleNamespace:
 
 def _descriptor(row: Parameter) -> ParameterDescriptor:
     unit = f" [{row.unit}]" if row.unit else ""
-    descriptor = ParameterDescriptor(description=row.meaning + unit, read_only=True)
+    descriptor = ParameterDescriptor(description=row.meaning + unit, read_only=not row.reconfigurable)
     if row.choices:
         descriptor.additional_constraints = "one of " + ", ".join(row.choices)
     if row.minimum is not None or row.maximum is not None:
