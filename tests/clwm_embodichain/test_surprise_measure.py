@@ -2,6 +2,7 @@
 
 import json
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from clwm_embodichain.bench_surprise import as_table
 from clwm_embodichain.calibrate import as_table as map_table
 from clwm_embodichain.calibrate import fit_calibration
 from clwm_embodichain.surprise_measure import auroc, measure_surprise
+from clwm_embodichain.surprise_plot import draw_surprise
 from clwm_embodichain.trials import Trials, TrialsError
 from clwm_policy.re_entry import Plan
 
@@ -77,6 +79,22 @@ def test_the_report_is_json_and_both_tables_can_be_drawn(report):
     json.dumps(report, allow_nan=False)
     assert as_table(report).row_count == 4
     assert map_table(fit_calibration(drawn(0), Weights, PLAN)).row_count > 1
+
+
+def test_the_picture_has_a_row_for_every_mode_and_a_dot_for_every_event(report):
+    figure = draw_surprise(report)
+    figure.canvas.draw()
+    shares, evaluations = figure.axes
+    assert [label.get_text() for label in shares.get_yticklabels()] == list(report["modes"])
+    assert [len(dots.get_offsets()) for dots in shares.collections] == [report["pairs_that_matter"]] * 4
+    assert len(evaluations.patches) == 8
+    plt.close(figure)
+
+
+def test_the_picture_can_be_drawn_without_a_single_event():
+    calm = drawn(1)
+    found = measure_surprise(calm.take(~calm.moved), fit_calibration(drawn(0), Weights, PLAN))
+    plt.close(draw_surprise(found))
 
 
 def test_events_that_hardly_change_the_plan_say_nothing_about_a_mode():

@@ -13,11 +13,13 @@ from clwm_embodichain.bench_report import (
     EncoderFolder,
     JsonFile,
     ModelName,
+    PngFile,
     PolicyFile,
     Workers,
     provenance,
     refuse,
     write_json,
+    write_png,
 )
 from clwm_embodichain.surprise_measure import measure_surprise
 from clwm_embodichain.trial_recording import Source, recorded_trials
@@ -39,6 +41,7 @@ def surprise(
         Path | None, typer.Option("--trials", help="folder that keeps the trials; those found there are not run again")
     ] = None,
     json_file: JsonFile = None,
+    png: PngFile = None,
 ) -> None:
     """What the next chunk makes of a surprise: sequential, fixed, adaptive and naive, from the same state and noise.
 
@@ -59,6 +62,10 @@ def surprise(
     }
     console.print(as_table(report))
     write_json(console, report, json_file)
+    if png is not None:
+        from clwm_embodichain.surprise_plot import draw_surprise
+
+        write_png(console, lambda: draw_surprise(report), png)
 
 
 def as_table(report: dict[str, Any]) -> Table:

@@ -54,6 +54,7 @@ def measure_surprise(trials: Trials, calibration: Calibration, bound: float = BO
         rest = _norm(moved - _positions(after, START, calibration)) / np.maximum(_norm(change), 1e-9)
         report["modes"][name] = {
             "share_made": _quantiles(made),
+            "share_made_each": [round(float(value), 4) for value in made],
             "uncorrected": _quantiles(rest[matters]),
             "undisturbed": _behaviour(nominal, mode, calibration, bound),
             "disturbed": _behaviour(after, mode, calibration, bound),

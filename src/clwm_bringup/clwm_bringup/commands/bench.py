@@ -11,6 +11,11 @@ MEASUREMENTS = {
     "surprise": CommandPlace(
         "clwm_embodichain.bench_surprise", "surprise", "What the next chunk makes of an object that was moved"
     ),
+    "speculation": CommandPlace(
+        "clwm_embodichain.bench_speculation", "speculation", "Surrogate error, wasted work, coverage of stated bounds"
+    ),
+    "success": CommandPlace("clwm_embodichain.bench_success", "success", "Success of the modes on the same seeds"),
+    "delay": CommandPlace("clwm_embodichain.bench_delay", "delay", "Success of the modes against an injected delay"),
 }
 EPILOG = "Examples:  clwm bench surprise --episodes 40 --json FILE --png FILE  |  docs/benchmarks.md explains each"
 
