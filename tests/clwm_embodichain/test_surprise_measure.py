@@ -69,7 +69,7 @@ def test_fixed_makes_the_part_that_its_point_leaves_open(report):
 def test_adaptive_makes_the_whole_change_and_keeps_undisturbed_chunks_to_the_end(report):
     adaptive = report["modes"]["adaptive"]
     assert adaptive["share_made"]["p10"] == pytest.approx(1.0, abs=1e-3)
-    assert adaptive["disturbed"]["from_the_start"] == 1.0
+    assert adaptive["disturbed"]["from_the_start"] >= 0.99
     assert adaptive["undisturbed"]["from_the_start"] < 0.05
     assert adaptive["undisturbed"]["nfe_blocking"]["p50"] == 2
     assert adaptive["undisturbed"]["within_bound"] >= 0.95

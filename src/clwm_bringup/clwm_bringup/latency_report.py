@@ -45,10 +45,10 @@ def measure(turns: Sequence[Turn]) -> dict[str, Any]:
     for mode in modes:
         report["modes"][mode] = summarise(taken[mode])
     if "sequential" in taken:
-        baseline = [_blocking(turn) for turn in taken["sequential"]]
+        baseline = [group for turn in taken["sequential"] for group in _blocking(turn)]
         for mode in modes:
-            if mode != "sequential" and len(taken[mode]) == len(baseline):
-                own = [_blocking(turn) for turn in taken[mode]]
+            own = [group for turn in taken[mode] for group in _blocking(turn)]
+            if mode != "sequential" and len(own) == len(baseline):
                 report["ratios"][mode] = {"blocking_p50": ratio_of_medians(own, baseline)}
     return report
 
@@ -62,8 +62,7 @@ def summarise(turns: Sequence[Turn]) -> dict[str, Any]:
     span, idle = 0.0, 0.0
     for turn in turns:
         for episode in turn.episodes:
-            own = [chunk for chunk in turn.chunks if episode.started_at <= chunk.observe_at <= episode.ended_at]
-            moving, without = idle_time(own, episode.ended_at)
+            moving, without = idle_time(_of(episode, turn.chunks), episode.ended_at)
             span, idle = span + moving, idle + without
     episodes = [episode for turn in turns for episode in turn.episodes]
     not_executed = Counter(chunk.outcome for turn in turns for chunk in turn.chunks if not chunk.was_executed)
@@ -114,8 +113,13 @@ def split(chunk: Chunk) -> dict[str, float]:
     }
 
 
-def _blocking(turn: Turn) -> list[float]:
-    return [chunk.blocking for chunk in turn.measured]
+def _of(episode: Episode, chunks: Iterable[Chunk]) -> list[Chunk]:
+    return [chunk for chunk in chunks if episode.started_at <= chunk.observe_at <= episode.ended_at]
+
+
+def _blocking(turn: Turn) -> list[list[float]]:
+    """By episode."""
+    return [[chunk.blocking for chunk in _of(episode, turn.measured)] for episode in turn.episodes]
 
 
 def _re_entry(chunk: Chunk) -> str:
