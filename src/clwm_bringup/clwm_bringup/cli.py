@@ -14,7 +14,8 @@ COMMANDS = {
     "eval": CommandPlace(
         "clwm_embodichain.evaluation_command", "evaluate", "Success and latency under a virtual clock"
     ),
-    "chaos": CommandPlace("clwm_embodichain.chaos_command", "chaos", "Let faults loose on the executor, and check it"),
+    "chaos": CommandPlace("clwm_bringup.commands.chaos", "chaos", "Let faults loose on the stack, and check the arms"),
+    "soak": CommandPlace("clwm_bringup.commands.soak", "soak", "Run the policy for an hour, and watch what grows"),
     "calibrate": CommandPlace("clwm_embodichain.calibrate", "calibrate", "Measure how far speculation may be trusted"),
     "bench": CommandPlace("clwm_bringup.commands.bench", "bench", "Measure what the stack claims"),
     "replay": CommandPlace("clwm_bringup.commands.replay", "replay", "Make a recorded episode's chunks once more"),

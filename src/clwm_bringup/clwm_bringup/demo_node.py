@@ -63,8 +63,8 @@ class RosSession:
 class DemoNode(Node):
     """`health` has the last diagnostics by node name, `episode` the world's last word, `status` the executor's."""
 
-    def __init__(self, recording: Recording) -> None:
-        super().__init__("clwm_demo")
+    def __init__(self, recording: Recording, name: str = "clwm_demo") -> None:
+        super().__init__(name)
         self._recording = recording
         self._pictures: dict[str, np.ndarray] = {}
         self._last_frame = -np.inf

@@ -26,19 +26,25 @@ class GraphError(ValueError):
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One process: `python -m module` or, by ROS's names, `package executable`, with its parameters."""
+    """One process: `python -m module` or, by ROS's names, `package executable`, with its parameters.
+
+    remappings: topics by the names that the node knows them by, and what they are called instead.
+    """
 
     name: str
     package: str
     executable: str
     module: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    remappings: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, python: str = sys.executable) -> list[str]:
         """The command line. Values are written as JSON, which ROS's YAML parser reads with the types they have."""
         arguments = [f"{name}:={json.dumps(value)}" for name, value in self.parameters.items()]
         parameters = [word for argument in arguments for word in ("-p", argument)]
-        return [python, "-m", self.module, "--ros-args", "-r", f"__node:={self.name}", *parameters]
+        rules = [f"__node:={self.name}", *(f"{topic}:={other}" for topic, other in self.remappings.items())]
+        remappings = [word for rule in rules for word in ("-r", rule)]
+        return [python, "-m", self.module, "--ros-args", *remappings, *parameters]
 
 
 @dataclass(frozen=True)

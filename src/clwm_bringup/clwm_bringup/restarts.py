@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 FIRST_DELAY = 0.5  # s
 LONGEST_DELAY = 8.0  # s
-LIVED_WELL = 30.0  # s after which earlier deaths are forgotten
+LIVED_WELL = 30.0  # s
 MAX_DEATHS = 5  # in a row, each before LIVED_WELL
 WRONG_PARAMETERS = 2  # exit code of a node whose parameters are refused: another try would end the same way
 
@@ -31,7 +31,9 @@ class GiveUp:
 class Restarts:
     """Delays double with every early death, so that a node that cannot live does not burn the machine."""
 
-    def __init__(self) -> None:
+    def __init__(self, lived_well: float = LIVED_WELL) -> None:
+        """lived_well: s of life after which earlier deaths are forgotten."""
+        self._lived_well = lived_well
         self._started: dict[str, float] = {}
         self._deaths: dict[str, int] = {}
 
@@ -43,7 +45,7 @@ class Restarts:
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         if code == WRONG_PARAMETERS:
             return GiveUp(name, f"{name} {how}: its parameters are wrong, see its message above")
-        if now - self._started.get(name, now) >= LIVED_WELL:
+        if now - self._started.get(name, now) >= self._lived_well:
             self._deaths[name] = 0
         deaths = self._deaths[name] = self._deaths.get(name, 0) + 1
         if deaths > MAX_DEATHS:

@@ -41,7 +41,11 @@ class Supervisor:
     """
 
     def __init__(
-        self, specs: Sequence[NodeSpec], environment: Mapping[str, str], on_line: Callable[[Line], None]
+        self,
+        specs: Sequence[NodeSpec],
+        environment: Mapping[str, str],
+        on_line: Callable[[Line], None],
+        restarts: Restarts | None = None,
     ) -> None:
         self._specs = {spec.name: spec for spec in specs}
         self._environment = dict(environment)
@@ -49,7 +53,7 @@ class Supervisor:
         self._events: queue.SimpleQueue[Line | _Exit] = queue.SimpleQueue()
         self._processes: dict[str, subprocess.Popen] = {}
         self._readers: dict[str, threading.Thread] = {}
-        self._restarts = Restarts()
+        self._restarts = restarts or Restarts()
         self._pending: dict[str, Restart] = {}
         self.given_up: dict[str, str] = {}
         self.restart_count = 0

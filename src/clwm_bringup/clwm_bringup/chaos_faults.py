@@ -1,0 +1,203 @@
+"""The faults that `clwm chaos --all` injects, each with its one documented outcome. Data only."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from clwm_bringup.fault_relay import Tampering
+from clwm_common.robot import RobotDescription
+
+
+class Outcome(Enum):
+    """How an injection must end."""
+
+    CONTINUES = "goes on moving"
+    RESUMES = "rests, resumes by itself"
+    HOLD = "rests in HOLD until an operator sets POLICY"
+    ESTOP = "rests in ESTOP until an operator leaves it"
+    RESTARTED = "rests; a new executor waits for a task"
+    ENDED = "rests; all processes have ended"
+
+
+class Known(Enum):
+    """The moment from which on the executor could know of the fault."""
+
+    AT_ONCE = "when it began"
+    STATES_STALE = "state_timeout after the last usable joint state"
+    CHUNK_DUE = "when the chunk was needed"
+    SENT_AHEAD = "never: the arms run out what they have been sent"
+
+
+@dataclass(frozen=True)
+class KillSignal:
+    """A signal to the process of `node`; with `resume_after` it is continued (SIGCONT) so many seconds later."""
+
+    node: str
+    number: signal.Signals
+    resume_after: float | None = None
+
+
+@dataclass(frozen=True)
+class Messages:
+    """A tampering of the relay with topics by the names of TOPICS; of `one_of` them only when that is set."""
+
+    topics: tuple[str, ...]
+    tampering: Mapping[str, object]
+    one_of: bool = False
+
+
+@dataclass(frozen=True)
+class EmergencyStop:
+    """An operator sets ESTOP; joint states fail and come back meanwhile, which must not move the arms."""
+
+
+@dataclass(frozen=True)
+class EndStack:
+    """What SIGTERM and Ctrl-C do to `clwm up`: all processes are ended in their order."""
+
+
+Means = KillSignal | Messages | EmergencyStop | EndStack
+
+
+@dataclass(frozen=True)
+class Fault:
+    """published: what /clwm/task_status must say meanwhile, by field: a part of the text."""
+
+    name: str
+    means: Means
+    outcome: Outcome
+    known: Known
+    published: Mapping[str, str] = field(default_factory=dict)
+    recovery: float = 8.0  # s from the end of the fault until the arms must move again
+
+
+def expected_seconds(fault: Fault) -> float:
+    """About how long one injection takes, on two cores with nothing else to do."""
+    match fault.means:
+        case KillSignal(node="policy", resume_after=None):
+            return 14.0
+        case KillSignal(resume_after=None):
+            return 9.0
+        case EndStack():
+            return 20.0
+        case _:
+            return 5.0
+
+
+def _states(name: str, published: str = "joint states are", **tampering: object) -> Fault:
+    means = Messages(("joint_states",), {"seconds": 0.6, **tampering})
+    return Fault(name, means, Outcome.RESUMES, Known.STATES_STALE, {"fault": published})
+
+
+def _cameras(name: str, **tampering: object) -> Fault:
+    means = Messages(("cameras",), {"seconds": 1.0, **tampering}, one_of=True)
+    return Fault(name, means, Outcome.RESUMES, Known.CHUNK_DUE, {"phase": "STALLED"})
+
+
+def _chunk(name: str, outcome: Outcome, known: Known, published: Mapping[str, str], **tampering: object) -> Fault:
+    return Fault(name, Messages(("chunk",), tampering), outcome, known, published)
+
+
+_STALL = {"phase": "STALLED"}
+_STARTS = 60.0  # s for a policy to load, on a busy machine
+
+FAULTS: Mapping[str, Fault] = {
+    fault.name: fault
+    for fault in (
+        Fault(
+            "policy killed", KillSignal("policy", signal.SIGKILL), Outcome.RESUMES, Known.CHUNK_DUE, _STALL, _STARTS
+        ),
+        Fault(
+            "policy restarted", KillSignal("policy", signal.SIGTERM), Outcome.RESUMES, Known.CHUNK_DUE, _STALL, _STARTS
+        ),
+        Fault(
+            "policy stopped",
+            KillSignal("policy", signal.SIGSTOP, resume_after=1.5),
+            Outcome.RESUMES,
+            Known.CHUNK_DUE,
+            _STALL,
+        ),
+        Fault(
+            "perception killed",
+            KillSignal("perception", signal.SIGKILL),
+            Outcome.RESUMES,
+            Known.CHUNK_DUE,
+            _STALL,
+            _STARTS,
+        ),
+        _cameras("camera frozen", kind="freeze"),
+        _cameras("camera dropped", kind="drop"),
+        _cameras("camera late", kind="delay", delay=0.6),
+        Fault(
+            "camera out of order",
+            Messages(("cameras",), {"kind": "swap", "seconds": 1.0}, one_of=True),
+            Outcome.CONTINUES,
+            Known.AT_ONCE,
+        ),
+        _states("joint states silent", kind="drop"),
+        _states("joint states stale", kind="freeze"),
+        _states("joint states late", kind="delay", delay=0.4),
+        _states("joint states NaN", kind="edit", edit="nan_position"),
+        _states("joint states without a joint", kind="edit", edit="without_first_joint"),
+        _states("robot clock set back", kind="edit", edit="stamped_back"),
+        _states("robot clock set forward", kind="edit", edit="stamped_forward"),
+        _chunk("chunk late", Outcome.RESUMES, Known.CHUNK_DUE, _STALL, kind="delay", delay=1.0, seconds=2.0, count=1),
+        _chunk("chunk duplicated", Outcome.CONTINUES, Known.AT_ONCE, {}, kind="duplicate", seconds=1.5),
+        _chunk(
+            "chunk of an old epoch", Outcome.RESUMES, Known.CHUNK_DUE, _STALL,
+            kind="edit", edit="of_the_epoch_before", seconds=2.0, count=1,
+        ),
+        _chunk(
+            "chunk of another layout", Outcome.HOLD, Known.AT_ONCE, {"mode": "HOLD", "fault": "layout"},
+            kind="edit", edit="of_another_layout", seconds=2.0, count=1,
+        ),
+        _chunk(
+            "chunk NaN", Outcome.HOLD, Known.AT_ONCE, {"mode": "HOLD", "fault": "finite"},
+            kind="edit", edit="nan_row", seconds=2.0, count=1,
+        ),
+        Fault(
+            "controller deaf",
+            Messages(("controllers",), {"kind": "drop", "seconds": 2.0}),
+            Outcome.RESUMES,
+            Known.SENT_AHEAD,
+            {"fault": "do not follow"},
+        ),
+        Fault(
+            "DDS partition",
+            Messages(("executor",), {"kind": "drop", "seconds": 2.0}),
+            Outcome.RESUMES,
+            Known.SENT_AHEAD,
+            {"fault": "joint states are"},
+        ),
+        Fault("executor killed", KillSignal("executor", signal.SIGKILL), Outcome.RESTARTED, Known.SENT_AHEAD),
+        Fault("executor terminated", KillSignal("executor", signal.SIGTERM), Outcome.RESTARTED, Known.AT_ONCE),
+        Fault("emergency stop", EmergencyStop(), Outcome.ESTOP, Known.AT_ONCE, {"mode": "ESTOP"}),
+        Fault("Ctrl-C", EndStack(), Outcome.ENDED, Known.CHUNK_DUE),
+    )
+}  # fmt: skip
+
+
+def topics_of(robot: RobotDescription) -> dict[str, tuple[str, ...]]:
+    """What the names in Messages.topics stand for."""
+    controllers = tuple(arm.controller_topic for arm in robot.arms)
+    grippers = tuple(arm.gripper.command_topic for arm in robot.arms)
+    states, chunk = (robot.joint_states_topic,), ("/clwm/action_chunk",)
+    return {
+        "joint_states": states,
+        "cameras": tuple(f"/cameras/{camera}/image_raw" for camera in robot.cameras),
+        "chunk": chunk,
+        "controllers": controllers,
+        "executor": (*states, *chunk, *controllers, *grippers, "/clwm/chunk_request", "/clwm/state"),
+    }
+
+
+def tampering(messages: Messages, identity: int, robot: RobotDescription, pick: int) -> Tampering:
+    """The order for the relay. pick: a random number that chooses the topic where one of several is meant."""
+    named = topics_of(robot)
+    topics = tuple(topic for name in messages.topics for topic in named[name])
+    if messages.one_of:
+        topics = (topics[pick % len(topics)],)
+    return Tampering(identity, topics, **messages.tampering)

@@ -1,0 +1,137 @@
+"""Watches the stack under `clwm chaos` from outside: what the arms did, what was said; and plays the operator."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from rclpy.executors import ExternalShutdownException
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
+
+from clwm_bringup.chaos_verdict import Requested, Sent
+from clwm_bringup.demo_node import DemoNode, RosSession
+from clwm_bringup.fault_relay import Tampering
+from clwm_bringup.fault_relay_node import APPLIED_TOPIC, TAMPERING_TOPIC, UPSTREAM
+from clwm_bringup.motion_record import MotionRecord
+from clwm_bringup.recording import Recording
+from clwm_common.messages import Mode
+from clwm_common.robot import RobotDescription
+from clwm_common.ros import qos
+from clwm_common.ros.conversions import from_stamp
+from clwm_embodichain.chaos_checks import check_motion
+from clwm_msgs.msg import ChunkRequest
+from clwm_msgs.srv import SetMode
+from clwm_sai_executor.joint_map import JointMap
+from clwm_sai_executor.limits import MotionLimits
+
+Wait = Callable[[Callable[[], bool], str], None]
+
+
+class ChaosNode(DemoNode):
+    """Records before the relay what the robot says and behind it what the controllers are told."""
+
+    def __init__(self, robot: RobotDescription) -> None:
+        super().__init__(Recording(()), "clwm_chaos")
+        self._joint_map = JointMap(robot)
+        limits = MotionLimits.of(robot)
+        self._limits = [limits.columns(np.arange(first, first + 7)) for first in (0, 7)]
+        self.statuses: list[tuple[float, dict[str, Any]]] = []
+        self.applied: dict[int, float] = {}
+        self.clear()
+        joints = UPSTREAM + robot.joint_states_topic
+        self.create_subscription(JointState, joints, self._on_joints, qos.SENSOR_BUFFERED)
+        self.create_subscription(ChunkRequest, UPSTREAM + "/clwm/chunk_request", self._on_request, qos.CRITICAL)
+        for index, arm in enumerate(robot.arms):
+            topic, limits = arm.controller_topic, self._limits[index]
+            self.create_subscription(
+                JointTrajectory,
+                topic,
+                lambda message, limits=limits: self._on_trajectory(message, limits),
+                qos.CRITICAL,
+            )
+        self.create_subscription(String, APPLIED_TOPIC, self._on_applied, qos.CRITICAL)
+        self._tampering = self.create_publisher(String, TAMPERING_TOPIC, qos.CRITICAL)
+        self._set_mode = self.create_client(SetMode, "/clwm/set_mode")
+
+    def clear(self) -> None:
+        """Forget the motion before this episode."""
+        self._states: list[tuple[float, np.ndarray, np.ndarray]] = []
+        self.requests: list[Requested] = []
+        self.sent: list[Sent] = []
+        self.broken_commands: list[str] = []
+        self.statuses[:-1] = []
+
+    def motion(self) -> MotionRecord:
+        """What the arms did since `clear`."""
+        states = list(self._states)
+        if not states:
+            return MotionRecord(np.zeros(0), np.zeros((0, 14)), np.zeros((0, 14)))
+        times, positions, velocities = zip(*states, strict=True)
+        return MotionRecord(np.array(times), np.array(positions), np.array(velocities))
+
+    def speed(self) -> float:
+        """The fastest joint's speed now [rad/s]."""
+        return float(np.abs(self._states[-1][2]).max()) if self._states else 0.0
+
+    def tamper(self, tampering: Tampering) -> None:
+        """Have the relay do this; `applied` has the instant of its first effect by its identity."""
+        self._tampering.publish(String(data=tampering.to_json()))
+
+    def set_mode(self, mode: Mode, wait: Wait) -> str:
+        """Ask for a mode as an operator does. Returns the refusal, or an empty text."""
+        response = self._call(self._set_mode, SetMode.Request(mode=int(mode)), wait)
+        return "" if response.accepted else response.message
+
+    def _on_joints(self, message: JointState) -> None:
+        arms = self._joint_map.measured(
+            from_stamp(message.header.stamp), message.name, message.position, message.velocity
+        )
+        self._states.append((arms.stamp, arms.positions, arms.velocities))
+
+    def _on_request(self, message: ChunkRequest) -> None:
+        if message.kind == ChunkRequest.GENERATE:
+            self.requests.append(Requested(self.now(), from_stamp(message.needed_by), message.at_rest))
+
+    def _on_trajectory(self, message: JointTrajectory, limits: MotionLimits) -> None:
+        times = np.array([from_stamp(point.time_from_start) for point in message.points])
+        self.sent.append(Sent(self.now(), from_stamp(message.header.stamp) + float(times[-1])))
+        positions = np.array([point.positions for point in message.points])
+        velocities = np.array([point.velocities for point in message.points])
+        for rule, detail in check_motion(times, positions, velocities, limits):
+            self.broken_commands.append(f"a command breaks the rule '{rule}': {detail}")
+
+    def _on_status(self, message: String) -> None:
+        super()._on_status(message)
+        self.statuses.append((self.now(), self.status))
+
+    def _on_applied(self, message: String) -> None:
+        fields = json.loads(message.data)
+        self.applied[fields["identity"]] = fields["at"]
+
+
+class SpinningNode:
+    """A ROS session whose node is served by a thread of its own, so that it records while the caller is busy."""
+
+    def __init__(self, create: Callable[[], DemoNode]) -> None:
+        self._session = RosSession()
+        self.node = self._session.add(create())
+        self._is_over = False
+        self._thread = threading.Thread(target=self._spin, name="ros", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._is_over = True
+        self._thread.join(timeout=2.0)
+        self._session.close()
+
+    def _spin(self) -> None:
+        while not self._is_over:
+            try:
+                self._session.spin_once(timeout_sec=0.05)
+            except ExternalShutdownException:
+                return

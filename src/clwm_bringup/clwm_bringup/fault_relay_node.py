@@ -1,0 +1,137 @@
+"""The node `fault_relay`: stands between the nodes of the stack and harms messages when told to. For `clwm chaos` only.
+
+The producers' topics are remapped to names under UPSTREAM, and what passes goes on under the real names, so that the
+nodes themselves run unchanged.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Float64, String
+from trajectory_msgs.msg import JointTrajectory
+
+from clwm_bringup.fault_edits import EDITS
+from clwm_bringup.fault_relay import Link, Tampering, TamperingError
+from clwm_bringup.graph import NodeSpec
+from clwm_common.robot import RobotDescription
+from clwm_common.ros import qos
+from clwm_common.ros.lifecycle import ClwmNode, run
+from clwm_common.ros.parameters import Parameter
+from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState
+
+UPSTREAM = "/upstream"
+TAMPERING_TOPIC = "/chaos/tampering"
+APPLIED_TOPIC = "/chaos/applied"
+LATE_PERIOD = 0.005  # s between two looks at what is delayed
+
+
+@dataclass(frozen=True)
+class Route:
+    """A topic on its way from `producer` through the relay."""
+
+    topic: str
+    producer: str
+    message: type
+    quality: QoSProfile
+    buffered: QoSProfile
+
+
+def routes(robot: RobotDescription) -> list[Route]:
+    """Everything between the executor and the rest, and the cameras."""
+    found = [Route(robot.joint_states_topic, "sim", JointState, qos.SENSOR, qos.SENSOR_BUFFERED)]
+    for camera in robot.cameras:
+        found.append(Route(f"/cameras/{camera}/image_raw", "sim", Image, qos.SENSOR, qos.SENSOR_BUFFERED))
+    found.append(Route("/clwm/action_chunk", "policy", ActionChunk, qos.CRITICAL, qos.CRITICAL))
+    found.append(Route("/clwm/chunk_request", "executor", ChunkRequest, qos.CRITICAL, qos.CRITICAL))
+    found.append(Route("/clwm/state", "executor", DualArmState, qos.STATE, qos.STATE))
+    for arm in robot.arms:
+        found.append(Route(arm.controller_topic, "executor", JointTrajectory, qos.SETPOINT, qos.SETPOINT))
+        found.append(Route(arm.gripper.command_topic, "executor", Float64, qos.SETPOINT, qos.SETPOINT))
+    return found
+
+
+def with_relay(specs: Iterable[NodeSpec], robot_name: str) -> tuple[NodeSpec, ...]:
+    """The graph with the relay in it; the producers keep their code and their parameters."""
+    moved = routes(RobotDescription.load(robot_name))
+    relay = NodeSpec("fault_relay", "clwm_bringup", "fault_relay_node", __name__, {"robot": robot_name})
+    return (
+        relay,
+        *(
+            replace(
+                spec,
+                remappings={route.topic: UPSTREAM + route.topic for route in moved if route.producer == spec.name},
+            )
+            for spec in specs
+        ),
+    )
+
+
+class FaultRelayNode(ClwmNode):
+    """Passes messages on as bytes; only what is to be changed is taken apart."""
+
+    PARAMETERS = (Parameter("robot", "dual_fr3_mujoco", "name of the robot description in config/robots"),)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("fault_relay", **kwargs)
+
+    def configure(self) -> None:
+        self._routes = {route.topic: route for route in routes(RobotDescription.load(self.params.robot))}
+        self._links: dict[str, Link[bytes]] = {topic: Link() for topic in self._routes}
+        self._outputs = {
+            topic: self.create_publisher(route.message, topic, route.quality) for topic, route in self._routes.items()
+        }
+        self._reported = -1
+        self._current = -1
+        self._applied = self.create_publisher(String, APPLIED_TOPIC, qos.CRITICAL)
+        for topic, route in self._routes.items():
+            on_message = functools.partial(self._on_message, topic)
+            self.create_subscription(route.message, UPSTREAM + topic, on_message, route.buffered, raw=True)
+        self.create_subscription(String, TAMPERING_TOPIC, self._on_tampering, qos.CRITICAL)
+        self.create_timer(LATE_PERIOD, self._send_late)
+
+    def _on_tampering(self, message: String) -> None:
+        try:
+            tampering = Tampering.from_json(message.data)
+        except TamperingError as error:
+            self.log("error", str(error))
+            return
+        for topic in tampering.topics:
+            edit = functools.partial(self._edited, topic, tampering.edit) if tampering.edit else None
+            self._links[topic].begin(self.now(), tampering, edit)
+        self._current = tampering.identity
+
+    def _on_message(self, topic: str, data: bytes) -> None:
+        if not self.is_active:
+            return
+        now = self.now()
+        passed, is_harmed = self._links[topic].take(now, data)
+        for each in passed:
+            self._outputs[topic].publish(each)
+        if is_harmed and self._reported != self._current:
+            self._reported = self._current
+            self._applied.publish(String(data=json.dumps({"identity": self._current, "at": now, "topic": topic})))
+
+    def _edited(self, topic: str, edit: str, data: bytes) -> bytes:
+        return serialize_message(EDITS[edit](deserialize_message(data, self._routes[topic].message)))
+
+    def _send_late(self) -> None:
+        now = self.now()
+        for topic, link in self._links.items():
+            for message in link.due(now):
+                self._outputs[topic].publish(message)
+
+
+def main() -> int:
+    return run(FaultRelayNode)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
