@@ -19,7 +19,9 @@ def record_of(robot, velocity, start=0.0):
     velocities = np.zeros((len(velocity), 14))
     velocities[:, 0] = velocity
     home = np.concatenate([arm.home for arm in robot.arms])
-    return MotionRecord(start + TICK * np.arange(len(velocity)), home + np.cumsum(velocities * TICK, axis=0), velocities)
+    return MotionRecord(
+        start + TICK * np.arange(len(velocity)), home + np.cumsum(velocities * TICK, axis=0), velocities
+    )
 
 
 def braking(speed, deceleration, until, before=0.5):
@@ -83,9 +85,7 @@ def test_a_gap_in_the_record_is_no_acceleration(robot):
 def test_a_leap_is_a_gap_while_the_arms_move(robot):
     for speed, expected in ((0.5, 0.51), (0.0, 0.0)):
         record = record_of(robot, np.full(20, speed))
-        gap = MotionRecord(
-            record.times + np.where(np.arange(20) >= 10, 0.5, 0.0), record.positions, record.velocities
-        )
+        gap = MotionRecord(record.times + np.where(np.arange(20) >= 10, 0.5, 0.0), record.positions, record.velocities)
         assert gap.longest_leap() == pytest.approx(expected)
 
 

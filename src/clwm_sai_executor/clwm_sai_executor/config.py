@@ -28,6 +28,7 @@ class SchedulerConfig:
     observation_age: a chunk made from pictures this much older than those asked for is dropped and asked for again.
     prefix_tolerance: how far a chunk's prefix may be from the rows committed for it.
     resync_distance: at rest, arms farther than this from the held command are held where they are.
+    following_error: moving arms farther than this from their command do not follow it: they brake and hold.
     jump_distance: measured joints that move more than this beyond what their speed allows have been moved by a reset.
     gripper_threshold: a new opening is sent when it differs this much from the one last sent.
     gripper_snap: openings this near an end of the range are sent as that end.
@@ -45,7 +46,8 @@ class SchedulerConfig:
     refuse_opening: float = 0.05
     observation_age: float = 0.5
     prefix_tolerance: float = 0.01
-    resync_distance: float = 0.1
+    resync_distance: float = 0.02
+    following_error: float = 0.1
     jump_distance: float = 0.25
     gripper_threshold: float = 0.004
     gripper_snap: float = 0.006
@@ -77,6 +79,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "observation_age": (0.05, 60.0),
     "prefix_tolerance": (0.0, 0.1),
     "resync_distance": (0.001, 1.0),
+    "following_error": (0.01, 3.0),
     "jump_distance": (0.01, 3.0),
     "gripper_threshold": (0.0, 0.08),
     "gripper_snap": (0.0, 0.04),

@@ -106,6 +106,25 @@ class Motion:
         self.path = stop(self.path, at, self._limits)
         return True
 
+    def brake_from(self, now: float, position: Array, velocity: Array) -> None:
+        """Forget the path and come to rest from this measured state (14,), wherever the path would have been."""
+        path = self.path
+        assert path is not None
+        velocity = np.clip(velocity, -self._limits.velocity, self._limits.velocity)
+        ahead = position + velocity * self._lead
+        measured = Path(
+            origin=now + self._lead - ROW_DT,
+            dt=ROW_DT,
+            first=0,
+            positions=np.stack([ahead - velocity * ROW_DT, ahead]),
+            velocities=np.stack([velocity, velocity]),
+            openings=np.repeat(path.knot(max(self.consumed, path.first))[2][None], 2, axis=0),
+            last_row=1,
+        )
+        self.path = stop(measured, 1, self._limits)
+        self.consumed = -1
+        self.observed = self.path.last
+
     def consume(self, now: float) -> list[Command]:
         """Count the rows that have taken effect by `now`, and move the grippers with them."""
         path, out = self.path, []

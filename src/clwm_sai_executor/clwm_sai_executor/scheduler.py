@@ -29,6 +29,7 @@ from clwm_sai_executor.events import (
     TaskSet,
     Tick,
 )
+from clwm_sai_executor.following import Following
 from clwm_sai_executor.gate import Gate, Passed
 from clwm_sai_executor.metrics import Metrics
 from clwm_sai_executor.motion import Motion, RowOf
@@ -92,6 +93,7 @@ class Scheduler:
             row_of = DualArmKinematics(robot).row
         self._row_of = row_of
         self._watch = ArmWatch(robot.limit("velocity"), self._config.jump_distance, self._config.state_timeout)
+        self._following = Following(self._config.following_error)
         self._motion = Motion(robot, self._config, row_of, margins)
         self._gate = Gate(robot, self._config)
         self._asking = Asking(self._config, self._motion)
@@ -217,11 +219,23 @@ class Scheduler:
                 return
             case Verdict.GOOD:
                 self.metrics.state_gap(self._watch.gap)
+                if problem := self._following.astray(self._motion.path, arms):
+                    self._lose(now, arms, problem, out)
         if self.phase is Phase.BLIND and self._watch.age(now) <= self._config.state_timeout:
             self._see(now, arms, out)
         if arms.stamp - self._published_at >= self._config.state_period - 1e-6:
             self._published_at = arms.stamp
             out.append(PublishState(self._state(arms)))
+
+    def _lose(self, now: float, arms: MeasuredArms, problem: str, out: list[Command]) -> None:
+        """The arms are not on their path: a command from it would make them leap, so they stop from where they are."""
+        self.metrics.count("astray")
+        self.mode, self.fault = max(self.mode, Mode.HOLD), problem
+        out.append(Report("error", f"{problem} Holding until the mode is set to POLICY again"))
+        self._cancel(out, "cancelled")
+        self._motion.brake_from(now, arms.positions, arms.velocities)
+        out.extend(self._motion.messages(now))
+        self.phase = Phase.STOPPING
 
     def _state(self, arms: MeasuredArms) -> DualArmState:
         return DualArmState(
