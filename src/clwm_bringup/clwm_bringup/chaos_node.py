@@ -44,7 +44,7 @@ class ChaosNode(DemoNode):
         self.applied: dict[int, float] = {}
         self.clear()
         joints = UPSTREAM + robot.joint_states_topic
-        self.create_subscription(JointState, joints, self._on_joints, qos.SENSOR_BUFFERED)
+        self.create_subscription(JointState, joints, self._on_joints, qos.SENSOR_DEEP)
         self.create_subscription(ChunkRequest, UPSTREAM + "/clwm/chunk_request", self._on_request, qos.CRITICAL)
         for index, arm in enumerate(robot.arms):
             topic, limits = arm.controller_topic, self._limits[index]

@@ -121,8 +121,12 @@ class Demo(AbstractContextManager):
         while not condition():
             if self.node.now() > until:
                 raise TimeoutError(what)
-            self._ros.spin_once(timeout_sec=0.05)
-            self._supervisor.poll()
+            self.spin()
             if self._supervisor.given_up:
                 name, reason = next(iter(self._supervisor.given_up.items()))
                 raise DemoError(f"{name} is gone: {reason}")
+
+    def spin(self) -> None:
+        """Serve topics and processes for a moment."""
+        self._ros.spin_once(timeout_sec=0.05)
+        self._supervisor.poll()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 FIRST_DELAY = 0.5  # s
 LONGEST_DELAY = 8.0  # s
-LIVED_WELL = 30.0  # s
+LIVED_WELL = 30.0  # s of life after which earlier deaths are forgotten
 MAX_DEATHS = 5  # in a row, each before LIVED_WELL
 WRONG_PARAMETERS = 2  # exit code of a node whose parameters are refused: another try would end the same way
 

@@ -15,6 +15,8 @@ def _profile(
 SENSOR = _profile(ReliabilityPolicy.BEST_EFFORT, 1)
 # The same for a subscriber that pairs samples by stamp and must not lose one while it is busy.
 SENSOR_BUFFERED = _profile(ReliabilityPolicy.BEST_EFFORT, 5)
+# The same for a recorder, whose own pauses must not look like gaps.
+SENSOR_DEEP = _profile(ReliabilityPolicy.BEST_EFFORT, 500)
 # The measured state that the executor streams.
 STATE = _profile(ReliabilityPolicy.BEST_EFFORT, 5)
 # Requests and their answers on the critical path: none may be lost, order matters.

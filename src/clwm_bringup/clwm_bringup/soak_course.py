@@ -1,0 +1,86 @@
+"""The course of `clwm soak`: episode after episode on the unchanged stack, with an eye on the executor."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+from sensor_msgs.msg import JointState
+
+from clwm_bringup.demo import Demo, EpisodePlan
+from clwm_bringup.demo_node import DemoError
+from clwm_bringup.process_usage import usage
+from clwm_bringup.recording import Recording
+from clwm_bringup.soak_measure import Sample, Soak
+from clwm_bringup.supervisor import Supervisor
+from clwm_common.robot import RobotDescription
+from clwm_common.ros import qos
+from clwm_common.ros.conversions import from_stamp
+from clwm_sai_executor.config import SchedulerConfig
+from clwm_sim.tasks import TASKS
+
+SAMPLE_PERIOD = 1.0  # s
+SETTLE = 1.0  # s after the last episode in which the timelines of its chunks arrive
+
+
+class SoakCourse(Demo):
+    """A context manager inside the supervisor's. `soak` grows while it runs."""
+
+    def __init__(self, supervisor: Supervisor, robot: RobotDescription, on_step: Callable[[str], None]) -> None:
+        super().__init__(supervisor, Recording(()), on_step)
+        self._robot = robot
+        self._state_timeout = SchedulerConfig().state_timeout
+        self._last_stamp: float | None = None
+        self._sampled_at = -SAMPLE_PERIOD
+        self._began_at: float | None = None
+        self._process_id = -1
+        self._stale_before = 0
+        self.soak = Soak()
+
+    def run(self, seconds: float, first_seed: int) -> None:
+        """Tasks in turn until the time is up. Raises DemoError when the stack cannot go on."""
+        node = self.node
+        node.create_subscription(JointState, self._robot.joint_states_topic, self._on_joints, qos.SENSOR_DEEP)
+        self._process_id = self._supervisor.process_ids()["executor"]
+        self._stale_before = self._stale()
+        self._began_at = node.now()
+        for number, task in enumerate(itertools.cycle(sorted(TASKS))):
+            if self.elapsed >= seconds:
+                break
+            self.soak.outcomes.append(self.run_episode(EpisodePlan(task, first_seed + number)).outcome)
+        self.linger(SETTLE)
+
+    @property
+    def elapsed(self) -> float:
+        """s since the run began; 0 before."""
+        return 0.0 if self._began_at is None else self.node.now() - self._began_at
+
+    def finish(self) -> Soak:
+        """Take over what the executor said of its chunks and joint states, also of an interrupted run."""
+        if self._began_at is not None:
+            chunks = [chunk for chunk in self._recording.chunks if chunk.requested_at >= self._began_at]
+            self.soak.boundaries.clear()
+            self.soak.add(chunks, self._began_at)
+        self.soak.reported_misses = self._stale() - self._stale_before
+        self.soak.restarts = self._supervisor.restart_count
+        return self.soak
+
+    def spin(self) -> None:
+        super().spin()
+        if self._began_at is None or self.elapsed - self._sampled_at < SAMPLE_PERIOD:
+            return
+        self._sampled_at = self.elapsed
+        found = usage(self._process_id)
+        if found is None:
+            raise DemoError("the executor's process has ended; see its log")
+        self.soak.samples.append(Sample(self.elapsed, found.resident / 1e6, found.processor))
+
+    def _on_joints(self, message: JointState) -> None:
+        stamp, before = from_stamp(message.header.stamp), self._last_stamp
+        self._last_stamp = stamp
+        if before is not None and stamp - before > self._state_timeout:
+            self.soak.gaps.append((before - self._began_at, stamp - before))
+
+    def _stale(self) -> int:
+        health = self.node.health.get("executor")
+        return 0 if health is None else int(health.values.get("state_stale", 0))
