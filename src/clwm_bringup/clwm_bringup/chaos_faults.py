@@ -161,9 +161,9 @@ FAULTS: Mapping[str, Fault] = {
         Fault(
             "controller deaf",
             Messages(("controllers",), {"kind": "drop", "seconds": 2.0}),
-            Outcome.RESUMES,
+            Outcome.HOLD,
             Known.SENT_AHEAD,
-            {"fault": "do not follow"},
+            {"mode": "HOLD", "fault": "do not follow"},
         ),
         Fault(
             "DDS partition",
