@@ -20,7 +20,7 @@ def chunk(outcome="executed", at_rest=False, stall=0.0, observe_at=100.0):
 
 
 def samples(resident, cpu=0.1):
-    return [Sample(float(at), float(mb), cpu * at) for at, mb in enumerate(resident)]
+    return [Sample(float(at), float(mb), 0.6 * float(mb), cpu * at) for at, mb in enumerate(resident)]
 
 
 def good_soak(boundaries=400):
@@ -79,9 +79,9 @@ def test_a_run_without_a_boundary_has_measured_nothing():
 
 def test_a_hungry_executor_and_a_restart_are_told():
     soak = good_soak()
-    soak.samples, soak.restarts = samples(np.full(600, 200.0), cpu=0.5), 1
+    soak.samples, soak.restarts = samples(np.full(600, 300.0), cpu=0.5), 1
     text = "; ".join(summarise(soak, 600.0)["not_met"])
-    assert "MB of memory" in text and "of one core" in text and "started again" in text
+    assert "MB as its share of memory" in text and "of one core" in text and "started again" in text
 
 
 def test_the_picture_is_drawn_for_long_and_for_empty_runs(tmp_path):
@@ -97,4 +97,5 @@ def test_this_process_uses_memory_and_time_and_a_missing_one_nothing():
     after = usage(os.getpid())
     assert after.resident - before.resident > 0.8 * kept.nbytes
     assert after.processor > before.processor
+    assert 0 < after.share <= after.resident
     assert usage(2**22 + 1) is None

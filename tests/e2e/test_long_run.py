@@ -8,7 +8,7 @@ from clwm_bringup.chaos_course import ChaosCourse
 from clwm_bringup.chaos_faults import FAULTS
 from clwm_bringup.chaos_plan import Planned
 from clwm_bringup.soak_course import SoakCourse
-from clwm_bringup.soak_measure import GROWTH_LIMIT, RESIDENT_LIMIT, summarise
+from clwm_bringup.soak_measure import GROWTH_LIMIT, SHARE_LIMIT, summarise
 from clwm_bringup.supervisor import Supervisor
 from clwm_common.robot import RobotDescription
 
@@ -29,7 +29,7 @@ def test_twenty_seconds_of_operation_leave_the_executor_as_large_as_it_was(robot
             result = summarise(course.finish(), course.elapsed)
     assert result["episodes"] >= 2 and result["boundaries"] >= 10, result
     # How often chunks are late depends on what else the machine does; a leak and a silent miss do not.
-    assert result["resident_growth_mb"] <= GROWTH_LIMIT and 30.0 < result["resident_mb_max"] <= RESIDENT_LIMIT, result
+    assert result["resident_growth_mb"] <= GROWTH_LIMIT and 30.0 < result["share_mb_max"] <= SHARE_LIMIT, result
     assert 0.0 < result["cpu_share"] < 1.0, result
     assert result["restarts"] == 0 and result["misses_without_diagnostic"] == 0, result
 

@@ -73,7 +73,7 @@ class SoakCourse(Demo):
         found = usage(self._process_id)
         if found is None:
             raise DemoError("the executor's process has ended; see its log")
-        self.soak.samples.append(Sample(self.elapsed, found.resident / 1e6, found.processor))
+        self.soak.samples.append(Sample(self.elapsed, found.resident / 1e6, found.share / 1e6, found.processor))
 
     def _on_joints(self, message: JointState) -> None:
         stamp, before = from_stamp(message.header.stamp), self._last_stamp

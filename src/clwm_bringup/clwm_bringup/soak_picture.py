@@ -20,7 +20,9 @@ def draw_soak(soak: Soak, path: Path, title: str) -> None:
     figure, (memory, processor, stalls) = plt.subplots(3, 1, figsize=(11, 7.5), sharex=True, layout="constrained")
     figure.suptitle(title)
     at = np.array([sample.at for sample in soak.samples]) / 60.0
-    memory.plot(at, [sample.resident for sample in soak.samples], color="#4c72b0")
+    memory.plot(at, [sample.resident for sample in soak.samples], color="#4c72b0", label="resident")
+    memory.plot(at, [sample.share for sample in soak.samples], color="#8172b3", label="its share of it")
+    memory.legend(loc="center right", fontsize=8)
     memory.set_ylabel("executor memory [MB]")
     used = np.array([sample.processor for sample in soak.samples])
     if len(at) > 1:
