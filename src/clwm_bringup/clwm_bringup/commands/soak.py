@@ -57,7 +57,7 @@ def soak(
     try:
         with Progress(*columns, console=console, transient=True) as progress, LogFiles(folder / "logs") as files:
             bar = progress.add_task("starting the stack", total=60.0 * minutes)
-            with Supervisor(specs, graph.environment(), files.write) as supervisor:
+            with Supervisor(specs, graph.environment(), lambda line: files.write(line.name, line.text)) as supervisor:
                 with SoakCourse(supervisor, description, show) as course:
                     course.wait_until_active([spec.name for spec in specs])
                     try:
