@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clwm_common.actions import pack
 from clwm_policy.border import Border
 from clwm_policy.calibration import Calibration, CalibrationError
 from clwm_policy.engine import Engine
@@ -255,8 +256,8 @@ def test_a_correction_that_was_not_worked_out_cannot_be_taken_over(adaptive_epis
 
 
 def test_an_overshooting_correction_asks_for_no_opening_beyond_those_of_the_data(tiny_policy):
-    prefix = np.zeros((1, 30), np.float32)
-    coded = torch.zeros(1, 16, 30)
+    prefix = pack([0.0, 0, 0, 0, 0, 0, 1], [0.0, 0, 0, 0, 0, 0, 1], np.zeros(14), np.zeros(2))[None]
+    coded = torch.ones(1, 16, 30)
     coded[0, 1:, 28], coded[0, 1:, 29] = 1.7, -3.0
     rows = Border(tiny_policy).rows(coded, prefix)
     scale = tiny_policy.codec.chunk
