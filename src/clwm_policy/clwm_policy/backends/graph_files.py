@@ -1,0 +1,87 @@
+"""Exported graphs on disk: one small ONNX file per call, without weights, and a manifest that says whose they are.
+
+The weights come from the policy's checkpoint when a session is opened, so the graphs of an architecture serve every
+training of it, and cannot be mixed with the weights of another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from clwm_policy.backends.errors import BackendError
+from clwm_policy.checkpoint import document_hash
+from clwm_policy.config import ClwmConfig
+
+FORMAT = "clwm-graphs/1"
+MANIFEST = "graphs.json"
+WEIGHTS = "weights"  # stands where ONNX wants the name of a file with the weights
+
+
+def graph_folder(checkpoint: Path) -> Path:
+    """Where the graphs of a checkpoint are: beside it."""
+    return checkpoint.with_name(f"{checkpoint.stem}_graphs")
+
+
+def write_graphs(
+    folder: Path, config: ClwmConfig, graphs: Mapping[str, bytes], weights: Mapping[str, list[str]], facts: Mapping
+) -> None:
+    """Write all files, the manifest last. weights: per call the names of the model's parameters in its graph."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    for name, content in graphs.items():
+        (folder / f"{name}.onnx").write_bytes(content)
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "config": config.to_json(),
+        "calls": {
+            name: {"sha256": hashlib.sha256(content).hexdigest(), "weights": weights[name]}
+            for name, content in graphs.items()
+        },
+        "facts": dict(facts),
+    }
+    document["document_sha256"] = document_hash(document)
+    (folder / MANIFEST).write_text(json.dumps(document, indent=1) + "\n")
+
+
+def read_graphs(folder: Path, config: ClwmConfig, calls: list[str]) -> dict[str, tuple[bytes, list[str]]]:
+    """Per call its graph and the names of its weights. Raises BackendError when one is absent, changed or does not fit."""
+    document = _manifest(folder / MANIFEST)
+    if document["config"] != config.to_json():
+        ours = config.to_json()
+        other = sorted(name for name in ours if document["config"].get(name) != ours[name])
+        raise BackendError(
+            f"the graphs in {folder} are of another architecture (they differ in {', '.join(other)}); {_remedy()}"
+        )
+    found = {}
+    for name in calls:
+        path = folder / f"{name}.onnx"
+        entry = document["calls"].get(name)
+        if entry is None or not path.is_file():
+            raise BackendError(f"{path} is absent; {_remedy()}")
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+            raise BackendError(f"{path} is truncated, damaged or of another export; {_remedy()}")
+        found[name] = content, entry["weights"]
+    return found
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError:
+        raise BackendError(f"no exported graphs: {path} cannot be read; {_remedy()}") from None
+    except ValueError as error:
+        raise BackendError(f"{path} is not JSON ({error}); {_remedy()}") from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise BackendError(f"{path} is not of the format '{FORMAT}'; {_remedy()}")
+    if document.get("document_sha256") != document_hash(document):
+        raise BackendError(f"{path} was changed after it was written; {_remedy()}")
+    return document
+
+
+def _remedy() -> str:
+    return "run `clwm export`"
