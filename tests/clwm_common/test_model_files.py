@@ -2,7 +2,10 @@ import pytest
 
 from clwm_common.model_files import ModelFiles, ModelFilesError
 
-GOOD = "encoder: a/encoder\npolicy: a/policy.safetensors\nvideo_steps: 4\naction_steps: 8\nsai: fixed:0.5\n"
+GOOD = (
+    "encoder: a/encoder\npolicy: a/policy.safetensors\nvideo_steps: 4\naction_steps: 8\nsai: fixed:0.5\n"
+    "backends: [torch]\n"
+)
 
 
 @pytest.fixture
@@ -37,6 +40,7 @@ def test_unknown_model_lists_the_known_ones(configure):
         (GOOD.replace("video_steps: 4", "video_steps: 0"), "video_steps"),
         (GOOD.replace("action_steps: 8", "action_steps: many"), "action_steps"),
         (GOOD.replace("sai: fixed:0.5\n", ""), "sai"),
+        (GOOD.replace("[torch]", "[]"), "backends"),
         (GOOD + "speed: 3\n", "speed"),
     ],
 )

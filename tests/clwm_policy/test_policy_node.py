@@ -175,12 +175,22 @@ def test_an_engine_that_breaks_stops_the_node_with_the_reason(graph, make_episod
     assert "division by zero" in stack.policy.fault
 
 
+def test_a_backend_that_cannot_run_is_passed_over_visibly(graph):
+    stack = graph(backends=["tensorrt", "torch"])
+    assert stack.policy.trigger_configure() == SUCCESS
+    values = stack.policy.diagnose().values
+    assert values["backend"] == "torch"
+    assert "not tensorrt: this onnxruntime has no" in values["backends_refused"]
+
+
 @pytest.mark.parametrize(
     ("parameters", "said"),
     [
         ({"checkpoint": "/nowhere/policy.safetensors"}, "/nowhere/policy"),
         ({"sai": "fixed:2"}, "s_mid is 2.0"),
         ({"encoder_hash": "0" * 64}, "000000000000"),
+        ({"backends": ["cuda12"]}, "backend 'cuda12' is unknown"),
+        ({"backends": ["onnxruntime"]}, "run `clwm export`"),
     ],
 )
 def test_configuration_is_refused_with_a_remedy(graph, parameters, said):

@@ -19,6 +19,7 @@ COMMANDS = {
     "calibrate": CommandPlace("clwm_embodichain.calibrate", "calibrate", "Measure how far speculation may be trusted"),
     "bench": CommandPlace("clwm_bringup.commands.bench", "bench", "Measure what the stack claims"),
     "replay": CommandPlace("clwm_bringup.commands.replay", "replay", "Make a recorded episode's chunks once more"),
+    "export": CommandPlace("clwm_bringup.commands.export", "export", "Write the policy's graphs for ONNX Runtime"),
     "doctor": CommandPlace("clwm_bringup.commands.doctor", "doctor", "Check the whole installation, with remedies"),
     "record": CommandPlace("clwm_embodichain.record", "main", "Record the expert's episodes as training data", True),
     "train-encoder": CommandPlace("clwm_embodichain.encoder_training", "main", "Train the nano image encoder", True),

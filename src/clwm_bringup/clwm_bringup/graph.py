@@ -75,6 +75,7 @@ def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
         "policy": {
             "checkpoint": str(model.policy),
             "sai": options.sai or model.sai,
+            "backends": list(model.backends),
             "video_steps": model.video_steps,
             "action_steps": model.action_steps,
             "untrained_seed": options.untrained_seed,

@@ -24,6 +24,9 @@ class ModelFiles(BaseModel):
     policy: Path = Field(strict=False, description="policy .safetensors, its .json beside it")
     video_steps: int = Field(ge=1, description="flow steps of stage 1")
     action_steps: int = Field(ge=1, description="flow steps of stage 2")
+    backends: tuple[str, ...] = Field(
+        strict=False, min_length=1, description="what may run the policy, the first that can is used"
+    )
     sai: str = Field(description="re-entry policy, sequential, fixed:<s_mid> or adaptive")
 
     @classmethod

@@ -40,6 +40,7 @@ class EvaluationSettings:
     control: `policy` is the checkpoint, `noise` its architecture with random weights, `hold` stands still, `expert`
     sends the scripted expert's plans through the same executor and controllers.
     encoder: Hugging Face folder; policy: the checkpoint's .safetensors. Only `policy` and `noise` need them.
+    backends: what may run the policy, the preferred one first.
     disturb: m by which one object is moved in every episode, at a random instant while the arms work.
     record: MCAP file for what the engine was asked and answered; one worker and a model only.
     """
@@ -54,6 +55,7 @@ class EvaluationSettings:
     control: str = "policy"
     video_steps: int = Plan.video_steps
     action_steps: int = Plan.action_steps
+    backends: tuple[str, ...] = ("torch",)
     workers: int = 1
     disturb: float = 0.0
     record: Path | None = None
@@ -148,6 +150,7 @@ def _source(settings: EvaluationSettings, world: World) -> ChunkSource | None:
         action_steps=settings.action_steps,
         encoder_hash=encoder.weights_hash,
         untrained_seed=_NOISE_SEED if settings.control == "noise" else None,
+        backends=settings.backends,
     )
     cameras = tuple(world.robot.cameras)
     if settings.record is None:
@@ -207,6 +210,7 @@ def summarise(settings: EvaluationSettings, hashes: dict[str, str], results: Seq
         "seed": settings.first_seed,
         "video_steps": settings.video_steps,
         "action_steps": settings.action_steps,
+        "backends": list(settings.backends),
         **hashes,
         "warnings": _by_kind(text for result in results for text in result.refusals),
         "workers": settings.workers,

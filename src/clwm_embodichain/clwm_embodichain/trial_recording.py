@@ -37,16 +37,19 @@ class Source:
 
         from clwm_perception.checkpoint import EncoderError
         from clwm_perception.encoder import Encoder
+        from clwm_policy.backends.choice import choose
+        from clwm_policy.backends.errors import BackendError
         from clwm_policy.checkpoint import load_policy
 
         torch.set_num_threads(1)
         files = ModelFiles.load(self.model)
         try:
             encoder = Encoder.load(self.encoder or files.encoder)
-        except EncoderError as error:
+            path = self.policy or files.policy
+            policy = choose(files.backends, load_policy(path, encoder.weights_hash), path).policy
+        except (EncoderError, BackendError) as error:
             raise CheckpointError(str(error)) from error
-        path = self.policy or files.policy
-        return load_policy(path, encoder.weights_hash), encoder, Plan(files.video_steps, files.action_steps), path
+        return policy, encoder, Plan(files.video_steps, files.action_steps), path
 
 
 @dataclass(frozen=True)

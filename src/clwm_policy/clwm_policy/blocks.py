@@ -73,7 +73,7 @@ class FlowTimeEmbedding(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         half = width // 2
-        self.register_buffer("frequencies", torch.exp(torch.linspace(0.0, math.log(100.0), half)), persistent=False)
+        self.register_buffer("frequencies", flow_frequencies(half), persistent=False)
         self.hidden = nn.Linear(2 * half, width)
         self.out = nn.Linear(width, width)
 
@@ -81,4 +81,9 @@ class FlowTimeEmbedding(nn.Module):
         """(..., width) of flow times (...)."""
         angles = s.unsqueeze(-1) * self.frequencies
         waves = torch.cat([angles.sin(), angles.cos()], dim=-1)
-        return self.out(functional.silu(self.hidden(waves)))
+        return self.out(functional.silu(self.hidden(waves.to(self.hidden.weight.dtype))))
+
+
+def flow_frequencies(count: int) -> Tensor:
+    """(count,) angular frequencies from 1 to 100 per unit of flow time."""
+    return torch.exp(torch.linspace(0.0, math.log(100.0), count))

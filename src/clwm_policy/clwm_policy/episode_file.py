@@ -24,6 +24,7 @@ from clwm_common.clocks import MonotonicClock
 from clwm_common.ros.conversions import ConversionError, from_msg, to_msg
 from clwm_common.ros.message_log import LogError, MessageLog, as_logged, read_log
 from clwm_msgs import msg as ros
+from clwm_policy.backends.choice import Choice
 from clwm_policy.episode_log import (
     Entry,
     EpisodeStarted,
@@ -111,10 +112,12 @@ class EpisodeFile:
         self._log.write(topic, message, self._stamp)
 
 
-def load_recorded_engine(settings: PolicySettings, path: Path) -> RecordedEngine:
+def load_recorded_engine(
+    settings: PolicySettings, path: Path, on_choice: Callable[[Choice], None] | None = None
+) -> RecordedEngine:
     """`load_engine`, and everything that the engine does from then on goes to `path`. Raises RecordingError as well."""
     stopwatch = RecordedStopwatch(MonotonicClock().now)
-    engine = load_engine(settings, stopwatch=stopwatch)
+    engine = load_engine(settings, stopwatch=stopwatch, on_choice=on_choice)
     return RecordedEngine(engine, stopwatch, EpisodeFile(path, engine.facts))
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-import torch
-
 from clwm_common.actions import LAYOUT_VERSION
 from clwm_common.provenance import machine
 from clwm_policy.calibration import Calibration
@@ -30,7 +28,7 @@ def engine_facts(policy: Policy, re_entry: ReEntryPolicy, plan: Plan) -> dict[st
         "calibration_sha256": _digest(calibration) if isinstance(calibration, Calibration) else "",
         "video_steps": str(plan.video_steps),
         "action_steps": str(plan.action_steps),
-        "backend": f"torch {torch.__version__}, {torch.get_num_threads()} thread(s)",
+        "backend": policy.model.backend,
         "processor": str(machine()["processor"]),
     }
 

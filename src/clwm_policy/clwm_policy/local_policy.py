@@ -13,6 +13,7 @@ from torch import Tensor
 from clwm_common.actions import ACTION_DIM, CHUNK_ROWS, pack
 from clwm_common.clocks import MonotonicClock
 from clwm_common.messages import ChunkRequest, DualArmState, FeatureFrame
+from clwm_policy.backends.choice import TORCH, Choice, choose
 from clwm_policy.calibration import FILE_NAME, load_calibration
 from clwm_policy.checkpoint import Policy, load_policy
 from clwm_policy.config import EXECUTED_ROWS
@@ -29,7 +30,7 @@ class PolicySettings:
 
     sai: re-entry policy, `sequential`, `fixed:<s_mid>` or `adaptive`. encoder_hash: of the encoder in use, None
     when the frames will tell. untrained_seed: replace the weights by random ones of the same architecture, the control
-    that must fail.
+    that must fail. backends: what may run the model, the preferred one first.
     """
 
     checkpoint: Path
@@ -38,25 +39,31 @@ class PolicySettings:
     action_steps: int = Plan.action_steps
     encoder_hash: str | None = None
     untrained_seed: int | None = None
+    backends: tuple[str, ...] = (TORCH,)
 
 
 def load_engine(
     settings: PolicySettings,
     embed: Callable[[str], Tensor] | None = None,
     stopwatch: Callable[[], float] | None = None,
+    on_choice: Callable[[Choice], None] | None = None,
 ) -> Engine:
     """Load, check and warm up; the engine that comes back has seen nothing.
 
     embed: sentence -> (width,) embedding; by default the sentence model that the policy was trained with. stopwatch:
-    seconds of a steady clock; by default the machine's.
+    seconds of a steady clock; by default the machine's. on_choice: told which backend runs the model.
     Sets torch to one thread, for the whole process: beside a busy neighbour two are many times slower.
-    Raises CheckpointError, LanguageError or ReEntryError.
+    Raises CheckpointError, LanguageError, ReEntryError or BackendError.
     """
     torch.set_num_threads(1)
     plan = Plan(settings.video_steps, settings.action_steps)
     policy = load_policy(settings.checkpoint, settings.encoder_hash)
     if settings.untrained_seed is not None:
         policy = policy.randomised(settings.untrained_seed)
+    choice = choose(settings.backends, policy, settings.checkpoint)
+    if on_choice is not None:
+        on_choice(choice)
+    policy = choice.policy
     re_entry = calibrated(settings.sai, settings.checkpoint, policy, plan)
     embed = embed or SentenceEncoder().embed
     stopwatch = stopwatch or MonotonicClock().now

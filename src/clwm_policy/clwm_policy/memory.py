@@ -124,13 +124,16 @@ class TttLayer(nn.Module):
         """tanh(alpha) * f(theta_Q z; W) for z (n * batch, tokens, width): entries that share a memory lie together."""
         batch = weights[0].shape[0]
         queries = functional.normalize(self.theta_q(z), dim=-1).reshape(batch, -1, self.rank)
+        weights = weights[0].to(z.dtype), weights[1].to(z.dtype)
         reading = self.theta_out(inner_model(queries, weights)).reshape(z.shape)
         return torch.tanh(self.alpha) * reading
 
     def write(self, z: Tensor, weights: FastWeights) -> FastWeights:
         """One clipped gradient step on the tokens z (batch, tokens, width), and a small pull towards W0."""
-        keys = functional.normalize(self.theta_k(z), dim=-1)
-        values = functional.layer_norm(self.theta_v(z), (self.rank,))
+        # In the precision of the weights: a step is small beside them, and in bfloat16 would often be lost.
+        precise = weights[0].dtype
+        keys = functional.normalize(self.theta_k(z).to(precise), dim=-1)
+        values = functional.layer_norm(self.theta_v(z).to(precise), (self.rank,))
         g1, g2 = inner_gradient(keys, values, weights)
         norm = (g1.square().sum((1, 2), keepdim=True) + g2.square().sum((1, 2), keepdim=True)).sqrt()
         step = self.learning_rate * (GRADIENT_NORM / norm.clamp(min=GRADIENT_NORM))

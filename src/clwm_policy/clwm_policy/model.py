@@ -73,6 +73,11 @@ class Clwm(nn.Module):
             nn.init.zeros_(out.weight)
             nn.init.zeros_(out.bias)
 
+    @property
+    def backend(self) -> str:
+        """What runs the calls, and all of it that may change their last bits."""
+        return f"torch {torch.__version__}, {torch.get_num_threads()} thread(s)"
+
     def initial_memory(self, batch: int) -> MemoryState:
         """W0 for every batch entry: the memory of a new episode."""
         return MemoryState(tuple(block.memory.initial(batch) for block in self.blocks))
@@ -112,7 +117,7 @@ class Clwm(nn.Module):
         """
         context = self._context_tokens(features, proprioception, executed, executed_mask, language)
         patches, lead = self.to_patches(features), context.shape[1]
-        video = self._video_tokens(x, torch.zeros(x.shape[0]), patches)
+        video = self._video_tokens(x, x.new_zeros(x.shape[0]), patches)
         tokens, past, absorbed = self._core(memory, torch.cat([context, video], dim=1), None, lead)
         clean = self.from_patches(self.video_out(self.video_norm(tokens[:, lead:])))
         past = tuple((k[:, :, :lead], v[:, :, :lead]) for k, v in past)
@@ -200,10 +205,10 @@ class Clwm(nn.Module):
         groups = torch.cat([executed * mask, mask], dim=-1).reshape(batch, config.executed_tokens, -1)
         return torch.cat(
             [
-                self.visual_in(features) + self.visual_position,
-                self.proprioception_in(proprioception).unsqueeze(1),
-                self.executed_in(groups) + self.executed_position,
-                self.language_in(language).unsqueeze(1),
+                _project(self.visual_in, features) + self.visual_position,
+                _project(self.proprioception_in, proprioception).unsqueeze(1),
+                _project(self.executed_in, groups) + self.executed_position,
+                _project(self.language_in, language).unsqueeze(1),
             ],
             dim=1,
         )
@@ -212,16 +217,16 @@ class Clwm(nn.Module):
         _expect("x", x, (s.shape[0], self.config.visual_tokens, self.config.feature_channels))
         if (repeats := x.shape[0] // patches.shape[0]) > 1:
             patches = patches.repeat_interleave(repeats, dim=0)
-        tokens = self.video_in(torch.cat([self.to_patches(x), patches], dim=-1))
+        tokens = _project(self.video_in, torch.cat([self.to_patches(x), patches], dim=-1))
         return tokens + self.video_position + self.video_time(s).unsqueeze(1)
 
     def _prediction_tokens(self, context: Context, prediction: Tensor) -> Tensor:
-        tokens = self.prediction_in(torch.cat([self.to_patches(prediction), context.patches], dim=-1))
+        tokens = _project(self.prediction_in, torch.cat([self.to_patches(prediction), context.patches], dim=-1))
         return tokens + self.prediction_position
 
     def _action_tokens(self, x: Tensor, s: Tensor) -> Tensor:
         _expect("x", x, (s.shape[0], self.config.chunk_rows, self.config.action_dim))
-        return self.action_in(x) + self.action_position + self.action_time(s)
+        return _project(self.action_in, x) + self.action_position + self.action_time(s)
 
     def _core(
         self, memory: MemoryState, tokens: Tensor, context: Context | None, lead: int | None = None
@@ -233,6 +238,11 @@ class Clwm(nn.Module):
             past.append(own)
             absorbed.append(z)
         return tokens, tuple(past), tuple(absorbed)
+
+
+def _project(linear: nn.Linear, x: Tensor) -> Tensor:
+    # States and observations are float32 whatever the precision of the core: the integration goes on with them.
+    return linear(x.to(linear.weight.dtype))
 
 
 def _velocity(clean: Tensor, x: Tensor, s: Tensor) -> Tensor:

@@ -21,6 +21,8 @@ from clwm_common.ros.diagnostics import Health, Level
 from clwm_common.ros.lifecycle import ClwmNode, NodeError, run
 from clwm_common.ros.parameters import Parameter
 from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, ObservationRequest, SaiReport
+from clwm_policy.backends.choice import KNOWN, TORCH, Choice
+from clwm_policy.backends.errors import BackendError
 from clwm_policy.checkpoint import CheckpointError
 from clwm_policy.episode_log import RecordedEngine, RecordingError
 from clwm_policy.language import LanguageError
@@ -44,6 +46,7 @@ class PolicyNode(ClwmNode):
     PARAMETERS = (
         Parameter("checkpoint", "models/nano/policy.safetensors", "weights of the policy; the .json is beside them"),
         Parameter("sai", "fixed:0.5", "re-entry policy: sequential, fixed:<s_mid> or adaptive", reconfigurable=True),
+        Parameter("backends", [TORCH], f"what may run the model, the first that can is used; of {', '.join(KNOWN)}"),
         Parameter("video_steps", Plan.video_steps, "flow steps of stage 1", minimum=1, maximum=100),
         Parameter("action_steps", Plan.action_steps, "flow steps of stage 2", minimum=1, maximum=100),
         Parameter(
@@ -76,10 +79,11 @@ class PolicyNode(ClwmNode):
             action_steps=params.action_steps,
             encoder_hash=params.encoder_hash or None,
             untrained_seed=None if params.untrained_seed < 0 else params.untrained_seed,
+            backends=tuple(params.backends),
         )
         try:
-            engine = self._recorded(settings) if params.record else load_engine(settings)
-        except (CheckpointError, LanguageError, RecordingError, ReEntryError) as error:
+            engine = self._recorded(settings) if params.record else load_engine(settings, on_choice=self._on_choice)
+        except (BackendError, CheckpointError, LanguageError, RecordingError, ReEntryError) as error:
             raise NodeError(str(error)) from error
         # A full collection over everything that the libraries made at import would stop the engine for tens of ms.
         gc.unfreeze()  # what an earlier configuration left
@@ -123,7 +127,9 @@ class PolicyNode(ClwmNode):
             recorded.close()
 
     def diagnose(self) -> Health:
-        values: dict[str, Any] = {"chunks": self._chunks, "sai": self.params.sai}
+        values: dict[str, Any] = {"chunks": self._chunks, "sai": self.params.sai, "backend": self._choice.name}
+        if self._choice.refused:
+            values["backends_refused"] = "; ".join(self._choice.refused)
         if self._blocking:
             p50, p95 = np.quantile(self._blocking, [0.5, 0.95])
             values |= {"finish_ms_p50": 1e3 * float(p50), "finish_ms_p95": 1e3 * float(p95)}
@@ -139,9 +145,13 @@ class PolicyNode(ClwmNode):
 
         # A node that is started again must not write over what it recorded before.
         path = free_path(Path(self.params.record))
-        self._recording = load_recorded_engine(settings, path)
+        self._recording = load_recorded_engine(settings, path, self._on_choice)
         self.log("info", f"recording to {path}")
         return self._recording
+
+    def _on_choice(self, choice: Choice) -> None:
+        self._choice = choice
+        self.log("warning" if choice.refused else "info", str(choice))
 
     def _queue(self, msg: ChunkRequest | FeatureFrame | DualArmState) -> None:
         arrived_at = self.now()

@@ -29,6 +29,7 @@ def replay(
     """
     console = Console(highlight=False, soft_wrap=True)
     # Here, since torch and rclpy take seconds to import and --help must not wait for them.
+    from clwm_policy.backends.errors import BackendError
     from clwm_policy.checkpoint import CheckpointError
     from clwm_policy.episode_file import EpisodeFileError, as_recorded, check_facts, read_episode
     from clwm_policy.episode_log import PlayedStopwatch
@@ -47,10 +48,12 @@ def replay(
             video_steps=_number(file, facts, "video_steps"),
             action_steps=_number(file, facts, "action_steps"),
             untrained_seed=int(hash_.removeprefix(UNTRAINED)) if hash_.startswith(UNTRAINED) else None,
+            # The bits are those of the backend that made them.
+            backends=tuple(facts["backend"].split()[:1]),
         )
         engine = load_engine(settings, stopwatch=stopwatch)
         warnings = check_facts(file, facts, engine.facts)
-    except (EpisodeFileError, CheckpointError, LanguageError, ReEntryError) as error:
+    except (EpisodeFileError, BackendError, CheckpointError, LanguageError, ReEntryError) as error:
         console.print(f"[red]error:[/red] {error}")
         raise typer.Exit(2) from None
     for warning in warnings:

@@ -20,7 +20,7 @@ from clwm_policy.model import Clwm, Context
 
 PAIRS = ("memory", "past", "joined")  # per layer: fast weights (W1, W2), or keys and values
 LAYERS = ("absorbed",)  # per layer: the tokens that a write takes in
-RESULTS = ("velocity",)  # what the integration, on the CPU, goes on with; other groups only go back into calls
+RESULTS = ("velocity", "residual", "rows")  # what the integration goes on with; other groups only go back into calls
 
 Groups = dict[str, Any]
 
@@ -89,6 +89,11 @@ def _encode_context(model: Clwm, memory: Any, *observation: Tensor) -> tuple[Any
     return context.past, context.absorbed, context.patches
 
 
+def _encode_with_preview(model: Clwm, memory: Any, *observation_and_noise: Tensor) -> tuple[Any, ...]:
+    context, residual = model.encode_with_preview(MemoryState(memory), *observation_and_noise)
+    return context.past, context.absorbed, context.patches, residual
+
+
 def _write(model: Clwm, memory: Any, absorbed: Any) -> tuple[Any, ...]:
     return (model.write(MemoryState(memory), Context((), absorbed, torch.empty(0))).layers,)
 
@@ -102,6 +107,13 @@ def _absorb(model: Clwm, memory: Any, past: Any, patches: Tensor, prediction: Te
     return working.layers, context.past
 
 
+def _action_preview(
+    model: Clwm, memory: Any, past: Any, patches: Tensor, prediction: Tensor, x: Tensor, s: Tensor
+) -> tuple[Any, ...]:
+    rows, context = model.action_preview(MemoryState(memory), Context(past, (), patches), prediction, x, s)
+    return rows, context.past
+
+
 def _action_velocity(model: Clwm, memory: Any, joined: Any, x: Tensor, s: Tensor) -> tuple[Any, ...]:
     return (model.action_velocity(MemoryState(memory), Context(joined, (), torch.empty(0)), x, s),)
 
@@ -109,9 +121,15 @@ def _action_velocity(model: Clwm, memory: Any, joined: Any, x: Tensor, s: Tensor
 OBSERVATION = ("features", "proprioception", "executed", "executed_mask", "language")
 CALLS: dict[str, Call] = {
     "encode_context": Call(("memory", *OBSERVATION), ("past", "absorbed", "patches"), _encode_context),
+    "encode_with_preview": Call(
+        ("memory", *OBSERVATION, "video"), ("past", "absorbed", "patches", "residual"), _encode_with_preview
+    ),
     "write": Call(("memory", "absorbed"), ("memory",), _write),
     "video_velocity": Call(("memory", "past", "patches", "video", "video_time"), ("velocity",), _video_velocity),
     "absorb": Call(("memory", "past", "patches", "prediction"), ("memory", "joined"), _absorb),
+    "action_preview": Call(
+        ("memory", "past", "patches", "prediction", "action", "row_times"), ("rows", "joined"), _action_preview
+    ),
     "action_velocity": Call(("memory", "joined", "action", "row_times"), ("velocity",), _action_velocity),
 }
 

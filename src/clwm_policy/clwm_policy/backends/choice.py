@@ -19,10 +19,9 @@ TORCH = "torch"
 _OPENERS = {
     "onnxruntime": ("onnx_sessions", "open_onnxruntime"),
     "tensorrt": ("onnx_sessions", "open_tensorrt"),
+    "cuda": ("segments", "open_cuda"),
 }
 KNOWN = (TORCH, *_OPENERS)
-# Largest accepted difference from torch in float32, relative to the largest number of a result, at least to 1.
-TOLERANCES = {"onnxruntime": 1e-4, "tensorrt": 1e-2}
 
 
 @dataclass(frozen=True)
@@ -63,14 +62,14 @@ def open_backend(name: str, model: Clwm, checkpoint: Path) -> FlatModel:
     module, function = _OPENERS[name]
     opener: Any = getattr(importlib.import_module(f"clwm_policy.backends.{module}"), function)
     opened = opener(model, checkpoint)
-    check_parity(name, opened, model, TOLERANCES[name])
+    check_parity(opened, model)
     return opened
 
 
-def check_parity(name: str, opened: FlatModel, model: Clwm, tolerance: float) -> float:
-    """Compare every call with torch on noise; returns the largest difference, relative as `TOLERANCES` says.
+def check_parity(opened: FlatModel, model: Clwm) -> float:
+    """Compare every call with torch on noise; returns the largest difference, relative as `FlatModel` says.
 
-    Raises BackendError above `tolerance`, or when a result has another shape.
+    Raises BackendError above its tolerance, or when a result has another shape.
     """
     worst = 0.0
     for call, example in examples(model).items():
@@ -79,9 +78,9 @@ def check_parity(name: str, opened: FlatModel, model: Clwm, tolerance: float) ->
                 raise BackendError(f"{call} gives {tuple(got.shape)}, torch {tuple(expected.shape)}; run `clwm export`")
             difference = (got.to("cpu", expected.dtype) - expected).abs().max() / expected.abs().max().clamp(min=1.0)
             worst = max(worst, float(difference))
-            if not float(difference) <= tolerance:
+            if not float(difference) <= opened.tolerance:
                 raise BackendError(
-                    f"{call} differs from torch by {float(difference):.1e}, accepted are {tolerance:.0e}; "
+                    f"{call} differs from torch by {float(difference):.1e}, accepted are {opened.tolerance:.0e}; "
                     "run `clwm export` if the model's code has changed"
                 )
     return worst

@@ -45,18 +45,19 @@ class _WithWeights(nn.Module):
         return functional_call(self.flat, dict(zip(self._names, weights, strict=True)), tuple(tensors))
 
 
-def export(model: Clwm, folder: Path, on_call: Callable[[str], None] | None = None) -> None:
-    """Write the graphs of every call of `model` into `folder`; minutes of work. on_call: told the name before each.
+def export(model: Clwm, folder: Path, on_call: Callable[[str, int, int], None] | None = None) -> None:
+    """Write the graphs of every call of `model` into `folder`; minutes of work.
 
+    on_call: told the name before each, how many are done and how many there are.
     Raises BackendError when a package that the export needs is absent.
     """
     for package in ("onnx", "onnxscript"):
         if importlib.util.find_spec(package) is None:
             raise BackendError(f"exporting to ONNX needs '{package}', which is not installed; pip install {package}")
     graphs, weights = {}, {}
-    for name, example in examples(model).items():
+    for done, (name, example) in enumerate(examples(model).items()):
         if on_call is not None:
-            on_call(name)
+            on_call(name, done, len(CALLS))
         graphs[name], weights[name] = export_call(model, CALLS[name], example)
     write_graphs(folder, model.config, graphs, weights, {"torch": torch.__version__})
 
@@ -93,7 +94,7 @@ def export_call(model: Clwm, call: Call, example: Example) -> tuple[bytes, list[
 
 
 def _without_weights(proto: Any, parameters: dict[str, Tensor]) -> bytes:
-    """The graph with its weights declared as data that is elsewhere, and with nothing about the machine it was made on."""
+    """The graph with its weights declared as data that is elsewhere, and nothing about the machine it was made on."""
     from onnx import TensorProto
 
     graph = proto.graph

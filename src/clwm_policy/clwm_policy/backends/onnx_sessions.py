@@ -30,6 +30,7 @@ class Sessions:
             import onnxruntime
         except ImportError as error:
             raise BackendError(f"onnxruntime cannot be imported ({error}); pip install onnxruntime") from None
+        self.version = onnxruntime.__version__
         available = onnxruntime.get_available_providers()
         if provider not in available:
             raise BackendError(
@@ -67,9 +68,14 @@ class Sessions:
 
 def open_onnxruntime(model: Clwm, checkpoint: Path) -> FlatModel:
     """On one CPU thread."""
-    return FlatModel(model, Sessions(model, graph_folder(checkpoint)))
+    return _open(model, checkpoint, "onnxruntime", CPU, 1e-4)
 
 
 def open_tensorrt(model: Clwm, checkpoint: Path) -> FlatModel:
     """Through ONNX Runtime's TensorRT provider; what that one cannot run, the CPU does."""
-    return FlatModel(model, Sessions(model, graph_folder(checkpoint), TENSORRT))
+    return _open(model, checkpoint, "tensorrt", TENSORRT, 1e-2)
+
+
+def _open(model: Clwm, checkpoint: Path, name: str, provider: str, tolerance: float) -> FlatModel:
+    sessions = Sessions(model, graph_folder(checkpoint), provider)
+    return FlatModel(model, sessions, f"{name} {sessions.version}, 1 thread(s)", tolerance)
