@@ -48,7 +48,7 @@ def write_graphs(
 
 
 def read_graphs(folder: Path, config: ClwmConfig, calls: list[str]) -> dict[str, tuple[bytes, list[str]]]:
-    """Per call its graph and the names of its weights. Raises BackendError for one that is absent, changed or not ours."""
+    """Per call its graph and the names of its weights. Raises BackendError for one that is absent or changed."""
     document = _manifest(folder / MANIFEST)
     if document["config"] != config.to_json():
         ours = config.to_json()
