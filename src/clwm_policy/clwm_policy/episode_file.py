@@ -10,7 +10,7 @@ A feature frame is followed by the one state that was paired with it. Only what 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar

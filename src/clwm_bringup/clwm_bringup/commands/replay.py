@@ -49,7 +49,7 @@ def replay(
             action_steps=_number(file, facts, "action_steps"),
             untrained_seed=int(hash_.removeprefix(UNTRAINED)) if hash_.startswith(UNTRAINED) else None,
             # The bits are those of the backend that made them.
-            backends=tuple(facts["backend"].split()[:1]),
+            backends=tuple(facts.get("backend", "").split()[:1]),
         )
         engine = load_engine(settings, stopwatch=stopwatch)
         warnings = check_facts(file, facts, engine.facts)

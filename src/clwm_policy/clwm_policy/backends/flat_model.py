@@ -18,8 +18,8 @@ class FlatModel:
     """Stands in for `Clwm` where a chunk is made: one observation at a time, the same calls, the same meaning.
 
     run: name of a call and its flattened tensors to the flattened tensors it gives; on return they are the caller's.
-    backend: its name, then all that may change the last bits of a result. tolerance: largest accepted difference from torch in float32, relative to the largest number of a result, at least
-    to 1.
+    backend: its name, then all that may change the last bits of a result. tolerance: largest accepted difference from
+    torch in float32, relative to the largest number of a result, at least to 1.
     """
 
     def __init__(self, model: Clwm, run: Runner, backend: str, tolerance: float = 1e-4) -> None:
