@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from numpy.typing import ArrayLike
@@ -31,6 +32,7 @@ from clwm_policy.errors import DuplicateFrame, NothingRequested, StaleFrame, Unk
 from clwm_policy.facts import engine_facts
 from clwm_policy.flow import noise
 from clwm_policy.long_term import LongTermMemory
+from clwm_policy.memory_file import load_memory, save_memory
 from clwm_policy.program import Draw, Program, Step
 from clwm_policy.re_entry import START, Adaptive, Plan, Point, ReEntryPolicy
 from clwm_policy.tool_motion import chunk_distance
@@ -109,6 +111,20 @@ class Engine:
         self._last = None
         self._last_stamp = -math.inf
         self._w_long.reset()
+
+    def save_memory(self, path: Path) -> str:
+        """Write W_long to a file and return its digest. Raises OSError."""
+        memory = self.memory
+        return save_memory(path, memory.fork(), memory.observations, self.facts)
+
+    def restore_memory(self, path: Path) -> None:
+        """Make a saved memory W_long; branch and surrogate, which belong to the old one, are dropped.
+
+        Raises BadSnapshot, and then changes nothing.
+        """
+        state, observations = load_memory(path, self.memory.fork(), self.facts)
+        self._branch = self._last = None
+        self._w_long.adopt(state, observations)
 
     @torch.inference_mode()
     def set_task(self, epoch: int, instruction: str, memory_policy: MemoryPolicy = MemoryPolicy.KEEP) -> None:

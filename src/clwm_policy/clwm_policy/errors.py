@@ -37,5 +37,9 @@ class NonFiniteOutput(EngineError):
     """The model gave numbers that are not finite."""
 
 
+class BadSnapshot(EngineError):
+    """A memory file that is missing, damaged, or of another model."""
+
+
 class UnknownSnapshot(EngineError):
     """A memory snapshot was asked for that was never saved."""

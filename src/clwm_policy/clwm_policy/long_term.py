@@ -44,6 +44,10 @@ class LongTermMemory:
         """Make `written`, this memory plus one real observation, the long-term memory."""
         self._hold(_Held(written, self._held.observations + 1))
 
+    def adopt(self, state: MemoryState, observations: int) -> None:
+        """Make a state that came from elsewhere the long-term memory."""
+        self._hold(_Held(state, observations))
+
     def reset(self) -> None:
         """Forget every observation; snapshots stay."""
         self._hold(self._initial)
