@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clwm_common.actions import pack
@@ -263,3 +263,25 @@ def test_an_overshooting_correction_asks_for_no_opening_beyond_those_of_the_data
     scale = tiny_policy.codec.chunk
     np.testing.assert_array_equal(rows[1:, 28], np.float32(scale.high[28]))
     np.testing.assert_array_equal(rows[1:, 29], np.float32(scale.low[29]))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cancels=st.lists(st.integers(0, 14), min_size=1, max_size=3), right_after_the_chunk=st.booleans())
+def test_cancel_at_any_step_leaves_long_term_memory_untouched(adaptive_episode, cancels, right_after_the_chunk):
+    # An observation that was not yet written when the chunk left must get in all the same, once and only once.
+    episode, plain = adaptive_episode(a_map(edges=(1e9,))), adaptive_episode(a_map(edges=(1e9,)))
+    for each in (episode, plain):
+        each.run(1)
+        speculate(each)
+        each.last = each.engine.finish(each.frame(), each.state())
+    expected = plain.engine.memory.digest()
+    if not right_after_the_chunk:
+        episode.engine.report()
+    for steps in cancels:
+        request = episode.next_request()
+        episode.engine.request(request)
+        for _ in range(steps):
+            episode.engine.advance()
+        assert episode.engine.cancel(request.chunk_id)
+        assert episode.engine.memory._held.state.digest() == expected
+        assert episode.engine.memory.observations == 2
