@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import time
@@ -68,15 +69,23 @@ class ChaosCourse:
     def inject(self, fault: Fault, planned: Planned) -> Injection:
         """One episode with one fault at a random instant of motion. Raises DemoError when the stack cannot go on.
 
-        An injection during which the simulation fell behind says nothing about the executor and is done again.
+        An injection that did not come about, or during which the simulation fell behind, says nothing about the
+        executor and is done again.
         """
-        begun, repeated = time.monotonic(), 0
-        seen, task, episode_seed = self._attempt(fault, planned)
-        while (leap := seen.motion.longest_leap()) > LEAP and repeated < ATTEMPTS:
-            repeated += 1
-            seen, task, episode_seed = self._attempt(fault, planned)
-        if leap > LEAP:
-            seen.problems.append(f"the simulation fell behind by {leap:.2f} s; end other programs, and try again")
+        begun = time.monotonic()
+        for repeated in itertools.count():
+            is_last = repeated == ATTEMPTS
+            try:
+                seen, task, episode_seed = self._attempt(fault, planned)
+            except TimeoutError as error:
+                if is_last:
+                    raise DemoError(f"{fault.name}: waited in vain for {error}; end other programs") from None
+                continue
+            leap = seen.motion.longest_leap()
+            if leap > LEAP and is_last:
+                seen.problems.append(f"the simulation fell behind by {leap:.2f} s; end other programs, and try again")
+            if leap <= LEAP or is_last:
+                break
         rest, known, violations = judge(fault, seen, self._robot, SchedulerConfig().state_timeout)
         shares = limit_shares(seen.motion, self._robot)
         return Injection(

@@ -114,7 +114,7 @@ def _inject_all(
                         progress.advance(bar)
                         _say(progress.console, injection, console.is_terminal)
     except DemoError as error:
-        console.print(f"[red]error:[/red] {error}; the nodes' logs are in {logs}")
+        console.print(f"[red]error:[/red] {error}; the nodes' logs are in {logs}, the same command goes on")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         console.print(f"interrupted; the same command goes on from {journal_file}")
