@@ -87,7 +87,7 @@ def by_delay(outcomes: dict[Job, Outcome], modes: list[str]) -> dict[str, Any]:
 def as_table(report: dict[str, Any]) -> Table:
     """Success of both tasks together; the JSON file has all of it."""
     table = Table(title="success (idle time) by delay between pictures and chunk")
-    table.add_column("mode")
+    table.add_column("mode", no_wrap=True)
     for value in report["delays"]:
         table.add_column(f"{value} ms", justify="right")
     columns = [found["all"]["modes"] for found in report["delays"].values()]

@@ -121,7 +121,7 @@ def _stands_still() -> float:
 def as_tables(report: dict[str, Any]) -> list[Table]:
     """The report for people; the JSON file has all of it."""
     modes = Table(title="chunks of whole episodes")
-    modes.add_column("mode")
+    modes.add_column("mode", no_wrap=True)
     for column in ("surrogate error", "copying", "better", "NFE blocking", "total", "wasted", "re-entry"):
         modes.add_column(column, justify="right")
     for mode, found in report["modes"].items():
@@ -135,7 +135,7 @@ def as_tables(report: dict[str, Any]) -> list[Table]:
         )
     held = report["coverage"]
     bounds = Table(title=f"stated deviation kept, {held['stated']:.0%} promised; bound {held['bound_mm']:g} mm")
-    bounds.add_column("chunks")
+    bounds.add_column("chunks", no_wrap=True)
     for column in ("kept, chosen point", "Wilson 95 %", "within the bound", "deviation median / p95", "from the start"):
         bounds.add_column(column, justify="right")
     for kind in ("all", "undisturbed", "disturbed"):

@@ -104,9 +104,9 @@ def run_jobs(
 
 def as_table(report: dict[str, Any]) -> Table:
     """The report for people; the JSON file has all of it."""
-    table = Table(title=f"success, delay {report['delay_ms']:g} ms, differences paired with {BASELINE}")
-    table.add_column("mode")
-    for column in ("success", "Wilson 95 %", f"minus {BASELINE} (95 %)", "McNemar exact p", "idle", "time to success"):
+    table = Table(title=f"success, delay {report['delay_ms']:g} ms; difference: paired, in points, to {BASELINE}")
+    table.add_column("mode", no_wrap=True)
+    for column in ("success", "Wilson 95 %", "difference (95 %)", "McNemar p", "idle", "seconds"):
         table.add_column(column, justify="right")
     whole = report["by_task"]["all"]
     for mode, found in whole["modes"].items():
@@ -115,18 +115,18 @@ def as_table(report: dict[str, Any]) -> Table:
         table.add_row(
             mode,
             f"{found['successes']} / {found['episodes']}",
-            f"{100 * low:.1f} to {100 * high:.1f} %",
+            f"{100 * low:.1f} to {100 * high:.1f}",
             "-" if apart is None else _difference(apart),
             "-" if apart is None else f"{apart['mcnemar_exact_p']:.3f}",
             "-" if found["idle_fraction"] is None else f"{found['idle_fraction']:.1%}",
-            "-" if found["seconds_to_success"] is None else f"{found['seconds_to_success']:.2f} s",
+            "-" if found["seconds_to_success"] is None else f"{found['seconds_to_success']:.2f}",
         )
     return table
 
 
 def _difference(apart: dict[str, Any]) -> str:
     low, high = apart["difference95"]
-    return f"{100 * apart['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) points"
+    return f"{100 * apart['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 if __name__ == "__main__":
