@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from measurement_tables import TABLES, TITLES
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
@@ -86,6 +88,12 @@ def page(reports: dict[str, dict[str, Any]]) -> str:
         "Written by `python benchmarks/summarise.py` from the files in `benchmarks/results/`.",
         "",
     ]
+    for name, report in reports.items():
+        kind = report.get("measurement")
+        if kind in TABLES:
+            lines += [f"## {TITLES[kind]}", ""]
+            lines += table(*TABLES[kind](report))
+            lines += ["", f"File: [{name}](../benchmarks/results/{name}). Machine: {_provenance(report)}.", ""]
     evaluations = [(name, report) for name, report in reports.items() if "wilson95" in report and "control" in report]
     if evaluations:
         lines += ["## Success under a virtual clock (`clwm eval`)", ""]

@@ -33,7 +33,7 @@ def draw_success(report: dict[str, Any]) -> Figure:
         axes.set_yticks(range(len(groups)), list(groups))
         axes.set_xlabel(title)
         axes.grid(axis="x", alpha=0.3)
-    left.legend(fontsize=8, loc="best")
+    figure.legend(*left.get_legend_handles_labels(), fontsize=8, loc="outside upper center", ncols=4)
     return figure
 
 

@@ -59,9 +59,9 @@ def _draw_evaluations(axes: Axes, report: dict[str, Any], names: list[str]) -> N
         for shift, what, alpha in ((-0.17, "undisturbed", 0.95), (0.17, "disturbed", 0.45)):
             found = report["modes"][name][what]
             if found:
-                mean = found["nfe_blocking"]["mean"]
+                mean, median = found["nfe_blocking"]["mean"], found["nfe_blocking"]["p50"]
                 axes.barh(height + shift, mean, height=0.3, color=COLOURS.get(name), alpha=alpha)
-                axes.text(mean, height + shift, f" {mean:.1f} {what}", va="center", fontsize=7)
-    axes.margins(x=0.35)
+                axes.text(mean, height + shift, f" {mean:.1f} {what}, median {median:g}", va="center", fontsize=7)
+    axes.margins(x=0.6)
     axes.set_xlabel("function evaluations after the observation, mean")
     axes.set_title("what the arms wait for", fontsize=10, loc="left")

@@ -1,0 +1,97 @@
+"""Rows of docs/results.md from the reports of `clwm bench`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def latency(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: one per re-entry mode."""
+    header = [
+        "mode",
+        "chunks",
+        "blocking p50 / p95 / p99 ms",
+        "p50 to sequential (95 %)",
+        "stalls / boundaries",
+        "idle",
+    ]
+    rows = []
+    for mode, found in report["modes"].items():
+        blocking = " / ".join(f"{found['blocking_ms'][name]:.0f}" for name in ("p50", "p95", "p99"))
+        ratio = report["ratios"].get(mode, {}).get("blocking_p50")
+        apart = "" if ratio is None else f"{ratio['ratio']:.2f} ({ratio['low95']:.2f} to {ratio['high95']:.2f})"
+        stalls = f"{found['stalls']} / {found['boundaries']}"
+        rows.append([mode, str(found["chunks"]), blocking, apart, stalls, f"{100 * found['idle_fraction']:.1f} %"])
+    return header, rows
+
+
+def surprise(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: one per mode."""
+    header = ["mode", "share of the change made, median (p10)", "undisturbed: deviation p95 mm", "within the bound"]
+    rows = []
+    for mode, found in report["modes"].items():
+        share, calm = found["share_made"], found["undisturbed"]
+        made = f"{100 * share['median']:.0f} % ({100 * share['p10']:.0f} %)"
+        deviation = f"{calm['deviation_mm']['p95']:.2f}"
+        evaluations = f"{calm['nfe_blocking']['mean']:.1f} / {found['disturbed']['nfe_blocking']['mean']:.1f}"
+        rows.append([mode, made, deviation, f"{100 * calm['within_bound']:.1f} %", evaluations])
+    return [*header, "NFE blocking, undisturbed / disturbed"], rows
+
+
+def speculation(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: one per kind of chunk."""
+    header = ["chunks", "stated deviation kept", "Wilson 95 %", "within the bound", "deviation median / p95 mm"]
+    rows = []
+    for kind in ("all", "undisturbed", "disturbed"):
+        found = report["coverage"][kind]
+        if found["trials"]:
+            low, high = found["chosen"]["wilson95"]
+            deviation = found["deviation_mm"]
+            rows.append(
+                [
+                    f"{kind}, {found['trials']}",
+                    f"{100 * found['chosen']['share']:.1f} %",
+                    f"{100 * low:.1f} to {100 * high:.1f} %",
+                    f"{100 * found['within_bound']['share']:.1f} %",
+                    f"{deviation['median']:.2f} / {deviation['p95']:.2f}",
+                ]
+            )
+    return header, rows
+
+
+def success(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: one per task and mode."""
+    header = ["tasks", "mode", "success", "Wilson 95 %", "points to sequential (95 %)", "McNemar exact p"]
+    rows = []
+    for task, group in report["by_task"].items():
+        for mode, found in group["modes"].items():
+            low, high = (100 * value for value in found["wilson95"])
+            apart, difference, p = group["differences"].get(mode), "", ""
+            if apart is not None:
+                below, above = (100 * value for value in apart["difference95"])
+                difference = f"{100 * apart['difference']:+.1f} ({below:+.1f} to {above:+.1f})"
+                p = f"{apart['mcnemar_exact_p']:.3f}"
+            succeeded = f"{found['successes']} / {found['episodes']}"
+            rows.append([task, mode, succeeded, f"{low:.1f} to {high:.1f} %", difference, p])
+    return header, rows
+
+
+def delay(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: success of both tasks together, one row per mode."""
+    columns = {value: found["all"]["modes"] for value, found in report["delays"].items()}
+    modes = next(iter(columns.values()))
+    rows = [
+        [mode, *(f"{column[mode]['successes']} / {column[mode]['episodes']}" for column in columns.values())]
+        for mode in modes
+    ]
+    return ["mode", *(f"{value} ms" for value in columns)], rows
+
+
+TITLES = {
+    "latency": "Blocking latency, modes side by side in real time (`clwm bench latency`)",
+    "surprise": "An object moved by 3 cm while a chunk executes (`clwm bench surprise`)",
+    "speculation": "Coverage of the stated deviation (`clwm bench speculation`)",
+    "success": "Success on the same seeds (`clwm bench success`)",
+    "delay": "Success against an injected delay (`clwm bench delay`)",
+}
+TABLES = {"latency": latency, "surprise": surprise, "speculation": speculation, "success": success, "delay": delay}

@@ -1,0 +1,38 @@
+"""docs/results.md has a table of every kept measurement, with the figures of its file."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def summarise(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    spec = importlib.util.spec_from_file_location("summarise", BENCHMARKS / "summarise.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    sys.modules.pop("measurement_tables", None)
+
+
+def test_a_measurement_becomes_a_table_with_a_link_to_its_file(summarise):
+    rate = {"successes": 49, "episodes": 50, "wilson95": [0.895, 0.996]}
+    apart = {"difference": -0.02, "difference95": [-0.1, 0.05], "mcnemar_exact_p": 0.5}
+    group = {"modes": {"sequential": rate, "adaptive": rate}, "differences": {"adaptive": apart}}
+    machine = {"processor": "one", "cores": 2}
+    report = {"measurement": "success", "by_task": {"all": group}, "machine": machine, "commit": "abc"}
+    text = summarise.page({"success.json": report})
+    assert "| all | adaptive | 49 / 50 | 89.5 to 99.6 % | -2.0 (-10.0 to +5.0) | 0.500 |" in text
+    assert "[success.json](../benchmarks/results/success.json)" in text
+
+
+def test_every_kept_measurement_is_on_the_page(summarise):
+    reports = {path.name: json.loads(path.read_text()) for path in (BENCHMARKS / "results").glob("*.json")}
+    measured = {name for name, report in reports.items() if report.get("measurement") in summarise.TABLES}
+    text = summarise.page(reports)
+    assert measured and all(f"[{name}]" in text for name in measured)
