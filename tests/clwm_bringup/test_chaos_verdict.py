@@ -98,8 +98,8 @@ def test_a_missing_chunk_can_be_known_of_when_it_was_needed(robot):
     assert known_at(FAULTS["Ctrl-C"], early, TIMEOUT) == 100.1, "told before the chunk was needed"
 
 
-def test_of_a_dead_executor_the_last_messages_end_counts(robot):
-    sent = [Sent(99.0, 99.9), Sent(99.8, 100.7), Sent(99.8, 100.7)]
+def test_of_a_dead_executor_the_end_of_its_last_message_counts_and_not_its_successors(robot):
+    sent = [Sent(99.0, 99.9), Sent(99.8, 100.7), Sent(99.8, 100.7), Sent(101.5, 102.4)]
     seen = observed(robot, None, sent=sent, statuses=[(99.0, status())])
     assert known_at(FAULTS["executor killed"], seen, TIMEOUT) == 100.7
 

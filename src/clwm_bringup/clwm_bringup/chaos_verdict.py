@@ -14,6 +14,7 @@ from clwm_common.robot import RobotDescription
 
 STANDSTILL_LIMIT = 0.4  # s after the executor could know
 TRAVEL_LIMIT = 0.15  # rad in that time, any joint
+TRANSPORT = 0.05  # s that a message may have been on its way when the executor died
 CREEP = 0.01  # rad that arms in ESTOP may sink in their servos
 
 
@@ -88,7 +89,8 @@ def known_at(fault: Fault, seen: Observed, state_timeout: float) -> float:
         case Known.STATES_STALE:
             return seen.began_at + state_timeout
         case Known.SENT_AHEAD:
-            ends = [sent.end for sent in seen.sent if sent.at <= first_reaction(seen)]
+            # Later messages are of an executor that is back, or that is heard again.
+            ends = [sent.end for sent in seen.sent if sent.at <= seen.began_at + TRANSPORT]
             return max([seen.began_at, *ends[-2:]])
         case Known.CHUNK_DUE:
             noticed = first_reaction(seen)

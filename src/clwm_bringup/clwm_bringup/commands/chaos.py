@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from clwm_bringup import graph
 from clwm_bringup.log_lines import LogFiles
 from clwm_common.model_files import project_root
+
+START = 20.0  # s for the stack to come up
+WIDTH = 150  # columns of the table where no terminal says how many there are
 
 
 def chaos(
@@ -48,7 +52,7 @@ def chaos(
 
         fuzz(virtual=True, chunks=chunks, seed=seed, run=run, workers=workers, robot=robot, json_file=json_file)
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
     names = list(FAULTS) if every else list(dict.fromkeys(fault or []))
     if unknown := [name for name in names if name not in FAULTS]:
         console.print(f"[red]error:[/red] fault '{unknown[0]}' is unknown; expected one of: {', '.join(FAULTS)}")
@@ -91,9 +95,9 @@ def _inject_all(
         raise typer.Exit(2) from None
     planned = plan(names, repeat, seed)
     left = journal.left(planned)
-    minutes = sum(expected_seconds(FAULTS[item.fault]) for item in left) / 60.0
+    minutes = (START + sum(expected_seconds(FAULTS[item.fault]) for item in left)) / 60.0 if left else 0.0
     done = f", {len(journal.done)} are done already" if journal.done else ""
-    console.print(f"seed {seed}: {len(planned)} injections{done}; this takes about {minutes:.0f} minutes")
+    console.print(f"seed {seed}: {len(planned)} injections{done}; this takes about {minutes:.1f} minutes")
     columns = (
         TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(),
         TimeRemainingColumn(),
