@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clwm_common.actions import JOINTS, ROW_DT
-from clwm_common.messages import ActionChunk, ChunkRequest, Mode
+from clwm_common.messages import ActionChunk, ChunkRequest, Mode, ModeStatus, TeleopCommand
 from clwm_common.robot import RobotDescription
 from clwm_sai_executor import events
 from clwm_sai_executor.config import SchedulerConfig
@@ -82,6 +82,7 @@ class VirtualStack:
         self.reports: list[str] = []
         self.gripper_moves: list[tuple[float, str, float]] = []
         self.states: list = []
+        self.modes: list[ModeStatus] = []
         self.is_measured = True
         self.widths = np.array([0.08, 0.08])
 
@@ -102,6 +103,8 @@ class VirtualStack:
                     self.gripper_moves.append((self.now, arm, width))
                 case events.PublishState(state):
                     self.states.append(state)
+                case events.PublishMode(status):
+                    self.modes.append(status)
         return commands
 
     def measure(self) -> list:
@@ -144,6 +147,33 @@ class VirtualStack:
         chunk = self.chunk(request, **kwargs)
         self.run_until(max(self.now, request.observe_at + latency))
         return self.do(events.ChunkArrived(chunk))
+
+    def target(self, joints=None, source: str = "leader", **changes) -> TeleopCommand:
+        """A human's wish; by default both arms stay where they are commanded to be."""
+        joints = self.controller.sample(self.now)[0] if joints is None else joints
+        valid = np.zeros(30, np.bool_)
+        valid[JOINTS] = True
+        fields = {"stamp": self.now, "dead_man": True, "target": row_of(joints, [0.08, 0.08]), "valid": valid}
+        return TeleopCommand(source=source, **{**fields, **changes})
+
+    def ask(self, *args, **kwargs) -> list:
+        """A human's command arrives."""
+        return self.do(events.TeleopArrived(self.target(*args, **kwargs)))
+
+    def take_over(self) -> list:
+        """A human holds the switch and gets the arms."""
+        self.ask()
+        return self.do(events.ModeSet(Mode.TELEOP))
+
+    def steer(self, hand, seconds: float, period: float = 0.02) -> None:
+        """A human moves both arms along `hand(time)` -> joints (14,), with joint states at 100 Hz."""
+        start, due = self.now, self.now
+        while self.now < start + seconds - 1e-9:
+            if self.now >= due - 1e-9:
+                self.ask(hand(self.now - start))
+                due += period
+            self.now += 0.005
+            self.measure()
 
     def hold(self) -> list:
         return self.do(events.ModeSet(Mode.HOLD))

@@ -7,33 +7,46 @@ from clwm_common.messages import ChunkRequest, Mode, SaiReport
 from clwm_sai_executor import events
 from clwm_sai_executor.scheduler import Phase
 
-PHASES = ("BLIND", "IDLE", "ASKED", "MOVING", "STALLED", "STOPPING")
+PHASES = ("BLIND", "IDLE", "ASKED", "MOVING", "STALLED", "STOPPING", "STEERED")
 
-# Phase after the event for each phase before it; "=" is the same. After a slash the mode, if HOLD (H) or ESTOP (E).
+# Phase after the event for each phase before it; "=" is the same. After a slash the mode, if it changes: POLICY (P),
+# TELEOP (T), HOLD (H) or ESTOP (E). Before the event it is TELEOP in STEERED, and POLICY else.
 TABLE = {
-    "tick": "= = = = = =",
-    "joint state": "IDLE = = = = =",
-    "invalid joint state": "= = = = = =",
-    "the wanted chunk": "= = MOVING MOVING MOVING =",
-    "another chunk": "= = = = = =",
-    "a chunk of an old epoch": "= = = = = =",
-    "the wanted chunk with NaN": "= = IDLE/H STOPPING/H STOPPING/H =",
-    "the wanted chunk unreadable": "= = IDLE/H STOPPING/H STOPPING/H =",
-    "report": "= = = = = =",
-    "task": "= ASKED ASKED STOPPING STOPPING =",
-    "task without words": "= = = = = =",
-    "task ended": "= = IDLE STOPPING STOPPING =",
-    "POLICY": "= = = = = =",
-    "TELEOP": "= = = = = =",
-    "HOLD": "=/H =/H IDLE/H STOPPING/H STOPPING/H =/H",
-    "ESTOP": "=/E =/E IDLE/E STOPPING/E STOPPING/E =/E",
-    "episode reset": "BLIND BLIND BLIND BLIND BLIND BLIND",
-    "silence of the joint states": "BLIND BLIND BLIND BLIND BLIND BLIND",
+    "tick": "= = = = = = =",
+    "joint state": "IDLE = = = = = =",
+    "invalid joint state": "= = = = = = =",
+    "the wanted chunk": "= = MOVING MOVING MOVING = =",
+    "another chunk": "= = = = = = =",
+    "a chunk of an old epoch": "= = = = = = =",
+    "the wanted chunk with NaN": "= = IDLE/H STOPPING/H STOPPING/H = =",
+    "the wanted chunk unreadable": "= = IDLE/H STOPPING/H STOPPING/H = =",
+    "report": "= = = = = = =",
+    "task": "= ASKED ASKED STOPPING STOPPING = =",
+    "task without words": "= = = = = = =",
+    "task ended": "= = IDLE STOPPING STOPPING = =",
+    "POLICY": "= = = = = = STOPPING/P",
+    "TELEOP": "= = = = = = =",
+    "TELEOP, a switch is held": "= STEERED/T STEERED/T STEERED/T STEERED/T STEERED/T =",
+    "HOLD": "=/H =/H IDLE/H STOPPING/H STOPPING/H =/H STOPPING/H",
+    "ESTOP": "=/E =/E IDLE/E STOPPING/E STOPPING/E =/E STOPPING/E",
+    "a human's target": "= = = = = = =",
+    "a human's target with NaN": "= = = = = = STOPPING/H",
+    "a late target": "= = = = = = =",
+    "another human's target": "= = = = = = =",
+    "the switch is released": "= = = = = = STOPPING/H",
+    "silence of the human": "= = = = = = STOPPING/H",
+    "episode reset": "BLIND BLIND BLIND BLIND BLIND BLIND BLIND/H",
+    "silence of the joint states": "BLIND BLIND BLIND BLIND BLIND BLIND BLIND/H",
 }
+# A silent human's arms run into the braking tail of the last message: nothing need be sent.
 MOVES_ARMS = (
     {("the wanted chunk", phase) for phase in ("ASKED", "MOVING", "STALLED")}
-    | {(event, phase) for event in ("HOLD", "ESTOP", "silence of the joint states") for phase in ("MOVING", "STOPPING")}
+    | {(event, phase) for event in ("HOLD", "ESTOP") for phase in ("MOVING", "STOPPING", "STEERED")}
+    | {("silence of the joint states", phase) for phase in ("MOVING", "STOPPING")}
     | {("the wanted chunk with NaN", "MOVING"), ("the wanted chunk unreadable", "MOVING")}
+    | {("TELEOP, a switch is held", phase) for phase in PHASES if phase not in ("BLIND", "STEERED")}
+    | {(event, "STEERED") for event in ("a human's target", "a human's target with NaN", "the switch is released")}
+    | {("POLICY", "STEERED")}
 )
 CASES = [
     (event, before, after.partition("/"))
@@ -49,6 +62,11 @@ def bring_to(stack, phase):
         stack.measure()
         return
     stack.begin()
+    if phase == "STEERED":
+        stack.take_over()
+        home = stack.robot.home
+        stack.steer(lambda time: home + 0.3 * time, 0.5)
+        return
     if phase == "ASKED":
         return
     stack.answer(speed=0.2)
@@ -85,7 +103,21 @@ def send(stack, event):
         "HOLD": events.ModeSet(Mode.HOLD),
         "ESTOP": events.ModeSet(Mode.ESTOP),
         "episode reset": events.EpisodeReset(),
+        "a human's target": events.TeleopArrived(stack.target()),
+        "a human's target with NaN": events.TeleopArrived(stack.target(np.full(14, np.nan))),
+        "a late target": events.TeleopArrived(stack.target(stamp=stack.now - 0.3)),
+        "another human's target": events.TeleopArrived(stack.target(source="another")),
+        "the switch is released": events.TeleopArrived(stack.target(dead_man=False)),
     }
+    if event == "TELEOP, a switch is held":
+        stack.ask()
+        return stack.do(events.ModeSet(Mode.TELEOP))
+    if event == "silence of the human":
+        commands = []
+        for _ in range(25):
+            stack.now += 0.01
+            commands += stack.measure() if stack.scheduler.phase is Phase.STEERED else []
+        return commands
     if event == "silence of the joint states":
         stack.now += 0.21
         return stack.do(events.Tick())
@@ -97,10 +129,13 @@ def test_event_leads_to_the_phase_and_mode_of_the_table(make_stack, event, befor
     stack = make_stack(chunk_timeout=1.0)
     bring_to(stack, before)
     assert stack.scheduler.phase is Phase[before]
+    mode = stack.scheduler.mode
     commands = send(stack, event)
     after, _, letter = expected
     assert stack.scheduler.phase is Phase[before if after == "=" else after]
-    assert stack.scheduler.mode is {"": Mode.POLICY, "H": Mode.HOLD, "E": Mode.ESTOP}[letter]
+    assert (
+        stack.scheduler.mode is {"": mode, "P": Mode.POLICY, "T": Mode.TELEOP, "H": Mode.HOLD, "E": Mode.ESTOP}[letter]
+    )
     has_moved = any(isinstance(command, events.SendTrajectory) for command in commands)
     assert has_moved == ((event, before) in MOVES_ARMS)
 

@@ -13,6 +13,7 @@ from clwm_common.messages import ChunkRequest, MemoryPolicy
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import TaskSet
 from clwm_sai_executor.motion import Motion
+from clwm_sai_executor.pace import Pace
 
 NO_ROWS = np.zeros((0, ACTION_DIM), np.float32)
 
@@ -30,7 +31,8 @@ class Pending:
 class Asking:
     """Composes requests; their ids grow by one."""
 
-    def __init__(self, config: SchedulerConfig, motion: Motion) -> None:
+    def __init__(self, pace: Pace, config: SchedulerConfig, motion: Motion) -> None:
+        self._pace = pace
         self._config = config
         self._motion = motion
         self._next_id = 1
@@ -60,13 +62,13 @@ class Asking:
 
         With all rows in the execution horizon there is no committed tail: it is observed when the arms rest again.
         """
-        motion, horizon = self._motion, self._config.execution_horizon
+        motion, horizon = self._motion, self._pace.horizon
         path = motion.path
         assert path is not None
         if horizon >= CHUNK_ROWS:
             return self.from_rest(task, epoch, path.time(path.last), motion.rows(motion.observed, path.last + 1))
         observed, follows = row_zero + horizon, path.last_row
-        needed_by = path.time(follows) - self._config.lead
+        needed_by = path.time(follows) - self._pace.lead
         executed = motion.rows(motion.observed, observed)
         return self._compose(task, epoch, observed, follows, path.time(observed), needed_by, executed, at_rest=False)
 

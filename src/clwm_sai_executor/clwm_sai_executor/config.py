@@ -19,10 +19,15 @@ class SchedulerConfig:
     execution_horizon: rows of a chunk that run before the next observation; the rest is the committed tail. With all
         rows (16) the arms come to rest and wait, as in the paper's mode.
     lead: how long before a row's instant its message must leave for the controllers.
+    adapt_pace: choose the execution horizon between `execution_horizon_min` and `execution_horizon`, and the lead
+        between `lead` and `lead_max`, from recent latencies (`pace.py`); otherwise both stay as they are set.
+    pace_percentile: the share of chunks that are to come in time then.
     chunk_timeout: a chunk that has not come so long after its observation never will; it is asked for again, at rest.
+    teleop_timeout: a teleoperation source whose newest command is older than this has let go of the arms.
     state_timeout: joint states older than this make the arms brake and hold.
     state_period: measured states are published no more often than this.
-    refuse_step: a row farther than this from the one before it is a gross violation: the chunk is refused.
+    refuse_step: a row farther than this from the one before it is a gross violation: the chunk is refused. The same
+        goes for a human's target and the one before it, and for the first one and the arms.
     refuse_jerk: rows that jerk more than so many times the robot's limit are a gross violation.
     refuse_opening: rows that open a gripper so far beyond its range are one, too.
     observation_age: a chunk made from pictures this much older than those asked for is dropped and asked for again.
@@ -38,6 +43,11 @@ class SchedulerConfig:
 
     execution_horizon: int = 12
     lead: float = 0.02
+    adapt_pace: bool = False
+    execution_horizon_min: int = 10
+    lead_max: float = 0.04
+    pace_percentile: float = 0.99
+    teleop_timeout: float = 0.2
     chunk_timeout: float = 2.0
     state_timeout: float = 0.2
     state_period: float = 0.01
@@ -63,6 +73,13 @@ class SchedulerConfig:
                 value = getattr(self, item.name)
                 if not low <= value <= high:
                     raise ConfigError(f"{item.name} is {value}; expected {low} to {high}")
+        if self.adapt_pace and self.execution_horizon_min > self.execution_horizon:
+            raise ConfigError(
+                f"execution_horizon_min is {self.execution_horizon_min}; "
+                f"expected at most execution_horizon, {self.execution_horizon}"
+            )
+        if self.adapt_pace and self.lead_max < self.lead:
+            raise ConfigError(f"lead_max is {self.lead_max} s; expected at least lead, {self.lead} s")
         if self.initial_mode not in (Mode.POLICY, Mode.HOLD):
             raise ConfigError(f"initial_mode is {self.initial_mode!r}; expected POLICY or HOLD")
 
@@ -70,6 +87,10 @@ class SchedulerConfig:
 RANGES: dict[str, tuple[float, float]] = {
     "execution_horizon": (1, CHUNK_ROWS),
     "lead": (0.0, 0.2),
+    "execution_horizon_min": (1, CHUNK_ROWS),
+    "lead_max": (0.0, 0.2),
+    "pace_percentile": (0.5, 1.0),
+    "teleop_timeout": (0.05, 1.0),
     "chunk_timeout": (0.1, 60.0),
     "state_timeout": (0.02, 5.0),
     "state_period": (0.0, 0.02),

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, MemoryPolicy, Mode, SaiReport
+from clwm_common.messages import (
+    ActionChunk,
+    ChunkRequest,
+    DualArmState,
+    MemoryPolicy,
+    Mode,
+    ModeStatus,
+    SaiReport,
+    TeleopCommand,
+)
 
 Side = Literal["left", "right"]
 SIDES: tuple[Side, Side] = ("left", "right")
+Level = Literal["info", "warning", "error"]
 
 
 @dataclass(frozen=True)
 class Tick:
-    """Nothing happened but time. Due every 10 ms or so: rows are consumed and watchdogs looked at."""
+    """Nothing happened but time. Due every 10 ms or so: rows are consumed and watchdogs looked at.
+
+    lateness: how long [s] after its due instant the tick came; NaN where ticks are not due at any instant.
+    """
+
+    lateness: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -73,12 +89,28 @@ class ModeSet:
 
 
 @dataclass(frozen=True)
+class TeleopArrived:
+    """What a human asks for, or that the dead-man switch was released."""
+
+    command: TeleopCommand
+
+
+@dataclass(frozen=True)
 class EpisodeReset:
     """The world was put back to an initial state; what the arms were told before has no meaning now."""
 
 
 Event = (
-    Tick | MeasuredArms | ChunkArrived | ChunkUnreadable | ReportArrived | TaskSet | TaskEnded | ModeSet | EpisodeReset
+    Tick
+    | MeasuredArms
+    | ChunkArrived
+    | ChunkUnreadable
+    | ReportArrived
+    | TaskSet
+    | TaskEnded
+    | ModeSet
+    | TeleopArrived
+    | EpisodeReset
 )
 
 
@@ -128,12 +160,19 @@ class PublishState:
 
 
 @dataclass(frozen=True)
+class PublishMode:
+    """To all, latched: who moves the arms has changed."""
+
+    status: ModeStatus
+
+
+@dataclass(frozen=True)
 class Report:
     """To the log. A refusal answers the event that caused it."""
 
-    level: Literal["info", "warning", "error"]
+    level: Level
     text: str
     is_refusal: bool = False
 
 
-Command = RequestChunk | CancelChunk | SendTrajectory | MoveGripper | PublishState | Report
+Command = RequestChunk | CancelChunk | SendTrajectory | MoveGripper | PublishState | PublishMode | Report

@@ -25,14 +25,31 @@ def percentiles(values: Iterable[float]) -> dict[str, float | None]:
     return {"p50": float(p50), "p95": float(p95), "p99": float(p99), "max": float(max(finite))}
 
 
+def event_reactions(records: Iterable[ChunkRecord]) -> list[float]:
+    """Time [s] from an event to the first motion that can answer it, for events at evenly spread instants.
+
+    An event between two observations is seen in the second one, and answered by the first new row of its chunk. Where
+    a chunk was asked for anew from rest there is no observation before it that it could follow on.
+    """
+    spread, reactions, before = np.linspace(0.0, 1.0, 8, endpoint=False), [], None
+    for record in records:
+        if before is not None and not record.at_rest:
+            waits = spread * (record.observation_stamp - before.observation_stamp)
+            reactions.extend(waits + record.first_motion_at - record.observation_stamp)
+        before = record
+    return reactions
+
+
 class Metrics:
     """What is measured, always the same way.
 
     idle_fraction: of the time since the first motion of each task epoch in which the policy is to move the arms, the
     part in which no row of a chunk ran: braking tails after a late chunk, and waiting at rest. The wait for the very
     first chunk of an epoch is not in it. stalls: boundaries at which the next chunk was not there. Jumps are changes of
-    the mean velocity from one row to the next [rad/s], largest joint: at seams, and within chunks. Percentiles are over
-    the last 1000 chunks.
+    the mean velocity from one row to the next [rad/s], and steps of the acceleration [rad/s^2], largest joint: at
+    seams, and within chunks. event_reaction: from an event at any instant to the first motion that can answer it;
+    teleop_reaction: from a human's input to the first knot that answers it. Percentiles are over the last 1000 chunks,
+    ticks or inputs.
     """
 
     def __init__(self) -> None:
@@ -43,7 +60,11 @@ class Metrics:
         self._records: deque[ChunkRecord] = deque(maxlen=WINDOW)
         self._seam_jumps: deque[float] = deque(maxlen=WINDOW)
         self._inner_jumps: deque[float] = deque(maxlen=WINDOW)
+        self._seam_steps: deque[float] = deque(maxlen=WINDOW)
+        self._inner_steps: deque[float] = deque(maxlen=WINDOW)
         self._state_gaps: deque[float] = deque(maxlen=WINDOW)
+        self._lateness: deque[float] = deque(maxlen=WINDOW)
+        self._human_reactions: deque[float] = deque(maxlen=WINDOW)
         self._counts: Counter[str] = Counter()
         self._active_seconds = 0.0
         self._busy_seconds = 0.0
@@ -73,11 +94,21 @@ class Metrics:
         self._stall_seconds += record.stall
         if not record.at_rest:
             self._seam_jumps.append(facts.seam_jump)
+            self._seam_steps.append(facts.seam_acceleration_jump)
         self._inner_jumps.extend(facts.inner_jumps)
+        self._inner_steps.extend(facts.inner_acceleration_jumps)
 
     def state_gap(self, seconds: float) -> None:
         """Time between two joint states."""
         self._state_gaps.append(seconds)
+
+    def ticked(self, lateness: float) -> None:
+        """A tick came so many seconds after it was due; NaN is not counted."""
+        self._lateness.append(lateness)
+
+    def answered_human(self, seconds: float) -> None:
+        """Time from a human's input to the first knot that answers it."""
+        self._human_reactions.append(seconds)
 
     def summary(self) -> dict[str, Any]:
         """Plain values for diagnostics, the demo's table and evaluation; times in ms where the name says so."""
@@ -105,6 +136,8 @@ class Metrics:
             "copy_error": percentiles(report.copy_error for _, report in reports),
             "seam_jump": percentiles(self._seam_jumps),
             "inner_jump": percentiles(self._inner_jumps),
+            "seam_acceleration_jump": percentiles(self._seam_steps),
+            "inner_acceleration_jump": percentiles(self._inner_steps),
             "clamped_positions": self._counts["clamped_positions"],
             "clamped_openings": self._counts["clamped_openings"],
             "clamped_quaternions": self._counts["clamped_quaternions"],
@@ -119,5 +152,8 @@ class Metrics:
             "timeouts": self._counts["timeouts"],
             "state_stale": self._counts["state_stale"],
             "resets": self._counts["resets"],
+            "tick_lateness_ms": percentiles(1e3 * late for late in self._lateness),
+            "teleop_reaction_ms": percentiles(1e3 * seconds for seconds in self._human_reactions),
+            "event_reaction_ms": percentiles(1e3 * seconds for seconds in event_reactions(records)),
             "joint_state_gap_ms": percentiles(1e3 * gap for gap in self._state_gaps),
         }

@@ -11,7 +11,7 @@ from clwm_common.actions import ACTION_DIM, ROW_DT
 from clwm_common.robot import RobotDescription
 from clwm_sai_executor.clearance import MarginsOf
 from clwm_sai_executor.config import SchedulerConfig
-from clwm_sai_executor.events import SIDES, Command, MoveGripper, SendTrajectory
+from clwm_sai_executor.events import SIDES, Command, MeasuredArms, MoveGripper, SendTrajectory
 from clwm_sai_executor.gripper import GripperCommander
 from clwm_sai_executor.guard import Guard
 from clwm_sai_executor.limits import MotionLimits
@@ -19,6 +19,8 @@ from clwm_sai_executor.splice import Path, SpliceFacts, splice, stop
 
 Array = NDArray[np.float64]
 RowOf = Callable[[Array, Array], NDArray[np.float32]]
+
+PlanOf = Callable[[float, Array, Array, Array], tuple[Array, Array]]
 
 EXECUTED_ROWS = 12  # rows of the past that a request carries at most
 
@@ -32,7 +34,11 @@ class Motion:
         """row_of: joints (14,) and openings (2,) -> row (30,). margins: what the path keeps clear of; None: nothing."""
         is_guarded = margins is not None and robot.safety is not None
         self._splice = Guard(margins, robot.safety.gross).splice if is_guarded else splice
-        self._lead = config.lead
+        # A human's targets are never refused for where they lead: the arms stop before it, and the human sees that.
+        self._splice_steered = Guard(margins, np.inf).splice if is_guarded else splice
+        self._earlier = np.zeros((0, ACTION_DIM), np.float32)
+        self.lead = config.lead
+        self._resync_distance = config.resync_distance
         self._row_of = row_of
         self._limits = MotionLimits.of(
             robot,
@@ -61,16 +67,31 @@ class Motion:
         """Instant [s] of the last row that the policy asked for; minus infinity when there is none."""
         return -np.inf if self.path is None else self.path.time(self.path.last_row)
 
+    @property
+    def limits(self) -> MotionLimits:
+        """What may be used of the robot's limits."""
+        return self._limits
+
+    def observe(self, index: int) -> None:
+        """An observation was made at knot `index`: what was executed before it need not be told any more."""
+        self.observed = index
+        self._earlier = self._earlier[:0]
+
+    def executed(self) -> NDArray[np.float32]:
+        """Rows (n, 30), n <= 12, of the policy and of a human, from the last observation until the arms rest."""
+        end = 0 if self.path is None else self.path.last + 1
+        return np.concatenate([self._earlier, self.rows(self.observed, end)])[-EXECUTED_ROWS:]
+
     def drop(self) -> None:
         """Forget the path: the arms are not on it."""
         self.path = None
         self.consumed = -1
-        self.observed = 0
+        self.observe(0)
 
     def hold(self, now: float, position: Array, openings: Array) -> None:
         """Make `position` (14,), clipped to the limits, the held command from now + lead on; the grippers stay."""
         openings = self.clip_openings(openings)
-        self._restart(now + self._lead, np.clip(position, self._limits.lower, self._limits.upper), openings)
+        self._restart(now + self.lead, np.clip(position, self._limits.lower, self._limits.upper), openings)
         for commander, opening in zip(self._grippers, openings, strict=True):
             commander.assume(float(opening))
 
@@ -86,21 +107,64 @@ class Motion:
         """
         path = self.path
         assert path is not None
-        at = max(after, path.index_from(now + self._lead))
+        at = max(after, path.index_from(now + self.lead))
         if at > path.last and now < self.end:
             path = path.resting_until(at)
         elif at > path.last:
             position, _, held = path.knot(path.last)
-            path = self._restart(now + self._lead, position, held)
+            path = self._restart(now + self.lead, position, held)
             at = path.last
         self.path, facts = self._splice(path, at, rows, openings, self._limits)
         return at, facts
+
+    def settle(self, now: float, arms: MeasuredArms) -> float:
+        """Hold arms at rest that are away from their command, or have none, where they are measured.
+
+        Returns how far away they were [rad]; 0 when their command stays.
+        """
+        if self.path is None:
+            self.hold(now, arms.positions, arms.widths)
+            return 0.0
+        position, _, openings = self.path.knot(self.path.last)
+        astray = float(np.abs(arms.positions - position).max())
+        if astray <= self._resync_distance:
+            return 0.0
+        self.hold(now, arms.positions, openings)
+        return astray
+
+    def rest(self, now: float) -> tuple[Array, Array]:
+        """Joints (14,) and openings (2,) of arms that brake as early as they can."""
+        path = self.path
+        assert path is not None
+        braked = stop(path, min(path.index_from(now + self.lead), path.last), self._limits)
+        position, _, openings = braked.knot(braked.last)
+        return position, openings
+
+    def steer(self, now: float, plan: PlanOf) -> float:
+        """Let the rows of a plan follow the first knot that can still be changed, and return the instant of that knot.
+
+        plan: instant, position, velocity and acceleration (14,) of that knot -> rows (n, 14) and openings (n, 2).
+        """
+        path = self.path
+        assert path is not None
+        at = path.index_from(now + self.lead)
+        if at > path.last and now < self.end:
+            path = path.resting_until(at)
+        elif at > path.last:
+            self._earlier = self.executed()
+            position, _, held = path.knot(path.last)
+            path = self._restart(now + self.lead, position, held)
+            at = path.last
+        position, velocity, _ = path.knot(at)
+        rows, openings = plan(path.time(at), position, velocity, path.acceleration_into(at))
+        self.path, _ = self._splice_steered(path, at, rows, openings, self._limits)
+        return path.time(at)
 
     def brake(self, now: float) -> bool:
         """Come to rest from the first knot that can still be changed. False when the arms do so already."""
         if self.path is None:
             return False
-        at = self.path.index_from(now + self._lead)
+        at = self.path.index_from(now + self.lead)
         if at >= self.path.last_row:
             return False
         self.path = stop(self.path, at, self._limits)
@@ -111,9 +175,9 @@ class Motion:
         path = self.path
         assert path is not None
         velocity = np.clip(velocity, -self._limits.velocity, self._limits.velocity)
-        ahead = position + velocity * self._lead
+        ahead = position + velocity * self.lead
         measured = Path(
-            origin=now + self._lead - ROW_DT,
+            origin=now + self.lead - ROW_DT,
             dt=ROW_DT,
             first=0,
             positions=np.stack([ahead - velocity * ROW_DT, ahead]),
@@ -123,7 +187,7 @@ class Motion:
         )
         self.path = stop(measured, 1, self._limits)
         self.consumed = -1
-        self.observed = self.path.last
+        self.observe(self.path.last)
 
     def consume(self, now: float) -> list[Command]:
         """Count the rows that have taken effect by `now`, and move the grippers with them."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import fields
 from typing import Any
 
 from sensor_msgs.msg import JointState
@@ -18,22 +20,25 @@ from clwm_common.ros.conversions import ConversionError, from_msg, from_stamp, t
 from clwm_common.ros.diagnostics import Health, Level
 from clwm_common.ros.lifecycle import ClwmNode, NodeError, run
 from clwm_common.ros.parameters import Parameter
-from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, EpisodeStatus, SaiReport
+from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, EpisodeStatus, ModeStatus, SaiReport, TeleopCommand
 from clwm_msgs.srv import SetMode, SetTask
 from clwm_sai_executor import events
 from clwm_sai_executor.clearance import margins_of
 from clwm_sai_executor.config import RANGES, ConfigError, SchedulerConfig
 from clwm_sai_executor.joint_map import JointMap
+from clwm_sai_executor.lateness import Lateness
+from clwm_sai_executor.phase import Phase
 from clwm_sai_executor.run_task_node import RunTaskServer
-from clwm_sai_executor.scheduler import Phase, Scheduler
+from clwm_sai_executor.scheduler import Scheduler
 from clwm_sai_executor.task_run import WorldVerdict
 
 # s; every joint state is a tick as well, so this only bounds how late a watchdog bites when they fall silent.
 TICK_PERIOD = 0.02
+_SETTINGS = {field.name for field in fields(SchedulerConfig)} - {"initial_mode"}
 
 
 def _setting(name: str, meaning: str, unit: str = "") -> Parameter:
-    return Parameter(name, getattr(SchedulerConfig(), name), meaning, unit, *RANGES[name])
+    return Parameter(name, getattr(SchedulerConfig(), name), meaning, unit, *RANGES.get(name, ()))
 
 
 class ExecutorNode(ClwmNode):
@@ -44,6 +49,11 @@ class ExecutorNode(ClwmNode):
         Parameter("start_mode", "POLICY", "mode after activation", choices=("POLICY", "HOLD")),
         _setting("execution_horizon", "rows of a chunk that run before the next observation; 16 is the paper's mode"),
         _setting("lead", "how long before a row's instant its message leaves", "s"),
+        _setting("adapt_pace", "choose execution horizon and lead from recent latencies, within the bounds below"),
+        _setting("execution_horizon_min", "lower bound of the chosen horizon; execution_horizon is the upper one"),
+        _setting("lead_max", "upper bound of the chosen lead; lead is the lower one", "s"),
+        _setting("pace_percentile", "share of chunks that the chosen horizon lets come in time"),
+        _setting("teleop_timeout", "a teleoperation source that is silent for longer loses the arms", "s"),
         _setting("chunk_timeout", "a chunk this long after its observation is given up", "s"),
         _setting("state_timeout", "joint states older than this make the arms brake and hold", "s"),
         _setting("following_error", "moving arms farther than this from their command brake and hold", "rad"),
@@ -64,12 +74,13 @@ class ExecutorNode(ClwmNode):
     def configure(self) -> None:
         try:
             self._robot = RobotDescription.load(self.params.robot)
-            settings = {name: value for name, value in vars(self.params).items() if name in RANGES}
+            settings = {name: value for name, value in vars(self.params).items() if name in _SETTINGS}
             config = SchedulerConfig(**settings, initial_mode=Mode[self.params.start_mode])
             self._scheduler = Scheduler(self._robot, config, margins=margins_of(self._robot))
         except (RobotError, ConfigError) as error:
             raise NodeError(str(error)) from error
         self._joint_map = JointMap(self._robot)
+        self._lateness = Lateness(TICK_PERIOD)
         self._problem = ""
         self._status: dict[str, Any] = {}
         self._verdict = None
@@ -81,6 +92,7 @@ class ExecutorNode(ClwmNode):
     def _create_outputs(self) -> None:
         self._state_output = self.create_publisher(DualArmState, "/clwm/state", qos.STATE)
         self._request_output = self.create_publisher(ChunkRequest, "/clwm/chunk_request", qos.CRITICAL)
+        self._mode_output = self.create_publisher(ModeStatus, "/clwm/mode", qos.LATCHED)
         self._status_output = self.create_publisher(String, "/clwm/task_status", qos.LATCHED)
         self._timeline_output = self.create_publisher(String, "/clwm/chunk_timeline", qos.REPORT)
         self._arm_outputs = {
@@ -95,6 +107,7 @@ class ExecutorNode(ClwmNode):
     def _create_inputs(self) -> None:
         self.create_subscription(JointState, self._robot.joint_states_topic, self._on_joints, qos.SENSOR)
         self.create_subscription(ActionChunk, "/clwm/action_chunk", self._on_chunk, qos.CRITICAL)
+        self.create_subscription(TeleopCommand, "/clwm/teleop", self._on_teleop, qos.TELEOP)
         self.create_subscription(SaiReport, "/clwm/sai_report", self._on_report, qos.REPORT)
         self.create_subscription(EpisodeStatus, "/clwm_sim/episode", self._on_episode, qos.REPORT)
         self.create_service(SetTask, "/clwm/set_task", self._on_set_task)
@@ -127,7 +140,12 @@ class ExecutorNode(ClwmNode):
             level, message = max(level, Level.WARN), f"{message}; {self._problem}"
         summary = scheduler.metrics.summary()
         values = {key: value for key, value in summary.items() if not isinstance(value, dict)}
-        status = {"mode": scheduler.mode.name, "phase": scheduler.phase.name, "task_epoch": scheduler.task_epoch}
+        status = {
+            "mode": scheduler.mode.name,
+            "owner": scheduler.arbitration.owner,
+            "phase": scheduler.phase.name,
+            "task_epoch": scheduler.task_epoch,
+        }
         return Health(level, message, {**status, **values, "summary": json.dumps(summary)})
 
     @property
@@ -152,6 +170,8 @@ class ExecutorNode(ClwmNode):
             match command:
                 case events.PublishState(state):
                     self._state_output.publish(to_msg(state))
+                case events.PublishMode(status):
+                    self._mode_output.publish(to_msg(status))
                 case events.SendTrajectory(arm=side):
                     names = getattr(self._robot, side).joint_names
                     self._arm_outputs[side].publish(to_trajectory(command, names))
@@ -168,8 +188,9 @@ class ExecutorNode(ClwmNode):
         return refusal
 
     def _on_tick(self) -> None:
+        lateness = self._lateness.of(time.monotonic())
         if self.is_active:
-            self._step(events.Tick())
+            self._step(events.Tick(lateness))
             self._run_task.poll(self.now())
             self._publish_status()
 
@@ -194,6 +215,17 @@ class ExecutorNode(ClwmNode):
             self._step(events.ChunkUnreadable(message.chunk_id, str(error)))
             return
         self._step(events.ChunkArrived(chunk))
+
+    def _on_teleop(self, message: TeleopCommand) -> None:
+        if not self.is_active:
+            return
+        try:
+            command = from_msg(message)
+        except (ConversionError, LayoutError) as error:
+            # As good as silence: when it comes from the one who moves the arms, the time-out stops them.
+            self._note(f"command of teleoperation source '{message.source}' cannot be read: {error}")
+            return
+        self._step(events.TeleopArrived(command))
 
     def _on_report(self, message: SaiReport) -> None:
         if self.is_active:
@@ -260,8 +292,10 @@ def to_trajectory(command: events.SendTrajectory, joint_names: list[str]) -> Joi
     """The ROS form of one arm's trajectory; times from start are rounded to 1 ns."""
     message = JointTrajectory(joint_names=joint_names)
     message.header.stamp = to_stamp(command.stamp)
-    for time, position, velocity in zip(command.times_from_start, command.positions, command.velocities, strict=True):
-        nanoseconds = round(time * 1e9)
+    for seconds, position, velocity in zip(
+        command.times_from_start, command.positions, command.velocities, strict=True
+    ):
+        nanoseconds = round(seconds * 1e9)
         point = JointTrajectoryPoint(positions=position.tolist(), velocities=velocity.tolist())
         point.time_from_start.sec, point.time_from_start.nanosec = divmod(nanoseconds, 1_000_000_000)
         message.points.append(point)

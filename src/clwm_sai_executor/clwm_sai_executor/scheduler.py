@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from enum import Enum
 
-import numpy as np
-
-from clwm_common.messages import ActionChunk, DualArmState, MemoryPolicy, Mode
+from clwm_common.messages import ActionChunk, MemoryPolicy, Mode, TeleopCommand
 from clwm_common.robot import RobotDescription
+from clwm_sai_executor.announcing import Announcer
+from clwm_sai_executor.arbitration import Arbitration
 from clwm_sai_executor.asking import NO_ROWS, Asking, Pending
+from clwm_sai_executor.books import Books
 from clwm_sai_executor.clearance import MarginsOf
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import (
@@ -21,39 +21,28 @@ from clwm_sai_executor.events import (
     Event,
     MeasuredArms,
     ModeSet,
-    PublishState,
     Report,
     ReportArrived,
     RequestChunk,
     TaskEnded,
     TaskSet,
+    TeleopArrived,
     Tick,
 )
 from clwm_sai_executor.following import Following
 from clwm_sai_executor.gate import Gate, Passed
-from clwm_sai_executor.metrics import Metrics
 from clwm_sai_executor.motion import Motion, RowOf
+from clwm_sai_executor.phase import Phase
 from clwm_sai_executor.rules import ChunkRefused, ChunkStale
 from clwm_sai_executor.splice import Path
-from clwm_sai_executor.timeline import ChunkRecord, Timeline
+from clwm_sai_executor.teleop import Teleop
 from clwm_sai_executor.watch import ArmWatch, Verdict
-
-
-class Phase(Enum):
-    """What the arms are doing and what they wait for."""
-
-    BLIND = "no fresh joint state"
-    IDLE = "at rest, nothing asked"
-    ASKED = "at rest, waiting for a chunk"
-    MOVING = "running a chunk, the next one asked"
-    STALLED = "out of rows: braking or at rest, the next chunk late"
-    STOPPING = "running out what was sent, nothing asked"
 
 
 class Scheduler:
     """Decides what to ask of the policy and what to send to the arms.
 
-    Mode says who may move the arms (ESTOP > HOLD > TELEOP > POLICY), phase what they are doing:
+    Mode says who may move the arms (ESTOP > HOLD > TELEOP > POLICY, see `arbitration.py`), phase what they are doing:
 
                 joint state          POLICY and a task: request at rest
         BLIND ---------------> IDLE ------------------------------------> ASKED
@@ -68,8 +57,15 @@ class Scheduler:
                                 +------------ time-out, cancel ---------- STALLED --chunk--> MOVING
                                                                           (into the braking tail, or from rest)
 
+        any but BLIND --TELEOP: cancel; the first target is followed at once--> STEERED --each target: a new path
+        STEERED --POLICY; HOLD, ESTOP; switch released, source silent, broken target: brake now--> STOPPING
+        STEERED --joint states stale: brake, HOLD--> BLIND
+
     EpisodeReset, a jump of the measured arms, a clock that jumped back: all is dropped; BLIND until measured again,
-    then the arms are held where they are and the memory starts anew.
+    then the arms are held where they are and the memory starts anew; TELEOP becomes HOLD.
+    SetTask while the policy moves the arms: the branch in flight is cancelled, the rows that were sent run out and end
+    at rest, and the first chunk of the new epoch is asked for there. A human goes on steering.
+    After TELEOP the policy is asked from where the arms came to rest, and told the last rows they were steered along.
 
     Chunks count by consumed rows: one in time has its row p follow the committed row p-1; a late one has it follow the
     first knot that can still be changed. What was sent for an instant less than `lead` away is never changed.
@@ -91,26 +87,37 @@ class Scheduler:
             from clwm_common.kinematics import DualArmKinematics
 
             row_of = DualArmKinematics(robot).row
-        self._row_of = row_of
+        self._announcer = Announcer(self._config.state_period, row_of)
         self._watch = ArmWatch(robot.limit("velocity"), self._config.jump_distance, self._config.state_timeout)
         self._following = Following(self._config.following_error)
         self._motion = Motion(robot, self._config, row_of, margins)
+        self._teleop = Teleop(robot, self._config, self._motion)
         self._gate = Gate(robot, self._config)
-        self._asking = Asking(self._config, self._motion)
-        self.metrics = Metrics()
-        self.timeline = Timeline()
-        self.mode = self._config.initial_mode
+        self._books = Books(self._config)
+        self._asking = Asking(self._books.pace, self._config, self._motion)
+        self.arbitration = Arbitration(self._config.initial_mode, self._config.teleop_timeout)
+        self.metrics, self.timeline = self._books.metrics, self._books.timeline
         self.phase = Phase.BLIND
         self.task_epoch = 0
-        self.fault = ""
+        self._blindness = ""
         self._task: TaskSet | None = None
         self._now = -math.inf
-        self._published_at = -math.inf
         self._busy_from = math.inf
         self._epoch_has_moved = False
+        self._epoch_was_steered = False
         self._must_hold_measured = False
         self._pending: Pending | None = None
         self._executing_id = 0
+
+    @property
+    def mode(self) -> Mode:
+        """Who may move the arms."""
+        return self.arbitration.mode
+
+    @property
+    def fault(self) -> str:
+        """What is wrong now, or was when the arms were held for it; empty when all is well."""
+        return self._blindness or self.arbitration.fault
 
     @property
     def task(self) -> TaskSet | None:
@@ -162,14 +169,19 @@ class Scheduler:
                 self._cancel(out, "cancelled")
             case ModeSet(mode):
                 self._set_mode(now, mode, out)
+            case TeleopArrived(command):
+                self._hear(now, command, out)
             case EpisodeReset():
                 self._reset(now, out, "the episode was reset")
             case ReportArrived(report):
                 self.timeline.merge(report)
-            case MeasuredArms() | Tick():
+            case Tick(lateness):
+                self._books.ticked(lateness)
+            case MeasuredArms():
                 pass
         if self.phase is Phase.IDLE and self.mode is Mode.POLICY and self._task is not None:
             self._request_at_rest(now, out)
+        out.extend(self._announcer.mode(self.arbitration, self._blindness, self.task_epoch))
         return out
 
     def _accept_time(self, now: float, out: list[Command]) -> float:
@@ -191,12 +203,13 @@ class Scheduler:
         if self.phase is Phase.STOPPING and self.is_at_rest:
             self.phase = Phase.IDLE
         if pending is not None and now > pending.request.observe_at + self._config.chunk_timeout:
-            self.metrics.count("timeouts")
             text = f"chunk {pending.request.chunk_id} has not come {self._config.chunk_timeout} s after its observation"
             out.append(Report("warning", f"{text}; asking again from rest. Is the policy alive?"))
             self._cancel(out, "timed_out")
         if self.phase is not Phase.BLIND and self._watch.age(now) > self._config.state_timeout:
             self._go_blind(now, out)
+        self.arbitration.look(now, out)
+        self._give_up_steering(now, out)
 
     def _run_out_of_rows(self, pending: Pending) -> None:
         """A stall, unless the next chunk was meant to start from rest."""
@@ -204,8 +217,7 @@ class Scheduler:
             self.phase = Phase.ASKED
             return
         self.phase = Phase.STALLED
-        pending.stalled_at = self._motion.rows_end
-        self.metrics.count("stalls")
+        self._books.ran_out(pending, self._motion.rows_end)
 
     def _measure(self, now: float, arms: MeasuredArms, out: list[Command]) -> None:
         match self._watch.take(arms, now):
@@ -223,35 +235,22 @@ class Scheduler:
                     self._lose(now, arms, problem, out)
         if self.phase is Phase.BLIND and self._watch.age(now) <= self._config.state_timeout:
             self._see(now, arms, out)
-        if arms.stamp - self._published_at >= self._config.state_period - 1e-6:
-            self._published_at = arms.stamp
-            out.append(PublishState(self._state(arms)))
+        out.extend(self._announcer.state(arms, self.arbitration, self.task_epoch))
 
     def _lose(self, now: float, arms: MeasuredArms, problem: str, out: list[Command]) -> None:
         """The arms are not on their path: a command from it would make them leap, so they stop from where they are."""
         self.metrics.count("astray")
-        self.mode, self.fault = max(self.mode, Mode.HOLD), problem
-        out.append(Report("error", f"{problem} Holding until the mode is set to POLICY again"))
+        self.arbitration.fall(now, problem, out)
         self._cancel(out, "cancelled")
         self._motion.brake_from(now, arms.positions, arms.velocities)
         out.extend(self._motion.messages(now))
         self.phase = Phase.STOPPING
 
-    def _state(self, arms: MeasuredArms) -> DualArmState:
-        return DualArmState(
-            stamp=arms.stamp,
-            values=self._row_of(arms.positions, arms.widths),
-            valid=np.ones(30, dtype=np.bool_),
-            velocities=arms.velocities.astype(np.float32),
-            mode=self.mode,
-            task_epoch=self.task_epoch,
-        )
-
     def _see(self, now: float, arms: MeasuredArms, out: list[Command]) -> None:
         """Joint states are back: what was sent before runs out first, then all may go on."""
         self.phase = Phase.IDLE if now >= self._motion.end else Phase.STOPPING
-        if self.fault.startswith("joint states"):
-            self.fault = ""
+        if self._blindness:
+            self._blindness = ""
             out.append(Report("info", "joint states are back"))
         if self._must_hold_measured:
             self._must_hold_measured = False
@@ -261,53 +260,41 @@ class Scheduler:
     def _go_blind(self, now: float, out: list[Command]) -> None:
         age = self._watch.age(now)
         self.metrics.count("state_stale")
-        self.fault = f"joint states are {age:.2f} s old; at most {self._config.state_timeout} s expected"
-        out.append(Report("error", f"{self.fault}: braking, and holding until they return"))
+        self._blindness = f"joint states are {age:.2f} s old; at most {self._config.state_timeout} s expected"
+        out.append(Report("error", f"{self._blindness}: braking, and holding until they return"))
         self._cancel(out, "cancelled")
+        self.arbitration.end_teleop(now, "joint states are silent", out)
         self._brake(now, out)
         self.phase = Phase.BLIND
 
     def _request_at_rest(self, now: float, out: list[Command]) -> None:
         motion, arms = self._motion, self._watch.latest
-        assert arms is not None
-        if arms.stamp < motion.end:
+        if arms is None or arms.stamp < motion.end:
             return  # measured before the arms came to rest: not where they are
-        path, executed = motion.path, NO_ROWS
-        if path is None:
-            motion.hold(now, arms.positions, arms.widths)
-        else:
-            position, _, openings = path.knot(path.last)
-            if self._epoch_has_moved:
-                executed = motion.rows(motion.observed, path.last + 1)
-            astray = float(np.abs(arms.positions - position).max())
-            if astray > self._config.resync_distance:
-                out.append(Report("warning", f"the arms rest {astray:.2f} rad from their command; holding them there"))
-                motion.hold(now, arms.positions, openings)
+        executed = motion.executed() if self._epoch_has_moved or self._epoch_was_steered else NO_ROWS
+        if astray := motion.settle(now, arms):
+            out.append(Report("warning", f"the arms rest {astray:.2f} rad from their command; holding them there"))
         assert self._task is not None
         self._ask(now, self._asking.from_rest(self._task, self.task_epoch, now, executed), out)
         self.phase = Phase.ASKED
 
     def _ask(self, now: float, pending: Pending, out: list[Command]) -> None:
         self._pending = pending
-        self.metrics.count("requests")
-        self.timeline.open(ChunkRecord.of(pending.request, now))
+        self._motion.lead = self._books.pace.lead
+        self._books.asked(now, pending.request)
         out.append(RequestChunk(pending.request))
 
     def _cancel(self, out: list[Command], outcome: str) -> None:
         """Drop the branch in flight; what was sent runs out."""
         if self._pending is None:
             return
-        request = self._pending.request
-        out.append(CancelChunk(request.chunk_id, request.task_epoch))
-        self.metrics.count("cancelled")
+        out.append(CancelChunk(self._pending.request.chunk_id, self._pending.request.task_epoch))
         self._close(outcome)
 
     def _close(self, outcome: str) -> None:
         """The pending request is answered or dropped without moving the arms."""
         assert self._pending is not None
-        record = self.timeline.get(self._pending.request.chunk_id)
-        if record is not None:
-            record.outcome = outcome
+        self._books.closed(self._pending.request, outcome)
         self._pending = None
         if self.phase is not Phase.BLIND:
             self.phase = Phase.IDLE if self.is_at_rest else Phase.STOPPING
@@ -330,32 +317,21 @@ class Scheduler:
             self._close("stale")
 
     def _refuse(self, now: float, reason: str, out: list[Command]) -> None:
-        self.metrics.count("refused")
-        self.mode, self.fault = Mode.HOLD, reason
-        out.append(Report("error", f"{reason}; holding until the mode is set to POLICY again"))
+        self.arbitration.fall(now, reason, out)
         self._brake(now, out)
         self._close("refused")
 
     def _execute(self, now: float, chunk: ActionChunk, rows: Passed, pending: Pending, out: list[Command]) -> None:
         motion, request = self._motion, pending.request
-        prefix = len(request.committed_prefix)
-        motion.observed = pending.observed
-        at, facts = motion.extend(now, pending.follows, rows.joints, rows.openings)
         path = motion.path
         assert path is not None
-        is_late = not request.at_rest and at != pending.follows
-        if is_late and math.isnan(pending.stalled_at):
-            self.metrics.count("stalls")
-            pending.stalled_at = now
-        if is_late or request.at_rest:
-            self._busy_from = path.time(at)
-        record = self.timeline.get(request.chunk_id)
-        if record is not None:
-            record.execute(chunk, request, now, path.time(at), path.time(at + 1), path.time(path.last_row))
-            record.stall = path.time(at) - pending.stalled_at if is_late else 0.0
-            self.metrics.executed(record, facts)
-        for what, count in rows.counts.items():
-            self.metrics.count(what, count)
+        if not request.at_rest:
+            self._books.pace.answered(path.index_from(now + motion.lead) - pending.observed)
+        motion.observe(pending.observed)
+        at, facts = motion.extend(now, pending.follows, rows.joints, rows.openings)
+        self._books.executed(now, chunk, pending, motion.path, at, facts, rows.counts)
+        if request.at_rest or at != pending.follows:
+            self._busy_from = motion.path.time(at)
         self._pending = None
         self._executing_id = request.chunk_id
         self._epoch_has_moved = True
@@ -363,7 +339,7 @@ class Scheduler:
         out.extend(motion.messages(now))
         self._asking.answered()
         assert self._task is not None
-        self._ask(now, self._asking.after(at + 1 - prefix, self._task, self.task_epoch), out)
+        self._ask(now, self._asking.after(at + 1 - len(request.committed_prefix), self._task, self.task_epoch), out)
 
     def _brake(self, now: float, out: list[Command]) -> None:
         if self._motion.brake(now):
@@ -381,32 +357,54 @@ class Scheduler:
         self._cancel(out, "cancelled")
         self.task_epoch += 1
         self._asking.start_epoch(memory_policy)
-        self._epoch_has_moved = False
+        self._epoch_has_moved = self._epoch_was_steered = False
 
     def _set_mode(self, now: float, mode: Mode, out: list[Command]) -> None:
-        refusal = ""
-        if mode is Mode.TELEOP:
-            refusal = "no teleoperation source is configured; use POLICY or HOLD"
-        elif mode is Mode.POLICY and self.mode is Mode.ESTOP:
-            refusal = "ESTOP is latched; set HOLD first"
-        if refusal:
-            out.append(Report("warning", f"mode {mode.name} refused: {refusal}", is_refusal=True))
+        if not self.arbitration.order(now, mode, lambda: self._teleop.obstacle(now, self._watch.latest), out):
             return
-        if mode is self.mode:
-            return
-        self.mode = mode
-        out.append(Report("info", f"mode {mode.name}"))
+        self._give_up_steering(now, out)
         if mode is Mode.POLICY:
-            self.fault = "" if self.phase is not Phase.BLIND else self.fault
             return
         self._cancel(out, "cancelled")
-        self._brake(now, out)
+        if mode is Mode.TELEOP:
+            self.phase = Phase.STEERED
+            self._steer(now, out)
+            self._give_up_steering(now, out)
+        else:
+            self._brake(now, out)
+
+    def _hear(self, now: float, command: TeleopCommand, out: list[Command]) -> None:
+        if self.arbitration.hear(now, command, out):
+            self._teleop.hear(command)
+            if self.phase is Phase.STEERED:
+                self._steer(now, out)
+        self._give_up_steering(now, out)
+
+    def _steer(self, now: float, out: list[Command]) -> None:
+        try:
+            reaction = self._teleop.follow(now)
+        except ChunkRefused as reason:
+            self.metrics.count("refused")
+            self.arbitration.fall(now, str(reason), out)
+            return
+        if reaction is not None:
+            self._epoch_was_steered = True
+            self.metrics.answered_human(reaction)
+            out.extend(self._motion.messages(now))
+
+    def _give_up_steering(self, now: float, out: list[Command]) -> None:
+        """The human does not own the arms any more: brake at once."""
+        if self.phase is Phase.STEERED and self.mode is not Mode.TELEOP:
+            self._brake(now, out)
+            self.phase = Phase.IDLE if self.is_at_rest else Phase.STOPPING
 
     def _reset(self, now: float, out: list[Command], why: str) -> None:
         """What was sent has no meaning any more: forget it, and hold where the arms are measured next."""
+        self.arbitration.end_teleop(now, why, out)
         self._start_epoch(MemoryPolicy.RESET, out)
         self._motion.drop()
         self._watch.forget(trusted_from=now)
+        self._announcer.forget()
         self._must_hold_measured = True
         self._busy_from = math.inf
         self.phase = Phase.BLIND

@@ -76,6 +76,14 @@ class Path:
         """Openings [m] of both grippers at a knot."""
         return self.openings[index - self.first].tolist()
 
+    def acceleration_into(self, index: int) -> Array:
+        """Acceleration (14,) at the end of the segment before a knot; 0 at the first and from the last on."""
+        at = index - self.first
+        if at == 0 or index >= self.last:
+            return np.zeros_like(self.positions[0])
+        q0, q1, v0, v1 = *self.positions[at - 1 : at + 1], *self.velocities[at - 1 : at + 1]
+        return (-6.0 * (q1 - q0) / self.dt + 2.0 * v0 + 4.0 * v1) / self.dt
+
     def resting_until(self, index: int) -> Path:
         """The same path with more knots of rest at its end, so that knot `index` is its last."""
         more = max(0, index - self.last)
@@ -98,8 +106,10 @@ class Path:
 
 @dataclass(frozen=True)
 class SpliceFacts:
-    """What a splice did to the rows. Jumps are changes of the mean velocity from one segment to the next [rad/s].
+    """What a splice did to the rows. Of jumps, the largest joint counts.
 
+    Jumps are changes of the mean velocity from one segment to the next [rad/s], acceleration jumps are what the
+    acceleration steps by at a knot [rad/s^2]; the seam is the last knot that was sent before.
     cut: how many of the last rows were replaced by rest, because they come too near to something.
     """
 
@@ -107,6 +117,8 @@ class SpliceFacts:
     largest_clamp: float
     seam_jump: float
     inner_jumps: Array
+    seam_acceleration_jump: float
+    inner_acceleration_jumps: Array
     cut: int = 0
 
 
@@ -126,9 +138,20 @@ def splice(path: Path, at: int, rows: Array, openings: Array, limits: MotionLimi
         openings=np.concatenate([kept.openings, openings]),
         last_row=at + len(rows),
     )
-    behind = kept.positions[-2] if len(kept.positions) > 1 else position
-    jumps = np.abs(np.diff(np.vstack([behind, position, positions]), n=2, axis=0)).max(axis=1) / path.dt
-    return _with_tail(extended, limits), SpliceFacts(clamped, largest, float(jumps[0]), jumps[1:])
+    behind = max(0, len(kept.positions) - 2)
+    jumps, steps = _jumps(extended.positions[behind:], extended.velocities[behind:], path.dt)
+    if len(kept.positions) == 1:
+        jumps, steps = np.concatenate([[0.0], jumps]), np.concatenate([[0.0], steps])
+    facts = SpliceFacts(clamped, largest, float(jumps[0]), jumps[1:], float(steps[0]), steps[1:])
+    return _with_tail(extended, limits), facts
+
+
+def _jumps(positions: Array, velocities: Array, dt: float) -> tuple[Array, Array]:
+    """Jumps (n - 2,) of mean velocity and of acceleration at the knots between the first and the last of (n, 14)."""
+    way = np.diff(positions, axis=0) / dt
+    into = (-6.0 * way + 2.0 * velocities[:-1] + 4.0 * velocities[1:]) / dt
+    out_of = (6.0 * way - 4.0 * velocities[:-1] - 2.0 * velocities[1:]) / dt
+    return np.abs(np.diff(way, axis=0)).max(axis=1), np.abs(out_of[1:] - into[:-1]).max(axis=1)
 
 
 def stop(path: Path, at: int, limits: MotionLimits) -> Path:

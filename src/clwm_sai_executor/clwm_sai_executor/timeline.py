@@ -8,7 +8,10 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from clwm_common.messages import ActionChunk, ChunkRequest, SaiReport
+from clwm_sai_executor.splice import SpliceFacts
 
 
 @dataclass
@@ -17,6 +20,7 @@ class ChunkRecord:
 
     outcome: pending, executed, dropped, refused, cancelled or timed_out. first_motion_at: instant of the first row that
     was not committed before. rows_end_at: instant of its last row. stall: how long the arms had no rows to run.
+    Jumps [rad/s, rad/s^2] as in `splice.py`: where the chunk was joined on, and the median within it.
     """
 
     chunk_id: int
@@ -34,6 +38,10 @@ class ChunkRecord:
     rows_end_at: float = math.nan
     observation_stamp: float = math.nan
     stall: float = 0.0
+    seam_jump: float = math.nan
+    inner_jump: float = math.nan
+    seam_acceleration_jump: float = math.nan
+    inner_acceleration_jump: float = math.nan
     re_entry: str = ""
     report: SaiReport | None = None
 
@@ -67,6 +75,13 @@ class ChunkRecord:
         self.first_motion_at = first_motion_at
         self.rows_end_at = rows_end_at
         self.re_entry = chunk.re_entry
+
+    def tell(self, facts: SpliceFacts) -> None:
+        """How smoothly the chunk was joined on, and how smooth it is itself."""
+        self.seam_jump, self.seam_acceleration_jump = facts.seam_jump, facts.seam_acceleration_jump
+        if facts.inner_jumps.size:
+            self.inner_jump = float(np.median(facts.inner_jumps))
+            self.inner_acceleration_jump = float(np.median(facts.inner_acceleration_jumps))
 
     def is_complete(self, now: float) -> bool:
         """Whether the chunk was answered or dropped, and its report is here or will not come any more."""

@@ -21,6 +21,8 @@ SENSOR_DEEP = _profile(ReliabilityPolicy.BEST_EFFORT, 500)
 STATE = _profile(ReliabilityPolicy.BEST_EFFORT, 5)
 # Requests and their answers on the critical path: none may be lost, order matters.
 CRITICAL = _profile(ReliabilityPolicy.RELIABLE, 10)
+# A human's targets: only the newest counts, and a release of the dead-man switch must not be lost.
+TELEOP = _profile(ReliabilityPolicy.RELIABLE, 5)
 # Trajectories and gripper commands: a newer one replaces an older one, as joint_trajectory_controller subscribes.
 SETPOINT = _profile(ReliabilityPolicy.RELIABLE, 1)
 # Reports, diagnostics, episode status: read by people and recorders.
