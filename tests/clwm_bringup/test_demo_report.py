@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from clwm_bringup import log_lines
-from clwm_bringup.demo_report import as_table, idle_time, percentiles, summarise
+from clwm_bringup.demo_report import as_table, executor_metrics, idle_time, percentiles, summarise
 from clwm_bringup.demo_video import BAR, GAP, SIDE, compose, write_video
 from clwm_bringup.recording import Chunk, Episode, Frame, Recording
 from clwm_bringup.timeline_picture import draw_timeline
@@ -139,3 +139,12 @@ def test_a_message_that_repeats_with_other_numbers_is_let_through_once_in_a_whil
         True,
     ]
     assert repeats.lets_through(log_lines.LogLine("sim", "ERROR", "joint states are 0.1 s old"), 21.0)
+
+
+def test_report_compares_seams_with_the_inside_of_chunks(recording):
+    assert executor_metrics(recording) == {}
+    recording.executor = {"seam_jump": {"p50": 0.03}, "inner_jump": {"p50": 0.02}, "tick_lateness_ms": {}, "chunks": 7}
+    told = executor_metrics(recording)
+    assert told["seam_ratio"] == pytest.approx(1.5) and "tick_lateness_ms" in told and "chunks" not in told
+    recording.executor["inner_jump"] = {"p50": None}
+    assert executor_metrics(recording)["seam_ratio"] is None

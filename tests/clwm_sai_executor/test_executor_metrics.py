@@ -5,7 +5,7 @@ import pytest
 
 from clwm_common.messages import SaiReport
 from clwm_sai_executor import events
-from clwm_sai_executor.metrics import Metrics, percentiles
+from clwm_sai_executor.metrics import Metrics, event_reactions, percentiles
 from clwm_sai_executor.timeline import ChunkRecord, Timeline
 
 
@@ -60,3 +60,25 @@ def test_blocking_time_is_split_as_the_policy_reports_it(stack):
     split = stack.scheduler.metrics.summary()["blocking_split_ms"]
     assert split["encode"]["p50"] == pytest.approx(30.0)
     assert split["transport"]["p50"] == pytest.approx(150.0, abs=0.1)
+
+
+def test_event_is_answered_at_the_latest_by_the_observation_after_it():
+    records = [ChunkRecord(index, 1, 0.0, 0.6 * index, 0.0, at_rest=index == 0, prefix_rows=4) for index in range(3)]
+    for record in records:
+        record.observation_stamp, record.first_motion_at = record.observe_at, record.observe_at + 0.2
+    reactions = event_reactions(records)
+    assert len(reactions) == 16 and min(reactions) == pytest.approx(0.2) and 0.7 < max(reactions) < 0.8
+
+
+def test_seam_without_a_change_of_acceleration_is_told_from_one_with(stack):
+    stack.begin()
+    stack.answer(speed=0.3)
+    for _ in range(4):
+        stack.answer(speed=0.3)
+    even = stack.scheduler.metrics.summary()["seam_acceleration_jump"]["p50"]
+    for speed in (0.5, 0.1, 0.5, 0.1, 0.5, 0.1):
+        stack.answer(speed=speed)
+    summary = stack.scheduler.metrics.summary()
+    assert even < 0.5 < summary["seam_acceleration_jump"]["max"] <= 20.0
+    record = stack.scheduler.timeline.records()[-2].as_dict()
+    assert record["seam_acceleration_jump"] > 0.5 and record["inner_acceleration_jump"] is not None

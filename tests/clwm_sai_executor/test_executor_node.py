@@ -14,11 +14,12 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from clwm_common.actions import JOINTS
-from clwm_common.messages import Mode
+from clwm_common.messages import Mode, TeleopCommand
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg, to_msg, to_stamp
+from clwm_msgs import msg
 from clwm_msgs.action import RunTask
-from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, EpisodeStatus
+from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, EpisodeStatus, ModeStatus
 from clwm_msgs.srv import SetMode, SetTask
 from clwm_sai_executor.node import ExecutorNode
 
@@ -30,7 +31,7 @@ class Bench:
 
     def __init__(self, robot, make_chunk) -> None:
         self._robot, self._make_chunk = robot, make_chunk
-        settings = {"state_timeout": 5.0, "chunk_timeout": 60.0}
+        settings = {"state_timeout": 5.0, "teleop_timeout": 1.0, "chunk_timeout": 60.0}
         self.executor_node = ExecutorNode(
             parameter_overrides=[Parameter(name, value=value) for name, value in settings.items()]
         )
@@ -38,18 +39,20 @@ class Bench:
         self._spinner = SingleThreadedExecutor()
         self._spinner.add_node(self.executor_node)
         self._spinner.add_node(self.node)
-        self.received = {name: [] for name in ("request", "left", "right", "state", "status")}
+        self.received = {name: [] for name in ("request", "left", "right", "state", "status", "mode")}
         for name, kind, topic, profile in (
             ("request", ChunkRequest, "/clwm/chunk_request", qos.CRITICAL),
             ("left", JointTrajectory, robot.left.controller_topic, qos.SETPOINT),
             ("right", JointTrajectory, robot.right.controller_topic, qos.SETPOINT),
             ("state", DualArmState, "/clwm/state", qos.STATE),
             ("status", String, "/clwm/task_status", qos.LATCHED),
+            ("mode", ModeStatus, "/clwm/mode", qos.LATCHED),
         ):
             self.node.create_subscription(kind, topic, self.received[name].append, profile)
         self._joints = self.node.create_publisher(JointState, robot.joint_states_topic, qos.SENSOR)
         self._chunks = self.node.create_publisher(ActionChunk, "/clwm/action_chunk", qos.CRITICAL)
         self._episodes = self.node.create_publisher(EpisodeStatus, "/clwm_sim/episode", qos.REPORT)
+        self._teleop = self.node.create_publisher(msg.TeleopCommand, "/clwm/teleop", qos.TELEOP)
         self.set_task = self.node.create_client(SetTask, "/clwm/set_task")
         self.set_mode = self.node.create_client(SetMode, "/clwm/set_mode")
         self.run_task = ActionClient(self.node, RunTask, "/clwm/run_task")
@@ -106,6 +109,18 @@ class Bench:
         stamp = to_stamp(self.executor_node.now())
         self._episodes.publish(EpisodeStatus(stamp=stamp, task="lift_tray", elapsed=elapsed, succeeded=succeeded))
 
+    def ask(self, dead_man=True, layout_version=1) -> None:
+        """A human wants the left arm a little aside."""
+        target, valid = np.zeros(30, np.float32), np.zeros(30, np.bool_)
+        target[14:21], valid[14:21] = self._robot.home[:7] + 0.05, True
+        message = to_msg(TeleopCommand(self.executor_node.now(), "leader", dead_man, target, valid))
+        message.layout_version = layout_version
+        self._teleop.publish(message)
+
+    def mode(self) -> tuple[int, str]:
+        last = self.received["mode"][-1:]
+        return (last[0].mode, last[0].owner) if last else (-1, "")
+
     def status(self) -> dict:
         return json.loads(self.received["status"][-1].data) if self.received["status"] else {}
 
@@ -155,6 +170,30 @@ def test_orders_that_make_no_sense_are_refused_with_a_reason(bench):
     assert teleop.mode == Mode.POLICY
     unknown = bench.call(bench.set_mode, SetMode.Request(mode=7))
     assert not unknown.accepted and "mode is 7" in unknown.message
+
+
+def test_human_gets_the_arms_over_the_wire_and_loses_them_by_letting_go(bench):
+    bench.call(bench.set_task, SetTask.Request(instruction="lift the tray"))
+    assert bench.wait_for(lambda: bench.mode() == (Mode.POLICY, "policy"))
+    timer = bench.node.create_timer(0.02, bench.ask)
+    bench.wait_for(lambda: bench.executor_node.scheduler.arbitration.holder == "leader")
+    answer = bench.call(bench.set_mode, SetMode.Request(mode=SetMode.Request.TELEOP))
+    assert answer.accepted and answer.mode == Mode.TELEOP
+    assert bench.wait_for(lambda: bench.mode() == (Mode.TELEOP, "leader"))
+    moved = bench._robot.home[:7] + 0.05
+    bench.wait_for(lambda: any(np.allclose(m.points[-1].positions, moved, atol=1e-3) for m in bench.received["left"]))
+    bench.node.destroy_timer(timer)
+    bench.ask(dead_man=False)
+    assert bench.wait_for(lambda: bench.mode() == (Mode.HOLD, ""))
+    assert "let go" in bench.received["mode"][-1].reason
+    assert bench.executor_node.diagnose().values["mode"] == "HOLD"
+
+
+def test_command_of_another_release_claims_nothing(bench):
+    timer = bench.node.create_timer(0.02, lambda: bench.ask(layout_version=9))
+    bench.wait_for(lambda: "cannot be read" in bench.executor_node.diagnose().message)
+    bench.node.destroy_timer(timer)
+    assert not bench.call(bench.set_mode, SetMode.Request(mode=SetMode.Request.TELEOP)).accepted
 
 
 def test_chunk_for_another_layout_latches_hold_and_moves_nothing(bench):

@@ -215,3 +215,22 @@ def test_measured_states_are_published_with_mode_and_epoch(stack):
     state = stack.states[-1]
     assert state.stamp == stack.now and state.mode is Mode.POLICY and state.task_epoch == 1
     np.testing.assert_allclose(state.values[JOINTS], stack.robot.home, atol=1e-6)
+
+
+@pytest.mark.parametrize("memory", MemoryPolicy)
+def test_task_set_while_moving_cancels_the_branch_ends_within_a_chunk_and_carries_its_memory_policy(stack, memory):
+    stack.begin()
+    stack.answer(speed=0.3)
+    branch, rows_end = stack.requests[-1], stack.scheduler.path.time(stack.scheduler.path.last_row)
+    stack.run_until(stack.now + 0.2)
+    sent = len(stack.controller.messages)
+    stack.do(events.TaskSet("place the block", memory))
+    assert stack.cancelled == [branch.chunk_id]
+    stack.do(events.ChunkArrived(stack.chunk(branch)))
+    stack.run_until(rows_end + 1.0)
+    assert len(stack.controller.messages) == sent, "nothing of the old branch, and no stop in the middle"
+    request = stack.requests[-1]
+    assert request.at_rest and request.memory_policy is memory and request.task_epoch == 2
+    assert request.observe_at < rows_end + 0.3
+    stack.answer()
+    assert stack.requests[-1].memory_policy is MemoryPolicy.KEEP

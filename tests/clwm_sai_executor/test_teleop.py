@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clwm_common.actions import GRIPPERS, JOINTS
@@ -34,8 +34,9 @@ class Watched:
 
         stack.measure = measure_and_keep
 
-    def check(self, limits, step=0.005):
-        _, q, v, a = (np.array(part) for part in zip(*self.samples, strict=True))
+    def check(self, limits):
+        instants, q, v, a = (np.array(part) for part in zip(*self.samples, strict=True))
+        step = np.diff(instants)[:, None]
         assert (np.abs(v) <= limits.velocity + 1e-6).all()
         assert (np.abs(a) <= limits.acceleration + 1e-6).all()
         assert (q >= limits.lower - 1e-9).all() and (q <= limits.upper + 1e-9).all()
@@ -63,7 +64,7 @@ def test_arms_follow_the_hand_at_any_rate_a_tenth_of_a_second_behind(stack, limi
     stack.take_over()
     start, hand = stack.now, wave(stack)
     watched = Watched(stack)
-    stack.steer(hand, 4.0, period)
+    stack.steer(hand, 2.5, period)
     watched.check(limits)
     instants, q, _, a = (np.array(part) for part in zip(*watched.samples, strict=True))
     later = instants > start + 0.5
@@ -85,6 +86,12 @@ def test_arms_brake_at_once_and_hold_when_the_human_is_gone(stack, limits, end):
         stack.ask(dead_man=False)
     elif end == "another order":
         stack.hold()
+    else:
+        stack.run_until(gone_at + 0.18, 0.005)
+        assert stack.scheduler.mode is Mode.TELEOP
+        stack.run_until(gone_at + 0.2, 0.005)
+        assert stack.scheduler.mode is Mode.HOLD
+        gone_at, at = stack.now, stack.controller.sample(stack.now)[0]
     while stack.controller.sample(stack.now)[1].any():
         stack.run_until(stack.now + 0.005, 0.005)
     assert stack.now - gone_at < 0.4 and np.abs(stack.controller.sample(stack.now)[0] - at).max() < 0.15
@@ -166,7 +173,7 @@ def test_source_that_is_not_where_the_arms_are_gets_them_only_when_it_is(stack):
 
 BROKEN = {
     "NaN": (lambda q: {"joints": q * np.nan}, "not finite"),
-    "a leap": (lambda q: {"joints": q + 0.6}, "0.60 rad from the row before it"),
+    "a leap": (lambda q: {"joints": q + 0.6}, "rad from the arms or the target before it"),
     "another layout": (lambda q: {"layout_version": 2}, "layout version 2"),
     "nothing asked": (lambda q: {"valid": np.zeros(30, np.bool_)}, "asks for 0 joints"),
     "half an arm": (lambda q: {"valid": np.arange(30) == 16}, "asks for 1 joints"),
@@ -202,7 +209,7 @@ def test_grippers_follow_the_human_and_stay_when_they_are_not_asked_for(stack):
         stack.run_until(stack.now + 0.02)
         stack.ask(home)
     assert [(arm, width) for _, arm, width in stack.gripper_moves] == [("left", 0.0), ("right", pytest.approx(0.05))]
-    assert not stack.controller.sample(stack.now)[1].any()
+    assert np.abs(stack.controller.sample(stack.now)[1]).max() < 1e-9
 
 
 def test_arm_that_is_not_asked_for_comes_to_rest_while_the_other_follows(stack):
@@ -218,11 +225,11 @@ def test_arm_that_is_not_asked_for_comes_to_rest_while_the_other_follows(stack):
         stack.run_until(stack.now + 0.02)
         stack.ask(start + 0.006 * index, valid=valid)
     position, velocity, _ = stack.controller.sample(stack.now)
-    assert velocity[:7].min() > 0.25 and not velocity[7:].any()
+    assert velocity[:7].min() > 0.25 and np.abs(velocity[7:]).max() < 1e-4
     assert np.abs(position[7:] - start[7:]).max() < 0.05
 
 
-def test_human_who_reaches_into_the_table_finds_the_arms_stopped_above_it(stack, robot):
+def test_human_who_reaches_too_far_finds_the_arms_stopped_before_it(stack, robot):
     margins = margins_of(robot)
     stack.scheduler = Scheduler(robot, SchedulerConfig(), margins=margins)
     stack.begin()
@@ -230,11 +237,10 @@ def test_human_who_reaches_into_the_table_finds_the_arms_stopped_above_it(stack,
     start = robot.home
     down = np.tile([0.0, 0.45, 0.0, -0.2, 0.0, 0.0, 0.0], 2)
     stack.steer(lambda time: start + down * time, 4.0)
-    position = stack.controller.sample(stack.now)[0][None]
     assert stack.scheduler.mode is Mode.TELEOP
-    assert margins(start[None]).table[0] > 0.1 and -1e-4 <= margins(position).table[0] < 0.1
-    rest = stack.controller.sample(stack.now + 5.0)[0][None]
-    assert margins(rest).table[0] >= -1e-4
+    for instant in (stack.now, stack.now + 5.0):
+        left = min(values[0] for values in vars(margins(stack.controller.sample(instant)[0][None])).values())
+        assert -1e-4 <= left < 0.05, "as far as the arms may go, and not farther"
 
 
 def test_mode_is_told_once_for_every_change_with_owner_reason_and_instant(stack):
@@ -255,7 +261,7 @@ def test_mode_is_told_once_for_every_change_with_owner_reason_and_instant(stack)
     assert stack.modes[2].stamp == taken_at and "let go" in stack.modes[3].reason
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32 - 1))
 def test_no_hand_however_wild_moves_the_arms_beyond_their_limits(robot, make_stack, limits, seed):
     rng = np.random.default_rng(seed)

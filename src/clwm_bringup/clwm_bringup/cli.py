@@ -11,6 +11,7 @@ from clwm_common.robot import RobotError
 COMMANDS = {
     "demo": CommandPlace("clwm_bringup.commands.demo", "demo", "Run four episodes; table, video, timeline and report"),
     "up": CommandPlace("clwm_bringup.commands.up", "up", "Start the stack and keep it running until Ctrl-C"),
+    "teleop": CommandPlace("clwm_bringup.commands.teleop", "teleop", "Take the arms over from a terminal"),
     "eval": CommandPlace(
         "clwm_embodichain.evaluation_command", "evaluate", "Success and latency under a virtual clock"
     ),

@@ -173,3 +173,6 @@ class DemoNode(Node):
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             self.health[status.name] = from_status(status)
+        summary = self.health.get("executor", Health()).values.get("summary")
+        if summary:
+            self._recording.executor = json.loads(summary)

@@ -43,6 +43,31 @@ def summarise(recording: Recording, episodes: Sequence[Episode]) -> dict[str, An
     }
 
 
+EXECUTOR_METRICS = (
+    "tick_lateness_ms",
+    "joint_state_gap_ms",
+    "event_reaction_ms",
+    "teleop_reaction_ms",
+    "seam_jump",
+    "inner_jump",
+    "seam_acceleration_jump",
+    "inner_acceleration_jump",
+)
+
+
+def executor_metrics(recording: Recording) -> dict[str, Any]:
+    """How punctual the executor was, how soon it answers events, how smooth its seams are; over all episodes.
+
+    Percentiles each, jumps in rad/s and rad/s^2. seam_ratio: median jump of velocity at seams against that within
+    chunks; None when nothing moved. Empty when the executor told nothing.
+    """
+    told = {name: recording.executor[name] for name in EXECUTOR_METRICS if name in recording.executor}
+    if told:
+        seam, inner = (told.get(name, {}).get("p50") for name in ("seam_jump", "inner_jump"))
+        told["seam_ratio"] = seam / inner if seam is not None and inner else None
+    return told
+
+
 def idle_time(chunks: Sequence[Chunk], until: float) -> tuple[float, float]:
     """(span, idle) in s: from the first motion to `until`, and the part of it in which no row of a chunk ran."""
     rows = sorted(

@@ -110,12 +110,13 @@ _REPORTED = ("policy", "re_entry_s", "nfe_blocking", "nfe_total", "uncalibrated"
 
 @dataclass
 class Recording:
-    """Everything of one demo, in order of time."""
+    """Everything of one demo, in order of time. executor: the metrics that it told last."""
 
     cameras: tuple[str, ...]
     frames: list[Frame] = field(default_factory=list)
     episodes: list[Episode] = field(default_factory=list)
     chunks: list[Chunk] = field(default_factory=list)
+    executor: dict[str, Any] = field(default_factory=dict)
 
     def chunks_of(self, episodes: Sequence[Episode]) -> list[Chunk]:
         """Chunks whose observation lies within one of the episodes."""

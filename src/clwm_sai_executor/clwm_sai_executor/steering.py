@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 # lies between inputs that have been read, not beyond them.
 DELAY = 0.1
 _WINDOW = 0.1  # s over which the speed of the human's hand is taken; shorter lets single steps through
+_CATCH_UP = 0.1  # s in which the arms try to be where the hand was
 _SHARE = 0.9  # of the limits; the rest is for the cubics between the rows
 
 
@@ -42,8 +43,9 @@ class Steering:
         # Acceleration that takes a row to build up is what cubics between rows can follow.
         self._wanted.max_jerk = np.minimum(robot.limit("jerk"), limits.acceleration / ROW_DT)
         self._wanted.target_acceleration = np.zeros(joints)
-        # Each joint as fast as it can: a human's hand leads them all, and waiting would put them behind it.
-        self._wanted.synchronization = Synchronization.No
+        # Not sooner than the hand itself: arms that are where they should be move on evenly.
+        self._wanted.synchronization = Synchronization.Time
+        self._wanted.minimum_duration = _CATCH_UP
         self._plan = Trajectory(joints)
         self._targets: deque[tuple[float, Array]] = deque()
         self.openings = np.zeros(2)
@@ -60,7 +62,10 @@ class Steering:
         if command.stamp <= stamp:
             return
         joints, openings = self._read(command, before)
-        rules.require_steps(np.stack([before, joints]), self._refuse_step, 0, f"target of '{command.source}',")
+        leap = float(np.abs(joints - before).max())
+        if leap > self._refuse_step:
+            text = f"target of '{command.source}' is {leap:.2f} rad from the arms or the target before it"
+            raise ChunkRefused(f"{text}; expected at most {self._refuse_step} rad")
         self.openings = openings
         if stamp == -math.inf:
             self._targets.clear()
@@ -77,7 +82,8 @@ class Steering:
         wanted, limits = self._wanted, self._limits
         wanted.current_position, wanted.current_velocity = position, velocity
         wanted.current_acceleration = np.clip(acceleration, -limits.acceleration, limits.acceleration) * _SHARE
-        wanted.target_position, wanted.target_velocity = reference, speed
+        wanted.target_position = np.clip(reference + _CATCH_UP * speed, limits.lower, limits.upper)
+        wanted.target_velocity = speed
         result = self._planner.calculate(wanted, self._plan)
         if result not in (Result.Working, Result.Finished):
             raise ChunkRefused(f"no motion to the human's target exists ({result}); look at the source's numbers")

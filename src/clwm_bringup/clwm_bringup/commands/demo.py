@@ -90,7 +90,7 @@ def _write(folder: Path, recording: Recording, options: graph.StackOptions, came
     from dataclasses import asdict
 
     from clwm_bringup.demo_node import FRAME_PERIOD
-    from clwm_bringup.demo_report import summarise
+    from clwm_bringup.demo_report import executor_metrics, summarise
     from clwm_bringup.demo_video import write_video
     from clwm_bringup.timeline_picture import draw_timeline
     from clwm_common.provenance import commit, machine
@@ -109,6 +109,7 @@ def _write(folder: Path, recording: Recording, options: graph.StackOptions, came
             task: summarise(recording, [episode for episode in recording.episodes if episode.task == task])
             for task in tasks
         },
+        "executor": executor_metrics(recording),
         "episodes": [asdict(episode) for episode in recording.episodes],
         "chunks": [asdict(chunk) for chunk in recording.chunks],
     }

@@ -1,0 +1,75 @@
+"""What a human at a terminal asks the arms for: joints in, joints out. No ROS, no clock, no terminal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+# Key of a joint that increases it, and below it on the keyboard the one that decreases it.
+JOINT_KEYS = {key: (joint, sign) for keys, sign in (("qwertyu", 1), ("asdfghj", -1)) for joint, key in enumerate(keys)}
+OPENING_KEYS = {"o": 1, "c": -1}
+HELD = 0.6  # s that a key counts as held; terminals tell no release, and repeat a held key after up to 0.5 s
+JOINT_STEP = 0.01  # rad a key press
+OPENING_STEP = 0.01  # m a key press
+
+
+@dataclass
+class KeyboardHand:
+    """The keys of one arm at a time; any key holds the dead-man switch, Tab chooses the other arm.
+
+    joints: (14,) rad, left arm first; openings: (2,) m.
+    """
+
+    joints: Array
+    openings: Array
+    arm: int = 0
+    _pressed_at: float = -math.inf
+
+    def press(self, now: float, key: str) -> None:
+        """A key was pressed, or repeated by the terminal, at `now` s."""
+        self._pressed_at = now
+        if key == "\t":
+            self.arm = 1 - self.arm
+        elif key in OPENING_KEYS:
+            self.openings[self.arm] += OPENING_KEYS[key] * OPENING_STEP
+            self.openings = self.openings.clip(0.0, 0.08)
+        elif key in JOINT_KEYS:
+            joint, sign = JOINT_KEYS[key]
+            self.joints[7 * self.arm + joint] += sign * JOINT_STEP
+
+    def is_held(self, now: float) -> bool:
+        """Whether the dead-man switch is held at `now` s."""
+        return now - self._pressed_at <= HELD
+
+
+@dataclass
+class CircleHand:
+    """Moves the tools of both arms around in circles, by joints 1 and 2 of each, and comes back to where it began.
+
+    size: rad; period: s for one turn. Begins and ends gently.
+    """
+
+    joints: Array
+    openings: Array
+    size: float = 0.1
+    period: float = 4.0
+    turns: int = 3
+
+    @property
+    def duration(self) -> float:
+        """s until it is back and at rest."""
+        return self.turns * self.period
+
+    def at(self, elapsed: float) -> Array:
+        """Joints (14,) `elapsed` s after the beginning."""
+        size = self.size * min(1.0, max(0.0, elapsed), max(0.0, self.duration - elapsed))
+        angle = 2.0 * math.pi * elapsed / self.period
+        joints = self.joints.copy()
+        joints[[0, 7]] += size * math.sin(angle)
+        joints[[1, 8]] += size * (math.cos(angle) - 1.0)
+        return joints

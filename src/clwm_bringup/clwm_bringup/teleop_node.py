@@ -1,0 +1,69 @@
+"""A teleoperation source: publishes a human's targets, and asks the executor for the arms and gives them back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+
+from clwm_common.actions import GRIPPERS, JOINTS
+from clwm_common.messages import Mode, TeleopCommand
+from clwm_common.ros import qos
+from clwm_common.ros.conversions import from_msg, to_msg
+from clwm_msgs import msg
+from clwm_msgs.srv import SetMode
+
+_VALID = np.zeros(30, np.bool_)
+_VALID[JOINTS] = _VALID[GRIPPERS] = True
+
+
+class TeleopNode(Node):
+    """`joints` (14,) and `openings` (2,) are measured, None before the first; `status` is the executor's last word."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__("clwm_teleop")
+        self._source = source
+        self.joints: NDArray[np.float64] | None = None
+        self.openings: NDArray[np.float64] | None = None
+        self.status: Any = None
+        self._targets = self.create_publisher(msg.TeleopCommand, "/clwm/teleop", qos.TELEOP)
+        self._set_mode = self.create_client(SetMode, "/clwm/set_mode")
+        self.create_subscription(msg.DualArmState, "/clwm/state", self._on_state, qos.STATE)
+        self.create_subscription(msg.ModeStatus, "/clwm/mode", self._on_mode, qos.LATCHED)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the executor is there and says where the arms are."""
+        is_heard = self._targets.get_subscription_count() > 0 and self._set_mode.service_is_ready()
+        return is_heard and self.joints is not None and self.status is not None
+
+    @property
+    def owns_the_arms(self) -> bool:
+        return self.status is not None and (self.status.mode, self.status.owner) == (Mode.TELEOP, self._source)
+
+    def now(self) -> float:
+        """Seconds on the stack's clock."""
+        return self.get_clock().now().nanoseconds * 1e-9
+
+    def ask(self, joints: NDArray[np.float64], openings: NDArray[np.float64]) -> None:
+        """Hold the switch, and want joints (14,) rad and openings (2,) m."""
+        target = np.zeros(30, np.float32)
+        target[JOINTS], target[GRIPPERS] = joints, openings
+        self._targets.publish(to_msg(TeleopCommand(self.now(), self._source, True, target, _VALID)))
+
+    def let_go(self) -> None:
+        """Release the switch."""
+        self._targets.publish(to_msg(TeleopCommand(self.now(), self._source, False)))
+
+    def order(self, mode: Mode) -> Any:
+        """Ask for a mode; the future's result has `accepted` and `message`."""
+        return self._set_mode.call_async(SetMode.Request(mode=int(mode)))
+
+    def _on_state(self, message: msg.DualArmState) -> None:
+        values = from_msg(message).values.astype(np.float64)
+        self.joints, self.openings = values[JOINTS], values[GRIPPERS]
+
+    def _on_mode(self, message: msg.ModeStatus) -> None:
+        self.status = from_msg(message)
