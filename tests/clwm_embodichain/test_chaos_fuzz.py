@@ -67,7 +67,7 @@ def test_splice_into_the_past_is_found_as_a_jump(robot, monkeypatch):
     honest = Motion.extend
 
     def without_lead(self, now, after, rows, openings):
-        self._lead = -0.1
+        self.lead = -0.1
         return honest(self, now, min(after, self.path.index_until(now)), rows, openings)
 
     monkeypatch.setattr(Motion, "extend", without_lead)

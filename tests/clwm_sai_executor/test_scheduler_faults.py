@@ -233,3 +233,22 @@ def test_chunk_made_from_old_pictures_is_dropped_and_asked_for_again(stack):
     assert stack.requests[-1].at_rest and stack.requests[-1].chunk_id == request.chunk_id + 1
     stack.answer()
     assert len(stack.controller.messages) == sent + 1 and stack.scheduler.fault == ""
+
+
+def test_states_are_told_on_after_the_clock_was_set_back(stack):
+    stack.begin()
+    stack.now -= 100.0
+    stack.do(events.Tick())
+    told = len(stack.states)
+    stack.run_until(stack.now + 0.1)
+    assert len(stack.states) > told + 3
+
+
+def test_latched_reason_outlives_a_silence_of_the_joint_states(stack):
+    request = stack.begin()
+    stack.do(events.ChunkUnreadable(request.chunk_id, "layout version 9"))
+    stack.now += 0.5
+    stack.do(events.Tick())
+    assert stack.scheduler.fault.startswith("joint states")
+    stack.measure()
+    assert "layout version 9" in stack.scheduler.fault and stack.scheduler.mode is Mode.HOLD
