@@ -6,29 +6,14 @@ import math
 
 from clwm_common.messages import ActionChunk, MemoryPolicy, Mode, TeleopCommand
 from clwm_common.robot import RobotDescription
+from clwm_sai_executor import events
 from clwm_sai_executor.announcing import Announcer
 from clwm_sai_executor.arbitration import Arbitration
 from clwm_sai_executor.asking import NO_ROWS, Asking, Pending
 from clwm_sai_executor.books import Books
 from clwm_sai_executor.clearance import MarginsOf
 from clwm_sai_executor.config import SchedulerConfig
-from clwm_sai_executor.events import (
-    CancelChunk,
-    ChunkArrived,
-    ChunkUnreadable,
-    Command,
-    EpisodeReset,
-    Event,
-    MeasuredArms,
-    ModeSet,
-    Report,
-    ReportArrived,
-    RequestChunk,
-    TaskEnded,
-    TaskSet,
-    TeleopArrived,
-    Tick,
-)
+from clwm_sai_executor.events import Command, Event, MeasuredArms, Report, TaskSet
 from clwm_sai_executor.following import Following
 from clwm_sai_executor.gate import Gate, Passed
 from clwm_sai_executor.motion import Motion, RowOf
@@ -157,25 +142,25 @@ class Scheduler:
             self._measure(now, event, out)
         self._run_to(now, out)
         match event:
-            case ChunkArrived(chunk):
+            case events.ChunkArrived(chunk):
                 self._take_chunk(now, chunk, out)
-            case ChunkUnreadable(chunk_id, reason):
+            case events.ChunkUnreadable(chunk_id, reason):
                 if chunk_id == self.pending_id:
                     self._refuse(now, f"chunk {chunk_id} cannot be read: {reason}", out)
-            case TaskSet():
+            case events.TaskSet():
                 self._set_task(event, out)
-            case TaskEnded():
+            case events.TaskEnded():
                 self._task = None
                 self._cancel(out, "cancelled")
-            case ModeSet(mode):
+            case events.ModeSet(mode):
                 self._set_mode(now, mode, out)
-            case TeleopArrived(command):
+            case events.TeleopArrived(command):
                 self._hear(now, command, out)
-            case EpisodeReset():
+            case events.EpisodeReset():
                 self._reset(now, out, "the episode was reset")
-            case ReportArrived(report):
+            case events.ReportArrived(report):
                 self.timeline.merge(report)
-            case Tick(lateness):
+            case events.Tick(lateness):
                 self._books.ticked(lateness)
             case MeasuredArms():
                 pass
@@ -282,13 +267,13 @@ class Scheduler:
         self._pending = pending
         self._motion.lead = self._books.pace.lead
         self._books.asked(now, pending.request)
-        out.append(RequestChunk(pending.request))
+        out.append(events.RequestChunk(pending.request))
 
     def _cancel(self, out: list[Command], outcome: str) -> None:
         """Drop the branch in flight; what was sent runs out."""
         if self._pending is None:
             return
-        out.append(CancelChunk(self._pending.request.chunk_id, self._pending.request.task_epoch))
+        out.append(events.CancelChunk(self._pending.request.chunk_id, self._pending.request.task_epoch))
         self._close(outcome)
 
     def _close(self, outcome: str) -> None:
