@@ -70,6 +70,8 @@ class EvaluationSettings:
             chosen = ModelFiles.load(model).model_dump()
         except ModelFilesError as error:
             raise EvaluationError(str(error)) from error
+        if others.get("control") == "noise":
+            chosen["sai"] = "sequential"  # no calibration can hold for random weights
         chosen.update({name: value for name, value in others.items() if value is not None})
         return cls(task=task, **chosen)
 
@@ -117,12 +119,12 @@ def _model_hashes(settings: EvaluationSettings) -> dict[str, str]:
     try:
         encoder_hash = open_checkpoint(settings.encoder).weights_hash
         policy = load_policy(settings.policy, encoder_hash)
-        if settings.control == "policy":
-            calibrated(settings.sai, settings.policy, policy, Plan(settings.video_steps, settings.action_steps))
+        if settings.control == "noise":
+            policy = policy.randomised(_NOISE_SEED)
+        calibrated(settings.sai, settings.policy, policy, Plan(settings.video_steps, settings.action_steps))
     except (EncoderError, CheckpointError) as error:
         raise EvaluationError(str(error)) from error
-    policy_hash = policy.policy_hash if settings.control == "policy" else policy.randomised(_NOISE_SEED).policy_hash
-    return {"policy_hash": policy_hash, "encoder_hash": encoder_hash}
+    return {"policy_hash": policy.policy_hash, "encoder_hash": encoder_hash}
 
 
 def build_stack(settings: EvaluationSettings, on_frame: Callable[[World, float], None] | None = None) -> VirtualStack:
