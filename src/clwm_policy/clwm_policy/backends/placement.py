@@ -29,7 +29,8 @@ def random_model(config: ClwmConfig, device: torch.device | str, dtype: torch.dt
     A model of billions of parameters would not fit beside its float32 copy.
     """
     model = _empty(config)
-    generator = torch.Generator(device).manual_seed(seed)
+    # On "meta" a model has shapes only, and there is nothing to draw.
+    generator = None if str(device) == "meta" else torch.Generator(device).manual_seed(seed)
 
     def value(name: str, empty: Tensor) -> Tensor:
         if name.endswith("frequencies"):
