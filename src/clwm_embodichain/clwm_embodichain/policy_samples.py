@@ -157,7 +157,7 @@ def build_samples(
             ]
         )
         wide = anchor[:, None]
-        bent = _coded_jacobians(part["target"], codec, jacobians)
+        bent = coded_jacobians(part["target"], codec, jacobians)
         collected.append(
             {
                 "features": coding.features.normalise(episode.features).half(),
@@ -180,7 +180,8 @@ def build_samples(
     return Samples(**{name: torch.cat([part[name] for part in collected]) for name in collected[0]})
 
 
-def _coded_jacobians(rows: NDArray[np.float32], codec: ActionCodec, jacobians: Jacobians) -> Tensor:
+def coded_jacobians(rows: NDArray[np.float32], codec: ActionCodec, jacobians: Jacobians) -> Tensor:
+    """(n, 16, 2, 6, 7) float16 of rows (n, 16, 30): pose error, in POSE_SCALE, that a coded joint error makes."""
     half_range = ((codec.chunk.high - codec.chunk.low) / 2.0)[JOINTS].reshape(2, 1, 7)
     flat = np.stack([jacobians(joints) for joints in rows[..., JOINTS].reshape(-1, 14)])
     coded = flat * half_range / POSE_SCALE[:, None]

@@ -82,10 +82,11 @@ def save_policy(path: str | Path, policy: Policy, dtype: torch.dtype = torch.flo
     return document["weights_sha256"]
 
 
-def load_policy(path: str | Path, encoder_hash: str | None = None) -> Policy:
+def load_policy(path: str | Path, encoder_hash: str | None = None, architecture: type[Clwm] = Clwm) -> Policy:
     """Read and check a policy; the model comes back in float32, in eval mode.
 
-    encoder_hash: of the encoder in use; None skips that check. Raises CheckpointError.
+    encoder_hash: of the encoder in use; None skips that check. architecture: Clwm, or a baseline of its interface.
+    Raises CheckpointError.
     """
     path = Path(path)
     document = _read_document(path.with_suffix(".json"))
@@ -105,7 +106,7 @@ def load_policy(path: str | Path, encoder_hash: str | None = None) -> Policy:
             f"{encoder_hash[:12]}...; use the encoder shipped beside the policy"
         )
     try:
-        model = Clwm(ClwmConfig.from_json(document["config"]))
+        model = architecture(ClwmConfig.from_json(document["config"]))
         codec = ActionCodec.from_json(document["normaliser"])
         features = FeatureScale.from_json(document["features"])
         predictor = StatePredictor.from_json(document["state_predictor"])
