@@ -47,7 +47,7 @@ def memory(
     episodes: Annotated[
         int, typer.Option(min=0, help="of remember_side, per delay and model, an even number; 0 leaves it out")
     ] = 50,
-    chunks: Annotated[int, typer.Option(min=0, help="timed at each history length; 0 leaves the cost out")] = 20,
+    chunks: Annotated[int, typer.Option(min=0, help="timed at each history length; 0 leaves the cost out")] = 5,
     model: ModelName = "nano",
     models: Annotated[Path, typer.Option(help="folder of the policies that train_memory made")] = Path("models/memory"),
     trials: Annotated[

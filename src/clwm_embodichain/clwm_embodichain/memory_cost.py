@@ -21,6 +21,7 @@ from clwm_policy.program import Conditions, Draw, Program
 from clwm_policy.re_entry import Plan
 
 MADE_UP = 64  # observations that a stream is made of, over and over
+COMPARED = 1000  # chunks at either end of a long run
 _PREFIX = 4
 
 
@@ -132,12 +133,14 @@ class LongRun:
     `moments` and `seconds` fill while it is iterated.
     """
 
-    def __init__(self, model: Clwm, plan: Plan, updates: int, every: int, seed: int = 0) -> None:
+    def __init__(
+        self, model: Clwm, plan: Plan, updates: int, every: int, seed: int = 0, compared: int = COMPARED
+    ) -> None:
         """Raises ValueError when there are too few updates to compare the first 1,000 with the last."""
         if updates < 10:
             raise ValueError(f"{updates} updates; expected at least 10")
         self._stream, self._updates, self._every = Stream(model, plan, seed), updates, every
-        self._span = min(1000, updates // 2)
+        self._span = min(compared, updates // 2)
         # Allocated before the first moment: the run's own record must not look like a growth.
         self.seconds = np.zeros(updates)
         self.moments: list[Moment] = []
@@ -171,7 +174,7 @@ class LongRun:
             "latency_last_ms": round(1e3 * last, 3),
             "latency_last_over_first": round(last / first, 4),
             "state_bytes": self._stream.memory.nbytes,
-            "norm_max": round(float(norms.max()), 3),
+            "norm_max": round(float(norms.max()), 4),
             "moments": [
                 {"updates": m.updates, "resident_mb": round(m.resident_mb, 3), "norms": [round(n, 4) for n in m.norms]}
                 for m in self.moments

@@ -17,6 +17,9 @@ MEASUREMENTS = {
     "success": CommandPlace("clwm_embodichain.bench_success", "success", "Success of the modes on the same seeds"),
     "delay": CommandPlace("clwm_embodichain.bench_delay", "delay", "Success of the modes against an injected delay"),
     "gpu": CommandPlace("clwm_embodichain.bench_gpu", "gpu", "Full-size models on a GPU against its roofline"),
+    "memory": CommandPlace(
+        "clwm_embodichain.bench_memory", "memory", "What the memory keeps, what it costs, and that it stays bounded"
+    ),
 }
 EPILOG = "Examples:  clwm bench surprise --episodes 40 --json FILE --png FILE  |  docs/benchmarks.md explains each"
 
