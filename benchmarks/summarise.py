@@ -1,4 +1,4 @@
-"""Write docs/results.md from benchmarks/results/*.json, so that no figure in a document is typed by hand."""
+"""Write docs/results.md and the README's table from benchmarks/results/*.json: no figure is typed by hand."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import headline
 from measurement_tables import TABLES, TITLES
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
+README = ROOT / "README.md"
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
@@ -143,12 +145,17 @@ def _gate(probe: dict[str, Any], name: str) -> str:
     return "" if limit is None else f"at most {limit:.0f}"
 
 
-def main() -> None:
-    """Read every result and write the page."""
+def documents() -> dict[Path, str]:
+    """What the documents should hold, from the result files as they are."""
     reports = {path.name: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page(reports))
-    print(f"{len(reports)} result files -> {PAGE.relative_to(ROOT)}")
+    return {PAGE: page(reports), README: headline.inserted(README.read_text(), table(*headline.rows(reports)))}
+
+
+def main() -> None:
+    """Read every result and write the documents."""
+    for path, text in documents().items():
+        path.write_text(text)
+        print(path.relative_to(ROOT))
 
 
 if __name__ == "__main__":

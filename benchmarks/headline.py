@@ -1,0 +1,48 @@
+"""The table at the top of README.md, from the reports of surprise, latency and success."""
+
+from __future__ import annotations
+
+from typing import Any
+
+BEGIN = "<!-- headline: written by benchmarks/summarise.py -->"
+END = "<!-- end of headline -->"
+MODES = ("sequential", "fixed:0.5", "adaptive", "naive")
+
+
+def rows(reports: dict[str, dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Header and one row per re-entry mode; a dash where a report does not have the mode."""
+    surprise, latency, success = (reports.get(f"{name}.json") for name in ("surprise", "latency", "success"))
+    header = [
+        "re-entry",
+        "of the change that a surprise asks for, made by the next chunk",
+        "within 5 mm of the sequential chunk, undisturbed",
+        "evaluations after the observation",
+        "blocking p50 / p95",
+        "success",
+    ]
+    made = []
+    for mode in MODES:
+        found = surprise["modes"][mode]
+        calm = found["undisturbed"]
+        timed = (latency or {}).get("modes", {}).get(mode)
+        done = (success or {}).get("by_task", {}).get("all", {}).get("modes", {}).get(mode)
+        made.append(
+            [
+                f"`{mode}`",
+                f"{100 * found['share_made']['median']:.0f} %",
+                f"{100 * calm['within_bound']:.0f} %",
+                f"{calm['nfe_blocking']['p50']:.0f}",
+                "-" if timed is None else " / ".join(f"{timed['blocking_ms'][q]:.0f}" for q in ("p50", "p95")) + " ms",
+                "-" if done is None else f"{done['successes']} / {done['episodes']}",
+            ]
+        )
+    return header, made
+
+
+def inserted(readme: str, table: list[str]) -> str:
+    """README with its table replaced. Raises ValueError when the marks are not there, once each and in order."""
+    before, mark, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not mark or not end:
+        raise ValueError(f"README.md lacks the lines '{BEGIN}' and '{END}'; put them where the table belongs")
+    return "\n".join([before + BEGIN, "", *table, "", END + after])
