@@ -87,11 +87,34 @@ def delay(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     return ["mode", *(f"{value} ms" for value in columns)], rows
 
 
+def memory(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: right choices of remember_side, one row per memory and one column per delay."""
+    table = report["remember_side"]
+    delays = list(next(iter(table.values())))
+    names = {"ttt": "TTT", "reset": "TTT, reset at every chunk", "kv": "KV cache"}
+    rows = []
+    for name, cells in table.items():
+        texts = []
+        for delay in delays:
+            low, high = (100 * value for value in cells[delay]["wilson95"])
+            texts.append(f"{cells[delay]['right']} / {cells[delay]['episodes']} ({low:.0f} to {high:.0f} %)")
+        rows.append([names[name], *texts])
+    return ["memory", *(f"{delay} chunks" for delay in delays)], rows
+
+
 TITLES = {
     "latency": "Blocking latency, modes side by side in real time (`clwm bench latency`)",
     "surprise": "An object moved by 3 cm while a chunk executes (`clwm bench surprise`)",
     "speculation": "Coverage of the stated deviation (`clwm bench speculation`)",
     "success": "Success on the same seeds (`clwm bench success`)",
     "delay": "Success against an injected delay (`clwm bench delay`)",
+    "memory": "Right choices after a delay, chance 50 % (`clwm bench memory`)",
 }
-TABLES = {"latency": latency, "surprise": surprise, "speculation": speculation, "success": success, "delay": delay}
+TABLES = {
+    "latency": latency,
+    "surprise": surprise,
+    "speculation": speculation,
+    "success": success,
+    "delay": delay,
+    "memory": memory,
+}

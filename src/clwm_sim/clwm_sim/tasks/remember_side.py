@@ -19,8 +19,7 @@ CHUNK = 0.6  # s from one observation to the next: the delay's unit
 DELAYS = (2, 60)  # chunks between the last sight of the cue and the pad in the middle
 CUE_Y = 0.15  # m to the side
 HOVER = 0.14  # m above the pad where the hand has to come
-REACH = 0.05  # m around that point that count as there
-WRONG_REACH = 0.16  # m within which the other hand has chosen wrongly
+REACH = 0.10  # m around that point within which a hand has chosen, right or wrong: what counts is which, not how well
 CHOICE_TIME = 6.0  # s from the pad's appearance in the middle to the time-out
 
 
@@ -72,7 +71,7 @@ class RememberSide:
         return is_choice(now.pad_position) and bool(self._away(now)[now.asked_arm] < REACH)
 
     def is_lost(self, now: Situation) -> bool:
-        return is_choice(now.pad_position) and bool(self._away(now)[1 - now.asked_arm] < WRONG_REACH)
+        return is_choice(now.pad_position) and bool(self._away(now)[1 - now.asked_arm] < REACH)
 
     @staticmethod
     def _away(now: Situation) -> NDArray[np.float64]:
