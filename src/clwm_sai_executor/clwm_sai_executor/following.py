@@ -7,8 +7,8 @@ import numpy as np
 from clwm_sai_executor.events import MeasuredArms
 from clwm_sai_executor.splice import Path, sample
 
-# s for which arms must be astray: a message that came late makes them so for a moment.
-PATIENCE = 0.05
+# s for which arms must be astray: a late message, or a pause of the simulator, makes them so for a moment.
+PATIENCE = 0.2
 
 
 class Following:
