@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from clwm_common.provenance import commit, machine
+from clwm_embodichain.surrogate_errors import measured_errors
 from clwm_embodichain.trial_recording import Source, recorded_trials
 from clwm_embodichain.trials import Trials, TrialsError
 from clwm_policy.calibration import (
@@ -19,6 +21,7 @@ from clwm_policy.calibration import (
     FILE_NAME,
     Calibration,
     CalibrationError,
+    fit_surrogate_error_limit,
     fit_table,
     re_entry_points,
     save_calibration,
@@ -55,6 +58,13 @@ def fit_calibration(
     )
 
 
+def with_alarm_limit(calibration: Calibration, errors: NDArray[np.float64]) -> Calibration:
+    """The same table, and the limit of these surrogate errors (n,). Raises CalibrationError when they are too few."""
+    limit = fit_surrogate_error_limit(errors)
+    facts = {**calibration.facts, "surrogate_errors": len(errors), "surrogate_error_median": float(np.median(errors))}
+    return replace(calibration, surrogate_error_limit=limit, facts=facts)
+
+
 def calibrate(
     model: Annotated[str, typer.Option(help="name of a file in config/models")] = "nano",
     policy: Annotated[Path | None, typer.Option(help="another checkpoint (.safetensors) than the model's")] = None,
@@ -62,12 +72,18 @@ def calibrate(
     episodes: Annotated[int, typer.Option(min=1, help="per task")] = 100,
     first_seed: Annotated[int, typer.Option(min=0)] = FIRST_SEED,
     coverage: Annotated[float, typer.Option(help="how often the stated deviation is to hold")] = COVERAGE,
+    alarm_episodes: Annotated[
+        int, typer.Option(min=0, help="per task, for the limit of the out-of-distribution alarm; 0: no alarm")
+    ] = 10,
     workers: Annotated[int, typer.Option(min=1, help="processes; one per core")] = 2,
     trials_folder: Annotated[
         Path | None, typer.Option("--trials", help="folder that keeps the trials; those found there are not run again")
     ] = None,
 ) -> None:
-    """Measure how far speculated chunks stray, undisturbed and with an object moved 3 cm, and save the map."""
+    """Measure how far speculated chunks stray, undisturbed and with an object moved 3 cm, and save the map.
+
+    Then a few undisturbed episodes more, for the surrogate error above which the out-of-distribution alarm counts.
+    """
     console = Console()
     try:
         source = Source(model, policy, encoder)
@@ -75,12 +91,17 @@ def calibrate(
         trials = recorded_trials(source, episodes, first_seed, workers, console, trials_folder)
         facts = {"first_seed": first_seed, "machine": machine(), "commit": commit()}
         calibration = fit_calibration(trials, loaded, plan, coverage, facts)
+        if alarm_episodes:
+            errors = measured_errors(source, calibration, alarm_episodes, first_seed, workers, console)
+            calibration = with_alarm_limit(calibration, errors)
     except (CheckpointError, CalibrationError, TrialsError) as error:
         console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
     path = checkpoint.with_name(FILE_NAME)
     save_calibration(path, calibration)
     console.print(as_table(calibration))
+    if calibration.surrogate_error_limit is not None:
+        console.print(f"out of distribution above a surrogate error of {calibration.surrogate_error_limit:.4f}")
     console.print(f"calibration: {path}", soft_wrap=True)
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from clwm_common.messages import ChunkRequest, SaiReport
+from clwm_policy.action_codec import ActionCodec
 from clwm_policy.border import Border, Observation
 from clwm_policy.feature_scale import relative_error
 from clwm_policy.program import Draw, Program
 from clwm_policy.re_entry import START, Point
+from clwm_policy.tool_motion import chunk_distance
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,26 @@ class Branch:
     @property
     def point(self) -> Point:
         return START if self.speculation is None else self.speculation.point
+
+    def verify(self, program: Program, codec: ActionCodec) -> Verified | None:
+        """What `program`, encoded under the true context, says; None when nothing verifiable was speculated."""
+        if self.speculation is None or not self.speculation.is_verifiable:
+            return None
+        correction = program.correction(self.speculation)
+        return Verified(correction, float(chunk_distance(correction, codec).max()))
+
+    def resume(self, program: Program, point: Point, verified: Verified | None) -> Point:
+        """Let `program` take the speculation over at `point`; where it really begins."""
+        # A surrogate that went to NaN must not spoil a good observation.
+        if self.speculation is None or not self.speculation.is_finite(point):
+            return START
+        if verified is None or point == START:
+            program.take_over(self.speculation, point)
+        elif math.isfinite(verified.disagreement):
+            program.take_over(self.speculation, point, verified.correction)
+        else:
+            return START
+        return point
 
 
 def is_foreseen(request: ChunkRequest) -> bool:

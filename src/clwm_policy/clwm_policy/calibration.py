@@ -23,6 +23,7 @@ from clwm_policy.re_entry import Plan, Point
 FORMAT = "clwm-calibration/2"
 FILE_NAME = "calibration.json"
 COVERAGE = 0.95
+SURROGATE_COVERAGE = 0.99
 BIN_SAMPLES = 40  # at 95 % a finite quantile takes 19; twice that keeps one freak sample from deciding
 BINS_MAX = 12  # beyond that more samples make the quantiles sharper, not the bins narrower
 _REMEDY = "run `clwm calibrate`"
@@ -38,7 +39,8 @@ class Calibration:
 
     edges: (bins,) upper ends [m], ascending. points: re-entry points in program order, all in
     stage 2. bounds: (bins, points) deviation [m] not exceeded with probability `coverage`; infinite where too little
-    was seen. facts: how it was measured, for people.
+    was seen. facts: how it was measured, for people. surrogate_error_limit:
+    relative error that undisturbed chunks hardly exceed; None when it was not measured.
     """
 
     plan: Plan
@@ -49,6 +51,8 @@ class Calibration:
     policy_hash: str
     encoder_hash: str
     facts: Mapping[str, Any] = field(default_factory=dict)
+    # Not in the repr: it decides on an alarm, and `engine_facts` hashes what decides on chunks.
+    surrogate_error_limit: float | None = field(default=None, repr=False)
 
     def expected(self, disagreement: float) -> dict[Point, float]:
         """Deviation bound [m] of every re-entry point at this disagreement [m]; infinite beyond what was ever seen."""
@@ -66,6 +70,21 @@ def conformal_quantile(values: ArrayLike, coverage: float) -> float:
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     rank = math.ceil((len(ordered) + 1) * coverage - 1e-9)
     return float(ordered[rank - 1]) if 1 <= rank <= len(ordered) else math.inf
+
+
+def fit_surrogate_error_limit(errors: ArrayLike, coverage: float = SURROGATE_COVERAGE) -> float:
+    """The surrogate error that a further undisturbed chunk exceeds with probability at most 1 - coverage.
+
+    errors: (n,) relative. Raises CalibrationError when there are too few, or one is not finite.
+    """
+    errors = np.asarray(errors, dtype=np.float64)
+    if not np.isfinite(errors).all():
+        raise CalibrationError("a measured surrogate error is not finite; is the policy trained?")
+    limit = conformal_quantile(errors, coverage)
+    if not math.isfinite(limit):
+        needed = math.ceil(coverage / (1.0 - coverage) - 1e-9)
+        raise CalibrationError(f"{len(errors)} surrogate errors; at least {needed} are needed: run more episodes")
+    return limit
 
 
 def fit_table(
@@ -115,6 +134,8 @@ def save_calibration(path: Path, calibration: Calibration) -> None:
         "bounds": [[bound if math.isfinite(bound) else None for bound in row] for row in calibration.bounds],
         "facts": dict(calibration.facts),
     }
+    if calibration.surrogate_error_limit is not None:
+        document["surrogate_error_limit"] = calibration.surrogate_error_limit
     document["document_sha256"] = document_hash(document)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
@@ -160,4 +181,5 @@ def load_calibration(path: Path, policy: Policy, plan: Plan) -> Calibration:
         policy_hash=document["policy_sha256"],
         encoder_hash=document["encoder_sha256"],
         facts=document["facts"],
+        surrogate_error_limit=document.get("surrogate_error_limit"),
     )

@@ -4,6 +4,7 @@ Time line of chunk k + 1, whose request comes when chunk k starts to move:
 
     idle      ground the surrogate: stage 1 under the true context of chunk k gives the features one horizon later
               speculate: the program of chunk k + 1 on them and on predicted proprioception, as far as it can be of use
+              evidence: when nothing else is left, a sampled chunk k from the start, to see how far it strayed
     blocking  the real frame: encode it, write it to W_long, resume the program where the re-entry policy says,
               under the true context
 
@@ -29,13 +30,13 @@ from clwm_policy.calibration import CalibrationError
 from clwm_policy.checkpoint import Policy
 from clwm_policy.deadline import Course, StepTimes, course
 from clwm_policy.errors import DuplicateFrame, NothingRequested, StaleFrame, UnknownSnapshot
+from clwm_policy.evidence import FRACTION, Evidence
 from clwm_policy.facts import engine_facts
 from clwm_policy.flow import noise
 from clwm_policy.long_term import LongTermMemory
 from clwm_policy.memory_file import load_memory, save_memory
 from clwm_policy.program import Draw, Program, Step
 from clwm_policy.re_entry import START, Adaptive, Plan, Point, ReEntryPolicy
-from clwm_policy.tool_motion import chunk_distance
 from clwm_policy.trial import Trial
 
 DIGEST_DIGITS = 16  # of the memory's hash in a report
@@ -46,8 +47,9 @@ class Engine:
     """Makes one chunk per request; all calls from one thread.
 
     policy: the model in evaluation mode with its scales. embed: sentence -> (width,) language embedding. stopwatch:
-    seconds of a steady clock. Every EngineError leaves the long-term memory as it was. Raises CalibrationError for an
-    `adaptive` policy without its calibration.
+    seconds of a steady clock. evidence_fraction: of the chunks that is made again to see how far it strayed. Every
+    EngineError leaves the long-term memory as it was. Raises CalibrationError for an `adaptive` policy without its
+    calibration, and ValueError for a fraction outside 0 ... 1.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Engine:
         re_entry: ReEntryPolicy,
         plan: Plan,
         stopwatch: Callable[[], float],
+        evidence_fraction: float = FRACTION,
     ) -> None:
         if isinstance(re_entry, Adaptive) and re_entry.calibration is None:
             raise CalibrationError("'adaptive' has no calibration; load that of the policy, or run `clwm calibrate`")
@@ -68,7 +71,9 @@ class Engine:
         self._re_entry = re_entry
         self._plan = plan
         self._stopwatch = stopwatch
-        self.facts = engine_facts(policy, re_entry, plan)
+        self.facts = engine_facts(policy, re_entry, plan, evidence_fraction)
+        self._evidence = Evidence(evidence_fraction, policy.codec)
+        self._was_evidence = False
         with torch.inference_mode():
             self._w_long = LongTermMemory(policy.model.initial_memory(1))
         self._epoch: int | None = None
@@ -90,6 +95,16 @@ class Engine:
         return self._w_long
 
     @property
+    def re_entry(self) -> ReEntryPolicy:
+        """With its calibration, if it has one."""
+        return self._re_entry
+
+    @property
+    def was_evidence(self) -> bool:
+        """Whether the last step of `advance` was one for evidence, not for the chunk being made."""
+        return self._was_evidence
+
+    @property
     def pending(self) -> ChunkRequest | None:
         """The request being worked on."""
         return None if self._branch is None else self._branch.request
@@ -107,8 +122,7 @@ class Engine:
     def start_episode(self) -> None:
         """Begin in a new world, whose time may start anew: empty memory, no surrogate, no branch. Snapshots stay."""
         self._unwritten = None
-        self._branch = None
-        self._last = None
+        self._forget()
         self._last_stamp = -math.inf
         self._w_long.reset()
 
@@ -123,7 +137,7 @@ class Engine:
         Raises BadSnapshot, and then changes nothing.
         """
         state, observations = load_memory(path, self.memory.fork(), self.facts)
-        self._branch = self._last = None
+        self._forget()
         self._w_long.adopt(state, observations)
 
     @torch.inference_mode()
@@ -145,8 +159,7 @@ class Engine:
                 self._w_long.restore(instruction)
             case MemoryPolicy.KEEP:
                 pass
-        self._branch = None
-        self._last = None
+        self._forget()
         self._epoch, self._instruction, self._language = epoch, instruction, language
 
     @torch.inference_mode()
@@ -181,24 +194,9 @@ class Engine:
     def advance(self) -> bool:
         """Run one step of idle-time work; False when nothing useful is left."""
         self._settle()
-        if not self._re_entry.speculates or self._last is None:
-            return False
-        if self._last.program.predict():
-            self._nfe_idle += 1
-            return True
-        branch = self._branch
-        if branch is None or not is_foreseen(branch.request):
-            return False
-        if branch.speculation is None:
-            branch.surrogate = self._last.foresee(branch.request, self._border)
-            branch.speculation = self._program(branch, branch.surrogate, branch.request.executed_rows)
-        program = branch.speculation
-        if program.point >= self._re_entry.goal(self._plan):
-            return False
-        before = program.nfe
-        self._step(program)
-        self._nfe_idle += program.nfe - before
-        return True
+        worked = self._speculate()
+        self._was_evidence = not worked and self._evidence.advance()
+        return worked or self._was_evidence
 
     def observe(
         self, frame: FeatureFrame, state: DualArmState, executed: ArrayLike | None = None
@@ -235,11 +233,11 @@ class Engine:
         program = self._program(branch, observation, request.executed_rows if executed is None else executed)
         self._step(program)
         encoded = self._stopwatch()
-        verified = self._verify(program, branch)
+        verified = branch.verify(program, self._codec) if self._re_entry.verifies else None
         disagreement = math.nan if verified is None else verified.disagreement
         now = self._stopwatch()
         way = self._course(branch, verified, time_left - (now - started))
-        point = self._resume(program, branch, way.point, verified)
+        point = branch.resume(program, way.point, verified)
         if way.is_cut and point == way.point:
             program.shorten(way.video_steps, way.action_steps)
         if point == START or verified is None:
@@ -251,6 +249,7 @@ class Engine:
         finished = self._stopwatch()
 
         self._unwritten = program
+        evidence_chunk_id, evidence_deviation = self._evidence.found
         deviation = self._re_entry.expected_deviation(point, disagreement) if not program.steps_cut else math.nan
         report = SaiReport(
             chunk_id=request.chunk_id,
@@ -266,11 +265,17 @@ class Engine:
             expected_deviation=deviation,
             uncalibrated=way.is_cut,
             steps_cut=program.steps_cut,
+            evidence_chunk_id=evidence_chunk_id,
+            evidence_deviation=evidence_deviation,
             nfe_total=self._nfe_idle + program.nfe,
             nfe_blocking=program.nfe,
         )
         self._finished = Finished(report, request, observation, self._last if is_foreseen(request) else None)
         self._last = Real(observation, program)
+        if point != START and not way.is_cut:
+            self._evidence.begin(program, request)
+        else:
+            self._evidence.drop()  # from the start there is nothing to see, and cut short nothing was stated
         self._last_stamp = frame.stamp
         self._branch = None
         self._nfe_idle = 0
@@ -319,6 +324,27 @@ class Engine:
         program = self._program(branch, self._border.observation(frame, state), branch.request.executed_rows)
         return Trial(program, branch.speculation, self._border, self._codec, branch.request.committed_prefix)
 
+    def _speculate(self) -> bool:
+        """One step towards the next chunk, if any is of use."""
+        if not self._re_entry.speculates or self._last is None:
+            return False
+        if self._last.program.predict():
+            self._nfe_idle += 1
+            return True
+        branch = self._branch
+        if branch is None or not is_foreseen(branch.request):
+            return False
+        if branch.speculation is None:
+            branch.surrogate = self._last.foresee(branch.request, self._border)
+            branch.speculation = self._program(branch, branch.surrogate, branch.request.executed_rows)
+        program = branch.speculation
+        if program.point >= self._re_entry.goal(self._plan):
+            return False
+        before = program.nfe
+        self._step(program)
+        self._nfe_idle += program.nfe - before
+        return True
+
     def _program(self, branch: Branch, observation: Observation, executed: ArrayLike) -> Program:
         anchor = branch.request.committed_prefix[0]
         conditions = self._border.conditions(observation, executed, anchor, self._language)
@@ -332,6 +358,10 @@ class Engine:
             self._times.add(step, self._stopwatch() - started)
         return step
 
+    def _forget(self) -> None:
+        self._branch = self._last = None
+        self._evidence.drop()
+
     def _settle(self) -> None:
         """Let the last observation into W_long."""
         if self._unwritten is not None:
@@ -340,13 +370,6 @@ class Engine:
                 program.write()
             self._w_long.take_in(program.written)
 
-    def _verify(self, program: Program, branch: Branch) -> Verified | None:
-        """None when the policy does not ask, or nothing that could be verified was speculated."""
-        if not self._re_entry.verifies or branch.speculation is None or not branch.speculation.is_verifiable:
-            return None
-        correction = program.correction(branch.speculation)
-        return Verified(correction, float(chunk_distance(correction, self._codec).max()))
-
     def _course(self, branch: Branch, verified: Verified | None, time_left: float) -> Course:
         disagreement = math.nan if verified is None else verified.disagreement
         chosen = self._re_entry.choose(branch.point, self._plan, disagreement)
@@ -354,18 +377,6 @@ class Engine:
             time_left = math.inf
         kept = () if verified is None else self._re_entry.points(branch.point)
         return course(chosen, self._plan, kept, self._times, time_left)
-
-    def _resume(self, program: Program, branch: Branch, point: Point, verified: Verified | None) -> Point:
-        # A surrogate that went to NaN must not spoil a good observation.
-        if branch.speculation is None or not branch.speculation.is_finite(point):
-            return START
-        if verified is None or point == START:
-            program.take_over(branch.speculation, point)
-        elif math.isfinite(verified.disagreement):
-            program.take_over(branch.speculation, point, verified.correction)
-        else:
-            return START
-        return point
 
     def _check_order(self, frame: FeatureFrame) -> None:
         if frame.stamp == self._last_stamp:

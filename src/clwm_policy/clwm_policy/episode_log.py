@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, SaiReport
 from clwm_policy.errors import EngineError
-from clwm_policy.re_entry import Point
+from clwm_policy.re_entry import Point, ReEntryPolicy
 
 if TYPE_CHECKING:
     from clwm_policy.engine import Engine
@@ -131,6 +131,14 @@ class RecordedEngine:
     @property
     def speculated_to(self) -> Point:
         return self._engine.speculated_to
+
+    @property
+    def re_entry(self) -> ReEntryPolicy:
+        return self._engine.re_entry
+
+    @property
+    def was_evidence(self) -> bool:
+        return self._engine.was_evidence
 
     def start_episode(self) -> None:
         self._close_steps()

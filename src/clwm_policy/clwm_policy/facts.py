@@ -14,10 +14,11 @@ from clwm_policy.re_entry import Adaptive, Plan, ReEntryPolicy
 # Others may differ without changing what is computed, as far as that can be promised at all.
 DECISIVE = (
     "policy_sha256", "encoder_sha256", "layout_version", "sai", "calibration_sha256", "video_steps", "action_steps",
+    "evidence_fraction",
 )  # fmt: skip
 
 
-def engine_facts(policy: Policy, re_entry: ReEntryPolicy, plan: Plan) -> dict[str, str]:
+def engine_facts(policy: Policy, re_entry: ReEntryPolicy, plan: Plan, evidence_fraction: float) -> dict[str, str]:
     """As text: two engines of the same facts make the same chunks of the same calls."""
     calibration = re_entry.calibration if isinstance(re_entry, Adaptive) else None
     return {
@@ -28,6 +29,7 @@ def engine_facts(policy: Policy, re_entry: ReEntryPolicy, plan: Plan) -> dict[st
         "calibration_sha256": _digest(calibration) if isinstance(calibration, Calibration) else "",
         "video_steps": str(plan.video_steps),
         "action_steps": str(plan.action_steps),
+        "evidence_fraction": repr(float(evidence_fraction)),
         "backend": policy.model.backend,
         "processor": str(machine()["processor"]),
     }

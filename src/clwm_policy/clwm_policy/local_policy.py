@@ -18,6 +18,7 @@ from clwm_policy.calibration import FILE_NAME, load_calibration
 from clwm_policy.checkpoint import Policy, load_policy
 from clwm_policy.config import EXECUTED_ROWS
 from clwm_policy.engine import Engine
+from clwm_policy.evidence import FRACTION
 from clwm_policy.language import SentenceEncoder
 from clwm_policy.re_entry import Adaptive, Plan, ReEntryPolicy, parse_re_entry
 
@@ -30,7 +31,8 @@ class PolicySettings:
 
     sai: re-entry policy, `sequential`, `fixed:<s_mid>` or `adaptive`. encoder_hash: of the encoder in use, None
     when the frames will tell. untrained_seed: replace the weights by random ones of the same architecture, the control
-    that must fail. backends: what may run the model, the preferred one first.
+    that must fail. backends: what may run the model, the preferred one first. evidence_fraction: of the chunks that is
+    made again on idle time.
     """
 
     checkpoint: Path
@@ -40,6 +42,7 @@ class PolicySettings:
     encoder_hash: str | None = None
     untrained_seed: int | None = None
     backends: tuple[str, ...] = (TORCH,)
+    evidence_fraction: float = FRACTION
 
 
 def load_engine(
@@ -69,7 +72,7 @@ def load_engine(
     stopwatch = stopwatch or MonotonicClock().now
     # A scratch engine, so that made-up observations never meet the memory that is handed out.
     warm_up(Engine(policy, embed, re_entry, plan, stopwatch), policy)
-    return Engine(policy, embed, re_entry, plan, stopwatch)
+    return Engine(policy, embed, re_entry, plan, stopwatch, settings.evidence_fraction)
 
 
 def calibrated(sai: str, checkpoint: Path, policy: Policy, plan: Plan) -> ReEntryPolicy:

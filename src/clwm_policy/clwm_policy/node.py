@@ -25,10 +25,12 @@ from clwm_policy.backends.choice import KNOWN, TORCH, Choice
 from clwm_policy.backends.errors import BackendError
 from clwm_policy.checkpoint import CheckpointError
 from clwm_policy.episode_log import RecordedEngine, RecordingError
+from clwm_policy.evidence import FRACTION, Tally
 from clwm_policy.language import LanguageError
 from clwm_policy.local_policy import PolicySettings, load_engine
 from clwm_policy.re_entry import Plan, ReEntryError
 from clwm_policy.session import Notice, Output, Patience, Session, Severity
+from clwm_policy.surprise_alarm import calibrated_alarm
 
 TICK_PERIOD = 0.25  # s between two looks for a frame that is late
 JOIN_TIMEOUT = 5.0  # s; a step of the engine takes milliseconds
@@ -55,6 +57,9 @@ class PolicyNode(ClwmNode):
         Parameter(
             "untrained_seed", -1, "random weights from this seed instead of the trained ones; -1: trained", minimum=-1
         ),
+        Parameter(
+            "evidence_fraction", FRACTION, "share of the chunks made again on idle time, as evidence", "", 0.0, 1.0
+        ),
         Parameter("record", "", "MCAP file for all that decides the chunks, for `clwm replay`; empty: none"),
         Parameter("frame_early", 0.05, "a frame may be this much older than the instant asked for", "s", 0.0, 10.0),
         Parameter(
@@ -80,6 +85,7 @@ class PolicyNode(ClwmNode):
             encoder_hash=params.encoder_hash or None,
             untrained_seed=None if params.untrained_seed < 0 else params.untrained_seed,
             backends=tuple(params.backends),
+            evidence_fraction=params.evidence_fraction,
         )
         try:
             engine = self._recorded(settings) if params.record else load_engine(settings, on_choice=self._on_choice)
@@ -89,7 +95,12 @@ class PolicyNode(ClwmNode):
         gc.unfreeze()  # what an earlier configuration left
         gc.collect()
         gc.freeze()
-        self._session = Session(engine, self.now, Patience(params.frame_early, params.state_apart, params.frame_late))
+        patience = Patience(params.frame_early, params.state_apart, params.frame_late)
+        self._calibration = getattr(engine.re_entry, "calibration", None)
+        self._alarm = calibrated_alarm(engine.re_entry)
+        self.log("info", f"alarm for a world out of distribution: {self._alarm_text()}")
+        self._session = Session(engine, self.now, patience, self._alarm)
+        self._evidence = Tally()
         self._chunks = 0
         self._blocking: deque[float] = deque(maxlen=WINDOW)
         self._surrogate_errors: deque[float] = deque(maxlen=WINDOW)
@@ -135,10 +146,23 @@ class PolicyNode(ClwmNode):
             values |= {"finish_ms_p50": 1e3 * float(p50), "finish_ms_p95": 1e3 * float(p95)}
         if self._surrogate_errors:
             values["surrogate_error_median"] = float(np.median(self._surrogate_errors))
+        values |= self._evidence.values(None if self._calibration is None else self._calibration.coverage)
+        values["out_of_distribution_alarm"] = self._alarm_text()
         if self._noticed is not None and self.now() - self._noticed[0] < NOTICE_SHOWN:
             notice = self._noticed[1]
             return Health(Level.ERROR if notice.severity is Severity.ERROR else Level.WARN, notice.text, values)
+        if self._alarm is not None and self._alarm.is_raised:
+            return Health(
+                Level.WARN, "what is seen is not what was calibrated; look at cameras, light, objects", values
+            )
         return Health(Level.OK, "working", values)
+
+    def _alarm_text(self) -> str:
+        if self._alarm is not None:
+            return f"above a surrogate error of {self._alarm.limit:.3f}"
+        if self._calibration is None:
+            return f"off: '{self.params.sai}' uses no calibration; only 'adaptive' does"
+        return "off: the calibration has no surrogate_error_limit; run `clwm calibrate`"
 
     def _recorded(self, settings: PolicySettings) -> RecordedEngine:
         from clwm_policy.episode_file import free_path, load_recorded_engine  # brings the MCAP library with it
@@ -208,6 +232,7 @@ class PolicyNode(ClwmNode):
         self._outputs[type(output)].publish(to_msg(output))
         if isinstance(output, core.SaiReport):
             self._chunks += 1
+            self._evidence.add(output)
             self._blocking.append(output.finished_at - output.frame_arrived_at)
             if np.isfinite(output.surrogate_error):
                 self._surrogate_errors.append(output.surrogate_error)

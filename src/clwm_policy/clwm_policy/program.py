@@ -262,9 +262,12 @@ class Program:
         self._action_times = _shortened(self._action_times, len(self._action) - 1, action_steps)
         self.steps_cut += planned - len(self._video_times) - len(self._action_times)
 
-    def again(self) -> Program:
-        """The same observation, encoded, before any integration: to try other points of re-entry."""
-        twin = Program(self._model, self._plan, self._given, self._conditions, self._draw, self._previews)
+    def again(self, previews: bool = True) -> Program:
+        """The same observation, encoded, before any integration: to try other points of re-entry.
+
+        previews: False when the twin will not be held against another program.
+        """
+        twin = Program(self._model, self._plan, self._given, self._conditions, self._draw, self._previews and previews)
         twin._context, twin._written, twin._video_preview = self._context, self._written, self._video_preview
         return twin
 

@@ -15,6 +15,7 @@ from enum import Enum
 from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, ObservationRequest, SaiReport
 from clwm_policy.engine import Engine
 from clwm_policy.errors import BadState, EngineError, StaleFrame
+from clwm_policy.surprise_alarm import SurpriseAlarm
 
 STATES_KEPT = 100  # 2 s of a 50 Hz stream
 TRANSPORT = 0.01  # s from the engine to the executor that a deadline leaves free
@@ -63,12 +64,22 @@ class _Times:
 
 
 class Session:
-    """Answers the executor with the engine's chunks. clock: the stack's clock, for stamps."""
+    """Answers the executor with the engine's chunks.
 
-    def __init__(self, engine: Engine, clock: Callable[[], float], patience: Patience | None = None) -> None:
+    clock: the stack's clock, for stamps. alarm: told of every surrogate error; None when no limit is known.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Callable[[], float],
+        patience: Patience | None = None,
+        alarm: SurpriseAlarm | None = None,
+    ) -> None:
         self._engine = engine
         self._clock = clock
         self._patience = patience or Patience()
+        self._alarm = alarm
         self._states: deque[DualArmState] = deque(maxlen=STATES_KEPT)
         self._times: _Times | None = None
 
@@ -77,7 +88,7 @@ class Session:
         started = self._clock()
         if not self._engine.advance():
             return False
-        if self._times is not None:
+        if self._times is not None and not self._engine.was_evidence:
             self._times.speculation_started_at = self._times.speculation_started_at or started
             self._times.speculation_ended_at = self._clock()
         return True
@@ -130,8 +141,11 @@ class Session:
         finished_at = self._clock()
         times, self._times = self._times, None
         yield chunk
+        report = self._engine.report()
+        yield from self._judged(report.surrogate_error)
         yield replace(
-            self._engine.report(),
+            report,
+            out_of_distribution=self._alarm is not None and self._alarm.is_raised,
             requested_at=times.requested_at,
             speculation_started_at=times.speculation_started_at,
             speculation_ended_at=times.speculation_ended_at,
@@ -160,6 +174,23 @@ class Session:
             self._engine.cancel(self._engine.pending.chunk_id)
         self._times = None
         self._states.clear()
+        if self._alarm is not None:
+            self._alarm.reset()
+
+    def _judged(self, surrogate_error: float) -> Iterator[Notice]:
+        """Tell the alarm, and the operator when that changes it."""
+        if self._alarm is None:
+            return
+        was_raised = self._alarm.is_raised
+        is_raised = self._alarm.add(surrogate_error)
+        if is_raised and not was_raised:
+            yield Notice(
+                Severity.WARNING,
+                f"what is seen is not what was calibrated: surrogate error {surrogate_error:.3f}, and above "
+                f"{self._alarm.limit:.3f} for several chunks; look at cameras, light and objects",
+            )
+        elif was_raised and not is_raised:
+            yield Notice(Severity.INFO, f"surrogate errors are within {self._alarm.limit:.3f} again")
 
     def _ask_again(self, request: ChunkRequest) -> ObservationRequest:
         """Ask for what is seen now: what was to be seen at `observe_at` is lost."""

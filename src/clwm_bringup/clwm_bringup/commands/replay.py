@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -48,6 +49,7 @@ def replay(
             video_steps=_number(file, facts, "video_steps"),
             action_steps=_number(file, facts, "action_steps"),
             untrained_seed=int(hash_.removeprefix(UNTRAINED)) if hash_.startswith(UNTRAINED) else None,
+            evidence_fraction=_fraction(file, facts, "evidence_fraction"),
             # The bits are those of the backend that made them.
             backends=tuple(facts.get("backend", "").split()[:1]),
         )
@@ -78,6 +80,18 @@ def replay(
         console.print(f"[red]different[/red] after {outcome.chunks} of {total} chunks: {outcome.difference}")
         raise typer.Exit(1)
     console.print(f"[green]same[/green]: {total} chunks, bit for bit")
+
+
+def _fraction(file: Path, facts: dict[str, str], name: str) -> float:
+    from clwm_policy.episode_file import EpisodeFileError
+
+    try:
+        value = float(facts[name])
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value <= 1.0:
+        raise EpisodeFileError(f"{file}: {name} is '{facts[name]}'; expected 0 to 1: record it again")
+    return value
 
 
 def _number(file: Path, facts: dict[str, str], name: str) -> int:
