@@ -17,7 +17,8 @@ from clwm_policy.calibration import (
     re_entry_points,
     save_calibration,
 )
-from clwm_policy.re_entry import Plan, Point
+from clwm_policy.facts import engine_facts
+from clwm_policy.re_entry import Adaptive, Plan, Point
 
 PLAN = Plan(2, 4)
 
@@ -85,10 +86,17 @@ def test_beyond_what_was_ever_seen_nothing_is_bounded(disagreement):
     assert set(a_calibration().expected(disagreement).values()) == {math.inf}
 
 
-def test_a_calibration_survives_the_disk(tmp_path, tiny_policy):
+@pytest.mark.parametrize("limit", [None, 0.7])
+def test_a_calibration_survives_the_disk(tmp_path, tiny_policy, limit):
     path = tmp_path / "calibration.json"
-    save_calibration(path, a_calibration())
-    assert load_calibration(path, tiny_policy, PLAN) == a_calibration()
+    save_calibration(path, a_calibration(surrogate_error_limit=limit))
+    assert load_calibration(path, tiny_policy, PLAN) == a_calibration(surrogate_error_limit=limit)
+
+
+def test_the_limit_of_the_alarm_does_not_make_it_another_calibration_for_a_recorded_episode(tiny_policy):
+    modes = [Adaptive(calibration=a_calibration(surrogate_error_limit=limit)) for limit in (None, 0.7)]
+    one, other = (engine_facts(tiny_policy, mode, PLAN, 0.1) for mode in modes)
+    assert one == other
 
 
 @pytest.mark.parametrize(

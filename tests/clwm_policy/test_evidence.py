@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 from clwm_common.messages import ChunkRequest, MemoryPolicy, SaiReport
 from clwm_policy.calibration import Calibration
 from clwm_policy.engine import Engine
+from clwm_policy.episode_log import PlayedStopwatch, RecordedEngine, RecordedStopwatch
 from clwm_policy.evidence import Evidence, Tally, is_sampled
 from clwm_policy.re_entry import Adaptive, Plan, Point, parse_re_entry
+from clwm_policy.replay import replay
 from clwm_policy.tool_motion import chunk_distance
 
 PLAN = Plan(2, 4)
@@ -84,6 +87,21 @@ def test_evidence_changes_no_chunk_no_memory_and_no_count_of_evaluations(episode
         assert repr(without) == repr(expected)
     assert report.evidence_chunk_id == 3
     assert checked.engine.memory.digest() == plain.engine.memory.digest()
+
+
+@pytest.mark.parametrize("idle_steps", [3, 17, 19, 100])
+def test_evidence_replays_bit_for_bit_however_far_it_got(episode, idle_steps):
+    recorded, entries = episode(), []
+    stopwatch = RecordedStopwatch(float)
+    log = SimpleNamespace(write=entries.append, close=lambda: None)
+    recorded.engine = RecordedEngine(recorded.engine, stopwatch, log)
+    recorded.engine.observe = lambda frame, state: (recorded.engine.finish(frame, state), recorded.engine.report())
+    made = recorded.run(4, idle_steps)
+    # Idle steps of a chunk: grounding 2, speculation 9 at most, then 7 of evidence.
+    assert (made[-1][1].evidence_chunk_id == 3) == (idle_steps > 17)
+    outcome = replay(entries, episode().engine, PlayedStopwatch())
+    assert (outcome.chunks, outcome.difference) == (4, None)
+    assert idle_steps < 100 or replay(entries, episode(fraction=0.0).engine, PlayedStopwatch()).difference is not None
 
 
 def test_the_memory_is_the_same_after_every_step_of_evidence(episode):

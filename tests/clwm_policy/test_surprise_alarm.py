@@ -1,6 +1,8 @@
 """The alarm for a world out of distribution: what raises it, what clears it, and how it is told."""
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,6 +64,11 @@ def test_after_a_reset_it_is_as_new(errors):
 @pytest.mark.parametrize("text", ["sequential", "fixed:0.5", "adaptive"])
 def test_without_a_calibrated_limit_there_is_no_alarm(text):
     assert calibrated_alarm(parse_re_entry(text)) is None
+
+
+def test_the_shipped_calibration_has_a_limit():
+    document = json.loads((Path(__file__).parents[2] / "models/nano/calibration.json").read_text())
+    assert 0.0 < document["surrogate_error_limit"] < 2.0
 
 
 def play(session, episode, chunks):
