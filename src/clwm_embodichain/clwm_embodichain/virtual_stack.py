@@ -44,6 +44,7 @@ from clwm_sai_executor.events import (
     TaskSet,
 )
 from clwm_sai_executor.scheduler import Scheduler
+from clwm_sai_executor.splice import Path
 from clwm_sim.controllers import TrajectoryRefused
 from clwm_sim.pacing import TICK, TICKS_PER_FRAME
 from clwm_sim.robot_control import RobotControl
@@ -141,6 +142,8 @@ class VirtualStack:
         self._on_frame = on_frame
         self._row_of = DualArmKinematics(world.robot).row
         self._margins = margins_of(world.robot)
+        # Called for every chunk that came in time while the one before moved the arms: now, paths before and after it.
+        self.on_seam: Callable[[float, Path, Path, ActionChunk], None] | None = None
 
     def instruction(self, seed: int) -> str:
         """The sentence that the episode of `seed` is asked for with."""
@@ -288,7 +291,12 @@ class VirtualStack:
         self._schedule(finished, _Order.CHUNK, lambda at: self._deliver(at, answer.chunk, report))
 
     def _deliver(self, now: float, chunk: ActionChunk, report: SaiReport | None) -> None:
+        before = self._scheduler.path
         self._step(now, ChunkArrived(chunk))
+        record = self._scheduler.timeline.get(chunk.chunk_id)
+        is_seam = record is not None and record.outcome == "executed" and not record.at_rest and record.stall == 0.0
+        if self.on_seam is not None and is_seam:
+            self.on_seam(now, before, self._scheduler.path, chunk)
         if report is not None:
             self._step(now, ReportArrived(report))
 

@@ -8,6 +8,11 @@ MEASUREMENTS = {
     "latency": CommandPlace(
         "clwm_bringup.bench_latency", "latency", "Blocking latency of the re-entry modes, in real time"
     ),
+    "seam": CommandPlace(
+        "clwm_embodichain.bench_seam",
+        "seam",
+        "How much the velocity jumps where one chunk follows another",
+    ),
     "surprise": CommandPlace(
         "clwm_embodichain.bench_surprise", "surprise", "What the next chunk makes of an object that was moved"
     ),

@@ -1,0 +1,86 @@
+"""The seam measurement sees a jump where there is one, in what is executed and in what a plain cut-over would be."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from clwm_bringup.cli import app
+from clwm_common.actions import JOINTS, ROW_DT
+from clwm_common.messages import ActionChunk
+from clwm_common.robot import RobotDescription
+from clwm_embodichain.seam_measure import Seam, seam_of, summarise
+from clwm_sai_executor.limits import MotionLimits
+from clwm_sai_executor.splice import Path, splice
+
+PREFIX = 5
+OPEN = np.full(2, 0.08)
+
+
+@pytest.fixture(scope="module")
+def limits():
+    return MotionLimits.of(RobotDescription.load("dual_fr3_mujoco"))
+
+
+def moving(limits, speed):
+    """A path at a steady speed [rad/s] of joint 0, and its home."""
+    home = RobotDescription.load("dual_fr3_mujoco").home
+    rows = np.repeat(home[None], 40, axis=0)
+    rows[:, 0] += speed * ROW_DT * np.arange(1, 41)
+    return splice(Path.at_rest(home, OPEN, 100.0, ROW_DT), 1, rows, np.tile(OPEN, (40, 1)), limits)[0]
+
+
+def chunk_after(path, speed):
+    """A chunk that repeats the last rows of the path and goes on at `speed`."""
+    rows = np.zeros((16, 30), np.float32)
+    committed = path.positions[path.last_row - path.first - PREFIX + 1 : path.last_row - path.first + 1]
+    rows[:PREFIX, JOINTS] = committed
+    rows[PREFIX:, JOINTS] = committed[-1]
+    rows[PREFIX:, 14] += speed * ROW_DT * np.arange(1, 17 - PREFIX)
+    return ActionChunk(2, 1, 0.0, rows, prefix_rows=PREFIX)
+
+
+def spliced(limits, speed_after):
+    before = moving(limits, 0.2)
+    chunk = chunk_after(before, speed_after)
+    after, _ = splice(
+        before, before.last_row, chunk.rows[PREFIX:, JOINTS].astype(float), np.tile(OPEN, (11, 1)), limits
+    )
+    return seam_of(before.time(before.last_row) - 0.03, before, after, chunk)
+
+
+def test_chunk_that_goes_on_as_before_has_no_jump_at_its_seam(limits):
+    assert spliced(limits, 0.2).spliced == pytest.approx(0.0, abs=1e-5)
+
+
+def test_chunk_that_goes_on_faster_jumps_at_its_seam_and_nowhere_else(limits):
+    seam = spliced(limits, 0.3)
+    assert seam.spliced == pytest.approx(0.1, abs=0.01)
+    assert max(seam.inner) < 0.02
+
+
+def test_cutting_over_jumps_back_to_rows_that_the_arms_have_passed(limits):
+    # Row 0 lies four rows before the end of the path, 3.4 of them in the past when the chunk comes.
+    assert spliced(limits, 0.2).cut_over == pytest.approx(0.2 * (1 + 3.4), abs=0.02)
+
+
+def test_ratio_and_excess_are_counted(limits):
+    seams = [Seam(0.1, (0.1, 0.1), 0.6, (0.2,)), Seam(0.12, (0.1,), 0.8, (0.2,))]
+    report = summarise(seams, 0.5)
+    assert report["spliced"]["ratio"] == pytest.approx(1.1) and report["spliced"]["above_limit"] == 0
+    assert report["cut_over"]["ratio"] == pytest.approx(3.5) and report["cut_over"]["above_limit"] == 2
+    assert summarise([], 0.5)["spliced"]["ratio"] is None
+
+
+def test_command_measures_the_whole_virtual_stack_and_writes_report_and_plot(tmp_path):
+    files = {name: tmp_path / f"seam.{name}" for name in ("json", "png")}
+    call = ["bench", "seam", "--episodes", "1", "--control", "expert"]
+    result = CliRunner().invoke(
+        app, [*call, *(part for name, file in files.items() for part in (f"--{name}", str(file)))]
+    )
+    assert result.exit_code == 0, result.output
+    report = json.loads(files["json"].read_text())
+    assert report["all"]["seams"] > 5 and files["png"].stat().st_size > 1000
+    assert report["all"]["spliced"]["above_limit"] == 0
+    assert report["all"]["spliced"]["seam_jump"]["p50"] < report["all"]["cut_over"]["seam_jump"]["p50"]
