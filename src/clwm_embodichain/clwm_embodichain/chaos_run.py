@@ -337,6 +337,8 @@ class FuzzRun:
 
     def _set_clock(self, seconds: float) -> None:
         """All clocks are set together; the controllers hold where they are, as theirs leap along what was sent."""
+        # The executor ticks every 20 ms whatever the joint states do: it knows the time from just before.
+        self._do(events.Tick())
         self._arms.put(self._arms.sample(self._now)[0])
         self._now += seconds
         self._silent_until += seconds

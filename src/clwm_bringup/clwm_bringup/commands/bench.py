@@ -9,9 +9,10 @@ MEASUREMENTS = {
         "clwm_bringup.bench_latency", "latency", "Blocking latency of the re-entry modes, in real time"
     ),
     "seam": CommandPlace(
-        "clwm_embodichain.bench_seam",
-        "seam",
-        "How much the velocity jumps where one chunk follows another",
+        "clwm_embodichain.bench_seam", "seam", "How much the velocity jumps where one chunk follows another"
+    ),
+    "executor": CommandPlace(
+        "clwm_bringup.bench_executor", "executor", "Memory and processor time of the process that holds the arms"
     ),
     "surprise": CommandPlace(
         "clwm_embodichain.bench_surprise", "surprise", "What the next chunk makes of an object that was moved"

@@ -1,0 +1,133 @@
+"""`clwm bench executor`: what the process that holds the arms costs, with 20 Hz rows and 100 Hz joint states."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from clwm_bringup.process_usage import Usage, usage
+from clwm_common.robot import RobotDescription
+from clwm_embodichain.bench_report import JsonFile, progress, provenance, refuse, write_json
+
+START_TIMEOUT = 60.0  # s
+DOMAIN_SHIFT = 50  # the load must not reach a stack that runs on this machine
+PROCESSOR_GOAL, MEMORY_GOAL = 0.15, 150e6  # of one core, bytes
+
+
+class ExecutorBenchError(RuntimeError):
+    """The executor could not be measured; the message says why."""
+
+
+def executor(
+    seconds: Annotated[int, typer.Option(min=5, help="how long to measure")] = 60,
+    warm_up: Annotated[float, typer.Option(min=0.0, help="s of motion before that")] = 5.0,
+    robot: Annotated[str, typer.Option(help="name of a file in config/robots")] = "dual_fr3_mujoco",
+    json_file: JsonFile = None,
+) -> None:
+    """Memory and processor time of the executor's process alone, while arms and a policy are played to it over DDS."""
+    console = Console()
+    try:
+        report = measure_executor(robot, seconds, warm_up, console)
+    except ExecutorBenchError as error:
+        refuse(console, error)
+    console.print(as_table(report))
+    write_json(console, report, json_file)
+
+
+def measure_executor(robot: str, seconds: int, warm_up: float, console: Console) -> dict[str, Any]:
+    """Start the node in a process of its own, work it for `seconds`, and return the report.
+
+    Raises ExecutorBenchError when it does not start, dies, or executes nothing.
+    """
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+
+    from clwm_bringup.executor_load_node import ExecutorLoadNode
+
+    domain = (int(os.environ.get("ROS_DOMAIN_ID", "0")) + DOMAIN_SHIFT) % 100
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
+    command = [sys.executable, "-m", "clwm_sai_executor.node", "--ros-args", "-p", f"robot:={robot}"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=domain)
+    node = None
+    try:
+        node = ExecutorLoadNode(RobotDescription.load(robot), context=context)
+        spinner = SingleThreadedExecutor(context=context)
+        spinner.add_node(node)
+
+        def work(duration: float) -> None:
+            until = time.monotonic() + duration
+            while time.monotonic() < until:
+                spinner.spin_once(timeout_sec=0.05)
+
+        deadline = time.monotonic() + START_TIMEOUT
+        while node.chunks < 2:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise ExecutorBenchError("the executor executed nothing; run clwm doctor, and clwm up to see its log")
+            if node.chunks == 0:
+                node.ask_for_motion()
+            work(1.0)
+        work(warm_up)
+        samples, chunks, states = [_require(usage(process.pid))], node.chunks, node.states
+        began = time.monotonic()
+        with progress(console, "seconds", seconds) as advance:
+            for _ in range(seconds):
+                work(1.0)
+                samples.append(_require(usage(process.pid)))
+                advance(1, f"{samples[-1].resident / 1e6:.0f} MB")
+        return _report(samples, time.monotonic() - began, node.chunks - chunks, node.states - states)
+    finally:
+        process.terminate()
+        process.wait(timeout=10.0)
+        if node is not None:
+            node.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+def _report(samples: list[Usage], seconds: float, chunks: int, states: int) -> dict[str, Any]:
+    shares = [after.processor - before.processor for before, after in zip(samples, samples[1:], strict=False)]
+    processor = (samples[-1].processor - samples[0].processor) / seconds
+    resident = max(sample.resident for sample in samples)
+    return {
+        "seconds": round(seconds, 2),
+        "processor_share": round(processor, 4),
+        "processor_share_worst_second": round(max(shares), 3),
+        "resident_mb": round(resident / 1e6, 1),
+        "resident_own_mb": round(max(sample.share for sample in samples) / 1e6, 1),
+        "growth_mb": round((samples[-1].resident - samples[0].resident) / 1e6, 2),
+        "chunks": chunks,
+        "joint_states_per_second": round(states / seconds, 1),
+        "meets_processor_goal": processor <= PROCESSOR_GOAL,
+        "meets_memory_goal": resident <= MEMORY_GOAL,
+        **provenance("executor", None),
+    }
+
+
+def _require(found: Usage | None) -> Usage:
+    if found is None:
+        raise ExecutorBenchError("the executor's process died while it was measured; clwm up shows its log")
+    return found
+
+
+def as_table(report: dict[str, Any]) -> Table:
+    """The report for people."""
+    table = Table(title="the executor's process: 20 Hz rows, 100 Hz joint states")
+    table.add_column("what")
+    table.add_column("measured", justify="right")
+    table.add_column("goal", justify="right")
+    share, worst = report["processor_share"], report["processor_share_worst_second"]
+    table.add_row("processor, of one core", f"{share:.1%} (worst second {worst:.1%})", f"{PROCESSOR_GOAL:.0%}")
+    table.add_row("resident memory", f"{report['resident_mb']:.0f} MB", f"{MEMORY_GOAL / 1e6:.0f} MB")
+    table.add_row("of that its own", f"{report['resident_own_mb']:.0f} MB", "-")
+    table.add_row("growth", f"{report['growth_mb']:.2f} MB", "-")
+    table.add_row("chunks executed", str(report["chunks"]), "-")
+    table.add_row("joint states per second", f"{report['joint_states_per_second']:.0f}", "-")
+    return table

@@ -1,0 +1,100 @@
+"""What the executor works for, played to it over DDS: arms that follow, and a policy whose chunks come in time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory
+
+from clwm_common.actions import CHUNK_ROWS, JOINTS, ROW_DT
+from clwm_common.messages import ActionChunk as CoreChunk
+from clwm_common.messages import ChunkRequest as CoreRequest
+from clwm_common.robot import RobotDescription
+from clwm_common.ros import qos
+from clwm_common.ros.conversions import from_msg, from_stamp, to_msg, to_stamp
+from clwm_msgs.msg import ActionChunk, ChunkRequest
+from clwm_msgs.srv import SetTask
+
+STATE_PERIOD = 0.01  # s
+LATENCY = 0.1  # s from the instant of the observation to the chunk
+SWING, SWING_PERIOD = 0.2, 4.0  # rad, s: how far and how fast the joints are moved to and fro
+
+
+class ExecutorLoadNode(Node):
+    """Joint states at 100 Hz that follow the trajectories, and an answer to every request."""
+
+    def __init__(self, robot: RobotDescription, **kwargs: Any) -> None:
+        super().__init__("executor_load", **kwargs)
+        self._robot = robot
+        self._names = [*robot.joint_names, *(arm.gripper.finger_joint for arm in robot.arms)]
+        self._position = robot.home.copy()
+        self._trajectories: list[tuple[np.ndarray, np.ndarray] | None] = [None, None]
+        self._due: tuple[float, CoreRequest] | None = None
+        self.chunks = 0
+        self.states = 0
+        self._joints = self.create_publisher(JointState, robot.joint_states_topic, qos.SENSOR)
+        self._answers = self.create_publisher(ActionChunk, "/clwm/action_chunk", qos.CRITICAL)
+        self._set_task = self.create_client(SetTask, "/clwm/set_task")
+        self.create_subscription(ChunkRequest, "/clwm/chunk_request", self._on_request, qos.CRITICAL)
+        for index, arm in enumerate(robot.arms):
+            self.create_subscription(
+                JointTrajectory,
+                arm.controller_topic,
+                lambda message, index=index: self._follow(index, message),
+                qos.SETPOINT,
+            )
+        self.create_timer(STATE_PERIOD, self._tick)
+
+    def ask_for_motion(self) -> bool:
+        """Give the executor its task; False while it is not there yet."""
+        if not self._set_task.service_is_ready():
+            return False
+        self._set_task.call_async(SetTask.Request(instruction="swing to and fro"))
+        return True
+
+    def _now(self) -> float:
+        return self.get_clock().now().nanoseconds * 1e-9
+
+    def _follow(self, arm: int, message: JointTrajectory) -> None:
+        stamp = from_stamp(message.header.stamp)
+        times = np.array([stamp + from_stamp(point.time_from_start) for point in message.points])
+        self._trajectories[arm] = times, np.array([point.positions for point in message.points])
+
+    def _tick(self) -> None:
+        now = self._now()
+        for arm, trajectory in enumerate(self._trajectories):
+            if trajectory is not None:
+                times, positions = trajectory
+                self._position[7 * arm : 7 * arm + 7] = [np.interp(now, times, column) for column in positions.T]
+        message = JointState(name=self._names, position=[*self._position.tolist(), 0.04, 0.04], velocity=[0.0] * 16)
+        message.header.stamp = to_stamp(now)
+        self._joints.publish(message)
+        self.states += 1
+        if self._due is not None and now >= self._due[0]:
+            self._answers.publish(to_msg(self._chunk(self._due[1])))
+            self._due = None
+            self.chunks += 1
+
+    def _on_request(self, message: ChunkRequest) -> None:
+        if message.kind == ChunkRequest.GENERATE:
+            request = from_msg(message)
+            self._due = max(self._now(), request.observe_at) + LATENCY, request
+
+    def _chunk(self, request: CoreRequest) -> CoreChunk:
+        """A chunk that repeats its committed rows and swings on from there, smoothly from wherever they end."""
+        prefix = len(request.committed_prefix)
+        rows = np.repeat(request.committed_prefix[-1:], CHUNK_ROWS, axis=0)
+        rows[:prefix] = request.committed_prefix
+        phases = 2.0 * np.pi * (request.observe_at + ROW_DT * np.arange(CHUNK_ROWS)) / SWING_PERIOD
+        rows[prefix:, JOINTS] += SWING * (np.sin(phases[prefix:]) - np.sin(phases[prefix - 1]))[:, None]
+        return CoreChunk(
+            request.chunk_id,
+            request.task_epoch,
+            request.observe_at,
+            rows,
+            prefix_rows=prefix,
+            observation_stamp=request.observe_at,
+        )
