@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from clwm_bringup.process_usage import Usage, usage
-from clwm_common.robot import RobotDescription
+from clwm_common.robot import RobotDescription, RobotError
 from clwm_embodichain.bench_report import JsonFile, progress, provenance, refuse, write_json
 
 START_TIMEOUT = 60.0  # s
@@ -35,7 +35,7 @@ def executor(
     console = Console()
     try:
         report = measure_executor(robot, seconds, warm_up, console)
-    except ExecutorBenchError as error:
+    except (ExecutorBenchError, RobotError) as error:
         refuse(console, error)
     console.print(as_table(report))
     write_json(console, report, json_file)
@@ -51,6 +51,7 @@ def measure_executor(robot: str, seconds: int, warm_up: float, console: Console)
 
     from clwm_bringup.executor_load_node import ExecutorLoadNode
 
+    description = RobotDescription.load(robot)
     domain = (int(os.environ.get("ROS_DOMAIN_ID", "0")) + DOMAIN_SHIFT) % 100
     environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
     command = [sys.executable, "-m", "clwm_sai_executor.node", "--ros-args", "-p", f"robot:={robot}"]
@@ -59,7 +60,7 @@ def measure_executor(robot: str, seconds: int, warm_up: float, console: Console)
     rclpy.init(context=context, domain_id=domain)
     node = None
     try:
-        node = ExecutorLoadNode(RobotDescription.load(robot), context=context)
+        node = ExecutorLoadNode(description, context=context)
         spinner = SingleThreadedExecutor(context=context)
         spinner.add_node(node)
 
@@ -83,6 +84,8 @@ def measure_executor(robot: str, seconds: int, warm_up: float, console: Console)
                 work(1.0)
                 samples.append(_require(usage(process.pid)))
                 advance(1, f"{samples[-1].resident / 1e6:.0f} MB")
+        if node.chunks == chunks:
+            raise ExecutorBenchError(f"the executor stopped asking for chunks; its last status: {node.status}")
         return _report(samples, time.monotonic() - began, node.chunks - chunks, node.states - states)
     finally:
         process.terminate()

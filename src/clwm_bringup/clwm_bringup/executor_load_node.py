@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
+from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from clwm_common.actions import CHUNK_ROWS, JOINTS, ROW_DT
@@ -20,7 +21,7 @@ from clwm_msgs.srv import SetTask
 
 STATE_PERIOD = 0.01  # s
 LATENCY = 0.1  # s from the instant of the observation to the chunk
-SWING, SWING_PERIOD = 0.2, 4.0  # rad, s: how far and how fast the joints are moved to and fro
+SWING, SWING_PERIOD = 0.1, 4.0  # rad, s: how far and how fast the joints are moved to and fro
 
 
 class ExecutorLoadNode(Node):
@@ -35,10 +36,12 @@ class ExecutorLoadNode(Node):
         self._due: tuple[float, CoreRequest] | None = None
         self.chunks = 0
         self.states = 0
+        self.status = ""
         self._joints = self.create_publisher(JointState, robot.joint_states_topic, qos.SENSOR)
         self._answers = self.create_publisher(ActionChunk, "/clwm/action_chunk", qos.CRITICAL)
         self._set_task = self.create_client(SetTask, "/clwm/set_task")
         self.create_subscription(ChunkRequest, "/clwm/chunk_request", self._on_request, qos.CRITICAL)
+        self.create_subscription(String, "/clwm/task_status", self._on_status, qos.LATCHED)
         for index, arm in enumerate(robot.arms):
             self.create_subscription(
                 JointTrajectory,
@@ -78,18 +81,24 @@ class ExecutorLoadNode(Node):
             self._due = None
             self.chunks += 1
 
+    def _on_status(self, message: String) -> None:
+        self.status = message.data
+
     def _on_request(self, message: ChunkRequest) -> None:
         if message.kind == ChunkRequest.GENERATE:
             request = from_msg(message)
             self._due = max(self._now(), request.observe_at) + LATENCY, request
 
     def _chunk(self, request: CoreRequest) -> CoreChunk:
-        """A chunk that repeats its committed rows and swings on from there, smoothly from wherever they end."""
+        """A chunk that repeats its committed rows and swings on about home; what they are off by is made up for."""
         prefix = len(request.committed_prefix)
         rows = np.repeat(request.committed_prefix[-1:], CHUNK_ROWS, axis=0)
         rows[:prefix] = request.committed_prefix
-        phases = 2.0 * np.pi * (request.observe_at + ROW_DT * np.arange(CHUNK_ROWS)) / SWING_PERIOD
-        rows[prefix:, JOINTS] += SWING * (np.sin(phases[prefix:]) - np.sin(phases[prefix - 1]))[:, None]
+        instants = request.observe_at + ROW_DT * np.arange(CHUNK_ROWS)
+        swing = self._robot.home + SWING * np.sin(2.0 * np.pi * instants / SWING_PERIOD)[:, None]
+        astray = rows[prefix - 1, JOINTS] - swing[prefix - 1]
+        left = (1.0 + np.cos(np.pi * np.linspace(0.0, 1.0, CHUNK_ROWS - prefix + 1)[1:])) / 2.0
+        rows[prefix:, JOINTS] = swing[prefix:] + left[:, None] * astray
         return CoreChunk(
             request.chunk_id,
             request.task_epoch,

@@ -6,7 +6,7 @@ import numpy as np
 import pinocchio as pin
 from numpy.typing import ArrayLike, NDArray
 
-from clwm_common.actions import pack
+from clwm_common.actions import ACTION_DIM, GRIPPERS, JOINTS, LEFT_EEF, RIGHT_EEF
 from clwm_common.robot import RobotDescription, RobotError
 
 # Franka hand: flange (link8) to hand is -45 deg about z, hand to tool centre point 103.4 mm along z.
@@ -83,5 +83,11 @@ class DualArmKinematics:
 
     def row(self, joints: ArrayLike, openings: ArrayLike) -> NDArray[np.float32]:
         """The 30-number row (30,) of joints (14,) in rad and gripper openings (2,) in m."""
-        left, right = self.poses(joints)
-        return pack(left, right, joints, openings)
+        row = np.empty(ACTION_DIM, np.float32)
+        for part, pose in zip((LEFT_EEF, RIGHT_EEF), self.poses(joints), strict=True):
+            # As `pack` does it, but at every joint state: of q and -q the one whose largest component is positive.
+            if max(pose[3:].tolist(), key=abs) < 0.0:
+                pose[3:] *= -1.0
+            row[part] = pose
+        row[JOINTS], row[GRIPPERS] = joints, openings
+        return row

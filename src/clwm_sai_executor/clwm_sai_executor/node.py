@@ -20,6 +20,7 @@ from clwm_common.ros.conversions import ConversionError, from_msg, from_stamp, t
 from clwm_common.ros.diagnostics import Health, Level
 from clwm_common.ros.lifecycle import ClwmNode, NodeError, run
 from clwm_common.ros.parameters import Parameter
+from clwm_common.ros.transport import send_small_messages_only
 from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, EpisodeStatus, ModeStatus, SaiReport, TeleopCommand
 from clwm_msgs.srv import SetMode, SetTask
 from clwm_sai_executor import events
@@ -303,6 +304,7 @@ def to_trajectory(command: events.SendTrajectory, joint_names: list[str]) -> Joi
 
 
 def main() -> int:
+    send_small_messages_only()
     return run(ExecutorNode)
 
 

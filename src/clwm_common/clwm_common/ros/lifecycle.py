@@ -14,6 +14,7 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
@@ -210,6 +211,8 @@ class ClwmNode(LifecycleNode):
         return self._track("client", super().create_client(*args, **kwargs))
 
     def create_publisher(self, *args, **kwargs):
+        # Every event handler costs time at every wake-up. A subscription with another QoS is told of by its own end.
+        kwargs.setdefault("event_callbacks", PublisherEventCallbacks(use_default_callbacks=False))
         return self._track("publisher", super().create_publisher(*args, **kwargs))
 
     def create_lifecycle_publisher(self, *args, **kwargs):

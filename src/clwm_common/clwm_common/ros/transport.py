@@ -1,0 +1,20 @@
+"""Which transport profile of Fast DDS a process takes; to be decided before ROS starts in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+
+# Jazzy reads the first name only, later distributions the second.
+PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+FULL, LIGHT = "fastdds.xml", "fastdds_light.xml"
+
+
+def send_small_messages_only(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Take the light profile in place of the project's, whose segment has room for pictures; a user's own one stays."""
+    for name in PROFILE_VARIABLES:
+        chosen = Path(environment.get(name, ""))
+        light = chosen.with_name(LIGHT) if chosen.name == FULL else chosen
+        if light != chosen and light.exists():
+            environment[name] = str(light)
