@@ -64,7 +64,8 @@ def mixed_models(tmp_path, monkeypatch):
     policy = tmp_path / "policy.safetensors"
     policy.write_bytes(b"weights")
     policy.with_suffix(".json").write_text(json.dumps({"encoder_sha256": "0123" * 16}))
-    files = ModelFiles(encoder=encoder, policy=policy, video_steps=1, action_steps=1, sai="sequential")
+    steps = {"video_steps": 1, "action_steps": 1}
+    files = ModelFiles(encoder=encoder, policy=policy, **steps, sai="sequential", backends=("torch",))
     monkeypatch.setattr(ModelFiles, "load", classmethod(lambda cls, name: files))
 
 
