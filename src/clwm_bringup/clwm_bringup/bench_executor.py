@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,6 +15,9 @@ from rich.table import Table
 from clwm_bringup.process_usage import Usage, usage
 from clwm_common.robot import RobotDescription, RobotError
 from clwm_embodichain.bench_report import JsonFile, progress, provenance, refuse, write_json
+
+if TYPE_CHECKING:
+    from clwm_bringup.executor_load_node import ExecutorLoadNode
 
 START_TIMEOUT = 60.0  # s
 DOMAIN_SHIFT = 50  # the load must not reach a stack that runs on this machine
@@ -46,53 +49,43 @@ def measure_executor(robot: str, seconds: int, warm_up: float, console: Console)
 
     Raises ExecutorBenchError when it does not start, dies, or executes nothing.
     """
-    import rclpy
-    from rclpy.executors import SingleThreadedExecutor
-
-    from clwm_bringup.executor_load_node import ExecutorLoadNode
+    # Here, since rclpy takes a second to import and --help must not wait for it.
+    from clwm_bringup.executor_load_node import running_load_node
 
     description = RobotDescription.load(robot)
     domain = (int(os.environ.get("ROS_DOMAIN_ID", "0")) + DOMAIN_SHIFT) % 100
     environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
     command = [sys.executable, "-m", "clwm_sai_executor.node", "--ros-args", "-p", f"robot:={robot}"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=domain)
-    node = None
     try:
-        node = ExecutorLoadNode(description, context=context)
-        spinner = SingleThreadedExecutor(context=context)
-        spinner.add_node(node)
-
-        def work(duration: float) -> None:
-            until = time.monotonic() + duration
-            while time.monotonic() < until:
-                spinner.spin_once(timeout_sec=0.05)
-
-        deadline = time.monotonic() + START_TIMEOUT
-        while node.chunks < 2:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise ExecutorBenchError("the executor executed nothing; run clwm doctor, and clwm up to see its log")
-            if node.chunks == 0:
-                node.ask_for_motion()
-            work(1.0)
-        work(warm_up)
-        samples, chunks, states = [_require(usage(process.pid))], node.chunks, node.states
-        began = time.monotonic()
-        with progress(console, "seconds", seconds) as advance:
-            for _ in range(seconds):
-                work(1.0)
-                samples.append(_require(usage(process.pid)))
-                advance(1, f"{samples[-1].resident / 1e6:.0f} MB")
-        if node.chunks == chunks:
-            raise ExecutorBenchError(f"the executor stopped asking for chunks; its last status: {node.status}")
-        return _report(samples, time.monotonic() - began, node.chunks - chunks, node.states - states)
+        with running_load_node(description, domain) as node:
+            return _measured(process, node, seconds, warm_up, console)
     finally:
         process.terminate()
         process.wait(timeout=10.0)
-        if node is not None:
-            node.destroy_node()
-        rclpy.shutdown(context=context)
+
+
+def _measured(
+    process: subprocess.Popen, node: ExecutorLoadNode, seconds: int, warm_up: float, console: Console
+) -> dict[str, Any]:
+    deadline = time.monotonic() + START_TIMEOUT
+    while node.chunks < 2:
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise ExecutorBenchError("the executor executed nothing; run clwm doctor, and clwm up to see its log")
+        if node.chunks == 0:
+            node.ask_for_motion()
+        node.work(1.0)
+    node.work(warm_up)
+    samples, chunks, states = [_require(usage(process.pid))], node.chunks, node.states
+    began = time.monotonic()
+    with progress(console, "seconds", seconds) as advance:
+        for _ in range(seconds):
+            node.work(1.0)
+            samples.append(_require(usage(process.pid)))
+            advance(1, f"{samples[-1].resident / 1e6:.0f} MB")
+    if node.chunks == chunks:
+        raise ExecutorBenchError(f"the executor stopped asking for chunks; its last status: {node.status}")
+    return _report(samples, time.monotonic() - began, node.chunks - chunks, node.states - states)
 
 
 def _report(samples: list[Usage], seconds: float, chunks: int, states: int) -> dict[str, Any]:

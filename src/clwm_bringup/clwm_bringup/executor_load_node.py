@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
@@ -107,3 +112,26 @@ class ExecutorLoadNode(Node):
             prefix_rows=prefix,
             observation_stamp=request.observe_at,
         )
+
+    def work(self, seconds: float) -> None:
+        """Play for so long."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.executor.spin_once(timeout_sec=0.05)
+
+
+@contextlib.contextmanager
+def running_load_node(robot: RobotDescription, domain: int) -> Iterator[ExecutorLoadNode]:
+    """The node in a ROS domain of its own, beside whatever else this process does."""
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=domain)
+    node = None
+    try:
+        node = ExecutorLoadNode(robot, context=context)
+        spinner = SingleThreadedExecutor(context=context)  # a node alone does not keep its executor alive
+        spinner.add_node(node)
+        yield node
+    finally:
+        if node is not None:
+            node.destroy_node()
+        rclpy.shutdown(context=context)

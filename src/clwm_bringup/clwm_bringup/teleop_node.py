@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import rclpy
 from numpy.typing import NDArray
 from rclpy.node import Node
 
@@ -43,6 +46,10 @@ class TeleopNode(Node):
     def owns_the_arms(self) -> bool:
         return self.status is not None and (self.status.mode, self.status.owner) == (Mode.TELEOP, self._source)
 
+    def spin(self, seconds: float) -> None:
+        """Take in what has come, waiting at most so long for something."""
+        rclpy.spin_once(self, timeout_sec=seconds)
+
     def now(self) -> float:
         """Seconds on the stack's clock."""
         return self.get_clock().now().nanoseconds * 1e-9
@@ -67,3 +74,17 @@ class TeleopNode(Node):
 
     def _on_mode(self, message: msg.ModeStatus) -> None:
         self.status = from_msg(message)
+
+
+@contextlib.contextmanager
+def running_teleop_node(source: str) -> Iterator[TeleopNode]:
+    """The node of a process of its own; the switch is released however it ends."""
+    rclpy.init()
+    node = TeleopNode(source)
+    try:
+        yield node
+    finally:
+        if rclpy.ok():
+            node.let_go()
+        node.destroy_node()
+        rclpy.try_shutdown()

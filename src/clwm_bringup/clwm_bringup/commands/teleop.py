@@ -38,35 +38,28 @@ def teleop(
     On the keyboard any key holds the dead-man switch for 0.6 s, as terminals tell no release: press space again and
     again to hold the arms still. When no key is pressed, the arms brake and hold.
     """
-    import rclpy
-
-    from clwm_bringup.teleop_node import TeleopNode
+    # Here, since rclpy takes a second to import and --help must not wait for it.
+    from clwm_bringup.teleop_node import running_teleop_node
 
     console = Console(highlight=False, soft_wrap=True)
     if then not in ("POLICY", "HOLD"):
         raise typer.BadParameter(f"--then is {then}; expected POLICY or HOLD")
     if not circle and not sys.stdin.isatty():
         raise typer.BadParameter("the keyboard needs a terminal; use --circle without one")
-    rclpy.init()
-    node = TeleopNode(source)
     try:
-        _spin_until(node, lambda: node.is_ready, "the executor; is the stack up? (clwm up)")
-        steps = _circle_steps(node, size, turns) if circle else _keyboard_steps(node)
-        if not circle:
-            console.print(KEYS)
-        _steer(node, steps, 1.0 / rate)
-        _finish(node, Mode[then])
-        console.print(f"the arms are given back, mode {then}")
+        with running_teleop_node(source) as node:
+            _spin_until(node, lambda: node.is_ready, "the executor; is the stack up? (clwm up)")
+            steps = _circle_steps(node, size, turns) if circle else _keyboard_steps(node)
+            if not circle:
+                console.print(KEYS)
+            _steer(node, steps, 1.0 / rate)
+            _finish(node, Mode[then])
+            console.print(f"the arms are given back, mode {then}")
     except TeleopError as error:
         console.print(f"[red]error:[/red] {error}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         console.print("interrupted: the arms brake and hold")
-    finally:
-        if rclpy.ok():
-            node.let_go()
-        node.destroy_node()
-        rclpy.try_shutdown()
 
 
 class TeleopError(RuntimeError):
@@ -89,7 +82,7 @@ def _steer(node: TeleopNode, steps: Iterator[bool], period: float) -> None:
         had_arms = is_held and node.owns_the_arms
         due += period
         while (left := due - time.monotonic()) > 0.0:
-            _spin(node, left)
+            node.spin(left)
 
 
 def _circle_steps(node: TeleopNode, size: float, turns: int) -> Iterator[bool]:
@@ -144,10 +137,4 @@ def _spin_until(node: TeleopNode, condition: Callable[[], bool], what: str) -> N
     while not condition():
         if time.monotonic() > deadline:
             raise TeleopError(f"no sign for {PATIENCE:.0f} s of {what}")
-        _spin(node, 0.05)
-
-
-def _spin(node: TeleopNode, seconds: float) -> None:
-    import rclpy
-
-    rclpy.spin_once(node, timeout_sec=seconds)
+        node.spin(0.05)
