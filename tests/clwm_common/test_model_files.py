@@ -4,7 +4,7 @@ from clwm_common.model_files import ModelFiles, ModelFilesError
 
 GOOD = (
     "encoder: a/encoder\npolicy: a/policy.safetensors\nvideo_steps: 4\naction_steps: 8\nsai: fixed:0.5\n"
-    "backends: [torch]\n"
+    "backends: [torch]\ntasks: [lift_tray]\n"
 )
 
 
@@ -41,6 +41,7 @@ def test_unknown_model_lists_the_known_ones(configure):
         (GOOD.replace("action_steps: 8", "action_steps: many"), "action_steps"),
         (GOOD.replace("sai: fixed:0.5\n", ""), "sai"),
         (GOOD.replace("[torch]", "[]"), "backends"),
+        (GOOD.replace("[lift_tray]", "[]"), "tasks"),
         (GOOD + "speed: 3\n", "speed"),
     ],
 )

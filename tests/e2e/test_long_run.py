@@ -10,8 +10,10 @@ from clwm_bringup.chaos_plan import Planned
 from clwm_bringup.soak_course import SoakCourse
 from clwm_bringup.soak_measure import GROWTH_LIMIT, SHARE_LIMIT, summarise
 from clwm_bringup.supervisor import Supervisor
+from clwm_common.model_files import ModelFiles
 from clwm_common.robot import RobotDescription
 
+TASKS = ModelFiles.load("nano").tasks
 SOAKED = 20.0  # s; long enough for two episodes, each with a reset and a dozen chunks
 
 
@@ -23,7 +25,7 @@ def robot():
 def test_twenty_seconds_of_operation_leave_the_executor_as_large_as_it_was(robot):
     lines = []
     with Supervisor(graph.build_graph(graph.StackOptions()), graph.environment(), lines.append) as supervisor:
-        with SoakCourse(supervisor, robot, lambda text: None) as course:
+        with SoakCourse(supervisor, robot, TASKS, lambda text: None) as course:
             course.wait_until_active(["sim", "perception", "executor", "policy"])
             course.run(SOAKED, 1_000_000)
             result = summarise(course.finish(), course.elapsed)
@@ -36,7 +38,7 @@ def test_twenty_seconds_of_operation_leave_the_executor_as_large_as_it_was(robot
 
 def test_faults_on_the_real_stack_end_in_their_documented_outcomes(robot):
     lines = []
-    with ChaosCourse(graph.build_graph(graph.StackOptions()), robot, lines.append) as course:
+    with ChaosCourse(graph.build_graph(graph.StackOptions()), robot, TASKS, lines.append) as course:
         for name in ("joint states NaN", "chunk of another layout"):
             injection = course.inject(FAULTS[name], Planned(name, 0, seed=1))
             # Limits of time and acceleration are for a machine of its own: `clwm chaos --all` on two idle cores.

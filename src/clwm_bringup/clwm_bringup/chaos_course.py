@@ -26,7 +26,6 @@ from clwm_bringup.supervisor import Line, Supervisor
 from clwm_common.messages import Mode
 from clwm_common.robot import RobotDescription
 from clwm_sai_executor.config import SchedulerConfig
-from clwm_sim.tasks import TASKS
 
 START_TIMEOUT = 120.0  # s until all nodes must be active
 ANSWER_TIMEOUT = 10.0  # s
@@ -40,10 +39,18 @@ WATCHED = 0.6  # s that a rest without a way out is watched for motion
 class ChaosCourse:
     """A context manager around the stack with the fault relay in it. Use it from the main thread."""
 
-    def __init__(self, specs: Sequence[NodeSpec], robot: RobotDescription, on_line: Callable[[Line], None]) -> None:
+    def __init__(
+        self,
+        specs: Sequence[NodeSpec],
+        robot: RobotDescription,
+        tasks: Sequence[str],
+        on_line: Callable[[Line], None],
+    ) -> None:
+        """tasks: those that the policy can do; a random one is under way at every injection."""
         self._specs = with_relay(specs, robot.name)
         self._names = [spec.name for spec in self._specs]
         self._robot = robot
+        self._tasks = sorted(tasks)
         self._on_line = on_line
         self._deaths: list[str] = []
         self._identity = 0
@@ -107,7 +114,7 @@ class ChaosCourse:
 
     def _attempt(self, fault: Fault, planned: Planned) -> tuple[Observed, str, int]:
         rng = np.random.default_rng(planned.seed)
-        task, episode_seed = str(rng.choice(sorted(TASKS))), int(rng.integers(1_000_000, 2_000_000))
+        task, episode_seed = str(rng.choice(self._tasks)), int(rng.integers(1_000_000, 2_000_000))
         self._begin_episode(task, episode_seed)
         self._wait_for_motion(float(rng.uniform(0.0, INTO_TASK)))
         self._deaths.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sensor_msgs.msg import JointState
 
@@ -17,7 +17,6 @@ from clwm_common.robot import RobotDescription
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_stamp
 from clwm_sai_executor.config import SchedulerConfig
-from clwm_sim.tasks import TASKS
 
 SAMPLE_PERIOD = 1.0  # s
 SETTLE = 1.0  # s after the last episode in which the timelines of its chunks arrive
@@ -26,9 +25,13 @@ SETTLE = 1.0  # s after the last episode in which the timelines of its chunks ar
 class SoakCourse(Demo):
     """A context manager inside the supervisor's. `soak` grows while it runs."""
 
-    def __init__(self, supervisor: Supervisor, robot: RobotDescription, on_step: Callable[[str], None]) -> None:
+    def __init__(
+        self, supervisor: Supervisor, robot: RobotDescription, tasks: Sequence[str], on_step: Callable[[str], None]
+    ) -> None:
+        """tasks: what the policy does in turn."""
         super().__init__(supervisor, Recording(()), on_step)
         self._robot = robot
+        self._tasks = tuple(tasks)
         self._state_timeout = SchedulerConfig().state_timeout
         self._last_stamp: float | None = None
         self._sampled_at = -SAMPLE_PERIOD
@@ -44,7 +47,7 @@ class SoakCourse(Demo):
         self._process_id = self._supervisor.process_ids()["executor"]
         self._stale_before = self._stale()
         self._began_at = node.now()
-        for number, task in enumerate(itertools.cycle(sorted(TASKS))):
+        for number, task in enumerate(itertools.cycle(self._tasks)):
             if self.elapsed >= seconds:
                 break
             self.soak.outcomes.append(self.run_episode(EpisodePlan(task, first_seed + number)).outcome)

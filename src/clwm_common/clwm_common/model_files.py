@@ -28,6 +28,7 @@ class ModelFiles(BaseModel):
         strict=False, min_length=1, description="what may run the policy, the first that can is used"
     )
     sai: str = Field(description="re-entry policy, sequential, fixed:<s_mid> or adaptive")
+    tasks: tuple[str, ...] = Field(strict=False, min_length=1, description="what the policy was trained to do")
 
     @classmethod
     def load(cls, name: str) -> ModelFiles:

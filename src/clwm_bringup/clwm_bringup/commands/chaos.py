@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from clwm_bringup import graph
 from clwm_bringup.log_lines import LogFiles
-from clwm_common.model_files import project_root
+from clwm_common.model_files import ModelFiles, project_root
 
 START = 20.0  # s for the stack to come up
 WIDTH = 150  # columns of the table where no terminal says how many there are
@@ -87,6 +87,7 @@ def _inject_all(
         seed = saved_seed(journal_file)
     seed = secrets.randbelow(2**31) if seed is None else seed
     robot, specs = RobotDescription.load(options.robot), graph.build_graph(options)
+    tasks = ModelFiles.load(options.model).tasks
     head = {"seed": seed, "repeat": repeat, "faults": list(names), "commit": commit(), "robot": robot.name}
     try:
         journal = Journal(journal_file, head)
@@ -110,7 +111,7 @@ def _inject_all(
         ):
             bar = progress.add_task("starting the stack", total=len(planned), completed=len(journal.done))
             if left:
-                with ChaosCourse(specs, robot, lambda line: files.write(line.name, line.text)) as course:
+                with ChaosCourse(specs, robot, tasks, lambda line: files.write(line.name, line.text)) as course:
                     for item in left:
                         progress.update(bar, description=item.fault)
                         injection = course.inject(FAULTS[item.fault], item)

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from clwm_bringup import graph
 from clwm_bringup.log_lines import LogFiles
-from clwm_common.model_files import project_root
+from clwm_common.model_files import ModelFiles, project_root
 
 SAID_EVERY = 60.0  # s between progress lines where there is no terminal
 
@@ -41,6 +41,7 @@ def soak(
     report_file = json_file or folder / "report.json"
     options = graph.StackOptions(robot=robot, model=model, sai=sai, seed=seed)
     specs, description = graph.build_graph(options), RobotDescription.load(robot)
+    tasks = ModelFiles.load(model).tasks
     console.print(f"{minutes:g} minutes of operation, then a report: {report_file}")
     said_at = time.monotonic()
 
@@ -58,7 +59,7 @@ def soak(
         with Progress(*columns, console=console, transient=True) as progress, LogFiles(folder / "logs") as files:
             bar = progress.add_task("starting the stack", total=60.0 * minutes)
             with Supervisor(specs, graph.environment(), lambda line: files.write(line.name, line.text)) as supervisor:
-                with SoakCourse(supervisor, description, show) as course:
+                with SoakCourse(supervisor, description, tasks, show) as course:
                     course.wait_until_active([spec.name for spec in specs])
                     try:
                         course.run(60.0 * minutes, seed)
