@@ -79,6 +79,17 @@ def test_nothing_is_diagnosed_before_a_camera_has_had_its_time():
     assert synchroniser.diagnose(100.9) is None
 
 
+def test_only_pictures_from_half_a_period_before_a_waiting_request_on_may_answer_it():
+    synchroniser = Synchroniser(CONFIG)
+    assert not synchroniser.may_answer(100.0)
+    synchroniser.request(1, 100.0)
+    early = 100.0 - CONFIG.frame_period / 2.0
+    assert synchroniser.may_answer(early) and synchroniser.may_answer(101.0)
+    assert not synchroniser.may_answer(early - 0.001)
+    _feed(synchroniser, 100.0)
+    assert not synchroniser.may_answer(100.0)
+
+
 def test_a_clock_set_back_forgets_the_future():
     synchroniser = Synchroniser(CONFIG)
     _feed(synchroniser, 100.0)

@@ -21,10 +21,9 @@ from clwm_embodichain.encoder_data import Frames, concatenate, load_frames, obje
 from clwm_embodichain.encoder_heads import Supervision, pose_errors, pose_loss, unscale_poses
 from clwm_embodichain.encoder_model import REGISTERS, TrainingConfig, build_model, whiten_patches
 from clwm_embodichain.muon import Muon
-from clwm_perception.backends import PooledEncoder, export_graph, pool_tokens
+from clwm_perception.backends import PooledEncoder, export_graph, picture_shape, pool_tokens
 from clwm_perception.checkpoint import open_checkpoint
 from clwm_perception.preprocess import Preprocessing
-from clwm_sim.cameras import CAMERAS
 
 EVALUATED = 100  # held-out scenes looked at between steps: enough to see the trend, 2 % of the time
 
@@ -204,15 +203,14 @@ def save_encoder(trainer: Trainer, folder: Path, facts: dict) -> None:
     (folder / "clwm.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 
-def save_graph(folder: Path, pool: int, cameras: int) -> None:
+def save_graph(folder: Path, pool: int) -> None:
     """Add `encoder.onnx` to a saved encoder, so that machines without the export packages can use ONNX Runtime.
 
     Raises EncoderError when this machine lacks them itself.
     """
     checkpoint = open_checkpoint(folder)
     network = PooledEncoder(checkpoint.load_model(), pool).eval()
-    shape = (cameras, 3, *checkpoint.preprocessing.size)
-    export_graph(network, shape, folder / "encoder.onnx", checkpoint.weights_hash)
+    export_graph(network, picture_shape(checkpoint), folder / "encoder.onnx", checkpoint.weights_hash)
 
 
 def plot_curve(curve: list[dict[str, float]], path: Path) -> None:
@@ -295,7 +293,7 @@ def main() -> None:
             ],
         }
         save_encoder(trainer, arguments["out"], facts)
-        save_graph(arguments["out"], config.pool, len(CAMERAS))
+        save_graph(arguments["out"], config.pool)
         plot_curve(trainer.curve, arguments["out"] / "training.png")
 
 

@@ -92,14 +92,13 @@ class OnnxBackend:
         return tuple(self._input.shape)
 
     def __call__(self, pixels: torch.Tensor) -> NDArray[np.float32]:
-        """Raises EncoderError unless the input is one or more batches of the shape that the graph was exported for."""
+        """Raises EncoderError unless the pictures are of the shape that the graph was exported for."""
         expected = self.input_shape
-        if tuple(pixels.shape[1:]) != expected[1:] or len(pixels) % expected[0]:
-            raise EncoderError(
-                f"input {tuple(pixels.shape)} does not fit the graph's {expected}; load with cameras={len(pixels)}"
-            )
-        batches = pixels.numpy().reshape(-1, *expected)
-        return np.concatenate([self._session.run(None, {self._input.name: batch})[0] for batch in batches])
+        if tuple(pixels.shape[1:]) != expected[1:]:
+            raise EncoderError(f"pixels {tuple(pixels.shape)} do not fit the graph's {expected}; resize them")
+        # One by one costs no more than together, and a set can be begun before its last picture is there.
+        singles = pixels.numpy()[:, None]
+        return np.concatenate([self._session.run(None, {self._input.name: single})[0] for single in singles])
 
 
 def cache_directory() -> Path:
@@ -107,6 +106,11 @@ def cache_directory() -> Path:
     if configured := os.environ.get("CLWM_CACHE"):
         return Path(configured)
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "clwm"
+
+
+def picture_shape(checkpoint: EncoderCheckpoint) -> tuple[int, ...]:
+    """Input (1, 3, height, width) of an exported graph: one picture."""
+    return (1, 3, *checkpoint.preprocessing.size)
 
 
 def export_graph(network: PooledEncoder, shape: tuple[int, ...], graph: Path, weights_hash: str) -> None:
@@ -146,12 +150,12 @@ def export_graph(network: PooledEncoder, shape: tuple[int, ...], graph: Path, we
         raise EncoderError(f"{graph} cannot be written: {error}; set CLWM_CACHE to a folder that can") from error
 
 
-def open_onnx(checkpoint: EncoderCheckpoint, network: PooledEncoder, cameras: int) -> OnnxBackend:
-    """The folder's encoder.onnx if it fits the weights and the input, else one from the cache, else a new export.
+def open_onnx(checkpoint: EncoderCheckpoint, network: PooledEncoder) -> OnnxBackend:
+    """The folder's encoder.onnx if it fits the weights and one picture, else one from the cache, else a new export.
 
     Whichever is used is compared with torch on noise first. Raises EncoderError with the reason when none can be had.
     """
-    shape = (cameras, 3, *checkpoint.preprocessing.size)
+    shape = picture_shape(checkpoint)
     name = f"{checkpoint.weights_hash[:32]}_{'x'.join(map(str, shape))}_pool{network.pool}.onnx"
     for graph in (checkpoint.folder / "encoder.onnx", cache_directory() / name):
         if not graph.is_file():

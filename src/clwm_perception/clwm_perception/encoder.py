@@ -19,7 +19,7 @@ BACKENDS = ("auto", "torch", "onnxruntime")
 
 
 class Encoder:
-    """A loaded DINOv3 ViT. Calling it encodes one image set.
+    """A loaded DINOv3 ViT. Calling it encodes pictures; several threads may do so at once.
 
     backend_note says which backend runs and, when it is not the one asked for, why.
     """
@@ -31,8 +31,8 @@ class Encoder:
         self._backend = backend
 
     @classmethod
-    def load(cls, folder: str | Path, backend: str = "auto", pool: int = 2, cameras: int = 3) -> Encoder:
-        """Open `folder` and prepare it for image sets of `cameras` pictures.
+    def load(cls, folder: str | Path, backend: str = "auto", pool: int = 2) -> Encoder:
+        """Open `folder` and prepare it for pictures of its size.
 
         backend: 'torch', 'onnxruntime', or 'auto': ONNX Runtime when it can be had, else torch with a warning.
         pool: side of the square of patch tokens that one feature is the mean of.
@@ -50,7 +50,7 @@ class Encoder:
         if backend == "torch":
             return cls(checkpoint, TorchBackend(network), pool, "torch")
         try:
-            return cls(checkpoint, open_onnx(checkpoint, network, cameras), pool, "onnxruntime")
+            return cls(checkpoint, open_onnx(checkpoint, network), pool, "onnxruntime")
         except (EncoderError, ImportError) as error:
             if backend == "onnxruntime":
                 raise EncoderError(f"backend onnxruntime: {error}") from error
@@ -71,7 +71,7 @@ class Encoder:
         return self._backend.name
 
     def __call__(self, images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> NDArray[np.float16]:
-        """Encode pictures (height, width, 3) uint8 RGB, one per camera, to (cameras, rows, columns, channels) float16.
+        """Encode n pictures (height, width, 3) uint8 RGB to (n, rows, columns, channels) float16.
 
         The pictures may differ in size. Raises EncoderError for pictures of another shape or type, and for features
         beyond the range of float16.

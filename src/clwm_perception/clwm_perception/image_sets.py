@@ -123,6 +123,15 @@ class Synchroniser:
             return None
         return self._answer()
 
+    def may_answer(self, stamp: float) -> bool:
+        """Whether a picture captured at `stamp` can be part of the answer that is waited for."""
+        return self._request is not None and stamp >= self._request[1] - self._tolerance
+
+    @property
+    def _tolerance(self) -> float:
+        """How far [s] from the instant asked for a set may be."""
+        return self.config.frame_period / 2.0 + _EDGE
+
     def sets(self) -> list[ImageSet]:
         """All complete sets, oldest first: around each picture of the first camera, the nearest of the others."""
         tracks: Sequence[_Track] = list(self._tracks.values())
@@ -141,9 +150,8 @@ class Synchroniser:
         if self._request is None:
             return None
         chunk_id, observe_at = self._request
-        tolerance = self.config.frame_period / 2.0 + _EDGE
         sets = self.sets()
-        near = [images for images in sets if abs(images.stamp - observe_at) <= tolerance]
+        near = [images for images in sets if abs(images.stamp - observe_at) <= self._tolerance]
         later = [images for images in sets if images.stamp > observe_at]
         if near:
             chosen = min(near, key=lambda images: (abs(images.stamp - observe_at), -images.stamp))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -21,18 +22,23 @@ from clwm_msgs.msg import FeatureFrame as FeatureFrameMsg
 from clwm_msgs.msg import ObservationRequest as ObservationRequestMsg
 from clwm_perception.encoder import BACKENDS, Encoder
 from clwm_perception.image_sets import Answer, Synchroniser, SynchroniserConfig
+from clwm_perception.picture import Picture
 from clwm_perception.preprocess import ImageError, from_raw
 
 _UNSEEN = 128  # side of the blank picture that warms up the encoder
 
 
 class PerceptionNode(ClwmNode):
-    """Encodes only what was asked for: between two requests pictures are kept, not looked at."""
+    """Encodes only what was asked for: between two requests pictures are kept, not looked at.
+
+    A picture that may be part of the answer is encoded as soon as it is there, on a thread, while the others come.
+    """
 
     PARAMETERS = (
         Parameter("encoder", "models/nano/encoder", "Hugging Face folder of a DINOv3 ViT"),
         Parameter("backend", "auto", "what runs the encoder", choices=BACKENDS),
         Parameter("pool", 2, "side of the square of patch tokens averaged into one feature", minimum=1, maximum=16),
+        Parameter("encoder_threads", 2, "pictures that are encoded at a time", minimum=1, maximum=16),
         Parameter("cameras", ["head", "left_wrist", "right_wrist"], "cameras in the order of the frame's first axis"),
         Parameter("frame_period", 0.05, "time between two pictures of a camera", "s", minimum=0.001, maximum=10.0),
         Parameter("skew_limit", 0.02, "largest spread of stamps within one set", "s", minimum=0.0001, maximum=10.0),
@@ -43,6 +49,7 @@ class PerceptionNode(ClwmNode):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("perception", **kwargs)
+        self._threads: ThreadPoolExecutor | None = None
 
     def configure(self) -> None:
         torch.set_num_threads(1)
@@ -50,8 +57,9 @@ class PerceptionNode(ClwmNode):
         self._sets = Synchroniser(
             SynchroniserConfig(cameras, self.params.frame_period, self.params.skew_limit, self.params.silent_after)
         )
-        self._encoder = Encoder.load(self.params.encoder, self.params.backend, self.params.pool, len(cameras))
-        self._encoder(np.zeros((len(cameras), _UNSEEN, _UNSEEN, 3), dtype=np.uint8))
+        self._encoder = Encoder.load(self.params.encoder, self.params.backend, self.params.pool)
+        self._threads = ThreadPoolExecutor(self.params.encoder_threads, "encoder")
+        self._encoder(np.zeros((1, _UNSEEN, _UNSEEN, 3), dtype=np.uint8))
         self._bad_pictures: dict[str, str] = {}
         self._answered = 0
         self._encode_seconds = 0.0
@@ -67,6 +75,11 @@ class PerceptionNode(ClwmNode):
     def activate(self) -> None:
         self._sets.clear()
         self._sets.start(self.now())
+
+    def cleanup(self) -> None:
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)
+        self._threads = None
 
     def diagnose(self) -> Health:
         values = {
@@ -89,14 +102,17 @@ class PerceptionNode(ClwmNode):
         if not self.is_active:
             return
         try:
-            picture = from_raw(msg.encoding, msg.height, msg.width, msg.step, msg.data)
+            pixels = from_raw(msg.encoding, msg.height, msg.width, msg.step, msg.data)
         except ImageError as error:
             if self._bad_pictures.get(camera) != str(error):
                 self.get_logger().error(f"pictures of '{camera}' cannot be used: {error}")
             self._bad_pictures[camera] = str(error)
             return
         self._bad_pictures.pop(camera, None)
-        self._publish(self._sets.add(self.now(), camera, from_stamp(msg.header.stamp), picture))
+        picture, stamp = Picture(pixels, self._encoder, self._threads), from_stamp(msg.header.stamp)
+        if self._sets.may_answer(stamp):
+            picture.start()
+        self._publish(self._sets.add(self.now(), camera, stamp, picture))
 
     def _on_request(self, msg: ObservationRequestMsg) -> None:
         if self.is_active:
@@ -107,7 +123,9 @@ class PerceptionNode(ClwmNode):
         if answer is None:
             return
         started = time.perf_counter()
-        features = self._encoder(answer.images.pictures)
+        for picture in answer.images.pictures:
+            picture.start()
+        features = np.stack([picture.features() for picture in answer.images.pictures])
         self._encode_seconds = time.perf_counter() - started
         self._answered += 1
         self._frames.publish(

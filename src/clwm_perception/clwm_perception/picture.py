@@ -1,0 +1,36 @@
+"""A picture and its features, which are worked out once: early, while other pictures are still on their way, or late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+
+import numpy as np
+from numpy.typing import NDArray
+
+Encode = Callable[[NDArray[np.uint8]], NDArray[np.float16]]
+
+
+class Picture:
+    """One camera's picture (height, width, 3) uint8 RGB with features (rows, columns, channels) float16."""
+
+    def __init__(self, pixels: NDArray[np.uint8], encode: Encode, executor: Executor) -> None:
+        """encode: pictures (1, height, width, 3) to features (1, rows, columns, channels); runs on `executor`."""
+        self._pixels = pixels
+        self._encode = encode
+        self._executor = executor
+        self._future: Future[NDArray[np.float16]] | None = None
+
+    @property
+    def is_started(self) -> bool:
+        return self._future is not None
+
+    def start(self) -> None:
+        """Begin to encode, unless that was begun already. Raises RuntimeError when the executor was shut down."""
+        if self._future is None:
+            self._future = self._executor.submit(self._encode, self._pixels[None])
+
+    def features(self) -> NDArray[np.float16]:
+        """Wait for the features. Raises what encoding raised."""
+        self.start()
+        return self._future.result()[0]
