@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from clwm_common.actions import JOINTS
+from clwm_common.actions import JOINTS, ROW_DT
 from clwm_common.messages import MemoryPolicy, Mode
 from clwm_sai_executor import events
 from clwm_sai_executor.scheduler import Phase
@@ -19,14 +19,29 @@ def test_first_request_commits_the_held_command_and_asks_for_a_present_observati
     assert request.instruction == "lift the tray" and request.task_epoch == 1
 
 
-def test_chunk_at_rest_starts_one_lead_after_it_arrives_however_long_it_took(make_stack):
+def test_chunk_at_rest_starts_at_most_a_row_and_a_lead_after_it_arrives_however_long_it_took(make_stack):
     for latency in (0.05, 0.7):
         stack = make_stack(lead=0.03)
         stack.begin()
         stack.answer(latency)
         record = stack.scheduler.timeline.records()[0]
-        assert record.starts_at == pytest.approx(stack.now + 0.03)
+        assert 0.03 - 1e-6 <= record.starts_at - stack.now < 0.03 + ROW_DT
         assert stack.scheduler.metrics.summary()["stalls"] == 0
+
+
+@pytest.mark.parametrize("captured", [-0.023, 0.0, 0.0171])
+def test_motion_from_rest_is_aligned_with_the_pictures_so_that_it_is_observed_when_one_is_taken(stack, captured):
+    request = stack.begin()
+    captured += request.observe_at
+    stack.answer(observation_stamp=captured)
+    pictures = (stack.requests[-1].observe_at - captured) / ROW_DT
+    assert pictures == pytest.approx(round(pictures), abs=1e-3)
+
+
+def test_held_command_begins_in_the_past_at_the_longest_lead(make_stack):
+    stack = make_stack(lead=0.2, lead_max=0.2)
+    stack.answer(observation_stamp=stack.begin().observe_at + 0.0499)
+    assert all(command.stamp + command.times_from_start[0] < stack.now for command in stack.controller.last)
 
 
 def test_next_request_goes_out_with_the_chunk_and_commits_its_tail(stack):
@@ -100,7 +115,7 @@ def test_late_chunk_after_rest_starts_with_the_first_row_not_yet_executed(stack)
     stack.do(events.ChunkArrived(chunk))
     path = stack.scheduler.path
     np.testing.assert_array_equal(path.positions[0], rest)
-    assert path.last_row - path.first - 1 == 12
+    assert path.last_row - 6 == 12, "six knots of rest, then the rows"
     stack.run_until(path.time(path.last_row))
     np.testing.assert_allclose(stack.controller.sample(stack.now)[0], chunk.rows[-1, JOINTS], atol=0.01)
     assert stack.requests[-1].observe_at == pytest.approx(path.time(path.last_row - 3))

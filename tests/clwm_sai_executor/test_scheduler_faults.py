@@ -252,3 +252,12 @@ def test_latched_reason_outlives_a_silence_of_the_joint_states(stack):
     assert stack.scheduler.fault.startswith("joint states")
     stack.measure()
     assert "layout version 9" in stack.scheduler.fault and stack.scheduler.mode is Mode.HOLD
+
+
+def test_nothing_is_sent_when_the_episode_is_reset_while_joint_states_are_silent(stack):
+    stack.begin()
+    stack.answer()
+    stack.now += 0.3
+    before = len(stack.controller.messages)
+    stack.do(events.EpisodeReset())
+    assert len(stack.controller.messages) == before, "what is sent now would move the arms of the new episode"

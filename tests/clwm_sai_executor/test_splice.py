@@ -126,7 +126,7 @@ def test_arms_found_outside_their_limits_may_move_back_in(limits, robot):
 
 def test_splicing_where_there_is_no_knot_is_refused(limits, robot):
     path = rest_path(robot.home)
-    with pytest.raises(IndexError, match="knot 9 is not on the path; it has knots 0 to 1"):
+    with pytest.raises(IndexError, match="knot 9 is not on the path; it has knots 0 to 6"):
         splice(path, 9, robot.home[None], OPEN[None], limits)
 
 

@@ -92,7 +92,7 @@ class RestlessPolicy:
             request.observe_at,
             rows,
             prefix_rows=len(prefix),
-            observation_stamp=request.observe_at,
+            observation_stamp=request.observe_at + self._rng.uniform(-0.025, 0.025),
         )
 
     def _motion(self, start: Array, count: int) -> Array:

@@ -343,6 +343,7 @@ class FuzzRun:
         self._now += seconds
         self._silent_until += seconds
         self._state_at += seconds
+        self._measured_at += seconds
         self._disturbance_at += seconds
         self._change_at += seconds
         self._look_at += seconds

@@ -1,4 +1,4 @@
-"""A picture and its features, which are worked out once: early, while other pictures are still on their way, or late."""
+"""A picture and its features, worked out once: early, while other pictures are still on their way, or when read."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -22,6 +23,7 @@ RowOf = Callable[[Array, Array], NDArray[np.float32]]
 
 PlanOf = Callable[[float, Array, Array, Array], tuple[Array, Array]]
 
+_ROUNDING = 1e-4  # of a row: 5 us
 EXECUTED_ROWS = 12  # rows of the past that a request carries at most
 
 
@@ -56,6 +58,7 @@ class Motion:
         self.path: Path | None = None
         self.consumed = -1
         self.observed = 0
+        self._captured_at: float | None = None
 
     @property
     def end(self) -> float:
@@ -71,6 +74,13 @@ class Motion:
     def limits(self) -> MotionLimits:
         """What may be used of the robot's limits."""
         return self._limits
+
+    def align(self, captured_at: float) -> None:
+        """Pictures were taken at `captured_at` [s]: motions that begin later put their rows at whole rows from there.
+
+        With cameras that take a picture a row, each observation is then asked for at the instant of a picture.
+        """
+        self._captured_at = captured_at
 
     def observe(self, index: int) -> None:
         """An observation was made at knot `index`: what was executed before it need not be told any more."""
@@ -102,8 +112,9 @@ class Motion:
     def extend(self, now: float, after: int, rows: Array, openings: Array) -> tuple[int, SpliceFacts]:
         """Let joints `rows` (n, 14) follow knot `after`, or the first knot after it that can still be changed.
 
-        When the path is over before that, a new one starts from where it ended. Returns the knot that the rows follow
-        in the path as it is now, and what became of them. Raises ChunkRefused when they go where the arms must not be.
+        When the path is over before that, a new one starts from where it ended, aligned with the pictures. Returns the
+        knot that the rows follow in the path as it is now, and what became of them. Raises ChunkRefused when they go
+        where the arms must not be.
         """
         path = self.path
         assert path is not None
@@ -112,7 +123,7 @@ class Motion:
             path = path.resting_until(at)
         elif at > path.last:
             position, _, held = path.knot(path.last)
-            path = self._restart(now + self.lead, position, held)
+            path = self._restart(self._aligned(now + self.lead), position, held)
             at = path.last
         self.path, facts = self._splice(path, at, rows, openings, self._limits)
         return at, facts
@@ -220,6 +231,13 @@ class Motion:
             return np.zeros((0, ACTION_DIM), np.float32)
         knots = [path.knot(index) for index in range(start, end)]
         return np.stack([self._row_of(position, openings) for position, _, openings in knots])
+
+    def _aligned(self, instant: float) -> float:
+        """The first instant at or after `instant` that is whole rows away from the pictures."""
+        if self._captured_at is None:
+            return instant
+        rows = math.ceil((instant - self._captured_at) / ROW_DT - _ROUNDING)
+        return self._captured_at + rows * ROW_DT
 
     def _restart(self, instant: float, position: Array, openings: Array) -> Path:
         self.path = Path.at_rest(position, openings, instant, ROW_DT)

@@ -140,6 +140,9 @@ class Scheduler:
         now = self._accept_time(now, out)
         if isinstance(event, MeasuredArms):
             self._measure(now, event, out)
+        elif isinstance(event, events.EpisodeReset):
+            # Before the watchdogs look: what they send is of the old world, and would pull the arms back into it.
+            self._reset(now, out, "the episode was reset")
         self._run_to(now, out)
         match event:
             case events.ChunkArrived(chunk):
@@ -156,13 +159,11 @@ class Scheduler:
                 self._set_mode(now, mode, out)
             case events.TeleopArrived(command):
                 self._hear(now, command, out)
-            case events.EpisodeReset():
-                self._reset(now, out, "the episode was reset")
             case events.ReportArrived(report):
                 self.timeline.merge(report)
             case events.Tick(lateness):
                 self._books.ticked(lateness)
-            case MeasuredArms():
+            case MeasuredArms() | events.EpisodeReset():
                 pass
         if self.phase is Phase.IDLE and self.mode is Mode.POLICY and self._task is not None:
             self._request_at_rest(now, out)
@@ -313,6 +314,8 @@ class Scheduler:
         if not request.at_rest:
             self._books.pace.answered(path.index_from(now + motion.lead) - pending.observed)
         motion.observe(pending.observed)
+        if chunk.observation_stamp:
+            motion.align(chunk.observation_stamp)
         at, facts = motion.extend(now, pending.follows, rows.joints, rows.openings)
         self._books.executed(now, chunk, pending, motion.path, at, facts, rows.counts)
         if request.at_rest or at != pending.follows:

@@ -16,6 +16,8 @@ Array = NDArray[np.float64]
 
 # Knots kept behind the splice: enough for the rows executed since the previous observation, with stalls.
 _KEEP_BEHIND = 48
+# Knots of rest before a motion, which begins at most a lead (0.2 s) and a row after it is sent; the first is past then.
+_HELD_BEFORE = 6
 # Stamps near 2e9 s have a resolution of 0.24 us in a float; 20 us is well above that and far below a row.
 _SLACK = 2e-5
 
@@ -26,6 +28,7 @@ class Path:
 
     positions, velocities: (n, 14) rad, rad/s; openings: (n, 2) m; the first stored knot has index `first`.
     last_row: index of the last knot that a policy asked for; what comes after is the braking tail.
+    is_hold: whether it is as `at_rest` made it, without any motion.
     """
 
     origin: float
@@ -35,26 +38,24 @@ class Path:
     velocities: Array
     openings: Array
     last_row: int
+    is_hold: bool = False
 
     @classmethod
     def at_rest(cls, position: Array, openings: Array, instant: float, dt: float) -> Path:
-        """Arms that hold `position` (14,) and `openings` (2,) at `instant`, the last knot, and since one knot before.
+        """Arms that hold `position` (14,) and `openings` (2,) at `instant`, the last knot, and since some knots before.
 
-        The knot before lies in the past when the path is sent: a controller leads the arms from where it measures them
+        The first knot lies in the past when the path is sent: a controller leads the arms from where it measures them
         to a first knot in the future, a small jump of its command that this avoids.
         """
-        twice = np.repeat(position[None], 2, axis=0)
-        return cls(instant - dt, dt, 0, twice, np.zeros_like(twice), np.repeat(openings[None], 2, axis=0), 1)
+        positions = np.repeat(position[None], _HELD_BEFORE + 1, axis=0)
+        openings = np.repeat(openings[None], _HELD_BEFORE + 1, axis=0)
+        origin, rest = instant - _HELD_BEFORE * dt, np.zeros_like(positions)
+        return cls(origin, dt, 0, positions, rest, openings, _HELD_BEFORE, is_hold=True)
 
     @property
     def last(self) -> int:
         """Index of the last knot, where the arms rest."""
         return self.first + len(self.positions) - 1
-
-    @property
-    def is_hold(self) -> bool:
-        """Whether the path is as `at_rest` made it, without any motion."""
-        return self.last == 1
 
     def time(self, index: int) -> float:
         return self.origin + index * self.dt
@@ -92,6 +93,7 @@ class Path:
             positions=np.concatenate([self.positions, np.repeat(self.positions[-1:], more, axis=0)]),
             velocities=np.concatenate([self.velocities, np.zeros((more, self.velocities.shape[1]))]),
             openings=np.concatenate([self.openings, np.repeat(self.openings[-1:], more, axis=0)]),
+            is_hold=False,
         )
 
     def message(self, now: float) -> tuple[Array, Array, Array]:
@@ -171,6 +173,7 @@ def _cut(path: Path, at: int) -> Path:
         positions=path.positions[span],
         velocities=path.velocities[span],
         openings=path.openings[span],
+        is_hold=False,
     )
 
 

@@ -23,12 +23,12 @@ from clwm_msgs.msg import EpisodeStatus
 from clwm_msgs.srv import ResetWorld
 from clwm_sim.cameras import CameraIntrinsics, RenderError
 from clwm_sim.controllers import TrajectoryRefused
-from clwm_sim.pacing import EpisodeSeen, JointsSeen, PacedSimulation, PictureTaken
+from clwm_sim.pacing import TICK, EpisodeSeen, JointsSeen, PacedSimulation, PictureTaken
 from clwm_sim.tasks import UnknownTask
 from clwm_sim.trajectory import JointTrajectory, TrajectoryPoint
 from clwm_sim.world import World
 
-STEP_PERIOD = 0.005  # s between two looks at the clock: half a tick of the simulation
+SHORTEST_WAIT = 1e-4  # s; a simulation that is late lets messages in between two ticks all the same
 SLOW = 0.95  # real-time factor below which the diagnostics warn
 
 
@@ -65,7 +65,7 @@ class SimNode(ClwmNode):
             self.create_subscription(JointTrajectoryMessage, arm.controller_topic, on_trajectory, qos.SETPOINT)
             self.create_subscription(Float64, arm.gripper.command_topic, on_opening, qos.SETPOINT)
         self.create_service(ResetWorld, "/clwm_sim/reset", self._on_reset)
-        self.create_timer(STEP_PERIOD, self._advance)
+        self._timer = self.create_timer(TICK, self._advance)
 
     def activate(self) -> None:
         self._simulation = PacedSimulation(self._world, self._robot, self.params.seed, self.now(), self.params.max_lag)
@@ -109,6 +109,12 @@ class SimNode(ClwmNode):
     def _advance(self) -> None:
         if self._simulation is None or not self.is_active:
             return
+        self._publish_until_now()
+        # What is seen at a tick is sent right then: a fixed period would be up to a period late, with every phase.
+        self._timer.timer_period_ns = round(1e9 * max(self._simulation.due - self.now(), SHORTEST_WAIT))
+        self._timer.reset()
+
+    def _publish_until_now(self) -> None:
         for seen in self._simulation.run(self.now()):
             stamp = to_stamp(seen.stamp)
             match seen:

@@ -101,7 +101,7 @@ class PacedSimulation:
             self._base += behind
             self.control.origin += behind
             self._slipped += max(behind, 0.0)
-        while self._instant + TICK <= now:
+        while self.due <= now:
             self._tick += 1
             self._paced_ticks += 1
             self.control.advance(self._instant)
@@ -125,6 +125,11 @@ class PacedSimulation:
         slipped, self._slipped = self._slipped, 0.0
         self._paced_since, self._paced_ticks = now, 0
         return Pace(factor, slipped)
+
+    @property
+    def due(self) -> float:
+        """Instant on the stack's clock at which `run` has something to do next."""
+        return self._instant + TICK
 
     @property
     def _instant(self) -> float:
