@@ -343,13 +343,14 @@ class FuzzRun:
         self._now += seconds
         self._silent_until += seconds
         self._state_at += seconds
-        self._measured_at += seconds
         self._disturbance_at += seconds
         self._change_at += seconds
         self._look_at += seconds
         self._queue = [(at + seconds, serial, answer) for at, serial, answer in self._queue]
         self._waiting_since = self._now + max(0.0, self._config.chunk_timeout)
         if seconds < 0.0:
+            # Or a repetition of what was measured before would be news when the clock gets there again.
+            self._measured_at += seconds
             self._start_anew()
         self._may_jump = True
         self._do(events.Tick())
