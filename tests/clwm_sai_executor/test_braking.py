@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from clwm_sai_executor.braking import braking_tail
-from clwm_sai_executor.limits import LimitError
+from clwm_sai_executor.limits import LimitError, stopping_distance
 
 DT = 0.05
 fractions = arrays(np.float64, 14, elements=st.floats(-1.0, 1.0))
@@ -25,6 +25,24 @@ def test_tail_ends_at_rest_and_never_exceeds_a_limit(limits, place, speed):
     assert (np.abs(first) <= limits.acceleration * (1 + 1e-6) + 1e-6).all()
     assert (np.abs(last) <= limits.acceleration * (1 + 1e-6) + 1e-6).all()
     assert (np.abs(v) <= limits.velocity).all()
+
+
+@given(place=fractions, speed=fractions)
+def test_arms_that_could_stop_within_their_range_still_can_at_every_knot_of_the_tail(limits, place, speed):
+    middle, half = (limits.upper + limits.lower) / 2, (limits.upper - limits.lower) / 2
+    position, velocity = middle + place * half, speed * limits.velocity
+    reach = stopping_distance(velocity, limits.acceleration, DT)
+    position = np.clip(position, limits.lower - np.minimum(reach, 0.0), limits.upper - np.maximum(reach, 0.0))
+    positions, velocities = braking_tail(position, velocity, limits, DT)
+    reach = positions + stopping_distance(velocities, limits.acceleration, DT)
+    assert (reach <= limits.upper + 1e-9).all() and (reach >= limits.lower - 1e-9).all()
+
+
+def test_the_fastest_joint_brakes_at_its_limit_until_the_last_row(limits, robot):
+    velocity = np.zeros(14)
+    velocity[0] = 2.3 * limits.acceleration[0] * DT
+    _, velocities = braking_tail(robot.home, velocity, limits, DT)
+    np.testing.assert_allclose(velocities[:, 0] / (limits.acceleration[0] * DT), [1.3, 0.3, 0.0], atol=1e-12)
 
 
 def test_arms_at_rest_get_one_more_knot_where_they_are(limits, robot):
