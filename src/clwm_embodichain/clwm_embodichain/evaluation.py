@@ -67,7 +67,7 @@ class EvaluationSettings:
         Raises EvaluationError for an unknown model.
         """
         try:
-            chosen = ModelFiles.load(model).model_dump()
+            chosen = ModelFiles.load(model).model_dump(exclude={"tasks"})
         except ModelFilesError as error:
             raise EvaluationError(str(error)) from error
         if others.get("control") == "noise":
