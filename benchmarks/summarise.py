@@ -95,7 +95,12 @@ def page(reports: dict[str, dict[str, Any]]) -> str:
         if kind in TABLES:
             lines += [f"## {TITLES[kind]}", ""]
             lines += table(*TABLES[kind](report))
-            lines += ["", f"File: [{name}](../benchmarks/results/{name}). Machine: {_provenance(report)}.", ""]
+            backends = f" Backends: {', '.join(report['backends'])}." if "backends" in report else ""
+            lines += [
+                "",
+                f"File: [{name}](../benchmarks/results/{name}).{backends} Machine: {_provenance(report)}.",
+                "",
+            ]
     evaluations = [(name, report) for name, report in reports.items() if "wilson95" in report and "control" in report]
     if evaluations:
         lines += ["## Success under a virtual clock (`clwm eval`)", ""]

@@ -19,7 +19,7 @@ class Rehearsal(ChaosCourse):
 
     def __init__(self, gaps):
         self.robot = RobotDescription.load("dual_fr3_mujoco")
-        super().__init__((), self.robot, print)
+        super().__init__((), self.robot, ("lift_tray",), print)
         self.gaps = list(gaps)
 
     def _attempt(self, fault, planned):

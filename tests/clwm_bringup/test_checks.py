@@ -65,7 +65,10 @@ def mixed_models(tmp_path, monkeypatch):
     policy.write_bytes(b"weights")
     policy.with_suffix(".json").write_text(json.dumps({"encoder_sha256": "0123" * 16}))
     steps = {"video_steps": 1, "action_steps": 1}
-    files = ModelFiles(encoder=encoder, policy=policy, **steps, sai="sequential", backends=("torch",))
+    run = {"sai": "sequential", "backends": ("torch",), "tasks": ("lift_tray",)}
+    files = ModelFiles(encoder=encoder, policy=policy, **steps, **run)
+        encoder=encoder, policy=policy, **steps, sai="sequential", backends=("torch",), tasks=("lift_tray",)
+    )
     monkeypatch.setattr(ModelFiles, "load", classmethod(lambda cls, name: files))
 
 

@@ -52,9 +52,10 @@ def test_a_hash_that_looks_like_a_number_stays_text():
     assert yaml.safe_load(spec.command()[-1].split(":=")[1]) == "12345e67"
 
 
-def test_the_options_choice_of_sai_overrides_the_models():
-    policy = next(s for s in graph.build_graph(graph.StackOptions(sai="sequential")) if s.name == "policy")
-    assert policy.parameters["sai"] == "sequential"
+def test_the_options_choices_of_sai_and_backends_override_the_models():
+    options = graph.StackOptions(sai="sequential", backends=("torch",))
+    policy = next(s for s in graph.build_graph(options) if s.name == "policy")
+    assert policy.parameters["sai"] == "sequential" and policy.parameters["backends"] == ["torch"]
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones():

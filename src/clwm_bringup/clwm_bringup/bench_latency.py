@@ -20,7 +20,7 @@ from clwm_bringup.recording import Recording
 from clwm_bringup.supervisor import Line, Supervisor
 from clwm_common.actions import ROW_DT
 from clwm_common.messages import Mode
-from clwm_common.model_files import project_root
+from clwm_common.model_files import ModelFiles, project_root
 from clwm_embodichain.bench_report import (
     JsonFile,
     ModelName,
@@ -44,6 +44,7 @@ COMMITTED_TAIL = (16 - EXECUTED_ROWS) * ROW_DT  # s
 def latency(
     chunks: Annotated[int, typer.Option(min=1, help="measured of each mode, at least")] = 200,
     modes: Annotated[list[str] | None, typer.Option("--mode", help=f"repeat it; default: {', '.join(MODES)}")] = None,
+    backend: Annotated[str, typer.Option(help="what runs the policy; empty takes the model's")] = "",
     model: ModelName = "nano",
     first_seed: Annotated[int, typer.Option(min=0, help="of the first turn; the same for every mode")] = FIRST_SEED,
     logs: Annotated[Path | None, typer.Option(help="folder for the nodes' logs; default out/bench/latency")] = None,
@@ -62,16 +63,19 @@ def latency(
         refuse(console, error)
     if len(set(names)) != len(names):
         refuse(console, ReEntryError(f"modes {', '.join(names)}; expected every one once"))
+    backends = (backend,) if backend else ()
+    options = graph.StackOptions(model=model, seed=first_seed, sai=names[0], backends=backends)
     started = time.monotonic()
     with progress(console, "chunks", chunks * len(names)) as advance:
         try:
-            turns = take_turns(names, chunks, model, first_seed, logs or project_root() / "out/bench/latency", advance)
+            turns = take_turns(options, names, chunks, logs or project_root() / "out/bench/latency", advance)
         except DemoError as error:
             console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
             raise typer.Exit(1) from None
     report = {
         **measure(turns),
         "model": model,
+        "backends": backends or ModelFiles.load(model).backends,
         "seconds": round(time.monotonic() - started, 1),
         "committed_tail_ms": round(1e3 * COMMITTED_TAIL, 3),
         **provenance("latency", first_seed),
@@ -85,10 +89,9 @@ def latency(
 
 
 def take_turns(
+    options: graph.StackOptions,
     modes: Sequence[str],
     chunks: int,
-    model: str,
-    first_seed: int,
     logs: Path,
     on_turn: Callable[[int, str], None],
 ) -> list[Turn]:
@@ -97,7 +100,7 @@ def take_turns(
     on_turn: called after each turn with the chunks that it adds to what was wanted, and its story.
     """
     recording = Recording(())  # no pictures: watching them would cost the stack a part of its two cores
-    specs = graph.build_graph(graph.StackOptions(model=model, seed=first_seed, sai=modes[0]))
+    specs = graph.build_graph(options)
     with log_lines.LogFiles(logs) as files:
 
         def keep(line: Line) -> None:
@@ -115,7 +118,7 @@ def take_turns(
                         break
                     # Rotated, so that no mode always follows the same one.
                     for mode in [*modes[number % len(modes) :], *modes[: number % len(modes)]]:
-                        turn = _take_turn(course, recording, mode, first_seed + number)
+                        turn = _take_turn(course, recording, mode, options.seed + number)
                         turns.append(turn)
                         added = min(chunks, counts[mode] + len(turn.measured)) - min(chunks, counts[mode])
                         counts[mode] += len(turn.measured)

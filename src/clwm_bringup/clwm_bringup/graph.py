@@ -51,7 +51,8 @@ class NodeSpec:
 class StackOptions:
     """What a user chooses. sai: empty for the model's own; untrained_seed: -1 for trained weights.
 
-    record: MCAP file for what decides the policy's chunks; empty for none.
+    record: MCAP file for what decides the policy's chunks; empty for none. backends: what may run the model, the first
+    that can is used; empty for the model's own.
     """
 
     robot: str = "dual_fr3_mujoco"
@@ -61,6 +62,7 @@ class StackOptions:
     sai: str = ""
     untrained_seed: int = -1
     record: str = ""
+    backends: tuple[str, ...] = ()
 
 
 def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
@@ -75,7 +77,7 @@ def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
         "policy": {
             "checkpoint": str(model.policy),
             "sai": options.sai or model.sai,
-            "backends": list(model.backends),
+            "backends": list(options.backends or model.backends),
             "video_steps": model.video_steps,
             "action_steps": model.action_steps,
             "untrained_seed": options.untrained_seed,
