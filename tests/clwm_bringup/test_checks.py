@@ -67,8 +67,6 @@ def mixed_models(tmp_path, monkeypatch):
     steps = {"video_steps": 1, "action_steps": 1}
     run = {"sai": "sequential", "backends": ("torch",), "tasks": ("lift_tray",)}
     files = ModelFiles(encoder=encoder, policy=policy, **steps, **run)
-        encoder=encoder, policy=policy, **steps, sai="sequential", backends=("torch",), tasks=("lift_tray",)
-    )
     monkeypatch.setattr(ModelFiles, "load", classmethod(lambda cls, name: files))
 
 
