@@ -102,8 +102,8 @@ class ActionCodec:
         coded, anchor = _checked(coded, "coded rows"), _checked(anchor, "anchor")
         rows = self.chunk.decode(coded) + np.where(RELATIVE, anchor, 0.0)
         rows = np.where(self.chunk.mask, rows, anchor)
-        for part in (LEFT_QUATERNION, RIGHT_QUATERNION):
-            rows[..., part] = canonical_quaternion(rows[..., part])
+        both = np.stack([rows[..., LEFT_QUATERNION], rows[..., RIGHT_QUATERNION]])
+        rows[..., LEFT_QUATERNION], rows[..., RIGHT_QUATERNION] = canonical_quaternion(both)
         return rows
 
     def encode_state(self, state: ArrayLike, anchor: ArrayLike) -> Array:

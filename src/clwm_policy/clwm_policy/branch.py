@@ -32,19 +32,24 @@ class Real:
 
 @dataclass(frozen=True)
 class Finished:
-    """What a report is made of once the chunk is away; previous: what its surrogate was grounded on, if it had one."""
+    """What a report is made of once the chunk is away.
+
+    previous: what its surrogate was grounded on, if it had one. surrogate: what it was speculated on, if it was.
+    """
 
     report: SaiReport
     request: ChunkRequest
     observation: Observation
     previous: Real | None
+    surrogate: Observation | None = None
 
     def surrogate_errors(self, border: Border) -> tuple[float, float]:
         """Relative errors of the surrogate and of copying the previous feature; NaN when there was no surrogate."""
         if self.previous is None or self.previous.program.own_prediction is None:
             return math.nan, math.nan
         actual = border.features(self.observation)
-        predicted = border.features(self.previous.foresee(self.request, border))
+        surrogate = self.surrogate or self.previous.foresee(self.request, border)
+        predicted = border.features(surrogate)
         return relative_error(predicted, actual), relative_error(border.features(self.previous.observation), actual)
 
 

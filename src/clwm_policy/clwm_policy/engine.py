@@ -270,7 +270,8 @@ class Engine:
             nfe_total=self._nfe_idle + program.nfe,
             nfe_blocking=program.nfe,
         )
-        self._finished = Finished(report, request, observation, self._last if is_foreseen(request) else None)
+        previous = self._last if is_foreseen(request) else None
+        self._finished = Finished(report, request, observation, previous, branch.surrogate)
         self._last = Real(observation, program)
         if point != START and not way.is_cut:
             self._evidence.begin(program, request)

@@ -42,7 +42,7 @@ def subdivide(times: list[float], done: int, steps: int) -> list[float]:
 
 def euler_step(x: Tensor, velocity: Tensor, s: float, s_next: float) -> Tensor:
     """Move x along the velocity from s to s_next."""
-    return x + (s_next - s) * velocity
+    return torch.add(x, velocity, alpha=s_next - s)
 
 
 def integrate(velocity: Callable[[Tensor, float], Tensor], x: Tensor, steps: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from clwm_common.actions import ACTION_DIM, CHUNK_ROWS, pack
 from clwm_common.clocks import MonotonicClock
-from clwm_common.messages import ChunkRequest, DualArmState, FeatureFrame
+from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame
 from clwm_policy.backends.choice import TORCH, Choice, choose
 from clwm_policy.calibration import FILE_NAME, load_calibration
 from clwm_policy.checkpoint import Policy, load_policy
@@ -88,6 +88,15 @@ def calibrated(sai: str, checkpoint: Path, policy: Policy, plan: Plan) -> ReEntr
 
 def warm_up(engine: Engine, policy: Policy, chunks: int = WARM_UP_CHUNKS) -> None:
     """Make chunks from made-up observations, speculation included."""
+    for _ in made_up_episode(engine, policy, chunks):
+        pass
+
+
+def made_up_episode(engine: Engine, policy: Policy, chunks: int) -> Iterator[ActionChunk]:
+    """Chunks of an engine that has seen nothing, from observations that mean nothing: to warm up, or to take the time.
+
+    Each is asked for, speculated to its end and finished between one `next` and the following one.
+    """
     config = policy.model.config
     pose = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
     row = pack(pose, pose, np.zeros(14), np.zeros(2))[None]
@@ -110,4 +119,4 @@ def warm_up(engine: Engine, policy: Policy, chunks: int = WARM_UP_CHUNKS) -> Non
         while engine.advance():
             pass
         frame = FeatureFrame(float(chunk_id), features, cameras, "none", policy.encoder_hash)
-        engine.observe(frame, DualArmState(float(chunk_id), row[0], np.ones(ACTION_DIM, dtype=bool)))
+        yield engine.observe(frame, DualArmState(float(chunk_id), row[0], np.ones(ACTION_DIM, dtype=bool)))[0]

@@ -22,6 +22,9 @@ MEASUREMENTS = {
     ),
     "success": CommandPlace("clwm_embodichain.bench_success", "success", "Success of the modes on the same seeds"),
     "delay": CommandPlace("clwm_embodichain.bench_delay", "delay", "Success of the modes against an injected delay"),
+    "overhead": CommandPlace(
+        "clwm_embodichain.bench_overhead", "overhead", "What the engine adds to the model's own work"
+    ),
     "gpu": CommandPlace("clwm_embodichain.bench_gpu", "gpu", "Full-size models on a GPU against its roofline"),
     "memory": CommandPlace(
         "clwm_embodichain.bench_memory", "memory", "What the memory keeps, what it costs, and that it stays bounded"
