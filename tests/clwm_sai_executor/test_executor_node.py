@@ -42,8 +42,8 @@ class Bench:
         self.received = {name: [] for name in ("request", "left", "right", "state", "status", "mode")}
         for name, kind, topic, profile in (
             ("request", ChunkRequest, "/clwm/chunk_request", qos.CRITICAL),
-            ("left", JointTrajectory, robot.left.controller_topic, qos.SETPOINT),
-            ("right", JointTrajectory, robot.right.controller_topic, qos.SETPOINT),
+            ("left", JointTrajectory, robot.left.controller.topic, qos.SETPOINT),
+            ("right", JointTrajectory, robot.right.controller.topic, qos.SETPOINT),
             ("state", DualArmState, "/clwm/state", qos.STATE),
             ("status", String, "/clwm/task_status", qos.LATCHED),
             ("mode", ModeStatus, "/clwm/mode", qos.LATCHED),

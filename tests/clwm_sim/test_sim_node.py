@@ -89,7 +89,7 @@ def test_trajectory_by_topic_moves_the_arm_and_a_bad_one_is_counted(sim, probe):
     publisher.publish(JointTrajectory(joint_names=names, points=[point]))
     spin_until(lambda: abs(joints["left_fr3_joint7"] - goal[6]) < 0.01, sim, probe)
     publisher.publish(JointTrajectory(joint_names=names[:6], points=[point]))
-    spin_until(lambda: sim.diagnose().values["trajectories_refused"] == 1, sim, probe)
+    spin_until(lambda: sim.diagnose().values["commands_refused"] == 1, sim, probe)
     assert "left_fr3_joint7" in sim.diagnose().values["last_refusal"]
 
 

@@ -182,8 +182,8 @@ FAULTS: Mapping[str, Fault] = {
 
 def topics_of(robot: RobotDescription) -> dict[str, tuple[str, ...]]:
     """What the names in Messages.topics stand for."""
-    controllers = tuple(arm.controller_topic for arm in robot.arms)
-    grippers = tuple(arm.gripper.command_topic for arm in robot.arms)
+    controllers = tuple(arm.controller.topic for arm in robot.arms)
+    grippers = tuple(arm.gripper.command.name for arm in robot.arms if arm.gripper.command.kind == "topic")
     states, chunk = (robot.joint_states_topic,), ("/clwm/action_chunk",)
     return {
         "joint_states": states,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from rclpy.executors import ExternalShutdownException
 from sensor_msgs.msg import JointState
-from std_msgs.msg import String
+from std_msgs.msg import Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory
 
 from clwm_bringup.chaos_verdict import Requested, Sent
@@ -47,11 +47,13 @@ class ChaosNode(DemoNode):
         self.create_subscription(JointState, joints, self._on_joints, qos.SENSOR_DEEP)
         self.create_subscription(ChunkRequest, UPSTREAM + "/clwm/chunk_request", self._on_request, qos.CRITICAL)
         for index, arm in enumerate(robot.arms):
-            topic, limits = arm.controller_topic, self._limits[index]
+            if arm.controller.kind == "forward":
+                self.create_subscription(Float64MultiArray, arm.controller.topic, self._on_positions, qos.CRITICAL)
+                continue
             self.create_subscription(
                 JointTrajectory,
-                topic,
-                lambda message, limits=limits: self._on_trajectory(message, limits),
+                arm.controller.topic,
+                lambda message, limits=self._limits[index]: self._on_trajectory(message, limits),
                 qos.CRITICAL,
             )
         self.create_subscription(String, APPLIED_TOPIC, self._on_applied, qos.CRITICAL)
@@ -104,6 +106,10 @@ class ChaosNode(DemoNode):
         velocities = np.array([point.velocities for point in message.points])
         for rule, detail in check_motion(times, positions, velocities, limits):
             self.broken_commands.append(f"a command breaks the rule '{rule}': {detail}")
+
+    def _on_positions(self, message: Float64MultiArray) -> None:
+        """A streamed position is reached at once: nothing is sent ahead, and no way there can be checked."""
+        self.sent.append(Sent(self.now(), self.now()))
 
     def _on_status(self, message: String) -> None:
         super()._on_status(message)

@@ -12,7 +12,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
-from std_msgs.msg import String
+from std_msgs.msg import Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory
 
 from clwm_common.actions import CHUNK_ROWS, JOINTS, ROW_DT
@@ -48,10 +48,12 @@ class ExecutorLoadNode(Node):
         self.create_subscription(ChunkRequest, "/clwm/chunk_request", self._on_request, qos.CRITICAL)
         self.create_subscription(String, "/clwm/task_status", self._on_status, qos.LATCHED)
         for index, arm in enumerate(robot.arms):
+            is_forward = arm.controller.kind == "forward"
+            kind, follow = (Float64MultiArray, self._go) if is_forward else (JointTrajectory, self._follow)
             self.create_subscription(
-                JointTrajectory,
-                arm.controller_topic,
-                lambda message, index=index: self._follow(index, message),
+                kind,
+                arm.controller.topic,
+                lambda message, index=index, follow=follow: follow(index, message),
                 qos.SETPOINT,
             )
         self.create_timer(STATE_PERIOD, self._tick)
@@ -70,6 +72,9 @@ class ExecutorLoadNode(Node):
         stamp = from_stamp(message.header.stamp)
         times = np.array([stamp + from_stamp(point.time_from_start) for point in message.points])
         self._trajectories[arm] = times, np.array([point.positions for point in message.points])
+
+    def _go(self, arm: int, message: Float64MultiArray) -> None:
+        self._position[7 * arm : 7 * arm + 7] = message.data
 
     def _tick(self) -> None:
         now = self._now()

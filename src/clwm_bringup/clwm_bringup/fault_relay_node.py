@@ -15,7 +15,7 @@ from typing import Any
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Float64, String
+from std_msgs.msg import Float64, Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory
 
 from clwm_bringup.fault_edits import EDITS
@@ -53,8 +53,10 @@ def routes(robot: RobotDescription) -> list[Route]:
     found.append(Route("/clwm/chunk_request", "executor", ChunkRequest, qos.CRITICAL, qos.CRITICAL))
     found.append(Route("/clwm/state", "executor", DualArmState, qos.STATE, qos.STATE))
     for arm in robot.arms:
-        found.append(Route(arm.controller_topic, "executor", JointTrajectory, qos.SETPOINT, qos.SETPOINT))
-        found.append(Route(arm.gripper.command_topic, "executor", Float64, qos.SETPOINT, qos.SETPOINT))
+        kind = Float64MultiArray if arm.controller.kind == "forward" else JointTrajectory
+        found.append(Route(arm.controller.topic, "executor", kind, qos.SETPOINT, qos.SETPOINT))
+        if arm.gripper.command.kind == "topic":
+            found.append(Route(arm.gripper.command.name, "executor", Float64, qos.SETPOINT, qos.SETPOINT))
     return found
 
 

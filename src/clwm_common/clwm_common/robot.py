@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml
@@ -43,14 +43,57 @@ class JointLimits(_Strict):
         return self
 
 
+class _Controller(_Strict):
+    topic: Annotated[str, Field(pattern=r"^(/\w+){2,}$")]
+
+    @property
+    def node(self) -> str:
+        """The controller's own node: a controller hears its commands on a topic below its name."""
+        return self.topic.rpartition("/")[0]
+
+
+class JtcController(_Controller):
+    """A joint_trajectory_controller, on its topic `~/joint_trajectory`."""
+
+    kind: Literal["jtc"]
+
+
+class ForwardController(_Controller):
+    """A forward_command_controller of positions, on its topic `~/commands`, which gets `rate` positions a second."""
+
+    kind: Literal["forward"]
+    rate: float = Field(100.0, ge=20.0, le=500.0, description="Hz")
+
+
+class GripperTopic(_Strict):
+    """A gripper that takes openings [m] as std_msgs/Float64."""
+
+    kind: Literal["topic"]
+    name: str
+
+
+class GripperAction(_Strict):
+    """A gripper that takes goals of an action of control_msgs.
+
+    scale: what the goal counts for 1 m of opening: 1 where it is the opening, 0.5 where it is one of two finger joints.
+    max_effort: N; 0 leaves it to the gripper's controller.
+    """
+
+    kind: Literal["action"]
+    name: str
+    type: Literal["GripperCommand", "ParallelGripperCommand"] = "GripperCommand"
+    scale: float = Field(1.0, gt=0.0)
+    max_effort: float = Field(0.0, ge=0.0)
+
+
 class Gripper(_Strict):
-    """A parallel gripper: opening range [m] and the topic that takes an opening."""
+    """A parallel gripper: opening range [m] and who takes an opening."""
 
     opening_min: float = 0.0
     opening_max: float = 0.08
     speed: float = Field(0.1, gt=0.0, description="m/s of opening")
     finger_joint: str
-    command_topic: str
+    command: Annotated[GripperTopic | GripperAction, Field(discriminator="kind")]
 
 
 class Arm(_Strict):
@@ -60,7 +103,7 @@ class Arm(_Strict):
     base_position: Three
     base_yaw: float = 0.0
     home: Seven
-    controller_topic: str
+    controller: Annotated[JtcController | ForwardController, Field(discriminator="kind")]
     gripper: Gripper
 
 
@@ -111,15 +154,19 @@ class RobotDescription(_Strict):
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> RobotDescription:
-        """Read and check a description. Raises RobotError naming the field that is wrong."""
+        """Read and check a description. Raises RobotError naming the field that is wrong.
+
+        A file with `extends: NAME` says only what differs from the file NAME.yaml beside it.
+        """
         path = Path(path)
+        data = _read(path)
+        if isinstance(data, dict) and "extends" in data:
+            base = _read(path.with_name(f"{data.pop('extends')}.yaml"))
+            if not isinstance(base, dict) or "extends" in base:
+                raise RobotError(f"{path}: field 'extends' must name a whole description, not one that extends another")
+            data = _merged(base, data)
         try:
-            data = yaml.safe_load(path.read_text())
             return cls.model_validate(data)
-        except FileNotFoundError:
-            raise RobotError(f"robot description {path} does not exist; known robots: {known_robots()}") from None
-        except yaml.YAMLError as error:
-            raise RobotError(f"{path} is not YAML: {error}") from None
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -154,6 +201,26 @@ class RobotDescription(_Strict):
             package, _, inside = self.urdf.removeprefix("python://").partition("/")
             return Path(str(importlib.resources.files(package))) / inside
         return Path(os.path.expandvars(self.urdf)).expanduser()
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise RobotError(f"robot description {path} does not exist; known robots: {known_robots()}") from None
+    except yaml.YAMLError as error:
+        raise RobotError(f"{path} is not YAML: {error}") from None
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `changes`, section by section; a section of another `kind` replaces the base's as a whole."""
+    result = dict(base)
+    for name, value in changes.items():
+        old = base.get(name)
+        are_sections = isinstance(old, dict) and isinstance(value, dict)
+        is_other_kind = are_sections and value.get("kind", old.get("kind")) != old.get("kind")
+        result[name] = _merged(old, value) if are_sections and not is_other_kind else value
+    return result
 
 
 def config_directory() -> Path:

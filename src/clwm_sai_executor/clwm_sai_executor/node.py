@@ -8,15 +8,14 @@ from dataclasses import fields
 from typing import Any
 
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64, String
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+from std_msgs.msg import String
 
 from clwm_common.actions import LayoutError
 from clwm_common.messages import ChunkRequest as CoreRequest
 from clwm_common.messages import MemoryPolicy, Mode
 from clwm_common.robot import RobotDescription, RobotError
 from clwm_common.ros import qos
-from clwm_common.ros.conversions import ConversionError, from_msg, from_stamp, to_msg, to_stamp
+from clwm_common.ros.conversions import ConversionError, from_msg, from_stamp, to_msg
 from clwm_common.ros.diagnostics import Health, Level
 from clwm_common.ros.lifecycle import ClwmNode, NodeError, run
 from clwm_common.ros.parameters import Parameter
@@ -26,8 +25,10 @@ from clwm_msgs.srv import SetMode, SetTask
 from clwm_sai_executor import events
 from clwm_sai_executor.clearance import margins_of
 from clwm_sai_executor.config import RANGES, ConfigError, SchedulerConfig
+from clwm_sai_executor.controller_check_node import ControllerCheck
 from clwm_sai_executor.joint_map import JointMap
 from clwm_sai_executor.lateness import Lateness
+from clwm_sai_executor.outputs_node import Outputs
 from clwm_sai_executor.phase import Phase
 from clwm_sai_executor.run_task_node import RunTaskServer
 from clwm_sai_executor.scheduler import Scheduler
@@ -70,6 +71,7 @@ class ExecutorNode(ClwmNode):
         super().__init__("executor", **kwargs)
         self._scheduler: Scheduler | None = None
         self._run_task: RunTaskServer | None = None
+        self._outputs: Outputs | None = None
         self._verdict: WorldVerdict | None = None
 
     def configure(self) -> None:
@@ -86,6 +88,7 @@ class ExecutorNode(ClwmNode):
         self._status: dict[str, Any] = {}
         self._verdict = None
         self._episode: tuple[str, int, float] | None = None
+        self._controllers = ControllerCheck(self, self._robot)
         self._create_outputs()
         self._create_inputs()
         self._run_task = RunTaskServer(self)
@@ -96,14 +99,7 @@ class ExecutorNode(ClwmNode):
         self._mode_output = self.create_publisher(ModeStatus, "/clwm/mode", qos.LATCHED)
         self._status_output = self.create_publisher(String, "/clwm/task_status", qos.LATCHED)
         self._timeline_output = self.create_publisher(String, "/clwm/chunk_timeline", qos.REPORT)
-        self._arm_outputs = {
-            side: self.create_publisher(JointTrajectory, arm.controller_topic, qos.SETPOINT)
-            for side, arm in zip(events.SIDES, self._robot.arms, strict=True)
-        }
-        self._gripper_outputs = {
-            side: self.create_publisher(Float64, arm.gripper.command_topic, qos.SETPOINT)
-            for side, arm in zip(events.SIDES, self._robot.arms, strict=True)
-        }
+        self._outputs = Outputs(self, self._robot)
 
     def _create_inputs(self) -> None:
         self.create_subscription(JointState, self._robot.joint_states_topic, self._on_joints, qos.SENSOR)
@@ -117,16 +113,21 @@ class ExecutorNode(ClwmNode):
         self.create_timer(0.5, self._publish_timeline)
 
     def activate(self) -> None:
+        self._controllers.ask(time.monotonic())
         self._publish_status()
 
     def deactivate(self) -> None:
         self._step(events.ModeSet(Mode.HOLD))
+        self._outputs.run_out()
         self._publish_status()
 
     def cleanup(self) -> None:
         if self._run_task is not None:
             self._run_task.destroy()
+        if self._outputs is not None:
+            self._outputs.destroy()
         self._run_task = None
+        self._outputs = None
         self._scheduler = None
 
     def diagnose(self) -> Health:
@@ -137,8 +138,10 @@ class ExecutorNode(ClwmNode):
             level, message = Level.ERROR, scheduler.fault
         elif scheduler.phase in (Phase.BLIND, Phase.STALLED):
             level = Level.WARN
-        if self._problem:
-            level, message = max(level, Level.WARN), f"{message}; {self._problem}"
+        problems = [self._problem] if self._problem else []
+        problems += [*self._outputs.problems, *self._controllers.warnings]
+        if problems:
+            level, message = max(level, Level.WARN), "; ".join([message, *problems])
         summary = scheduler.metrics.summary()
         values = {key: value for key, value in summary.items() if not isinstance(value, dict)}
         status = {
@@ -146,6 +149,7 @@ class ExecutorNode(ClwmNode):
             "owner": scheduler.arbitration.owner,
             "phase": scheduler.phase.name,
             "task_epoch": scheduler.task_epoch,
+            "controllers": self._controllers.summary,
         }
         return Health(level, message, {**status, **values, "summary": json.dumps(summary)})
 
@@ -173,11 +177,10 @@ class ExecutorNode(ClwmNode):
                     self._state_output.publish(to_msg(state))
                 case events.PublishMode(status):
                     self._mode_output.publish(to_msg(status))
-                case events.SendTrajectory(arm=side):
-                    names = getattr(self._robot, side).joint_names
-                    self._arm_outputs[side].publish(to_trajectory(command, names))
-                case events.MoveGripper(side, width):
-                    self._gripper_outputs[side].publish(Float64(data=width))
+                case events.SendTrajectory():
+                    self._outputs.send(command)
+                case events.MoveGripper():
+                    self._outputs.move(command)
                 case events.RequestChunk(request):
                     self._request_output.publish(to_msg(request))
                 case events.CancelChunk(chunk_id, epoch):
@@ -186,17 +189,26 @@ class ExecutorNode(ClwmNode):
                 case events.Report(level, text, is_refusal):
                     self.log(level, text)
                     refusal = text if is_refusal else refusal
+        if self.scheduler.path is None:
+            self._outputs.drop()
         return refusal
 
     def _on_tick(self) -> None:
-        lateness = self._lateness.of(time.monotonic())
-        if self.is_active:
-            self._step(events.Tick(lateness))
-            self._run_task.poll(self.now())
-            self._publish_status()
+        now = time.monotonic()
+        lateness = self._lateness.of(now)
+        if not self.is_active:
+            return
+        if refusal := self._controllers.poll(now):
+            self.fail(refusal)
+            return
+        self._step(events.Tick(lateness))
+        self._outputs.poll(self.now())
+        self._run_task.poll(self.now())
+        self._publish_status()
 
     def _on_joints(self, message: JointState) -> None:
-        if not self.is_active:
+        # The arms stay unseen, so untouched, until it is known what their controllers do with a command.
+        if not self.is_active or not self._controllers.is_settled:
             return
         try:
             arms = self._joint_map.measured(
@@ -287,20 +299,6 @@ class ExecutorNode(ClwmNode):
         """One line of JSON for every chunk whose story is complete."""
         for record in self.scheduler.timeline.take_complete(self.now()):
             self._timeline_output.publish(String(data=json.dumps(record.as_dict())))
-
-
-def to_trajectory(command: events.SendTrajectory, joint_names: list[str]) -> JointTrajectory:
-    """The ROS form of one arm's trajectory; times from start are rounded to 1 ns."""
-    message = JointTrajectory(joint_names=joint_names)
-    message.header.stamp = to_stamp(command.stamp)
-    for seconds, position, velocity in zip(
-        command.times_from_start, command.positions, command.velocities, strict=True
-    ):
-        nanoseconds = round(seconds * 1e9)
-        point = JointTrajectoryPoint(positions=position.tolist(), velocities=velocity.tolist())
-        point.time_from_start.sec, point.time_from_start.nanosec = divmod(nanoseconds, 1_000_000_000)
-        message.points.append(point)
-    return message
 
 
 def main() -> int:

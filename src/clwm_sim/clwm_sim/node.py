@@ -10,10 +10,10 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import Float64
+from std_msgs.msg import Float64, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
 
-from clwm_common.robot import RobotDescription, RobotError
+from clwm_common.robot import Arm, Gripper, RobotDescription, RobotError
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_stamp, to_stamp
 from clwm_common.ros.diagnostics import Health, Level
@@ -23,6 +23,7 @@ from clwm_msgs.msg import EpisodeStatus
 from clwm_msgs.srv import ResetWorld
 from clwm_sim.cameras import CameraIntrinsics, RenderError
 from clwm_sim.controllers import TrajectoryRefused
+from clwm_sim.forward_controller import CommandRefused
 from clwm_sim.pacing import TICK, EpisodeSeen, JointsSeen, PacedSimulation, PictureTaken
 from clwm_sim.tasks import UnknownTask
 from clwm_sim.trajectory import JointTrajectory, TrajectoryPoint
@@ -60,10 +61,8 @@ class SimNode(ClwmNode):
         self._last_refusal = ""
         self._open_outputs()
         for index, arm in enumerate(self._robot.arms):
-            on_trajectory = functools.partial(self._on_trajectory, index)
-            on_opening = functools.partial(self._on_opening, index)
-            self.create_subscription(JointTrajectoryMessage, arm.controller_topic, on_trajectory, qos.SETPOINT)
-            self.create_subscription(Float64, arm.gripper.command_topic, on_opening, qos.SETPOINT)
+            self._listen_for_motion(index, arm)
+            self._listen_for_openings(index, arm.gripper)
         self.create_service(ResetWorld, "/clwm_sim/reset", self._on_reset)
         self._timer = self.create_timer(TICK, self._advance)
 
@@ -84,7 +83,7 @@ class SimNode(ClwmNode):
         values = {
             "real_time_factor": pace.real_time_factor,
             "slipped_s": pace.slipped,
-            "trajectories_refused": self._refused,
+            "commands_refused": self._refused,
             "last_refusal": self._last_refusal,
         }
         if pace.slipped > 0.0 or pace.real_time_factor < SLOW:
@@ -105,6 +104,24 @@ class SimNode(ClwmNode):
             )
             for camera in self._robot.cameras
         }
+
+    def _listen_for_motion(self, index: int, arm: Arm) -> None:
+        topic = arm.controller.topic
+        if arm.controller.kind == "forward":
+            on_positions = functools.partial(self._on_positions, index)
+            self.create_subscription(Float64MultiArray, topic, on_positions, qos.SETPOINT)
+        else:
+            on_trajectory = functools.partial(self._on_trajectory, index)
+            self.create_subscription(JointTrajectoryMessage, topic, on_trajectory, qos.SETPOINT)
+
+    def _listen_for_openings(self, index: int, gripper: Gripper) -> None:
+        if gripper.command.kind != "topic":
+            raise NodeError(
+                f"robot '{self._robot.name}' has a gripper behind the action {gripper.command.name}; the simulated "
+                "grippers listen to topics: use 'command: {kind: topic, name: ...}'"
+            )
+        on_opening = functools.partial(self._on_opening, index)
+        self.create_subscription(Float64, gripper.command.name, on_opening, qos.SETPOINT)
 
     def _advance(self) -> None:
         if self._simulation is None or not self.is_active:
@@ -135,7 +152,15 @@ class SimNode(ClwmNode):
         try:
             self._simulation.control.receive_trajectory(arm, joint_trajectory(message))
         except TrajectoryRefused as error:
-            self._refuse(f"{self._robot.arms[arm].controller_topic}: {error}")
+            self._refuse(f"{self._robot.arms[arm].controller.topic}: {error}")
+
+    def _on_positions(self, arm: int, message: Float64MultiArray) -> None:
+        if self._simulation is None:
+            return
+        try:
+            self._simulation.control.receive_positions(arm, message.data)
+        except CommandRefused as error:
+            self._refuse(f"{self._robot.arms[arm].controller.topic}: {error}")
 
     def _on_opening(self, arm: int, message: Float64) -> None:
         if self._simulation is None:
@@ -143,7 +168,7 @@ class SimNode(ClwmNode):
         try:
             self._simulation.control.receive_opening(arm, message.data)
         except ValueError as error:
-            self._refuse(f"{self._robot.arms[arm].gripper.command_topic}: {error}")
+            self._refuse(f"{self._robot.arms[arm].gripper.command.name}: {error}")
 
     def _refuse(self, reason: str) -> None:
         self._refused += 1

@@ -1,16 +1,20 @@
-"""Everything that moves one simulated robot: a trajectory controller and a gripper per arm, in the world's time."""
+"""Everything that moves one simulated robot: a controller and a gripper per arm, in the world's time."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clwm_common.robot import RobotDescription
+from clwm_common.robot import Arm, RobotDescription
 from clwm_sim.controllers import (
     ControllerParameters,
     GripperController,
     JointTrajectoryController,
+    TrajectoryRefused,
 )
+from clwm_sim.forward_controller import CommandRefused, ForwardCommandController
 from clwm_sim.trajectory import JointState, JointTrajectory
 from clwm_sim.world import PHYSICS_DT, World
 
@@ -31,7 +35,7 @@ class RobotControl:
         self.origin = origin
         positions, openings = world.setpoint()
         self._arms = tuple(
-            JointTrajectoryController(arm.joint_names, positions[7 * index : 7 * index + 7], parameters)
+            _controller_of(arm, positions[7 * index : 7 * index + 7], parameters)
             for index, arm in enumerate(robot.arms)
         )
         self._grippers = tuple(
@@ -55,7 +59,17 @@ class RobotControl:
 
     def receive_trajectory(self, arm: int, message: JointTrajectory) -> None:
         """Hand a trajectory to arm 0 (left) or 1 (right). Raises TrajectoryRefused."""
-        self._arms[arm].receive(message, self.now)
+        controller = self._arms[arm]
+        if not isinstance(controller, JointTrajectoryController):
+            raise TrajectoryRefused(f"the controller of the {SIDES[arm]} arm takes positions, not trajectories")
+        controller.receive(message, self.now)
+
+    def receive_positions(self, arm: int, positions: Sequence[float]) -> None:
+        """Hand positions (7,) [rad] to arm 0 (left) or 1 (right). Raises CommandRefused."""
+        controller = self._arms[arm]
+        if not isinstance(controller, ForwardCommandController):
+            raise CommandRefused(f"the controller of the {SIDES[arm]} arm takes trajectories, not positions")
+        controller.receive(positions)
 
     def receive_opening(self, arm: int, opening: float) -> None:
         """Give the gripper of arm 0 (left) or 1 (right) a target [m]. Raises ValueError when it is not finite."""
@@ -74,3 +88,12 @@ class RobotControl:
             state = JointState(measured.positions[part], measured.velocities[part])
             positions[part] = controller.update(now, PHYSICS_DT, state).positions
         return positions, np.array([gripper.update(PHYSICS_DT) for gripper in self._grippers])
+
+
+def _controller_of(
+    arm: Arm, position: NDArray[np.float64], parameters: ControllerParameters | None
+) -> JointTrajectoryController | ForwardCommandController:
+    """The controller that the robot's description names, holding `position` (7,)."""
+    if arm.controller.kind == "forward":
+        return ForwardCommandController(position)
+    return JointTrajectoryController(arm.joint_names, position, parameters)

@@ -1,0 +1,47 @@
+"""A simulated forward_command_controller of joint positions, as in ROS 2 Jazzy, on its topic.
+
+Studied: ros2_controllers, branch jazzy, release 4.42.1. What that controller does, rule by rule:
+
+- The last message wins at the next update, and is commanded as it is: no interpolation, no limit, no time-out.
+- Before the first message it commands nothing, so the hardware holds what it was told before.
+- A message with a number that is not finite is dropped when it comes; the last good one is commanded on.
+- Numbers have no names: they are taken in the order of the controller's joints.
+
+Refused here, where that controller fails at its next update and may be switched off: a message of another size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from clwm_sim.trajectory import JointState, Numbers
+
+
+class CommandRefused(ValueError):
+    """A command that the controller does not take; the last good one is commanded on."""
+
+
+class ForwardCommandController:
+    """One arm's controller. It holds `position` (joints,) in rad until the first command."""
+
+    def __init__(self, position: Numbers) -> None:
+        self.reset(position)
+
+    def reset(self, position: Numbers) -> None:
+        """Drop the last command and hold `position` (joints,)."""
+        self._command = np.array(position, dtype=np.float64)
+
+    def receive(self, positions: Sequence[float]) -> None:
+        """Command these positions [rad] from the next update on. Raises CommandRefused with the reason."""
+        if len(positions) != len(self._command):
+            raise CommandRefused(f"{len(positions)} positions for {len(self._command)} joints; give one for each")
+        if not all(map(math.isfinite, positions)):
+            raise CommandRefused(f"positions are {list(positions)}; expected finite numbers")
+        self._command = np.array(positions, dtype=np.float64)
+
+    def update(self, now: float, period: float, measured: JointState) -> JointState:
+        """The command; neither time nor the measured state changes it."""
+        return JointState(self._command)
