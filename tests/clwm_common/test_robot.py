@@ -47,6 +47,12 @@ def test_home_is_within_the_limits():
         (("left", "joint_names", None), r"'left\.joint_names': Field required"),
         (("left", "colour", "red"), r"'left\.colour': Extra inputs are not permitted \(got 'red'\)"),
         (("right", "gripper", "speed", -1.0), r"'right\.gripper\.speed'"),
+        (("left", "controller", None), r"'left\.controller': Field required"),
+        (("left", "controller", "kind", "effort"), r"'left\.controller': Input tag 'effort' .* 'jtc', 'forward'"),
+        (("left", "controller", "topic", "commands"), r"'left\.controller\.jtc\.topic': String should match"),
+        (("left", "controller", {"kind": "forward", "topic": "/a/b", "rate": 5.0}), r"rate': .* equal to 20"),
+        (("left", "gripper", "command", {"kind": "action"}), r"'left\.gripper\.command\.action\.name': Field required"),
+        (("left", "gripper", "command", {"kind": "action", "name": "/g", "type": "Grasp"}), "'GripperCommand' or"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_path(tmp_path, change, reason):
@@ -76,3 +82,43 @@ def test_the_arms_are_mirrored_across_the_table():
     robot = RobotDescription.load("dual_fr3_mujoco")
     left, right = DualArmKinematics(robot).poses(robot.home)
     np.testing.assert_allclose(left[:3] - robot.left.base_position, right[:3] - robot.right.base_position, atol=1e-12)
+
+
+def test_robot_that_extends_another_differs_in_what_it_says_only():
+    whole, other = (RobotDescription.load(name) for name in ("dual_fr3_mujoco", "dual_fr3_forward"))
+    assert other.left.controller.kind == other.right.controller.kind == "forward"
+    assert other.left.controller.node == "/left_arm_position_controller"
+
+    def rest(robot):
+        return robot.model_dump(exclude={"name": True, "left": {"controller"}, "right": {"controller"}})
+
+    assert rest(whole) == rest(other)
+
+
+def extending(tmp_path, text):
+    changed(tmp_path, "left", "controller", {"kind": "forward", "topic": "/left/commands", "rate": 50.0})
+    file = tmp_path / "other.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_section_of_another_kind_replaces_the_whole_section(tmp_path):
+    text = "{extends: robot, left: {controller: {kind: jtc, topic: /left/joint_trajectory}}}"
+    assert RobotDescription.from_yaml(extending(tmp_path, text)).left.controller.kind == "jtc"
+
+
+def test_section_without_a_kind_changes_only_what_it_names(tmp_path):
+    controller = RobotDescription.from_yaml(
+        extending(tmp_path, "{extends: robot, left: {controller: {rate: 200.0}}}")
+    ).left.controller
+    assert (controller.kind, controller.topic, controller.rate) == ("forward", "/left/commands", 200.0)
+
+
+def test_robot_that_extends_nothing_known_is_refused(tmp_path):
+    with pytest.raises(RobotError, match=r"nobody\.yaml does not exist"):
+        RobotDescription.from_yaml(extending(tmp_path, "extends: nobody"))
+
+
+def test_robot_that_extends_one_that_extends_is_refused(tmp_path):
+    with pytest.raises(RobotError, match="'extends' must name a whole description"):
+        RobotDescription.from_yaml(extending(tmp_path, "extends: other"))
