@@ -111,7 +111,7 @@ def test_whatever_happens_one_request_is_open_and_the_last_wish_is_sent_in_the_e
             case "later":
                 now += 1.5 * PATIENCE
                 unanswered.clear()
-        if goal := goals.next(now, lambda: is_ready):
+        if goal := goals.next(now, there if is_ready else absent):
             assert not unanswered
             unanswered.append(goal)
             sent.append(goal.width)
