@@ -13,6 +13,7 @@ Refused here, where that controller fails at its next update and may be switched
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,18 +31,29 @@ class ForwardCommandController:
     def __init__(self, position: Numbers) -> None:
         self.reset(position)
 
-    def reset(self, position: Numbers) -> None:
-        """Drop the last command and hold `position` (joints,)."""
-        self._command = np.array(position, dtype=np.float64)
+    @property
+    def newest(self) -> Numbers:
+        """The positions (joints,) that came last, whether they are commanded already or not."""
+        return self._arrived[-1][1] if self._arrived else self._command
 
-    def receive(self, positions: Sequence[float]) -> None:
-        """Command these positions [rad] from the next update on. Raises CommandRefused with the reason."""
+    def reset(self, position: Numbers) -> None:
+        """Drop all commands and hold `position` (joints,)."""
+        self._command = np.array(position, dtype=np.float64)
+        self._arrived: deque[tuple[float, Numbers]] = deque()
+
+    def receive(self, positions: Sequence[float], at: float) -> None:
+        """Command these positions [rad] from the first update after `at` on. Raises CommandRefused with the reason.
+
+        at: when they arrived [s]. A simulation that lags behind for a moment then still acts on each in its own time.
+        """
         if len(positions) != len(self._command):
             raise CommandRefused(f"{len(positions)} positions for {len(self._command)} joints; give one for each")
         if not all(map(math.isfinite, positions)):
             raise CommandRefused(f"positions are {list(positions)}; expected finite numbers")
-        self._command = np.array(positions, dtype=np.float64)
+        self._arrived.append((at, np.array(positions, dtype=np.float64)))
 
     def update(self, now: float, period: float, measured: JointState) -> JointState:
-        """The command; neither time nor the measured state changes it."""
+        """The command at `now`; the measured state does not change it."""
+        while self._arrived and self._arrived[0][0] <= now:
+            self._command = self._arrived.popleft()[1]
         return JointState(self._command)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
+from rclpy.subscription import Subscription
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Float64, Float64MultiArray
@@ -60,6 +61,7 @@ class SimNode(ClwmNode):
         self._refused = 0
         self._last_refusal = ""
         self._open_outputs()
+        self._streams: dict[int, Subscription] = {}
         for index, arm in enumerate(self._robot.arms):
             self._listen_for_motion(index, arm)
             self._listen_for_openings(index, arm.gripper)
@@ -109,7 +111,7 @@ class SimNode(ClwmNode):
         topic = arm.controller.topic
         if arm.controller.kind == "forward":
             on_positions = functools.partial(self._on_positions, index)
-            self.create_subscription(Float64MultiArray, topic, on_positions, qos.SETPOINT)
+            self._streams[index] = self.create_subscription(Float64MultiArray, topic, on_positions, qos.CRITICAL)
         else:
             on_trajectory = functools.partial(self._on_trajectory, index)
             self.create_subscription(JointTrajectoryMessage, topic, on_trajectory, qos.SETPOINT)
@@ -133,6 +135,7 @@ class SimNode(ClwmNode):
 
     def _publish_until_now(self) -> None:
         for seen in self._simulation.run(self.now()):
+            self._take_positions()
             stamp = to_stamp(seen.stamp)
             match seen:
                 case JointsSeen():
@@ -154,11 +157,18 @@ class SimNode(ClwmNode):
         except TrajectoryRefused as error:
             self._refuse(f"{self._robot.arms[arm].controller.topic}: {error}")
 
-    def _on_positions(self, arm: int, message: Float64MultiArray) -> None:
+    def _take_positions(self) -> None:
+        """What came while pictures were drawn: a real controller has a thread of its own and misses no message."""
+        for arm, subscription in self._streams.items():
+            with subscription.handle:
+                while taken := subscription.handle.take_message(Float64MultiArray, False):
+                    self._on_positions(arm, *taken)
+
+    def _on_positions(self, arm: int, message: Float64MultiArray, info: dict[str, int]) -> None:
         if self._simulation is None:
             return
         try:
-            self._simulation.control.receive_positions(arm, message.data)
+            self._simulation.control.receive_positions(arm, message.data, info["received_timestamp"] * 1e-9)
         except CommandRefused as error:
             self._refuse(f"{self._robot.arms[arm].controller.topic}: {error}")
 

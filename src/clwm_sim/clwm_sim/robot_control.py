@@ -14,11 +14,13 @@ from clwm_sim.controllers import (
     JointTrajectoryController,
     TrajectoryRefused,
 )
+from clwm_sim.drive import StreamDrive
 from clwm_sim.forward_controller import CommandRefused, ForwardCommandController
 from clwm_sim.trajectory import JointState, JointTrajectory
 from clwm_sim.world import PHYSICS_DT, World
 
 SIDES = ("left", "right")
+LEAP = 0.2  # rad; what is on its way when the world is reset goes beyond it, as a rule
 
 
 class RobotControl:
@@ -64,12 +66,12 @@ class RobotControl:
             raise TrajectoryRefused(f"the controller of the {SIDES[arm]} arm takes positions, not trajectories")
         controller.receive(message, self.now)
 
-    def receive_positions(self, arm: int, positions: Sequence[float]) -> None:
-        """Hand positions (7,) [rad] to arm 0 (left) or 1 (right). Raises CommandRefused."""
+    def receive_positions(self, arm: int, positions: Sequence[float], at: float) -> None:
+        """Hand positions (7,) [rad] that arrived `at` [s] to arm 0 (left) or 1 (right). Raises CommandRefused."""
         controller = self._arms[arm]
         if not isinstance(controller, ForwardCommandController):
             raise CommandRefused(f"the controller of the {SIDES[arm]} arm takes trajectories, not positions")
-        controller.receive(positions)
+        controller.receive(positions, at)
 
     def receive_opening(self, arm: int, opening: float) -> None:
         """Give the gripper of arm 0 (left) or 1 (right) a target [m]. Raises ValueError when it is not finite."""
@@ -90,10 +92,29 @@ class RobotControl:
         return positions, np.array([gripper.update(PHYSICS_DT) for gripper in self._grippers])
 
 
+class _StreamedArm(ForwardCommandController):
+    """A forward_command_controller, and drives behind it that make a motion of its steps and refuse a leap."""
+
+    def receive(self, positions: Sequence[float], at: float) -> None:
+        before = self.newest
+        super().receive(positions, at)
+        leap = float(np.abs(self.newest - before).max())
+        if leap > LEAP:
+            self._arrived.pop()
+            raise CommandRefused(f"positions are {leap:.2f} rad from those before; the drives take at most {LEAP} rad")
+
+    def reset(self, position: NDArray[np.float64]) -> None:
+        super().reset(position)
+        self._drive = StreamDrive(position)
+
+    def update(self, now: float, period: float, measured: JointState) -> JointState:
+        return JointState(self._drive.update(super().update(now, period, measured).positions, period))
+
+
 def _controller_of(
     arm: Arm, position: NDArray[np.float64], parameters: ControllerParameters | None
 ) -> JointTrajectoryController | ForwardCommandController:
     """The controller that the robot's description names, holding `position` (7,)."""
     if arm.controller.kind == "forward":
-        return ForwardCommandController(position)
+        return _StreamedArm(position)
     return JointTrajectoryController(arm.joint_names, position, parameters)
