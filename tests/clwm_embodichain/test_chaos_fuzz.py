@@ -8,11 +8,11 @@ from typer.testing import CliRunner
 
 from clwm_bringup.cli import app
 from clwm_common.robot import RobotDescription
-from clwm_embodichain import chaos_fuzz, chaos_policy, chaos_run
+from clwm_embodichain import chaos_fuzz, chaos_policy, chaos_run, chaos_stream
 from clwm_embodichain.chaos_fuzz import FuzzSettings, run_fuzzer
 from clwm_embodichain.chaos_run import FuzzRun
 from clwm_sai_executor import scheduler as scheduler_module
-from clwm_sai_executor import splice
+from clwm_sai_executor import forward, splice
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.limits import MotionLimits
 from clwm_sai_executor.motion import Motion
@@ -42,6 +42,23 @@ def test_executor_breaks_no_rule_and_never_locks(robot, run, often):
     result = FuzzRun(robot, seed=3, run=run).run(40)
     assert result.violations == [] and result.deadlocks == []
     assert result.chunks >= 40 and result.counts["requests"] > 40
+
+
+def test_executor_that_streams_positions_breaks_no_rule_either(often):
+    result = FuzzRun(RobotDescription.load("dual_fr3_forward"), seed=3, run=0).run(30)
+    assert result.violations == [] and result.deadlocks == []
+
+
+def test_stream_that_leaps_after_a_pause_is_found(monkeypatch):
+    monkeypatch.setattr(chaos_stream, "_LATENESS", (0.0, 0.15))
+    monkeypatch.setattr(forward, "LATE_TICKS", 100.0)
+    assert "leap" in rules(RobotDescription.load("dual_fr3_forward"), chunks=10)
+
+
+def test_stream_that_samples_the_past_is_found(monkeypatch):
+    honest = forward.sample
+    monkeypatch.setattr(forward, "sample", lambda path, instant: honest(path, instant - instant % 0.04))
+    assert {"stream acceleration", "stream velocity"} & rules(RobotDescription.load("dual_fr3_forward"), chunks=10)
 
 
 def test_wider_limits_than_the_robots_are_found(robot, monkeypatch):

@@ -27,6 +27,8 @@ _NO_ROW[[6, 13]] = 1.0
 class FuzzedArms:
     """Executes what is sent, as two joint_trajectory_controllers do; tells `judge` (rule, detail) what must not be."""
 
+    settling = 0.0
+
     def __init__(self, robot: RobotDescription, judge: Judge) -> None:
         self._judge = judge
         self._limits = [MotionLimits.of(robot).columns(np.arange(7 * arm, 7 * arm + 7)) for arm in range(2)]
@@ -44,11 +46,8 @@ class FuzzedArms:
 
         may_jump: it need not continue what the controller is doing (the arms are held where they were measured).
         """
+        self._check(command)
         arm = SIDES.index(command.arm)
-        for rule, detail in check_motion(
-            command.times_from_start, command.positions, command.velocities, self._limits[arm]
-        ):
-            self._judge(rule, f"{command.arm} arm, {detail}")
         queue = self._on_the_way[arm]
         arrival = max(now + delay, queue[-1][0] if queue else now)
         queue.append((arrival, command, may_jump))
@@ -68,6 +67,11 @@ class FuzzedArms:
     def sample(self, now: float) -> Array:
         """Positions and velocities (2, 14) commanded at `now`."""
         return np.concatenate([controller.sample(now) for controller in self._controllers], axis=1)
+
+    def _check(self, command: SendTrajectory) -> None:
+        limits = self._limits[SIDES.index(command.arm)]
+        for rule, detail in check_motion(command.times_from_start, command.positions, command.velocities, limits):
+            self._judge(rule, f"{command.arm} arm, {detail}")
 
     def _receive(self, arm: int, at: float, message: SendTrajectory, may_jump: bool) -> None:
         controller = self._controllers[arm]

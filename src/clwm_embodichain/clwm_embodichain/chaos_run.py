@@ -19,6 +19,7 @@ from clwm_common.robot import RobotDescription
 from clwm_embodichain.chaos_arms import FuzzedArms, random_joints, row_without_poses
 from clwm_embodichain.chaos_checks import Violation
 from clwm_embodichain.chaos_policy import Answer, RestlessPolicy
+from clwm_embodichain.chaos_stream import StreamedArms
 from clwm_sai_executor import events
 from clwm_sai_executor.clearance import margins_of
 from clwm_sai_executor.config import SchedulerConfig
@@ -99,7 +100,12 @@ class FuzzRun:
         self._margins = margins_of(robot) if run % 10 == 9 else None
         self._scheduler = Scheduler(robot, self._config, row_without_poses, self._margins)
         self._policy = RestlessPolicy(robot, self._rng, self._config.refuse_step)
-        self._arms = FuzzedArms(robot, self._violate)
+        is_streamed = robot.left.controller.kind == "forward"
+        self._arms = (
+            StreamedArms(robot, self._violate, np.random.default_rng([seed, run, 1]))
+            if is_streamed
+            else FuzzedArms(robot, self._violate)
+        )
         self._result = RunResult()
         self._now = START
         self._queue: list[tuple[float, int, Answer]] = []
@@ -229,7 +235,7 @@ class FuzzRun:
         untouched = self._config.lead + ROW_DT
         fastest = np.abs(self._arms.sample(self._now)[1]) + self._acceleration * untouched
         braking = float(stopping_steps(fastest, self._acceleration, ROW_DT).max()) * ROW_DT
-        return self._now + untouched + braking + 1e-3
+        return self._now + untouched + braking + self._arms.settling + 1e-3
 
     def _note(self, level: str, text: str) -> None:
         if level == "error":

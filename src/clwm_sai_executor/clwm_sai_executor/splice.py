@@ -198,7 +198,8 @@ def sample(path: Path, instant: float) -> tuple[Array, Array, Array]:
         position = path.knot(max(index, path.first))[0]
         return position, np.zeros_like(position), np.zeros_like(position)
     (q0, v0, _), (q1, v1, _) = path.knot(index), path.knot(index + 1)
-    dt, time = path.dt, max(0.0, instant - path.time(index))
+    # A little below zero where the slack has chosen the next segment: both are one motion there.
+    dt, time = path.dt, instant - path.time(index)
     a0 = (6.0 * (q1 - q0) / dt - 4.0 * v0 - 2.0 * v1) / dt
     jerk = ((-6.0 * (q1 - q0) / dt + 2.0 * v0 + 4.0 * v1) / dt - a0) / dt
     return (
