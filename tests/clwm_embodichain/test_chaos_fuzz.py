@@ -11,8 +11,8 @@ from clwm_common.robot import RobotDescription
 from clwm_embodichain import chaos_fuzz, chaos_policy, chaos_run, chaos_stream
 from clwm_embodichain.chaos_fuzz import FuzzSettings, run_fuzzer
 from clwm_embodichain.chaos_run import FuzzRun
-from clwm_sai_executor import scheduler as scheduler_module
 from clwm_sai_executor import forward, splice
+from clwm_sai_executor import scheduler as scheduler_module
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.limits import MotionLimits
 from clwm_sai_executor.motion import Motion
