@@ -56,7 +56,8 @@ class StreamedArms(FuzzedArms):
         while self._tick_at <= until:
             for arm in range(2):
                 self._tick(arm, self._tick_at)
-            self._due_at = max(self._due_at + self._period, self._tick_at)
+            while self._due_at <= self._tick_at:  # ticks that were missed are left out
+                self._due_at += self._period
             self._tick_at = self._due_at + float(self._rng.choice(_LATENESS))
 
     def sample(self, now: float) -> Array:

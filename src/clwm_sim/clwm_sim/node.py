@@ -134,6 +134,7 @@ class SimNode(ClwmNode):
         self._timer.reset()
 
     def _publish_until_now(self) -> None:
+        self._take_positions()
         for seen in self._simulation.run(self.now()):
             self._take_positions()
             stamp = to_stamp(seen.stamp)
@@ -158,7 +159,7 @@ class SimNode(ClwmNode):
             self._refuse(f"{self._robot.arms[arm].controller.topic}: {error}")
 
     def _take_positions(self) -> None:
-        """What came while pictures were drawn: a real controller has a thread of its own and misses no message."""
+        """What came while this thread was busy: a real controller has one of its own, and misses no message."""
         for arm, subscription in self._streams.items():
             with subscription.handle:
                 while taken := subscription.handle.take_message(Float64MultiArray, False):
