@@ -15,13 +15,14 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.event_handler import PublisherEventCallbacks
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.signals import SignalHandlerOptions
 
 from clwm_common.ros import qos
 from clwm_common.ros.diagnostics import Health, Level, to_array
+from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_common.ros.parameters import Parameter, ParameterError, declare
 
 _AUTOSTART = Parameter("autostart", True, "configure and activate without being told by a supervisor")
@@ -263,7 +264,7 @@ class ClwmNode(LifecycleNode):
         self._diagnostics.publish(to_array(self.get_clock().now().to_msg(), self.get_name(), health))
 
 
-def run(node_class: Callable[[], ClwmNode], args: Sequence[str] | None = None, threads: int = 1) -> int:
+def run(node_class: Callable[[], ClwmNode], args: Sequence[str] | None = None) -> int:
     """Run one node until SIGINT or SIGTERM, then deactivate and clean it up. Returns the process's exit code.
 
     0 after a signal, 1 when the executor failed, 2 when the parameters are wrong. A configuration that is refused
@@ -278,7 +279,7 @@ def run(node_class: Callable[[], ClwmNode], args: Sequence[str] | None = None, t
         print(f"error: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2
-    executor = MultiThreadedExecutor(num_threads=threads) if threads > 1 else SingleThreadedExecutor()
+    executor = StaticSingleThreadedExecutor()
     executor.add_node(node)
     try:
         if node.params.autostart:
