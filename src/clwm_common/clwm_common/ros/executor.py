@@ -76,9 +76,7 @@ class StaticSingleThreadedExecutor(Executor):
             if self._may_go_on():
                 self._serve_ready(entities)
 
-    def spin_once_until_future_complete(
-        self, future: Future, timeout_sec: float | TimeoutObject | None = None
-    ) -> None:
+    def spin_once_until_future_complete(self, future: Future, timeout_sec: float | TimeoutObject | None = None) -> None:
         future.add_done_callback(lambda _: self.wake())
         self.spin_once(timeout_sec)
 
