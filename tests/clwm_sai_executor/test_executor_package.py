@@ -7,12 +7,12 @@ from clwm_common.messages import Mode
 from clwm_sai_executor.config import ConfigError, SchedulerConfig
 
 
-def test_executor_core_imports_neither_torch_nor_ros():
+def test_executor_core_imports_neither_torch_nor_ros_nor_a_simulator():
     code = (
         "import sys, clwm_sai_executor.scheduler, clwm_sai_executor.joint_map, clwm_sai_executor.task_run\n"
         "from clwm_common.robot import RobotDescription\n"
         "clwm_sai_executor.scheduler.Scheduler(RobotDescription.load('dual_fr3_mujoco'))\n"
-        "print([name for name in ('torch', 'rclpy', 'mujoco', 'transformers') if name in sys.modules])"
+        "print([name for name in ('torch', 'rclpy', 'mujoco', 'pinocchio', 'transformers') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.resources
+import importlib.util
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -196,10 +196,17 @@ class RobotDescription(_Strict):
         return np.tile(np.asarray(getattr(self.limits, name), dtype=np.float64), 2)
 
     def urdf_path(self) -> Path:
-        """The URDF on disk; `python://package/path` names a file inside an installed Python package."""
+        """The URDF on disk; `python://package/path` names a file inside an installed Python package.
+
+        Raises RobotError when that package is not installed.
+        """
         if self.urdf.startswith("python://"):
             package, _, inside = self.urdf.removeprefix("python://").partition("/")
-            return Path(str(importlib.resources.files(package))) / inside
+            # Found without being imported: packages of robot models import half of a simulator.
+            spec = importlib.util.find_spec(package)
+            if spec is None or not spec.submodule_search_locations:
+                raise RobotError(f"urdf '{self.urdf}' of robot '{self.name}': no package '{package}'; install it")
+            return Path(spec.submodule_search_locations[0]) / inside
         return Path(os.path.expandvars(self.urdf)).expanduser()
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from inspect import iscoroutine
 from threading import RLock
 from typing import Any
 
@@ -13,11 +14,11 @@ from rclpy.executors import Executor, ExternalShutdownException, TimeoutObject
 from rclpy.guard_condition import GuardCondition
 from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 from rclpy.node import Node
+from rclpy.subscription import Subscription
 from rclpy.task import Future, Task
+from rclpy.timer import Timer
 from rclpy.utilities import timeout_sec_to_nsec
 from rclpy.waitable import NumberOfEntities, Waitable
-
-_Take = Callable[[Any], Any]
 
 
 class StaticSingleThreadedExecutor(Executor):
@@ -98,42 +99,39 @@ class StaticSingleThreadedExecutor(Executor):
         return self._entities
 
     def _serve_ready(self, entities: _Entities) -> None:
-        takes = {
-            "waitable": self._take_waitable,
-            "timer": self._take_timer,
-            "subscription": self._take_subscription,
-            "guard_condition": self._take_guard_condition,
-            "client": self._take_client,
-            "service": self._take_service,
-        }
         for kind, entity, node in entities.ready():
             # After a change the entity may be gone; when it is not, the next wait finds it ready again.
             if self._is_stale:
                 _postpone(entity)
                 continue
-            task = Task(self._serve, (entity, takes[kind]), executor=self)
-            task()
-            if task.done():
-                task.result()
-            else:
-                self._suspend(task, entity, node)
+            coroutine = self._serve(kind, entity)
+            if coroutine is not None:
+                self._begin(coroutine, entity, node)
             if self._entities is not entities:
                 return  # the callback has shut this executor down
 
-    async def _serve(self, entity: Any, take: _Take) -> None:
-        group = entity.callback_group
-        if not group.beginning_execution(entity):
-            _postpone(entity)
-            return
+    def _serve(self, kind: str, entity: Any) -> Coroutine | None:
+        """Take what is ready and call back; returns what is left to be done when that is more than a plain call."""
         try:
-            callback = take(entity)
-            if callback is not None:
-                await callback()
-        finally:
-            group.ending_execution(entity)
+            match kind:
+                case "subscription":
+                    return _serve_subscription(entity)
+                case "timer":
+                    return _serve_timer(entity)
+        except InvalidHandle:
+            return None  # destroyed by a callback before it
+        take = getattr(self, f"_take_{kind}")
+        callback = take(entity)
+        return None if callback is None else callback()
 
-    def _suspend(self, task: Task, entity: Any, node: Node) -> None:
-        """A coroutine that waits for something; until it ends, its callback group may keep others from running."""
+    def _begin(self, coroutine: Coroutine, entity: Any, node: Node) -> None:
+        """Run a coroutine until it waits for something; its callback group may keep others from running until it ends."""
+        entity.callback_group.beginning_execution(entity)
+        task = Task(_run_in_group, (coroutine, entity), executor=self)
+        task()
+        if task.done():
+            task.result()
+            return
         with self._tasks_lock:
             self._tasks.append((task, entity, node))
         self._is_stale = True
@@ -235,6 +233,33 @@ class _Entities:
     def release(self) -> None:
         """Let go; what was destroyed meanwhile is destroyed now."""
         self._in_use.close()
+
+
+def _serve_subscription(subscription: Subscription) -> Coroutine | None:
+    with subscription.handle:
+        taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
+    if taken is None:
+        return None
+    wants_message_only = subscription._callback_type is Subscription.CallbackType.MessageOnly
+    return _call(subscription.callback, *(taken[:1] if wants_message_only else taken))
+
+
+def _serve_timer(timer: Timer) -> Coroutine | None:
+    with timer.handle:
+        timer.handle.call_timer()
+    return _call(timer.callback)
+
+
+def _call(callback: Callable[..., Any], *args: Any) -> Coroutine | None:
+    outcome = callback(*args)
+    return outcome if iscoroutine(outcome) else None
+
+
+async def _run_in_group(coroutine: Coroutine, entity: Any) -> None:
+    try:
+        await coroutine
+    finally:
+        entity.callback_group.ending_execution(entity)
 
 
 def _postpone(entity: Any) -> None:
