@@ -6,10 +6,14 @@ import math
 
 import numpy as np
 
+from clwm_common.actions import ACTION_DIM
 from clwm_common.messages import DualArmState, ModeStatus
 from clwm_sai_executor.arbitration import Arbitration
 from clwm_sai_executor.events import MeasuredArms, PublishMode, PublishState
 from clwm_sai_executor.motion import RowOf
+
+_ALL = np.ones(ACTION_DIM, dtype=np.bool_)
+_ALL.setflags(write=False)
 
 
 class Announcer:
@@ -34,7 +38,7 @@ class Announcer:
         state = DualArmState(
             stamp=arms.stamp,
             values=self._row_of(arms.positions, arms.widths),
-            valid=np.ones(30, dtype=np.bool_),
+            valid=_ALL,
             velocities=arms.velocities.astype(np.float32),
             mode=arbitration.mode,
             task_epoch=task_epoch,

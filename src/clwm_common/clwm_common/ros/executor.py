@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from inspect import iscoroutine
 from threading import RLock
 from typing import Any
 
 from rclpy.context import Context
+from rclpy.event_handler import EventHandler
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import Executor, ExternalShutdownException, TimeoutObject
 from rclpy.guard_condition import GuardCondition
@@ -20,6 +22,8 @@ from rclpy.timer import Timer
 from rclpy.utilities import timeout_sec_to_nsec
 from rclpy.waitable import NumberOfEntities, Waitable
 
+EVENT_PERIOD = 100_000_000  # ns
+
 
 class StaticSingleThreadedExecutor(Executor):
     """Serves nodes in the thread that spins, as rclpy's SingleThreadedExecutor does, at a fraction of its cost.
@@ -27,7 +31,8 @@ class StaticSingleThreadedExecutor(Executor):
     rclpy's own executor collects every entity anew and builds a wait set of them twice for each callback: for a node
     with forty entities and a hundred messages a second that is most of what its process does. This one keeps both until
     an entity is created or destroyed, of which nodes tell by `wake`; all that is ready is served before it waits again.
-    An entity that is destroyed meanwhile lives on until the next wait.
+    An entity that is destroyed meanwhile lives on until the next wait. QoS events, of which a node has more than topics
+    and which are for its log, are looked for ten times a second.
     """
 
     def __init__(self, *, context: Context | None = None) -> None:
@@ -71,9 +76,13 @@ class StaticSingleThreadedExecutor(Executor):
             timeout_sec = timeout_sec.timeout
         with self._spinning:
             self._resume_tasks()
-            if self._may_go_on():
-                entities = self._collect() if self._is_stale or self._entities is None else self._entities
-                entities.wait(timeout_sec_to_nsec(timeout_sec))
+            if self._is_stale or self._entities is None:
+                # An end of ROS makes the entities stale as well, so that it need not be looked for otherwise.
+                if not self._may_go_on():
+                    return
+                self._collect()
+            entities = self._entities
+            entities.wait(timeout_sec_to_nsec(timeout_sec))
             if self._may_go_on():
                 self._serve_ready(entities)
 
@@ -91,12 +100,11 @@ class StaticSingleThreadedExecutor(Executor):
             self._entities.release()
         self._entities = None
 
-    def _collect(self) -> _Entities:
+    def _collect(self) -> None:
         self._release()
         self._is_stale = False  # before looking: what another thread creates meanwhile makes it true again
         own = [guard for guard in (self._guard, self._sigint_gc) if guard is not None]
         self._entities = _Entities(self.get_nodes(), own, self.can_execute, self._context)
-        return self._entities
 
     def _serve_ready(self, entities: _Entities) -> None:
         for kind, entity, node in entities.ready():
@@ -112,20 +120,16 @@ class StaticSingleThreadedExecutor(Executor):
 
     def _serve(self, kind: str, entity: Any) -> Coroutine | None:
         """Take what is ready and call back; returns what is left to be done when that is more than a plain call."""
-        try:
-            match kind:
-                case "subscription":
-                    return _serve_subscription(entity)
-                case "timer":
-                    return _serve_timer(entity)
-        except InvalidHandle:
-            return None  # destroyed by a callback before it
-        take = getattr(self, f"_take_{kind}")
-        callback = take(entity)
+        match kind:
+            case "subscription":
+                return _serve_subscription(entity)
+            case "timer":
+                return _serve_timer(entity)
+        callback = getattr(self, f"_take_{kind}")(entity)
         return None if callback is None else callback()
 
     def _begin(self, coroutine: Coroutine, entity: Any, node: Node) -> None:
-        """Run a coroutine until it waits for something; its callback group may keep others from running until it ends."""
+        """Run a coroutine until it waits for something; until it ends, its callback group may keep others waiting."""
         entity.callback_group.beginning_execution(entity)
         task = Task(_run_in_group, (coroutine, entity), executor=self)
         task()
@@ -165,13 +169,19 @@ class _Entities:
         self._own = [guard.handle for guard in own if self._hold(guard.handle)]
         self._of_kind: dict[str, dict[int, tuple[Any, Node]]] = {kind: {} for kind in self.KINDS}
         self._waitables: list[tuple[Waitable, Node]] = []
+        self._events: list[tuple[EventHandler, Node]] = []
+        self._events_due = 0
+        self._waited: list[tuple[Waitable, Node]] = []
         for node in nodes:
             for kind in self.KINDS:
                 # `node.guards`, in full, are guard conditions; the other properties are named for their kind.
                 for entity in getattr(node, f"{kind}s".replace("guard_conditions", "guards")):
                     if may_run(entity) and self._hold(entity.handle):
                         self._of_kind[kind][entity.handle.pointer] = entity, node
-            self._waitables += [(each, node) for each in node.waitables if may_run(each) and self._hold(each)]
+            for waitable in node.waitables:
+                if may_run(waitable) and self._hold(waitable):
+                    place = self._events if isinstance(waitable, EventHandler) else self._waitables
+                    place.append((waitable, node))
         self._wait_set = self._room(context)
         # Looked up once: these are what every wake-up calls.
         self._additions = [(self._wait_set.add_guard_condition, handle) for handle in self._own]
@@ -196,7 +206,7 @@ class _Entities:
             found["client"],
             found["service"],
         )
-        for waitable, _ in self._waitables:
+        for waitable, _ in self._waitables + self._events:
             number += waitable.get_num_entities()
         self._in_use.enter_context(context.handle)
         return _rclpy.WaitSet(
@@ -210,17 +220,23 @@ class _Entities:
         )
 
     def wait(self, timeout: int) -> None:
-        """Until something is ready, or `timeout` ns have passed; without end when it is negative."""
+        """Until something is ready, or for at most `timeout` ns; for any time when that is negative."""
         self._wait_set.clear_entities()
         for add, handle in self._additions:
             add(handle)
-        for waitable, _ in self._waitables:
+        self._waited = self._waitables
+        if self._events:
+            timeout = min(timeout, EVENT_PERIOD) if timeout >= 0 else EVENT_PERIOD
+            now = time.monotonic_ns()
+            if now >= self._events_due:
+                self._waited, self._events_due = self._waitables + self._events, now + EVENT_PERIOD
+        for waitable, _ in self._waited:
             waitable.add_to_wait_set(self._wait_set)
         self._wait_set.wait(timeout)
 
     def ready(self) -> Iterator[tuple[str, Any, Node]]:
         """Kind, entity and node of what the last wait found ready."""
-        for waitable, node in self._waitables:
+        for waitable, node in self._waited:
             if waitable.is_ready(self._wait_set):
                 yield "waitable", waitable, node
         for kind, entities in self._of_kind.items():
@@ -235,9 +251,13 @@ class _Entities:
         self._in_use.close()
 
 
+# What comes a hundred times a second is served here; rclpy's own way of taking it makes a coroutine and a task of it.
 def _serve_subscription(subscription: Subscription) -> Coroutine | None:
-    with subscription.handle:
-        taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
+    try:
+        with subscription.handle:
+            taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
+    except InvalidHandle:
+        return None  # destroyed by another thread just now
     if taken is None:
         return None
     wants_message_only = subscription._callback_type is Subscription.CallbackType.MessageOnly
@@ -245,8 +265,11 @@ def _serve_subscription(subscription: Subscription) -> Coroutine | None:
 
 
 def _serve_timer(timer: Timer) -> Coroutine | None:
-    with timer.handle:
-        timer.handle.call_timer()
+    try:
+        with timer.handle:
+            timer.handle.call_timer()
+    except InvalidHandle:
+        return None
     return _call(timer.callback)
 
 

@@ -89,7 +89,8 @@ class ClwmNode(LifecycleNode):
 
     def now(self) -> float:
         """Seconds on the stack's clock."""
-        return self.get_clock().now().nanoseconds * 1e-9
+        # A Time of rclpy around the same number would take longer than reading the clock, at every event.
+        return self.get_clock().handle.get_now().nanoseconds * 1e-9
 
     def log(self, severity: str, text: str) -> None:
         """Log `text` as `info`, `warning` or `error`. Raises ValueError for another severity.
@@ -284,7 +285,7 @@ def run(node_class: Callable[[], ClwmNode], args: Sequence[str] | None = None) -
     try:
         if node.params.autostart:
             _start(node, stop)
-        while not stop.is_asked and rclpy.ok():
+        while not stop.is_asked:
             # Signals reach Python between two spins only.
             executor.spin_once(timeout_sec=0.1)
         return 0
