@@ -78,6 +78,12 @@ def test_a_missing_urdf_is_refused_with_a_remedy(tmp_path):
         DualArmKinematics(robot)
 
 
+def test_a_urdf_of_a_package_that_is_not_installed_is_refused(tmp_path):
+    robot = RobotDescription.from_yaml(changed(tmp_path, "urdf", "python://no_such_package/arm.urdf"))
+    with pytest.raises(RobotError, match="no package 'no_such_package'; install it"):
+        robot.urdf_path()
+
+
 def test_the_arms_are_mirrored_across_the_table():
     robot = RobotDescription.load("dual_fr3_mujoco")
     left, right = DualArmKinematics(robot).poses(robot.home)
