@@ -274,6 +274,14 @@ def test_end_of_ros_ends_a_wait_and_is_told(executor, node, context):
             executor.spin_once()
 
 
+def test_end_of_ros_of_which_nobody_is_told_is_found_by_the_next_wake_up(executor, node, context):
+    executor.spin_once(timeout_sec=0.01)
+    with context.handle:
+        context.handle.shutdown()  # as rclpy's own signal handler does
+    with pytest.raises(ExternalShutdownException):
+        executor.spin_once(timeout_sec=0.01)
+
+
 def test_node_that_is_removed_is_served_no_more(executor, node):
     calls = []
     node.create_timer(0.0, lambda: calls.append(1))

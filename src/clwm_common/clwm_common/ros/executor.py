@@ -23,6 +23,7 @@ from rclpy.utilities import timeout_sec_to_nsec
 from rclpy.waitable import NumberOfEntities, Waitable
 
 EVENT_PERIOD = 100_000_000  # ns
+_WITH_MESSAGE_INFO = Subscription.CallbackType.WithMessageInfo
 
 
 class StaticSingleThreadedExecutor(Executor):
@@ -77,7 +78,7 @@ class StaticSingleThreadedExecutor(Executor):
         with self._spinning:
             self._resume_tasks()
             if self._is_stale or self._entities is None:
-                # An end of ROS makes the entities stale as well, so that it need not be looked for otherwise.
+                # No wait set can be made when ROS has ended.
                 if not self._may_go_on():
                     return
                 self._collect()
@@ -260,8 +261,8 @@ def _serve_subscription(subscription: Subscription) -> Coroutine | None:
         return None  # destroyed by another thread just now
     if taken is None:
         return None
-    wants_message_only = subscription._callback_type is Subscription.CallbackType.MessageOnly
-    return _call(subscription.callback, *(taken[:1] if wants_message_only else taken))
+    wants_all = subscription._callback_type is _WITH_MESSAGE_INFO
+    return _call(subscription.callback, *(taken if wants_all else taken[:1]))
 
 
 def _serve_timer(timer: Timer) -> Coroutine | None:
