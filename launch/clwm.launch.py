@@ -20,6 +20,8 @@ ARGUMENTS = {
     "seed": (str(DEFAULTS.seed), "its initial state"),
     "sai": (DEFAULTS.sai, graph.SAI_HELP),
     "record": (DEFAULTS.record, "MCAP file of what decides the policy's chunks; empty for none"),
+    "follow": (DEFAULTS.follow, graph.FOLLOW_HELP),
+    "teleop_poses": (str(DEFAULTS.teleop_poses).lower(), graph.TELEOP_POSES_HELP),
     "autostart": ("true", "configure and activate the nodes at once"),
 }
 
@@ -35,8 +37,8 @@ def generate_launch_description() -> LaunchDescription:
 
 def _nodes(context: LaunchContext) -> list[LifecycleNode]:
     chosen = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    autostart = chosen.pop("autostart").lower() in ("true", "1")
-    options = graph.StackOptions(**{**chosen, "seed": int(chosen["seed"])})
+    autostart, teleop_poses = (chosen.pop(name).lower() in ("true", "1") for name in ("autostart", "teleop_poses"))
+    options = graph.StackOptions(**{**chosen, "seed": int(chosen["seed"]), "teleop_poses": teleop_poses})
     return [
         LifecycleNode(
             name=spec.name,

@@ -14,6 +14,12 @@ def rows(count=16):
     return values
 
 
+def poses(count):
+    values = np.zeros((count, 2, 7))
+    values[..., 6] = 1.0
+    return values
+
+
 def test_layout_of_another_release_is_refused():
     rules.require_layout(1, "chunk 1")
     with pytest.raises(ChunkRefused, match="layout version 2, 1 expected"):
@@ -64,6 +70,50 @@ def test_prefix_that_is_not_the_committed_one_is_refused():
         rules.require_prefix(other, 4, committed, 0.01, "chunk 1")
 
 
+def test_quaternions_come_out_with_unit_length_and_bent_ones_are_counted():
+    bent = poses(6)
+    bent[4, 0, 3:] = [0.0, 0.0, 0.3, 1.2]
+    bent[5, 1, 6] = 1.005
+    straight, count = rules.normalise_quaternions(bent, "chunk 1")
+    assert count == 1
+    np.testing.assert_allclose(np.linalg.norm(straight[..., 3:], axis=-1), 1.0)
+    np.testing.assert_allclose(straight[5, 1, 3:], [0, 0, 0, 1])
+    np.testing.assert_array_equal(straight[..., :3], bent[..., :3])
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.4, 2.5])
+def test_quaternion_far_from_unit_length_is_refused(scale):
+    bad = poses(6)
+    bad[4, 1, 3:] *= scale
+    with pytest.raises(ChunkRefused, match="quaternion of length"):
+        rules.normalise_quaternions(bad, "chunk 1")
+
+
+def test_pose_that_is_missed_a_little_is_counted_and_one_missed_by_far_is_refused_with_its_row_and_arm():
+    tolerance, gross = (0.005, 0.035), (0.05, 0.35)
+    residuals = np.zeros((4, 2, 2))
+    assert rules.count_missed_poses(residuals, tolerance, gross, 4, "chunk 1") == 0
+    residuals[0, 0, 0], residuals[1, 1, 1], residuals[2, 0] = 0.006, 0.04, [0.006, 0.04]
+    assert rules.count_missed_poses(residuals, tolerance, gross, 4, "chunk 1") == 3
+    for far in ([0.06, 0.0], [0.0, 0.36]):
+        residuals[3, 1] = far
+        with pytest.raises(ChunkRefused, match="chunk 1 row 7: the right arm gets no nearer than"):
+            rules.count_missed_poses(residuals, tolerance, gross, 4, "chunk 1")
+
+
+def test_leap_between_poses_is_refused_and_the_other_sign_of_a_quaternion_is_none():
+    before, after = poses(1)[0], poses(1)[0]
+    after[:, 3:] *= -1.0
+    after[0, 0] = 0.04
+    rules.require_pose_steps(before, after, (0.05, 0.35), "target")
+    after[0, 0] = 0.06
+    with pytest.raises(ChunkRefused, match=r"0.060 m and 0.0 deg from the arm or the pose before it"):
+        rules.require_pose_steps(before, after, (0.05, 0.35), "target")
+    after[0, 0], after[1, 3:] = 0.0, [0.0, 0.0, np.sin(0.25), np.cos(0.25)]
+    with pytest.raises(ChunkRefused, match=r"28.6 deg"):
+        rules.require_pose_steps(before, after, (0.05, 0.35), "target")
+
+
 def test_leap_between_rows_is_refused_with_its_row():
     joints = np.zeros((5, 14))
     rules.require_steps(joints, 0.5, 4, "chunk 1")
@@ -81,26 +131,6 @@ def test_jerk_is_counted_above_the_limit_and_refused_far_above_it():
     with pytest.raises(ChunkRefused, match="joint 3 at 1800 rad/s"):
         rules.limit_jerk(20.0 * joints, limit, 10.0, dt, "chunk 1")
     assert rules.limit_jerk(joints[:3] * 1e6, limit, 10.0, dt, "chunk 1") == 0
-
-
-def test_quaternions_come_out_with_unit_length_and_bent_ones_are_counted():
-    bent = rows()
-    bent[4, 3:7] = [0.0, 0.0, 0.3, 1.2]
-    bent[5, 13] = 1.005
-    straight, count = rules.normalise_quaternions(bent, "chunk 1")
-    assert count == 1
-    np.testing.assert_allclose(np.linalg.norm(straight[:, 3:7], axis=1), 1.0)
-    np.testing.assert_allclose(straight[5, 10:14], [0, 0, 0, 1])
-    others = np.setdiff1d(np.arange(30), np.r_[3:7, 10:14])
-    np.testing.assert_array_equal(straight[:, others], bent[:, others])
-
-
-@pytest.mark.parametrize("scale", [0.0, 0.4, 2.5])
-def test_quaternion_far_from_unit_length_is_refused(scale):
-    bad = rows()
-    bad[4, 10:14] *= scale
-    with pytest.raises(ChunkRefused, match="quaternion of length"):
-        rules.normalise_quaternions(bad, "chunk 1")
 
 
 def test_openings_are_clamped_and_counted_and_refused_far_outside():

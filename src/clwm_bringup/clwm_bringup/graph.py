@@ -16,6 +16,8 @@ from clwm_common.model_files import ModelFiles, project_root
 from clwm_common.robot import RobotDescription, config_directory
 
 SAI_HELP = "re-entry policy: sequential, fixed:<s_mid> or adaptive; empty takes the model's"
+FOLLOW_HELP = "channels of the chunks that move the arms: joints, or poses by inverse kinematics"
+TELEOP_POSES_HELP = "let a human ask for poses of the tools, not only for joints"
 # First those that make chunks; then the executor, which brings the arms to rest while they still listen.
 STOP_ORDER = (("policy", "perception"), ("executor",), ("sim",))
 
@@ -51,8 +53,9 @@ class NodeSpec:
 class StackOptions:
     """What a user chooses. sai: empty for the model's own; untrained_seed: -1 for trained weights.
 
-    record: MCAP file for what decides the policy's chunks; empty for none. backends: what may run the model, the first
-    that can is used; empty for the model's own.
+    record: MCAP file for what decides the policy's chunks; empty for none. follow: which channels of the chunks move
+    the arms. teleop_poses: whether a human may ask for poses, not only joints. backends: what may run the model, the
+    first that can is used; empty for the model's own.
     """
 
     robot: str = "dual_fr3_mujoco"
@@ -62,6 +65,8 @@ class StackOptions:
     sai: str = ""
     untrained_seed: int = -1
     record: str = ""
+    follow: str = "joints"
+    teleop_poses: bool = False
     backends: tuple[str, ...] = ()
 
 
@@ -73,7 +78,7 @@ def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
     parameters: dict[str, dict[str, Any]] = {
         "sim": {"robot": options.robot, "task": options.task, "seed": options.seed},
         "perception": {"encoder": str(model.encoder), "cameras": list(robot.cameras)},
-        "executor": {"robot": options.robot},
+        "executor": {"robot": options.robot, "follow": options.follow, "teleop_poses": options.teleop_poses},
         "policy": {
             "checkpoint": str(model.policy),
             "sai": options.sai or model.sai,

@@ -1,4 +1,4 @@
-"""What a human at a terminal asks the arms for: joints in, joints out. No ROS, no clock, no terminal."""
+"""What a human at a terminal asks the arms for: joints or poses in, joints or poses out. No ROS, clock or terminal."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ Array = NDArray[np.float64]
 
 # Key of a joint that increases it, and below it on the keyboard the one that decreases it.
 JOINT_KEYS = {key: (joint, sign) for keys, sign in (("qwertyu", 1), ("asdfghj", -1)) for joint, key in enumerate(keys)}
+# Axes of the world: 0 to 2 go along x (forward), y (left) and z (up), 3 to 5 turn about them.
+TOOL_KEYS = {key: (axis, sign) for keys, sign in (("warytq", 1), ("sdfhge", -1)) for axis, key in enumerate(keys)}
 OPENING_KEYS = {"o": 1, "c": -1}
 HELD = 0.6  # s that a key counts as held; terminals tell no release, and repeat a held key after up to 0.5 s
 JOINT_STEP = 0.01  # rad a key press
+POSITION_STEP = 0.005  # m a key press
+ROTATION_STEP = 0.02  # rad a key press
 OPENING_STEP = 0.01  # m a key press
 
 
@@ -22,10 +26,10 @@ OPENING_STEP = 0.01  # m a key press
 class KeyboardHand:
     """The keys of one arm at a time; any key holds the dead-man switch, Tab chooses the other arm.
 
-    joints: (14,) rad, left arm first; openings: (2,) m.
+    wish: what `JointKeys` or `ToolKeys` change; openings: (2,) m.
     """
 
-    joints: Array
+    wish: Array
     openings: Array
     arm: int = 0
     _pressed_at: float = -math.inf
@@ -38,13 +42,46 @@ class KeyboardHand:
         elif key in OPENING_KEYS:
             self.openings[self.arm] += OPENING_KEYS[key] * OPENING_STEP
             self.openings = self.openings.clip(0.0, 0.08)
-        elif key in JOINT_KEYS:
-            joint, sign = JOINT_KEYS[key]
-            self.joints[7 * self.arm + joint] += sign * JOINT_STEP
+        else:
+            self._move(key)
 
     def is_held(self, now: float) -> bool:
         """Whether the dead-man switch is held at `now` s."""
         return now - self._pressed_at <= HELD
+
+    def _move(self, key: str) -> None:
+        raise NotImplementedError
+
+
+class JointKeys(KeyboardHand):
+    """wish: joints (14,) rad, left arm first."""
+
+    def _move(self, key: str) -> None:
+        if key in JOINT_KEYS:
+            joint, sign = JOINT_KEYS[key]
+            self.wish[7 * self.arm + joint] += sign * JOINT_STEP
+
+
+class ToolKeys(KeyboardHand):
+    """wish: poses (2, 7) of the tool centre points, xyz [m] and quaternion xyzw in the world, left arm first."""
+
+    def _move(self, key: str) -> None:
+        if key not in TOOL_KEYS:
+            return
+        axis, sign = TOOL_KEYS[key]
+        pose = self.wish[self.arm]
+        if axis < 3:
+            pose[axis] += sign * POSITION_STEP
+        else:
+            pose[3:] = turned(pose[3:], axis - 3, sign * ROTATION_STEP)
+
+
+def turned(quaternion: Array, axis: int, angle: float) -> Array:
+    """A quaternion xyzw (4,) after a turn by `angle` rad about an axis (0 to 2) of the world."""
+    vector, scalar = quaternion[:3], quaternion[3]
+    along, cosine = math.sin(angle / 2.0) * np.eye(3)[axis], math.cos(angle / 2.0)
+    product = np.append(cosine * vector + scalar * along + np.cross(along, vector), cosine * scalar - along @ vector)
+    return product / np.linalg.norm(product)
 
 
 @dataclass

@@ -11,24 +11,25 @@ import rclpy
 from numpy.typing import NDArray
 from rclpy.node import Node
 
-from clwm_common.actions import GRIPPERS, JOINTS
+from clwm_common.actions import GRIPPERS, JOINTS, POSES
 from clwm_common.messages import Mode, TeleopCommand
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg, to_msg
 from clwm_msgs import msg
 from clwm_msgs.srv import SetMode
 
-_VALID = np.zeros(30, np.bool_)
-_VALID[JOINTS] = _VALID[GRIPPERS] = True
-
 
 class TeleopNode(Node):
-    """`joints` (14,) and `openings` (2,) are measured, None before the first; `status` is the executor's last word."""
+    """`joints` (14,), `poses` (2, 7) and `openings` (2,) are measured, None before the first.
+
+    `status` is the executor's last word.
+    """
 
     def __init__(self, source: str) -> None:
         super().__init__("clwm_teleop")
         self._source = source
         self.joints: NDArray[np.float64] | None = None
+        self.poses: NDArray[np.float64] | None = None
         self.openings: NDArray[np.float64] | None = None
         self.status: Any = None
         self._targets = self.create_publisher(msg.TeleopCommand, "/clwm/teleop", qos.TELEOP)
@@ -56,9 +57,17 @@ class TeleopNode(Node):
 
     def ask(self, joints: NDArray[np.float64], openings: NDArray[np.float64]) -> None:
         """Hold the switch, and want joints (14,) rad and openings (2,) m."""
-        target = np.zeros(30, np.float32)
-        target[JOINTS], target[GRIPPERS] = joints, openings
-        self._targets.publish(to_msg(TeleopCommand(self.now(), self._source, True, target, _VALID)))
+        self._ask(JOINTS, joints, openings)
+
+    def ask_poses(self, poses: NDArray[np.float64], openings: NDArray[np.float64]) -> None:
+        """Hold the switch, and want poses (2, 7) of the tool centre points and openings (2,) m."""
+        self._ask(POSES, poses.ravel(), openings)
+
+    def _ask(self, channels: slice, values: NDArray[np.float64], openings: NDArray[np.float64]) -> None:
+        target, valid = np.zeros(30, np.float32), np.zeros(30, np.bool_)
+        target[channels], target[GRIPPERS] = values, openings
+        valid[channels] = valid[GRIPPERS] = True
+        self._targets.publish(to_msg(TeleopCommand(self.now(), self._source, True, target, valid)))
 
     def let_go(self) -> None:
         """Release the switch."""
@@ -70,7 +79,7 @@ class TeleopNode(Node):
 
     def _on_state(self, message: msg.DualArmState) -> None:
         values = from_msg(message).values.astype(np.float64)
-        self.joints, self.openings = values[JOINTS], values[GRIPPERS]
+        self.joints, self.poses, self.openings = values[JOINTS], values[POSES].reshape(2, 7), values[GRIPPERS]
 
     def _on_mode(self, message: msg.ModeStatus) -> None:
         self.status = from_msg(message)

@@ -17,6 +17,7 @@ ROW_DT = 0.05  # s between rows: 20 Hz, so that a chunk spans 0.75 s (not given 
 
 LEFT_EEF = slice(0, 7)
 RIGHT_EEF = slice(7, 14)
+POSES = slice(0, 14)
 LEFT_JOINTS = slice(14, 21)
 RIGHT_JOINTS = slice(21, 28)
 JOINTS = slice(14, 28)

@@ -18,7 +18,7 @@ from clwm_embodichain.chunk_sources import ChunkSource, ExpertSource, ModelSourc
 from clwm_embodichain.statistics import mean, percentiles, wilson95
 from clwm_embodichain.virtual_stack import EpisodeResult, Latency, LatencyError, VirtualStack
 from clwm_policy.re_entry import Plan, ReEntryError, parse_re_entry
-from clwm_sai_executor.config import SchedulerConfig
+from clwm_sai_executor.config import FOLLOW, SchedulerConfig
 from clwm_sim.tasks import UnknownTask, task_named
 from clwm_sim.world import World
 
@@ -40,6 +40,7 @@ class EvaluationSettings:
     control: `policy` is the checkpoint, `noise` its architecture with random weights, `hold` stands still, `expert`
     sends the scripted expert's plans through the same executor and controllers.
     encoder: Hugging Face folder; policy: the checkpoint's .safetensors. Only `policy` and `noise` need them.
+    follow: which channels of the chunks move the arms, `joints` or `poses`.
     backends: what may run the policy, the preferred one first.
     disturb: m by which one object is moved in every episode, at a random instant while the arms work.
     record: MCAP file for what the engine was asked and answered; one worker and a model only.
@@ -53,6 +54,7 @@ class EvaluationSettings:
     sai: str = "fixed:0.5"
     latency: str = "measured"
     control: str = "policy"
+    follow: str = "joints"
     video_steps: int = Plan.video_steps
     action_steps: int = Plan.action_steps
     backends: tuple[str, ...] = ("torch",)
@@ -88,6 +90,8 @@ def check_settings(settings: EvaluationSettings) -> dict[str, str]:
     """Hashes of what is evaluated. Raises EvaluationError for what cannot work, before any process is started."""
     if settings.control not in CONTROLS:
         raise EvaluationError(f"control '{settings.control}' is unknown; expected one of {', '.join(CONTROLS)}")
+    if settings.follow not in FOLLOW:
+        raise EvaluationError(f"follow '{settings.follow}' is unknown; expected one of {', '.join(FOLLOW)}")
     if settings.episodes < 1 or settings.workers < 1 or settings.first_seed < 0:
         raise EvaluationError(
             f"{settings.episodes} episodes from seed {settings.first_seed} on {settings.workers} workers; "
@@ -130,7 +134,8 @@ def _model_hashes(settings: EvaluationSettings) -> dict[str, str]:
 def build_stack(settings: EvaluationSettings, on_frame: Callable[[World, float], None] | None = None) -> VirtualStack:
     """One world with everything around it, ready for `run(seed)`. on_frame: called at each camera instant."""
     world = World(settings.task)
-    config = SchedulerConfig(initial_mode=Mode.HOLD if settings.control == "hold" else Mode.POLICY)
+    mode = Mode.HOLD if settings.control == "hold" else Mode.POLICY
+    config = SchedulerConfig(initial_mode=mode, follow=settings.follow)
     hook = None if on_frame is None else lambda elapsed: on_frame(world, elapsed)
     latency = Latency.parse(settings.latency)
     return VirtualStack(world, _source(settings, world), latency, config, hook, settings.disturb)
@@ -193,6 +198,7 @@ def summarise(settings: EvaluationSettings, hashes: dict[str, str], results: Seq
     return {
         "task": settings.task,
         "control": settings.control,
+        "follow": settings.follow,
         "sai": settings.sai,
         "latency": settings.latency,
         "episodes": len(results),

@@ -33,6 +33,7 @@ def evaluate(
         str, typer.Option(help="from pictures to chunk: 'measured' on this machine, or milliseconds")
     ] = "measured",
     control: Annotated[str, typer.Option(help=f"who moves the arms: {', '.join(CONTROLS)}")] = "policy",
+    follow: Annotated[str, typer.Option(help="channels of the chunks that move the arms: joints, poses")] = "joints",
     model: Annotated[str, typer.Option(help="name of a file in config/models")] = "nano",
     policy: Annotated[Path | None, typer.Option(help="another checkpoint (.safetensors) than the model's")] = None,
     encoder: Annotated[Path | None, typer.Option(help="another encoder folder than the model's")] = None,
@@ -56,6 +57,7 @@ def evaluate(
             sai=sai,
             latency=latency,
             control=control,
+            follow=follow,
             policy=policy,
             encoder=encoder,
             video_steps=video_steps,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from clwm_common.actions import CHUNK_ROWS
 from clwm_common.messages import Mode
 
+FOLLOW = ("joints", "poses")
+
 
 class ConfigError(ValueError):
     """A setting outside its range; the message names it, its value and the range."""
@@ -14,8 +16,11 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class SchedulerConfig:
-    """Settings of the scheduler. Times in s, joints in rad, openings in m.
+    """Settings of the scheduler. Times in s, joints in rad, poses in m and rad, openings in m.
 
+    follow: which channels of a chunk move the arms: its joints, or the poses of its tool centre points, by inverse
+        kinematics.
+    teleop_poses: a human may ask for poses, too. Either of them needs mink and MuJoCo.
     execution_horizon: rows of a chunk that run before the next observation; the rest is the committed tail. With all
         rows (16) the arms come to rest and wait, as in the paper's mode.
     lead: how long before a row's instant its message must leave for the controllers.
@@ -29,6 +34,9 @@ class SchedulerConfig:
     refuse_step: a row farther than this from the one before it is a gross violation: the chunk is refused. The same
         goes for a human's target and the one before it, and for the first one and the arms.
     refuse_jerk: rows that jerk more than so many times the robot's limit are a gross violation.
+    pose_tolerance, rotation_tolerance: arms that get no nearer than this to a pose are counted as missing it.
+    refuse_pose, refuse_rotation: a chunk with a pose that the arms get no nearer to than this is refused. The same goes
+        for a human's pose this far from the one before it, and for the first one and the arms.
     refuse_opening: rows that open a gripper so far beyond its range are one, too.
     observation_age: a chunk made from pictures this much older than those asked for is dropped and asked for again.
     prefix_tolerance: how far a chunk's prefix may be from the rows committed for it.
@@ -41,6 +49,8 @@ class SchedulerConfig:
     position_margin: distance kept from the position limits.
     """
 
+    follow: str = "joints"
+    teleop_poses: bool = False
     execution_horizon: int = 12
     lead: float = 0.02
     adapt_pace: bool = False
@@ -53,6 +63,10 @@ class SchedulerConfig:
     state_period: float = 0.01
     refuse_step: float = 0.5
     refuse_jerk: float = 2.0
+    pose_tolerance: float = 0.005
+    rotation_tolerance: float = 0.035
+    refuse_pose: float = 0.05
+    refuse_rotation: float = 0.35
     refuse_opening: float = 0.05
     observation_age: float = 0.5
     prefix_tolerance: float = 0.01
@@ -73,6 +87,8 @@ class SchedulerConfig:
                 value = getattr(self, item.name)
                 if not low <= value <= high:
                     raise ConfigError(f"{item.name} is {value}; expected {low} to {high}")
+        if self.follow not in FOLLOW:
+            raise ConfigError(f"follow is {self.follow!r}; expected one of {', '.join(FOLLOW)}")
         if self.adapt_pace and self.execution_horizon_min > self.execution_horizon:
             raise ConfigError(
                 f"execution_horizon_min is {self.execution_horizon_min}; "
@@ -96,6 +112,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "state_period": (0.0, 0.02),
     "refuse_step": (0.01, 3.0),
     "refuse_jerk": (1.0, 1000.0),
+    "pose_tolerance": (0.0, 1.0),
+    "rotation_tolerance": (0.0, 3.0),
+    "refuse_pose": (0.001, 1.0),
+    "refuse_rotation": (0.001, 3.0),
     "refuse_opening": (0.0, 1.0),
     "observation_age": (0.05, 60.0),
     "prefix_tolerance": (0.0, 0.1),

@@ -141,6 +141,7 @@ class Metrics:
             "clamped_positions": self._counts["clamped_positions"],
             "clamped_openings": self._counts["clamped_openings"],
             "clamped_quaternions": self._counts["clamped_quaternions"],
+            "missed_poses": self._counts["missed_poses"],
             "rough_rows": self._counts["rough_rows"],
             "cut_rows": self._counts["cut_rows"],
             "stale_observations": self._counts["stale_observations"],

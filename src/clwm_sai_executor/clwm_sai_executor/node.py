@@ -24,7 +24,7 @@ from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, EpisodeStatus
 from clwm_msgs.srv import SetMode, SetTask
 from clwm_sai_executor import events
 from clwm_sai_executor.clearance import margins_of
-from clwm_sai_executor.config import RANGES, ConfigError, SchedulerConfig
+from clwm_sai_executor.config import FOLLOW, RANGES, ConfigError, SchedulerConfig
 from clwm_sai_executor.controller_check_node import ControllerCheck
 from clwm_sai_executor.joint_map import JointMap
 from clwm_sai_executor.lateness import Lateness
@@ -49,6 +49,8 @@ class ExecutorNode(ClwmNode):
     PARAMETERS = (
         Parameter("robot", "dual_fr3_mujoco", "name of the robot description in config/robots"),
         Parameter("start_mode", "POLICY", "mode after activation", choices=("POLICY", "HOLD")),
+        Parameter("follow", "joints", "channels of a chunk that move the arms; poses need mink", choices=FOLLOW),
+        _setting("teleop_poses", "let a human ask for poses, too, which needs mink"),
         _setting("execution_horizon", "rows of a chunk that run before the next observation; 16 is the paper's mode"),
         _setting("lead", "how long before a row's instant its message leaves", "s"),
         _setting("adapt_pace", "choose execution horizon and lead from recent latencies, within the bounds below"),
@@ -61,6 +63,10 @@ class ExecutorNode(ClwmNode):
         _setting("following_error", "moving arms farther than this from their command brake and hold", "rad"),
         _setting("refuse_step", "a chunk with a larger step from row to row is refused", "rad"),
         _setting("refuse_jerk", "a chunk that jerks more than so many times the robot's limit is refused"),
+        _setting("pose_tolerance", "arms that get no nearer to a chunk's pose are counted", "m"),
+        _setting("rotation_tolerance", "the same for its rotation", "rad"),
+        _setting("refuse_pose", "a chunk that the arms can follow no nearer is refused; so is a human's leap", "m"),
+        _setting("refuse_rotation", "the same for rotations", "rad"),
         _setting("refuse_opening", "a chunk that opens a gripper so far beyond its range is refused", "m"),
         _setting("observation_age", "a chunk made from pictures this much too old is asked for again", "s"),
         _setting("velocity_scale", "fraction of the robot's velocity limits that may be used"),

@@ -14,12 +14,11 @@ from clwm_common.actions import (
     CHUNK_ROWS,
     JOINTS,
     LAYOUT_VERSION,
-    LEFT_QUATERNION,
-    RIGHT_QUATERNION,
     LayoutError,
     check_rows,
 )
 from clwm_common.messages import ActionChunk
+from clwm_sai_executor.events import SIDES
 
 Array = NDArray[np.float64]
 
@@ -92,6 +91,50 @@ def require_prefix(rows: Array, prefix_rows: int, committed: NDArray[np.float32]
         raise ChunkRefused(f"{name} starts {gap:.4f} rad from the committed rows; expected at most {tolerance} rad")
 
 
+def normalise_quaternions(poses: Array, name: str) -> tuple[Array, int]:
+    """Poses (..., 7) with unit quaternions, and how many were noticeably not. Raises ChunkRefused for no rotation."""
+    norm = np.linalg.norm(poses[..., 3:], axis=-1, keepdims=True)
+    low, high = _NORM_GROSS
+    if norm.min() < low or norm.max() > high:
+        worst = norm.min() if norm.min() < low else norm.max()
+        raise ChunkRefused(f"{name} has a quaternion of length {worst:.3f}; expected 1, within {low} to {high}")
+    count = int(np.count_nonzero(np.abs(norm - 1.0) > _NORM_NOTED))
+    return np.concatenate([poses[..., :3], poses[..., 3:] / norm], axis=-1), count
+
+
+def count_missed_poses(
+    residuals: Array, tolerance: tuple[float, float], gross: tuple[float, float], first_row: int, name: str
+) -> int:
+    """How many of the poses that rows ask for are missed by more than `tolerance` [m, rad].
+
+    residuals: (n, 2, 2) m and rad by which the arms miss them at best, left arm first. Beyond `gross` [m, rad]:
+    ChunkRefused. first_row: the chunk's number of the first of the rows, for the message.
+    """
+    is_gross = (residuals > gross).any(axis=2)
+    if is_gross.any():
+        row, arm = np.argwhere(is_gross)[0]
+        metres, radians = residuals[row, arm]
+        raise ChunkRefused(
+            f"{name} row {first_row + row}: the {SIDES[arm]} arm gets no nearer than {metres:.3f} m and "
+            f"{np.degrees(radians):.1f} deg to its pose; expected at most {gross[0]} m and {np.degrees(gross[1]):.1f} "
+            "deg. Is it out of reach, or too far from the row before it?"
+        )
+    return int(np.count_nonzero((residuals > tolerance).any(axis=2)))
+
+
+def require_pose_steps(before: Array, after: Array, largest: tuple[float, float], name: str) -> None:
+    """No pose of `after` (n, 7) is more than `largest` [m, rad] from that of `before` (n, 7)."""
+    moved = np.linalg.norm(after[:, :3] - before[:, :3], axis=1).max()
+    # q and -q are the same rotation.
+    cosine = np.abs((after[:, 3:] * before[:, 3:]).sum(axis=1)).min()
+    turned = 2.0 * np.arccos(min(cosine, 1.0))
+    if moved > largest[0] or turned > largest[1]:
+        raise ChunkRefused(
+            f"{name} is {moved:.3f} m and {np.degrees(turned):.1f} deg from the arm or the pose before it; "
+            f"expected at most {largest[0]} m and {np.degrees(largest[1]):.1f} deg"
+        )
+
+
 def require_steps(joints: Array, largest: float, first_row: int, name: str) -> None:
     """No joint moves more than `largest` rad from one of the rows `joints` (n, 14) to the next.
 
@@ -120,20 +163,6 @@ def limit_jerk(joints: Array, limit: Array, gross: float, dt: float, name: str) 
             f"times the limit of {limit[joint]:.0f} rad/s^3"
         )
     return int(np.count_nonzero(share > 1.0))
-
-
-def normalise_quaternions(rows: Array, name: str) -> tuple[Array, int]:
-    """Rows (n, 30) with unit quaternions, and how many were noticeably not. Raises ChunkRefused for no rotation."""
-    rows, count = rows.copy(), 0
-    for part in (LEFT_QUATERNION, RIGHT_QUATERNION):
-        norm = np.linalg.norm(rows[:, part], axis=1, keepdims=True)
-        low, high = _NORM_GROSS
-        if norm.min() < low or norm.max() > high:
-            worst = norm.min() if norm.min() < low else norm.max()
-            raise ChunkRefused(f"{name} has a quaternion of length {worst:.3f}; expected 1, within {low} to {high}")
-        rows[:, part] /= norm
-        count += int(np.count_nonzero(np.abs(norm - 1.0) > _NORM_NOTED))
-    return rows, count
 
 
 def clamp_openings(openings: Array, lowest: Array, highest: Array, gross: float, name: str) -> tuple[Array, int]:

@@ -18,6 +18,7 @@ from clwm_sai_executor.following import Following
 from clwm_sai_executor.gate import Gate, Passed
 from clwm_sai_executor.motion import Motion, RowOf
 from clwm_sai_executor.phase import Phase
+from clwm_sai_executor.pose_solver import pose_solver
 from clwm_sai_executor.rules import ChunkRefused, ChunkStale
 from clwm_sai_executor.splice import Path
 from clwm_sai_executor.teleop import Teleop
@@ -76,8 +77,9 @@ class Scheduler:
         self._watch = ArmWatch(robot.limit("velocity"), self._config.jump_distance, self._config.state_timeout)
         self._following = Following(self._config.following_error)
         self._motion = Motion(robot, self._config, row_of, margins)
-        self._teleop = Teleop(robot, self._config, self._motion)
-        self._gate = Gate(robot, self._config)
+        solver = pose_solver(robot, self._config, self._motion.limits)
+        self._teleop = Teleop(robot, self._config, self._motion, solver)
+        self._gate = Gate(robot, self._config, solver)
         self._books = Books(self._config)
         self._asking = Asking(self._books.pace, self._config, self._motion)
         self.arbitration = Arbitration(self._config.initial_mode, self._config.teleop_timeout)

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from ruckig import InputParameter, Result, Ruckig, Synchronization, Trajectory
 
-from clwm_common.actions import CHUNK_ROWS, GRIPPERS, JOINTS, ROW_DT
+from clwm_common.actions import CHUNK_ROWS, GRIPPERS, JOINTS, POSES, ROW_DT
 from clwm_common.messages import TeleopCommand
 from clwm_common.robot import RobotDescription
 from clwm_sai_executor import rules
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.limits import MotionLimits
+from clwm_sai_executor.pose_solver import PoseSolver
+from clwm_sai_executor.pose_steering import PoseSteering
 from clwm_sai_executor.rules import ChunkRefused
 
 Array = NDArray[np.float64]
@@ -30,7 +32,11 @@ _SHARE = 0.9  # of the limits; the rest is for the cubics between the rows
 class Steering:
     """Follows targets that come at any rate, with the speed they move at, `DELAY` behind."""
 
-    def __init__(self, robot: RobotDescription, config: SchedulerConfig, limits: MotionLimits) -> None:
+    def __init__(
+        self, robot: RobotDescription, config: SchedulerConfig, limits: MotionLimits, solver: PoseSolver | None = None
+    ) -> None:
+        """solver: makes joints of poses; without one targets are joints."""
+        self._pose_steering = None if solver is None else PoseSteering(solver, config)
         self._refuse_step, self._refuse_opening = config.refuse_step, config.refuse_opening
         self._limits = limits
         self._lowest = np.array([arm.gripper.opening_min for arm in robot.arms])
@@ -55,6 +61,8 @@ class Steering:
         self._targets.clear()
         self._targets.append((-math.inf, joints))
         self.openings = openings
+        if self._pose_steering is not None:
+            self._pose_steering.begin(joints)
 
     def take(self, command: TeleopCommand) -> None:
         """Follow this target from now on. Raises ChunkRefused for one that must not move the arms."""
@@ -101,10 +109,14 @@ class Steering:
         asked = np.where(valid, np.asarray(command.target, dtype=np.float64), 0.0)
         if not np.isfinite(asked).all():
             raise ChunkRefused(f"{name} has numbers that are not finite; look at the source's input")
-        arms = valid[JOINTS].reshape(2, 7)
-        if (arms.any(axis=1) != arms.all(axis=1)).any() or not (arms.any() or valid[GRIPPERS].any()):
-            raise ChunkRefused(f"{name} asks for {int(arms.sum())} joints; expected all 7 of an arm, or grippers")
+        arms, tools = valid[JOINTS].reshape(2, 7), valid[POSES].reshape(2, 7)
+        is_whole = (arms.any(1) == arms.all(1)) & (tools.any(1) == tools.all(1))
+        if not is_whole.all() or not valid.any():
+            text = f"{name} asks for {int(arms.sum())} joints and {int(tools.sum())} numbers of poses"
+            raise ChunkRefused(f"{text}; expected all 7 of an arm, or grippers")
         joints = np.where(valid[JOINTS], asked[JOINTS], before)
+        # Joints say more than a pose does, so they count where both are asked for.
+        joints = self._with_poses(joints, asked[POSES].reshape(2, 7), tools.all(1) & ~arms.all(1), name)
         openings, _ = rules.clamp_openings(
             np.where(valid[GRIPPERS], asked[GRIPPERS], self.openings),
             self._lowest,
@@ -113,6 +125,14 @@ class Steering:
             name,
         )
         return np.clip(joints, self._limits.lower, self._limits.upper), openings
+
+    def _with_poses(self, joints: Array, poses: Array, is_asked: NDArray[np.bool_], name: str) -> Array:
+        """Joints (14,), of which the arms that `is_asked` (2,) marks follow their `poses` (2, 7)."""
+        if self._pose_steering is not None:
+            return self._pose_steering.joints(joints, poses, is_asked, name)
+        if is_asked.any():
+            raise ChunkRefused(f"{name} asks for poses; set the executor's parameter 'teleop_poses', or send joints")
+        return joints
 
     def _reference(self, instant: float) -> tuple[Array, Array]:
         """Where the human's hand was `DELAY` before `instant` (14,), and how fast it moved (14,) [rad, rad/s]."""

@@ -7,6 +7,7 @@ from clwm_common.robot import RobotDescription
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import MeasuredArms
 from clwm_sai_executor.motion import Motion
+from clwm_sai_executor.pose_solver import PoseSolver
 from clwm_sai_executor.rules import ChunkRefused
 from clwm_sai_executor.steering import Steering
 
@@ -16,10 +17,13 @@ _PERIOD = 0.01  # s between two plans; a source that sends faster is followed al
 class Teleop:
     """Says whether a human can take the arms over, and moves them."""
 
-    def __init__(self, robot: RobotDescription, config: SchedulerConfig, motion: Motion) -> None:
+    def __init__(
+        self, robot: RobotDescription, config: SchedulerConfig, motion: Motion, solver: PoseSolver | None = None
+    ) -> None:
+        """solver: makes joints of poses; without one a human can only ask for joints."""
         self._config = config
         self._motion = motion
-        self._steering = Steering(robot, config, motion.limits)
+        self._steering = Steering(robot, config, motion.limits, solver)
         self._newest: TeleopCommand | None = None
         self._planned_at = 0.0
 

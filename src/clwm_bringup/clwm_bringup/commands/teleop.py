@@ -14,19 +14,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from clwm_bringup.teleop_motion import CircleHand, KeyboardHand
+from clwm_bringup.teleop_motion import CircleHand, JointKeys, ToolKeys
 from clwm_common.messages import Mode
 
 if TYPE_CHECKING:
     from clwm_bringup.teleop_node import TeleopNode
 
 PATIENCE = 10.0  # s for the executor to appear and to answer
-KEYS = "q..u / a..j: joints 1 to 7 up / down; o, c: gripper; Tab: other arm; space: hold; Esc: give the arms back"
+JOINT_HELP = "q..u / a..j: joints 1 to 7 up / down"
+TOOL_HELP = "w/s, a/d, r/f: forward/back, left/right, up/down; q/e, t/g, y/h: turn about z, y, x"
+KEYS = "o, c: gripper; Tab: other arm; space: hold; Esc: give the arms back"
 _CLAIM_STEPS = 5  # commands that claim the arms before they are asked for: the order travels another way than these
 
 
 def teleop(
     circle: Annotated[bool, typer.Option("--circle", help="a demonstration instead of the keyboard")] = False,
+    poses: Annotated[
+        bool, typer.Option("--poses", help="keys move a hand instead of joints; needs `clwm up --teleop-poses`")
+    ] = False,
     size: Annotated[float, typer.Option(min=0.0, max=0.3, help="of the circle [rad]")] = 0.1,
     turns: Annotated[int, typer.Option(min=1, help="of the circle")] = 3,
     rate: Annotated[float, typer.Option(min=20.0, max=200.0, help="commands a second [Hz]")] = 50.0,
@@ -44,14 +49,16 @@ def teleop(
     console = Console(highlight=False, soft_wrap=True)
     if then not in ("POLICY", "HOLD"):
         raise typer.BadParameter(f"--then is {then}; expected POLICY or HOLD")
+    if circle and poses:
+        raise typer.BadParameter("--circle goes by joints; leave --poses out")
     if not circle and not sys.stdin.isatty():
         raise typer.BadParameter("the keyboard needs a terminal; use --circle without one")
     try:
         with running_teleop_node(source) as node:
             _spin_until(node, lambda: node.is_ready, "the executor; is the stack up? (clwm up)")
-            steps = _circle_steps(node, size, turns) if circle else _keyboard_steps(node)
+            steps = _circle_steps(node, size, turns) if circle else _keyboard_steps(node, poses)
             if not circle:
-                console.print(KEYS)
+                console.print(f"{TOOL_HELP if poses else JOINT_HELP}; {KEYS}")
             _steer(node, steps, 1.0 / rate)
             _finish(node, Mode[then])
             console.print(f"the arms are given back, mode {then}")
@@ -96,17 +103,18 @@ def _circle_steps(node: TeleopNode, size: float, turns: int) -> Iterator[bool]:
         yield True
 
 
-def _keyboard_steps(node: TeleopNode) -> Iterator[bool]:
-    hand = KeyboardHand(node.joints, node.openings)
+def _keyboard_steps(node: TeleopNode, by_poses: bool) -> Iterator[bool]:
+    hand = ToolKeys(node.poses, node.openings) if by_poses else JointKeys(node.joints, node.openings)
+    ask = node.ask_poses if by_poses else node.ask
     with _raw_keys() as read:
         while (key := read()) != "\x1b":
             if not node.owns_the_arms:
-                hand.joints, hand.openings = node.joints.copy(), node.openings.copy()
+                hand.wish, hand.openings = (node.poses if by_poses else node.joints).copy(), node.openings.copy()
             if key:
                 hand.press(time.monotonic(), key)
             is_held = hand.is_held(time.monotonic())
             if is_held:
-                node.ask(hand.joints, hand.openings)
+                ask(hand.wish, hand.openings)
             elif node.owns_the_arms:
                 node.let_go()
             yield is_held

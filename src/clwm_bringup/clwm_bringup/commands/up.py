@@ -20,6 +20,8 @@ def up(
     task: Annotated[str, typer.Option(help="task of the simulated world's first episode")] = graph.StackOptions.task,
     seed: Annotated[int, typer.Option(min=0, help="its initial state")] = graph.StackOptions.seed,
     sai: Annotated[str, typer.Option(help=graph.SAI_HELP)] = "",
+    follow: Annotated[str, typer.Option(help=graph.FOLLOW_HELP)] = graph.StackOptions.follow,
+    teleop_poses: Annotated[bool, typer.Option("--teleop-poses", help=graph.TELEOP_POSES_HELP)] = False,
     record: Annotated[Path | None, typer.Option(help="MCAP file of what decides the chunks, for clwm replay")] = None,
 ) -> None:
     """Start the stack and keep it running until Ctrl-C.
@@ -39,7 +41,10 @@ def up(
         is_asked_to_stop = True
 
     recorded = "" if record is None else str(record.absolute())
-    specs = graph.build_graph(graph.StackOptions(robot, model, task, seed, sai, record=recorded))
+    options = graph.StackOptions(
+        robot, model, task, seed, sai, record=recorded, follow=follow, teleop_poses=teleop_poses
+    )
+    specs = graph.build_graph(options)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)
     show(Line("clwm", f"starting {', '.join(spec.name for spec in specs)}; Ctrl-C ends them in order"))
