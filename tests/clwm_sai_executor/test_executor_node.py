@@ -1,6 +1,7 @@
 """The node in one process with a bench that plays arms, world and policy over DDS."""
 
 import json
+import sys
 import time
 
 import numpy as np
@@ -17,6 +18,7 @@ from clwm_common.actions import JOINTS
 from clwm_common.messages import Mode, TeleopCommand
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg, to_msg, to_stamp
+from clwm_common.ros.lifecycle import NodeError
 from clwm_msgs import msg
 from clwm_msgs.action import RunTask
 from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, EpisodeStatus, ModeStatus
@@ -158,6 +160,15 @@ def test_chunk_becomes_a_trajectory_for_each_arm_and_deactivation_stops_them(ben
     bench.wait_for(lambda: any(m.kind == ChunkRequest.CANCEL for m in bench.received["request"]))
     assert bench.wait_for(lambda: bench.status().get("mode") == "HOLD" and not bench.status()["is_active"])
     assert len(bench.wait_for(lambda: bench.received["left"][1:])[-1].points) < len(bench.received["left"][0].points)
+
+
+def test_poses_without_the_packages_they_need_refuse_to_configure_and_say_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mink", None)
+    monkeypatch.delitem(sys.modules, "clwm_sai_executor.inverse_kinematics", raising=False)
+    node = ExecutorNode(parameter_overrides=[Parameter("follow", value="poses")])
+    with pytest.raises(NodeError, match="follow is 'poses', which needs mink"):
+        node.configure()
+    node.destroy_node()
 
 
 def test_orders_that_make_no_sense_are_refused_with_a_reason(bench):

@@ -136,6 +136,24 @@ def test_arms_outside_their_limits_are_led_back_in_and_never_farther_out(solver,
     assert outward[:, 3].max() <= start[3]
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    numbers=st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=3, max_size=3),
+    turn=st.lists(st.floats(-1.0, 1.0, width=32), min_size=4, max_size=4),
+)
+def test_pose_of_any_finite_numbers_leaves_the_joints_within_reach_and_is_said_to_be_missed(
+    solver, kinematics, robot, limits, numbers, turn
+):
+    poses = np.repeat(kinematics.poses(robot.home)[None], 3, axis=0)
+    poses[1, 0, :3] = numbers
+    if np.linalg.norm(turn) > 0.1:
+        poses[1, 0, 3:] = turn / np.linalg.norm(turn)
+    joints, residuals = solver.rows(robot.home, poses)
+    steps = np.abs(np.diff(np.concatenate([robot.home[None], joints]), axis=0))
+    assert (steps <= limits.velocity * ROW_DT + 1e-9).all(), "also when no arm could ever have it"
+    assert np.linalg.norm(poses[1, 0, :3] - poses[0, 0, :3]) < 0.3 or residuals[1, 0].max() > 0.05
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_numbers_that_are_not_finite_are_refused(solver, kinematics, robot, value):
     poses = kinematics.poses(robot.home)[None].copy()

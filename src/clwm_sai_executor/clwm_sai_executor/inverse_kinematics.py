@@ -1,6 +1,6 @@
 """Inverse kinematics of both arms by mink: poses of the tool centre points in, joints that follow them out.
 
-Imports mink and MuJoCo, which the executor does without otherwise: `pose_following.py` imports it when it is needed.
+Imports mink and MuJoCo, which the executor does without otherwise: `pose_solver.py` imports it when it is needed.
 """
 
 from __future__ import annotations
