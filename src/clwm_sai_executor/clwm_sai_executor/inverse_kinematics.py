@@ -28,12 +28,11 @@ _ROTATION_COST = 0.3  # m/rad: what a rotation counts beside a translation
 # Beside the poses' cost of 1. It chooses among the joints that have the pose, and where a small motion of the tool
 # takes a large one of the joints it gives up a little of the pose: the damping at singularities.
 _POSTURE_COST = 1e-3
-_POSTURE_PULL = 0.05  # of the way to the posture, every row, so that the elbow returns in about a second,
-_POSTURE_STEP = 0.01  # rad a row: and slowly, also from far away
+_POSTURE_STEP = 0.02  # rad a row that the elbow returns to its posture, all joints together
 _DAMPING = 0.1  # of a step, times the squared error before it: far from a pose that cannot be reached nothing swings
 _ITERATIONS = 4  # at most
 _SHARES = (1.0, 0.5, 0.25, 0.125)  # of a step that are tried until one comes nearer to the poses
-_MET = 1e-4  # m (and, by its cost, rad) that count as the pose itself
+_MET = 2e-5  # m (and, by its cost, rad) that count as the pose itself
 _NORM_TOLERANCE = 1e-3
 
 
@@ -83,17 +82,26 @@ class DualArmInverseKinematics:
     def _solve(self, before: Array, targets: Array, posture: Array) -> Array:
         """Move the configuration from `before` (14,) to transforms (2, 7) wxyz_xyz. Returns the residuals (2, 2)."""
         self._reach.allow(before, self._limits)
-        pull = np.clip(_POSTURE_PULL * (posture - before), -_POSTURE_STEP, _POSTURE_STEP)
-        self._posture.set_target(before + pull)
+        self._posture.set_target(before + self._pull(posture - before))
         for tool, target in zip(self._tools, targets, strict=True):
             tool.set_target(mink.SE3(target))
         residuals = self._residuals()
-        for index in range(_ITERATIONS):
+        for _ in range(_ITERATIONS):
             residuals = self._improve(residuals)
-            # The first step from another row is a coarse one, also of the elbow, when it meets the pose.
-            if index > 0 and _error(residuals) < _MET:
+            if _error(residuals) < _MET:
                 break
         return residuals
+
+    def _pull(self, way: Array) -> Array:
+        """What of a way (14,) to the posture the elbows go in one row, with the tools where they are."""
+        jacobians = [
+            self._configuration.get_frame_jacobian(side, "site")[:, part]
+            for side, part in zip(SIDES, (slice(0, 7), slice(7, 14)), strict=True)
+        ]
+        # The last singular vector (2, 7) is the motion of the joints that moves no tool.
+        idle = np.linalg.svd(np.array(jacobians))[2][:, -1]
+        along = (idle * way.reshape(2, 7)).sum(axis=1)
+        return (idle * np.clip(along, -_POSTURE_STEP, _POSTURE_STEP)[:, None]).ravel()
 
     def _improve(self, residuals: Array) -> Array:
         """One step of Gauss and Newton's, within reach. Returns the residuals (2, 2) after it."""
