@@ -30,12 +30,11 @@ class PoseSteering:
         poses: (2, 7) xyz [m] and quaternion xyzw in the world frame, of the arms that `is_asked` (2,) marks. Raises
         ChunkRefused for a pose far from the one before it, or from the arm when it was not led by poses before.
         """
-        last, was_asked = self._poses, self._is_asked
-        self._is_asked = is_asked
+        was_asked, self._is_asked = self._is_asked, is_asked
         if not is_asked.any():
             return before
         reached = self._solver.poses(before)
-        last = np.where(was_asked[:, None], last, reached)
+        last = np.where(was_asked[:, None], self._poses, reached)
         self._poses, _ = rules.normalise_quaternions(np.where(is_asked[:, None], poses, reached), name)
         rules.require_pose_steps(last[is_asked], self._poses[is_asked], self._largest_step, name)
         rows, _ = self._solver.rows(before, self._poses[None], self._posture)
