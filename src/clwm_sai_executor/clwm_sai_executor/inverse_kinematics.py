@@ -22,6 +22,7 @@ from clwm_sai_executor.limits import MotionLimits
 Array = NDArray[np.float64]
 
 _ARM_JOINTS = 7
+_ARMS = (slice(0, 7), slice(7, 14))
 _ELBOW = 3  # of them; three joints make the shoulder and three the wrist
 _BEND = 0.1  # rad that the elbow stays bent
 _ROTATION_COST = 0.3  # m/rad: what a rotation counts beside a translation
@@ -29,6 +30,7 @@ _ROTATION_COST = 0.3  # m/rad: what a rotation counts beside a translation
 # takes a large one of the joints it gives up a little of the pose: the damping at singularities.
 _POSTURE_COST = 1e-3
 _POSTURE_STEP = 0.02  # rad a row that the elbow returns to its posture, all joints together
+_PULL_DAMPING = 1e-6  # m^2/rad^2
 _DAMPING = 0.1  # of a step, times the squared error before it: far from a pose that cannot be reached nothing swings
 _ITERATIONS = 4  # at most
 _SHARES = (1.0, 0.5, 0.25, 0.125)  # of a step that are tried until one comes nearer to the poses
@@ -37,7 +39,7 @@ _NORM_TOLERANCE = 1e-3
 
 
 class DualArmInverseKinematics:
-    """Solves rows one after the other, each starting from the joints of the one before: 0.3 ms a row for both arms."""
+    """Solves rows one after the other, each starting from the joints of the one before."""
 
     def __init__(self, robot: RobotDescription, limits: MotionLimits | None = None) -> None:
         """limits: positions and velocities that rows keep; by default the robot's."""
@@ -94,14 +96,16 @@ class DualArmInverseKinematics:
 
     def _pull(self, way: Array) -> Array:
         """What of a way (14,) to the posture the elbows go in one row, with the tools where they are."""
-        jacobians = [
-            self._configuration.get_frame_jacobian(side, "site")[:, part]
-            for side, part in zip(SIDES, (slice(0, 7), slice(7, 14)), strict=True)
-        ]
-        # The last singular vector (2, 7) is the motion of the joints that moves no tool.
-        idle = np.linalg.svd(np.array(jacobians))[2][:, -1]
-        along = (idle * way.reshape(2, 7)).sum(axis=1)
-        return (idle * np.clip(along, -_POSTURE_STEP, _POSTURE_STEP)[:, None]).ravel()
+        model = self._configuration
+        jacobians = np.stack(
+            [model.get_frame_jacobian(side, "site")[:, part] for side, part in zip(SIDES, _ARMS, strict=True)]
+        )
+        transposed, ways = jacobians.transpose(0, 2, 1), way.reshape(2, 7, 1)
+        # Without the part of it that moves a tool: the projection on the null space, damped at singularities.
+        moving = np.linalg.solve(jacobians @ transposed + _PULL_DAMPING * np.eye(6), jacobians @ ways)
+        idle = ways - transposed @ moving
+        length = np.linalg.norm(idle, axis=1, keepdims=True)
+        return (idle * (_POSTURE_STEP / np.maximum(length, _POSTURE_STEP))).ravel()
 
     def _improve(self, residuals: Array) -> Array:
         """One step of Gauss and Newton's, within reach. Returns the residuals (2, 2) after it."""
