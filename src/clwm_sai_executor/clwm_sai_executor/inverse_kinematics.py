@@ -179,14 +179,19 @@ def kinematic_model(kinematics: DualArmKinematics) -> mujoco.MjModel:
     Built from the forward kinematics that everything else uses, so that both agree.
     """
     spec = mujoco.MjSpec()
-    at_zero = np.zeros(2 * _ARM_JOINTS)
-    for side, frames, tool in zip(SIDES, kinematics.link_frames(at_zero)[0], kinematics.poses(at_zero), strict=True):
+    at_zero, quarter_turns = np.zeros(2 * _ARM_JOINTS), np.full(2 * _ARM_JOINTS, np.pi / 2)
+    frames, turned = kinematics.link_frames(np.stack([at_zero, quarter_turns]))
+    for arm, (side, tool) in enumerate(zip(SIDES, kinematics.poses(at_zero), strict=True)):
         body, before = spec.worldbody, np.eye(4)
         for joint in range(1, _ARM_JOINTS + 1):
             body = body.add_body(name=f"{side}{joint}", mass=1.0, inertia=[1.0, 1.0, 1.0], explicitinertial=True)
-            body.pos, body.quat = _placement(before, frames[joint])
-            body.add_joint(name=f"{side}{joint}", type=mujoco.mjtJoint.mjJNT_HINGE, axis=[0.0, 0.0, 1.0])
-            before = frames[joint]
+            body.pos, body.quat = _placement(before, frames[arm, joint])
+            still, moved = (np.linalg.inv(links[arm, joint - 1]) @ links[arm, joint] for links in (frames, turned))
+            turn = (np.linalg.inv(still) @ moved)[:3, :3]
+            # A quarter turn R about an axis has (R - R^T) / 2 for the axis' cross product.
+            axis = (turn - turn.T)[[2, 0, 1], [1, 2, 0]] / 2.0
+            body.add_joint(name=f"{side}{joint}", type=mujoco.mjtJoint.mjJNT_HINGE, axis=axis)
+            before = frames[arm, joint]
         site = body.add_site(name=side)
         site.pos, site.quat = _placement(before, mink.SE3(_transforms(tool)).as_matrix())
     return spec.compile()
