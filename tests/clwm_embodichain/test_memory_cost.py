@@ -52,15 +52,28 @@ def test_a_chunk_takes_its_observation_in_exactly_as_observing_does():
     assert chunked.memory.digest() == observed.memory.digest() and chunked.taken_in == 1
 
 
+def ratio(seconds):
+    return np.median(seconds[-5:]) / np.median(seconds[:5])
+
+
+def test_a_machine_that_became_slower_is_no_slower_memory():
+    run = LongRun(model_of(Clwm), PLAN, 20, 10, compared=5)
+    list(run)
+    before = run.report()["latency_last_over_first"]
+    run.seconds[-5:] *= 3.0
+    run.fresh_seconds[-5:] *= 3.0
+    assert run.report()["latency_last_over_first"] == pytest.approx(before, abs=2e-4)
+    run.seconds[-5:] *= 2.0
+    assert run.report()["latency_last_over_first"] == pytest.approx(2.0 * before, abs=2e-4)
+
+
 def test_long_run_counts_every_update_and_times_only_what_it_compares():
     run = LongRun(model_of(Clwm), PLAN, 40, 10, compared=5)
     assert list(run) == [10, 20, 30, 40]
     assert (run.seconds[:5] > 0).all() and (run.seconds[-5:] > 0).all() and not run.seconds[5:-5].any()
     report = run.report()
     assert report["updates"] == 40 and report["moments"][-1]["updates"] == 40
-    assert np.isclose(
-        report["latency_last_over_first"], np.median(run.seconds[-5:]) / np.median(run.seconds[:5]), atol=1e-4
-    )
+    assert np.isclose(report["latency_last_over_first"], ratio(run.seconds) / ratio(run.fresh_seconds), atol=1e-4)
     assert report["norm_max"] >= max(report["moments"][0]["norms"])
     json.dumps(report, allow_nan=False)
 

@@ -145,6 +145,8 @@ def long_table(found: dict[str, Any]) -> Table:
     compared = found["compared_chunks"]
     table.add_row(f"growth of resident memory after the first {compared}", f"{found['resident_growth_mb']:.2f} MiB")
     table.add_row(f"processor time, last {compared} chunks over first", f"{found['latency_last_over_first']:.3f}")
+    times = "{latency_first_ms:.1f}, {latency_last_ms:.1f} ms; {fresh_first_ms:.1f}, {fresh_last_ms:.1f} ms"
+    table.add_row("their medians; those of fresh episodes beside them", times.format(**found))
     table.add_row("largest norm of W", f"{found['norm_max']:.1f}")
     table.add_row("bytes of W", f"{found['state_bytes']}")
     return table
