@@ -38,8 +38,8 @@ class Seam:
 def seam_of(now: float, before: Path, after: Path, chunk: ActionChunk, poses: Callable[[Array], Array]) -> Seam:
     """The seam of a chunk that came at `now` while `before` was under way and made it `after`.
 
-    poses: joints (14,) -> poses of the tool centre points (2, 7), as of `DualArmKinematics`. A controller passes through
-    the knots that it is sent, so its motion from row to row is that of the knots.
+    poses: joints (14,) -> poses (2, 7) of the tool centre points, by kinematics. A controller passes through the knots
+    that it is sent, so its motion from row to row is that of the knots.
     """
     follows = after.last_row - (CHUNK_ROWS - chunk.prefix_rows) - after.first
     knots = after.positions[max(0, follows - 1) : after.last_row - after.first + 1]
