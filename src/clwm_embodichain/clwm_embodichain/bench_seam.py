@@ -105,7 +105,7 @@ def run_task(settings: EvaluationSettings, advance: Any) -> list[Seam]:
 
 def as_table(report: dict[str, Any]) -> Table:
     """Medians for people; the JSON file has all of it."""
-    table = Table(title="change of the velocity from row to row [rad/s], largest joint")
+    table = Table(title=r"change of the velocity from row to row \[rad/s], largest joint")
     for column in ("task", "seams", "", "seam p50", "seam max", "within p50", "ratio", "above limit", "strayed"):
         table.add_column(column, justify="left" if column in ("task", "") else "right")
     for task, part in {**report["tasks"], "all": report["all"]}.items():
