@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from clwm_bringup.cli import app
 from clwm_common.actions import JOINTS, ROW_DT
+from clwm_common.kinematics import DualArmKinematics
 from clwm_common.messages import ActionChunk
 from clwm_common.robot import RobotDescription
 from clwm_embodichain.seam_measure import Seam, seam_of, summarise
@@ -21,6 +22,11 @@ OPEN = np.full(2, 0.08)
 @pytest.fixture(scope="module")
 def limits():
     return MotionLimits.of(RobotDescription.load("dual_fr3_mujoco"))
+
+
+@pytest.fixture(scope="module")
+def poses():
+    return DualArmKinematics(RobotDescription.load("dual_fr3_mujoco")).poses
 
 
 def moving(limits, speed):
@@ -41,31 +47,37 @@ def chunk_after(path, speed):
     return ActionChunk(2, 1, 0.0, rows, prefix_rows=PREFIX)
 
 
-def spliced(limits, speed_after):
+def spliced(limits, speed_after, poses):
     before = moving(limits, 0.2)
     chunk = chunk_after(before, speed_after)
     after, _ = splice(
         before, before.last_row, chunk.rows[PREFIX:, JOINTS].astype(float), np.tile(OPEN, (11, 1)), limits
     )
-    return seam_of(before.time(before.last_row) - 0.03, before, after, chunk)
+    return seam_of(before.time(before.last_row) - 0.03, before, after, chunk, poses)
 
 
-def test_chunk_that_goes_on_as_before_has_no_jump_at_its_seam(limits):
-    assert spliced(limits, 0.2).spliced == pytest.approx(0.0, abs=1e-5)
+def test_chunk_that_goes_on_as_before_has_no_jump_at_its_seam(limits, poses):
+    assert spliced(limits, 0.2, poses).spliced == pytest.approx(0.0, abs=1e-5)
 
 
-def test_chunk_that_goes_on_faster_jumps_at_its_seam_and_nowhere_else(limits):
-    seam = spliced(limits, 0.3)
+def test_chunk_that_goes_on_faster_jumps_at_its_seam_and_nowhere_else(limits, poses):
+    seam = spliced(limits, 0.3, poses)
     assert seam.spliced == pytest.approx(0.1, abs=0.01)
     assert max(seam.inner) < 0.02
 
 
-def test_cutting_over_jumps_back_to_rows_that_the_arms_have_passed(limits):
+def test_cutting_over_jumps_back_to_rows_that_the_arms_have_passed(limits, poses):
     # Row 0 lies four rows before the end of the path, 3.4 of them in the past when the chunk comes.
-    assert spliced(limits, 0.2).cut_over == pytest.approx(0.2 * (1 + 3.4), abs=0.02)
+    assert spliced(limits, 0.2, poses).cut_over == pytest.approx(0.2 * (1 + 3.4), abs=0.02)
 
 
-def test_ratio_and_excess_are_counted(limits):
+def test_rows_that_the_limits_do_not_allow_are_strayed_from(limits, poses):
+    assert spliced(limits, 0.2, poses).strayed < 1e-6
+    seam = spliced(limits, 1.5, poses)
+    assert seam.strayed > 0.01 and 0.1 < seam.strayed_tool / seam.strayed < 1.2
+
+
+def test_ratio_and_excess_are_counted(limits, poses):
     seams = [Seam(0.1, (0.1, 0.1), 0.6, (0.2,)), Seam(0.12, (0.1,), 0.8, (0.2,))]
     report = summarise(seams, 0.5)
     assert report["spliced"]["ratio"] == pytest.approx(1.1) and report["spliced"]["above_limit"] == 0

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from clwm_common.actions import ROW_DT
+from clwm_common.kinematics import DualArmKinematics
 from clwm_common.messages import ActionChunk
 from clwm_common.robot import RobotDescription
 from clwm_embodichain.bench_report import (
@@ -89,9 +90,10 @@ def seam(
 def run_task(settings: EvaluationSettings, advance: Any) -> list[Seam]:
     """The seams of all episodes of one task: chunks that came in time while the one before was moving the arms."""
     seams: list[Seam] = []
+    poses = DualArmKinematics(RobotDescription.load("dual_fr3_mujoco")).poses
 
     def on_chunk(now: float, before: Path, after: Path, chunk: ActionChunk) -> None:
-        seams.append(seam_of(now, before, after, chunk))
+        seams.append(seam_of(now, before, after, chunk, poses))
 
     with closing(build_stack(settings)) as stack:
         stack.on_seam = on_chunk
@@ -103,8 +105,8 @@ def run_task(settings: EvaluationSettings, advance: Any) -> list[Seam]:
 
 def as_table(report: dict[str, Any]) -> Table:
     """Medians for people; the JSON file has all of it."""
-    table = Table(title="change of the velocity from row to row [rad/s], largest joint")
-    for column in ("task", "seams", "", "seam p50", "seam max", "within p50", "ratio", "above limit"):
+    table = Table(title=r"change of the velocity from row to row \[rad/s], largest joint")
+    for column in ("task", "seams", "", "seam p50", "seam max", "within p50", "ratio", "above limit", "strayed"):
         table.add_column(column, justify="left" if column in ("task", "") else "right")
     for task, part in {**report["tasks"], "all": report["all"]}.items():
         for index, (name, text) in enumerate(_NAMES.items()):
@@ -119,6 +121,7 @@ def as_table(report: dict[str, Any]) -> Table:
                     f"{one['inner_jump']['p50']:.3f}",
                     f"{one['ratio']:.2f}",
                     str(one["above_limit"]),
+                    "" if index else f"{part['strayed_mm']['p50']:.0f} mm",
                 )
     return table
 

@@ -85,6 +85,7 @@ def random_config(rng: np.random.Generator) -> SchedulerConfig:
         acceleration_scale=float(rng.choice([0.3, 1.0, 1.0])),
         refuse_jerk=float(rng.choice([2.0, 100.0, 100.0])),
         refuse_step=float(rng.choice([0.1, 0.5, 1.0])),
+        blend_rows=int(rng.choice([0, 2, 5, 5, 6])),
     )
 
 

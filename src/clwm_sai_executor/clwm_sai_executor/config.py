@@ -39,6 +39,7 @@ class SchedulerConfig:
         for a human's pose this far from the one before it, and for the first one and the arms.
     refuse_opening: rows that open a gripper so far beyond its range are one, too.
     observation_age: a chunk made from pictures this much older than those asked for is dropped and asked for again.
+    blend_rows: how many new rows of a chunk lead over from the committed motion (`blend.py`); 0 changes no row.
     prefix_tolerance: how far a chunk's prefix may be from the rows committed for it.
     resync_distance: at rest, arms farther than this from the held command are held where they are.
     following_error: moving arms farther than this from their command do not follow it: they brake and hold.
@@ -69,6 +70,7 @@ class SchedulerConfig:
     refuse_rotation: float = 0.35
     refuse_opening: float = 0.05
     observation_age: float = 0.5
+    blend_rows: int = 5
     prefix_tolerance: float = 0.01
     resync_distance: float = 0.02
     following_error: float = 0.1
@@ -118,6 +120,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "refuse_rotation": (0.001, 3.0),
     "refuse_opening": (0.0, 1.0),
     "observation_age": (0.05, 60.0),
+    "blend_rows": (0, 6),
     "prefix_tolerance": (0.0, 0.1),
     "resync_distance": (0.001, 1.0),
     "following_error": (0.01, 3.0),

@@ -47,9 +47,9 @@ class Metrics:
     part in which no row of a chunk ran: braking tails after a late chunk, and waiting at rest. The wait for the very
     first chunk of an epoch is not in it. stalls: boundaries at which the next chunk was not there. Jumps are changes of
     the mean velocity from one row to the next [rad/s], and steps of the acceleration [rad/s^2], largest joint: at
-    seams, and within chunks. event_reaction: from an event at any instant to the first motion that can answer it;
-    teleop_reaction: from a human's input to the first knot that answers it. Percentiles are over the last 1000 chunks,
-    ticks or inputs.
+    seams, and within chunks. blend: how far the first rows of a chunk were moved to lead over to it [rad].
+    event_reaction: from an event at any instant to the first motion that can answer it; teleop_reaction: from a human's
+    input to the first knot that answers it. Percentiles are over the last 1000 chunks, ticks or inputs.
     """
 
     def __init__(self) -> None:
@@ -62,6 +62,7 @@ class Metrics:
         self._inner_jumps: deque[float] = deque(maxlen=WINDOW)
         self._seam_steps: deque[float] = deque(maxlen=WINDOW)
         self._inner_steps: deque[float] = deque(maxlen=WINDOW)
+        self._blends: deque[float] = deque(maxlen=WINDOW)
         self._state_gaps: deque[float] = deque(maxlen=WINDOW)
         self._lateness: deque[float] = deque(maxlen=WINDOW)
         self._human_reactions: deque[float] = deque(maxlen=WINDOW)
@@ -97,6 +98,7 @@ class Metrics:
             self._seam_steps.append(facts.seam_acceleration_jump)
         self._inner_jumps.extend(facts.inner_jumps)
         self._inner_steps.extend(facts.inner_acceleration_jumps)
+        self._blends.append(facts.largest_blend)
 
     def state_gap(self, seconds: float) -> None:
         """Time between two joint states."""
@@ -138,6 +140,7 @@ class Metrics:
             "inner_jump": percentiles(self._inner_jumps),
             "seam_acceleration_jump": percentiles(self._seam_steps),
             "inner_acceleration_jump": percentiles(self._inner_steps),
+            "blend": percentiles(self._blends),
             "clamped_positions": self._counts["clamped_positions"],
             "clamped_openings": self._counts["clamped_openings"],
             "clamped_quaternions": self._counts["clamped_quaternions"],

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clwm_common.actions import ACTION_DIM, ROW_DT
 from clwm_common.robot import RobotDescription
+from clwm_sai_executor.blend import blend
 from clwm_sai_executor.clearance import MarginsOf
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import SIDES, Command, MeasuredArms, MoveGripper, SendTrajectory
@@ -40,6 +42,7 @@ class Motion:
         self._splice_steered = Guard(margins, np.inf).splice if is_guarded else splice
         self._earlier = np.zeros((0, ACTION_DIM), np.float32)
         self.lead = config.lead
+        self._blend_rows = config.blend_rows
         self._resync_distance = config.resync_distance
         self._row_of = row_of
         self._limits = MotionLimits.of(
@@ -112,9 +115,9 @@ class Motion:
     def extend(self, now: float, after: int, rows: Array, openings: Array) -> tuple[int, SpliceFacts]:
         """Let joints `rows` (n, 14) follow knot `after`, or the first knot after it that can still be changed.
 
-        When the path is over before that, a new one starts from where it ended, aligned with the pictures. Returns the
-        knot that the rows follow in the path as it is now, and what became of them. Raises ChunkRefused when they go
-        where the arms must not be.
+        The first of them lead over from the motion before (`blend.py`). When the path is over before that, a new one
+        starts from where it ended, aligned with the pictures. Returns the knot that the rows follow in the path as it
+        is now, and what became of them. Raises ChunkRefused when they go where the arms must not be.
         """
         path = self.path
         assert path is not None
@@ -125,8 +128,9 @@ class Motion:
             position, _, held = path.knot(path.last)
             path = self._restart(self._aligned(now + self.lead), position, held)
             at = path.last
-        self.path, facts = self._splice(path, at, rows, openings, self._limits)
-        return at, facts
+        blended = blend(path.positions_until(at, 3), rows, self._blend_rows)
+        self.path, facts = self._splice(path, at, blended, openings, self._limits)
+        return at, replace(facts, largest_blend=float(np.abs(blended - rows).max()))
 
     def settle(self, now: float, arms: MeasuredArms) -> float:
         """Hold arms at rest that are away from their command, or have none, where they are measured.

@@ -61,6 +61,7 @@ class ExecutorNode(ClwmNode):
         _setting("chunk_timeout", "a chunk this long after its observation is given up", "s"),
         _setting("state_timeout", "joint states older than this make the arms brake and hold", "s"),
         _setting("following_error", "moving arms farther than this from their command brake and hold", "rad"),
+        _setting("blend_rows", "new rows of a chunk that lead over from the committed motion; 0 changes no row"),
         _setting("refuse_step", "a chunk with a larger step from row to row is refused", "rad"),
         _setting("refuse_jerk", "a chunk that jerks more than so many times the robot's limit is refused"),
         _setting("pose_tolerance", "arms that get no nearer to a chunk's pose are counted", "m"),

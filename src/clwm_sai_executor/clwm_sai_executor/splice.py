@@ -85,6 +85,10 @@ class Path:
         q0, q1, v0, v1 = *self.positions[at - 1 : at + 1], *self.velocities[at - 1 : at + 1]
         return (-6.0 * (q1 - q0) / self.dt + 2.0 * v0 + 4.0 * v1) / self.dt
 
+    def positions_until(self, index: int, count: int) -> Array:
+        """Positions (count, 14) of the last knots up to `index`; before the first, the arms rest there."""
+        return self.positions[np.maximum(np.arange(index - count + 1, index + 1) - self.first, 0)]
+
     def resting_until(self, index: int) -> Path:
         """The same path with more knots of rest at its end, so that knot `index` is its last."""
         more = max(0, index - self.last)
@@ -112,7 +116,9 @@ class SpliceFacts:
 
     Jumps are changes of the mean velocity from one segment to the next [rad/s], acceleration jumps are what the
     acceleration steps by at a knot [rad/s^2]; the seam is the last knot that was sent before.
-    cut: how many of the last rows were replaced by rest, because they come too near to something.
+    cut: how many of the last rows were replaced by rest, because they come too near to something. clamped: how many
+    positions the limits keep from the rows as they were handed in, by at most largest_clamp [rad]; largest_blend: how
+    far these had been moved before, to lead over from the motion under way, at most [rad].
     """
 
     clamped: int
@@ -122,6 +128,7 @@ class SpliceFacts:
     seam_acceleration_jump: float
     inner_acceleration_jumps: Array
     cut: int = 0
+    largest_blend: float = 0.0
 
 
 def splice(path: Path, at: int, rows: Array, openings: Array, limits: MotionLimits) -> tuple[Path, SpliceFacts]:
