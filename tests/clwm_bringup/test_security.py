@@ -157,9 +157,9 @@ def test_only_the_executor_may_command_the_arms_and_only_the_policy_sends_chunks
 
 
 def test_the_topics_of_another_robot_are_those_of_its_description(robot):
-    other = robot.model_copy(update={"joint_states_topic": "/other/joint_states"})
+    other = robot.model_copy(update={"joint_states_topic": "/other/joints"})
     text = to_xml(access.access_table(other))
-    assert text.count("<topic>/other/joint_states</topic>") == 3 and robot.joint_states_topic + "<" not in text
+    assert text.count("<topic>/other/joints</topic>") == 3 and robot.joint_states_topic + "<" not in text
 
 
 def test_a_keystore_can_be_made_of_the_policy(tmp_path, table):
