@@ -1,5 +1,6 @@
 """The rights in the policy are those that the running nodes use: none is missing, none is to spare."""
 
+import contextlib
 import importlib
 import json
 from dataclasses import replace
@@ -17,9 +18,10 @@ from clwm_bringup.recording import Recording
 from clwm_bringup.sros_policy import to_xml
 from clwm_bringup.teleop_node import TeleopNode
 from clwm_common.messages import Mode
-from clwm_common.robot import RobotDescription
+from clwm_common.robot import GripperAction, RobotDescription
 from clwm_common.ros.lifecycle import ClwmNode
 
+NAMES = ("sim", "perception", "executor", "policy")
 ACTION_SERVICES = ("send_goal", "cancel_goal", "get_result")
 ACTION_TOPICS = ("feedback", "status")
 
@@ -61,14 +63,17 @@ def granted(row):
     for action in row.executes:
         full[0] |= {f"{action}/_action/{topic}" for topic in ACTION_TOPICS}
         full[2] |= {f"{action}/_action/{service}" for service in ACTION_SERVICES}
+    for action in row.sends:
+        full[1] |= {f"{action}/_action/{topic}" for topic in ACTION_TOPICS}
+        full[3] |= {f"{action}/_action/{service}" for service in ACTION_SERVICES}
     return tuple(full)
 
 
-@pytest.fixture(scope="module")
-def configured():
+@contextlib.contextmanager
+def configured_graph(options, names):
     """The nodes of the graph by name, configured with the graph's own parameters."""
     nodes = {}
-    for spec in graph.build_graph(graph.StackOptions()):
+    for spec in (spec for spec in graph.build_graph(options) if spec.name in names):
         (kind,) = [
             value
             for value in vars(importlib.import_module(spec.module)).values()
@@ -83,9 +88,32 @@ def configured():
         node.destroy_node()
 
 
-@pytest.mark.parametrize("name", ["sim", "perception", "executor", "policy"])
+@pytest.fixture(scope="module")
+def configured():
+    with configured_graph(graph.StackOptions(), NAMES) as nodes:
+        yield nodes
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_node_of_the_graph_has_the_rights_that_it_uses_and_no_other(configured, table, name):
     assert opened(configured[name]) == granted(table[name])
+
+
+@pytest.mark.parametrize("name", ["sim", "executor"])
+def test_the_rights_are_those_of_a_robot_with_other_controllers_too(name):
+    options = graph.StackOptions(robot="dual_fr3_forward")
+    rows = {row.node: row for row in access.access_table(RobotDescription.load(options.robot))}
+    with configured_graph(options, [name]) as nodes:
+        assert opened(nodes[name]) == granted(rows[name])
+
+
+def test_a_gripper_behind_an_action_is_sent_goals_and_no_topic(robot):
+    command = GripperAction(kind="action", name="/left_hand/move")
+    gripper = robot.left.gripper.model_copy(update={"command": command})
+    other = robot.model_copy(update={"left": robot.left.model_copy(update={"gripper": gripper})})
+    (executor,) = (row for row in access.access_table(other) if row.node == "executor")
+    assert executor.sends == ("/left_hand/move",) and "/left_gripper/command" not in executor.publishes
+    assert '<actions call="ALLOW">' in to_xml([executor])
 
 
 def test_a_topic_that_is_not_in_the_table_would_be_noticed(configured, table):
@@ -141,7 +169,7 @@ def test_the_policy_file_says_what_the_table_says(robot, table, tmp_path):
             read[profile.get("node")] = access.Access(
                 profile.get("node"),
                 enclave.get("path"),
-                *(rights.get(right, ()) for right in ("publish", "subscribe", "reply", "request", "execute")),
+                *(rights.get(right, ()) for right in ("publish", "subscribe", "reply", "request", "execute", "call")),
             )
     assert read == table
 
@@ -151,8 +179,8 @@ def test_only_the_executor_may_command_the_arms_and_only_the_policy_sends_chunks
         return {row.enclave for row in table.values() if topic in row.publishes}
 
     for arm in robot.arms:
-        assert publishers(arm.controller_topic) == {"/clwm/executor"}
-        assert publishers(arm.gripper.command_topic) == {"/clwm/executor"}
+        assert publishers(arm.controller.topic) == {"/clwm/executor"}
+        assert publishers(arm.gripper.command.name) == {"/clwm/executor"}
     assert publishers("/clwm/action_chunk") == {"/clwm/policy"}
 
 

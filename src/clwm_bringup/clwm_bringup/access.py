@@ -22,7 +22,7 @@ _LIFECYCLE = (
 
 @dataclass(frozen=True)
 class Access:
-    """The rights of one node; `~` is its own name. serves, calls: services; executes: actions."""
+    """The rights of one node; `~` is its own name. serves, calls: services; executes, sends: goals of actions."""
 
     node: str
     enclave: str
@@ -31,6 +31,7 @@ class Access:
     serves: tuple[str, ...] = ()
     calls: tuple[str, ...] = ()
     executes: tuple[str, ...] = ()
+    sends: tuple[str, ...] = ()
 
 
 def enclave_path(name: str) -> str:
@@ -47,7 +48,9 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
     """The rights of all nodes, with the topics of this robot."""
     images = [f"/cameras/{camera}/image_raw" for camera in robot.cameras]
     camera_infos = [f"/cameras/{camera}/camera_info" for camera in robot.cameras]
-    commands = [topic for arm in robot.arms for topic in (arm.controller_topic, arm.gripper.command_topic)]
+    controllers = [arm.controller.node for arm in robot.arms]
+    grippers = [arm.gripper.command for arm in robot.arms]
+    commands = [arm.controller.topic for arm in robot.arms] + [it.name for it in grippers if it.kind == "topic"]
     joints = robot.joint_states_topic
     return (
         _node_of_the_graph(
@@ -69,7 +72,9 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
             ],
             subscribes=["/clwm/action_chunk", "/clwm/sai_report", "/clwm/teleop", "/clwm_sim/episode", joints],
             serves=["/clwm/set_mode", "/clwm/set_task"],
+            calls=[f"{node}/{service}" for node in controllers for service in ("get_parameters", "list_parameters")],
             executes=["/clwm/run_task"],
+            sends=[it.name for it in grippers if it.kind == "action"],
         ),
         _node_of_the_graph(
             "policy",
@@ -97,7 +102,9 @@ def _node_of_the_graph(
     publishes: Iterable[str],
     subscribes: Iterable[str],
     serves: Iterable[str] = (),
+    calls: Iterable[str] = (),
     executes: Iterable[str] = (),
+    sends: Iterable[str] = (),
 ) -> Access:
     return Access(
         name,
@@ -105,7 +112,9 @@ def _node_of_the_graph(
         publishes=_with(publishes, "/diagnostics", "/parameter_events", "/rosout", "~/transition_event"),
         subscribes=_with(subscribes),
         serves=_with(serves, *(f"~/{service}" for service in (*_PARAMETERS, *_LIFECYCLE, "get_type_description"))),
-        executes=tuple(executes),
+        calls=_with(calls),
+        executes=_with(executes),
+        sends=_with(sends),
     )
 
 

@@ -32,6 +32,7 @@ def _add_profile(profiles: ElementTree.Element, access: Access) -> None:
         ("service", "reply", access.serves),
         ("service", "request", access.calls),
         ("action", "execute", access.executes),
+        ("action", "call", access.sends),
     ):
         if names:
             rule = ElementTree.SubElement(profile, f"{kind}s", {right: "ALLOW"})
