@@ -1,6 +1,5 @@
 """The rights in the policy are those that the running nodes use: none is missing, none is to spare."""
 
-import contextlib
 import importlib
 import json
 from dataclasses import replace
@@ -69,11 +68,11 @@ def granted(row):
     return tuple(full)
 
 
-@contextlib.contextmanager
-def configured_graph(options, names):
-    """The nodes of the graph by name, configured with the graph's own parameters."""
+@pytest.fixture(scope="module", params=["dual_fr3_mujoco", "dual_fr3_forward"])
+def configured(request):
+    """The nodes of the graph with one robot by name, configured with the graph's own parameters, and their rights."""
     nodes = {}
-    for spec in (spec for spec in graph.build_graph(options) if spec.name in names):
+    for spec in graph.build_graph(graph.StackOptions(robot=request.param)):
         (kind,) = [
             value
             for value in vars(importlib.import_module(spec.module)).values()
@@ -82,29 +81,16 @@ def configured_graph(options, names):
         parameters = [RosParameter(name, value=value) for name, value in spec.parameters.items()]
         nodes[spec.name] = kind(parameter_overrides=parameters)
         assert nodes[spec.name].trigger_configure() == TransitionCallbackReturn.SUCCESS, nodes[spec.name].fault
-    yield nodes
+    yield nodes, {row.node: row for row in access.access_table(RobotDescription.load(request.param))}
     for node in nodes.values():
         node.trigger_shutdown()
         node.destroy_node()
 
 
-@pytest.fixture(scope="module")
-def configured():
-    with configured_graph(graph.StackOptions(), NAMES) as nodes:
-        yield nodes
-
-
 @pytest.mark.parametrize("name", NAMES)
-def test_a_node_of_the_graph_has_the_rights_that_it_uses_and_no_other(configured, table, name):
-    assert opened(configured[name]) == granted(table[name])
-
-
-@pytest.mark.parametrize("name", ["sim", "executor"])
-def test_the_rights_are_those_of_a_robot_with_other_controllers_too(name):
-    options = graph.StackOptions(robot="dual_fr3_forward")
-    rows = {row.node: row for row in access.access_table(RobotDescription.load(options.robot))}
-    with configured_graph(options, [name]) as nodes:
-        assert opened(nodes[name]) == granted(rows[name])
+def test_a_node_of_the_graph_has_the_rights_that_it_uses_and_no_other(configured, name):
+    nodes, rights = configured
+    assert opened(nodes[name]) == granted(rights[name])
 
 
 def test_a_gripper_behind_an_action_is_sent_goals_and_no_topic(robot):
@@ -116,9 +102,10 @@ def test_a_gripper_behind_an_action_is_sent_goals_and_no_topic(robot):
     assert '<actions call="ALLOW">' in to_xml([executor])
 
 
-def test_a_topic_that_is_not_in_the_table_would_be_noticed(configured, table):
-    narrower = replace(table["policy"], subscribes=table["policy"].subscribes[1:])
-    assert opened(configured["policy"]) != granted(narrower)
+def test_a_topic_that_is_not_in_the_table_would_be_noticed(configured):
+    nodes, rights = configured
+    narrower = replace(rights["policy"], subscribes=rights["policy"].subscribes[1:])
+    assert opened(nodes["policy"]) != granted(narrower)
 
 
 def test_the_operators_nodes_open_nothing_that_the_table_does_not_grant(robot, table):
