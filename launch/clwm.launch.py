@@ -10,6 +10,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
 from clwm_bringup import graph
+from clwm_bringup.access import enclave_arguments
 from launch import LaunchContext, LaunchDescription
 
 DEFAULTS = graph.StackOptions()
@@ -46,6 +47,7 @@ def _nodes(context: LaunchContext) -> list[LifecycleNode]:
             package=spec.package,
             executable=spec.executable,
             parameters=[{**spec.parameters, "autostart": autostart}],
+            ros_arguments=enclave_arguments(spec.name),
             output="screen",
         )
         for spec in graph.build_graph(options)

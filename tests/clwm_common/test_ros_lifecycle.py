@@ -11,6 +11,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
+from rclpy.serialization import serialize_message
 from std_msgs.msg import Float64
 
 from clwm_common.ros.diagnostics import Health, Level, from_status, to_status
@@ -122,7 +123,7 @@ def test_a_callback_that_raises_deactivates_the_node_and_is_latched(make):
     node = make("value", RuntimeError("lost"))
     node.trigger_configure()
     node.trigger_activate()
-    next(s for s in node.subscriptions if s.topic == "/probe/value").callback(Float64())
+    next(s for s in node.subscriptions if s.topic == "/probe/value").callback(bytes(serialize_message(Float64())))
     assert node.calls[-1] == "deactivate" and not node.is_active
     assert "RuntimeError" in node.fault and "lost" in node.fault
 

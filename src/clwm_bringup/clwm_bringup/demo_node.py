@@ -19,6 +19,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
+from clwm_bringup.access import OPERATOR, enclave_arguments
 from clwm_bringup.recording import Chunk, Frame, Recording
 from clwm_common.messages import Mode
 from clwm_common.ros import qos
@@ -38,7 +39,8 @@ class RosSession:
     """ROS for one node of this process, whose thread spins it; signals stay with the caller."""
 
     def __init__(self) -> None:
-        rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
+        arguments = ["--ros-args", *enclave_arguments(OPERATOR)]
+        rclpy.init(args=arguments, signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
         self._executor = SingleThreadedExecutor()
         self._nodes: list[Node] = []
 

@@ -96,7 +96,7 @@ class FaultRelayNode(ClwmNode):
         for topic, route in self._routes.items():
             on_message = functools.partial(self._on_message, topic)
             self.create_subscription(route.message, UPSTREAM + topic, on_message, route.buffered, raw=True)
-        self.create_subscription(String, TAMPERING_TOPIC, self._on_tampering, qos.CRITICAL)
+        self.create_subscription(String, TAMPERING_TOPIC, self._on_tampering, qos.CRITICAL, max_bytes=4096)
         self.create_timer(LATE_PERIOD, self._send_late)
 
     def _on_tampering(self, message: String) -> None:

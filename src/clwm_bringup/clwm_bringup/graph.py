@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from clwm_bringup.access import enclave_arguments
 from clwm_common.model_files import ModelFiles, project_root
 from clwm_common.robot import RobotDescription, config_directory
 
@@ -46,7 +47,7 @@ class NodeSpec:
         parameters = [word for argument in arguments for word in ("-p", argument)]
         rules = [f"__node:={self.name}", *(f"{topic}:={other}" for topic, other in self.remappings.items())]
         remappings = [word for rule in rules for word in ("-r", rule)]
-        return [python, "-m", self.module, "--ros-args", *remappings, *parameters]
+        return [python, "-m", self.module, "--ros-args", *enclave_arguments(self.name), *remappings, *parameters]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import rclpy
 from numpy.typing import NDArray
 from rclpy.node import Node
 
+from clwm_bringup.access import OPERATOR, enclave_arguments
 from clwm_common.actions import GRIPPERS, JOINTS, POSES
 from clwm_common.messages import Mode, TeleopCommand
 from clwm_common.ros import qos
@@ -88,7 +89,7 @@ class TeleopNode(Node):
 @contextlib.contextmanager
 def running_teleop_node(source: str) -> Iterator[TeleopNode]:
     """The node of a process of its own; the switch is released however it ends."""
-    rclpy.init()
+    rclpy.init(args=["--ros-args", *enclave_arguments(OPERATOR)])
     node = TeleopNode(source)
     try:
         yield node

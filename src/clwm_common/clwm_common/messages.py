@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from clwm_common.actions import ACTION_DIM, LAYOUT_VERSION, ROW_DT
 
+INSTRUCTION_BYTES = 256  # bound of every `instruction` in clwm_msgs, in UTF-8
+
 
 class Mode(IntEnum):
     """Who moves the arms; a larger value overrides a smaller one."""
@@ -29,6 +31,15 @@ class MemoryPolicy(IntEnum):
     KEEP = 0
     RESET = 1
     RESTORE = 2
+
+
+def instruction_problem(instruction: str) -> str:
+    """Why these words cannot be a task; empty when they can."""
+    if not instruction.strip():
+        return "its instruction is empty; say what to do"
+    if (size := len(instruction.encode())) > INSTRUCTION_BYTES:
+        return f"its instruction has {size} bytes; expected at most {INSTRUCTION_BYTES}"
+    return ""
 
 
 def _no_rows() -> NDArray[np.float32]:

@@ -25,6 +25,7 @@ from clwm_perception.image_sets import Answer, Synchroniser, SynchroniserConfig
 from clwm_perception.picture import Picture
 from clwm_perception.preprocess import ImageError, from_raw
 
+_HEADER = 1024  # bytes of an image message that are not pixels, at most
 _UNSEEN = 128  # side of the blank picture that warms up the encoder
 
 
@@ -40,6 +41,7 @@ class PerceptionNode(ClwmNode):
         Parameter("pool", 2, "side of the square of patch tokens averaged into one feature", minimum=1, maximum=16),
         Parameter("encoder_threads", 2, "pictures that are encoded at a time", minimum=1, maximum=16),
         Parameter("cameras", ["head", "left_wrist", "right_wrist"], "cameras in the order of the frame's first axis"),
+        Parameter("image_bytes", 8_000_000, "a larger picture is refused unseen", "bytes", 1_000, 100_000_000),
         Parameter("frame_period", 0.05, "time between two pictures of a camera", "s", minimum=0.001, maximum=10.0),
         Parameter("skew_limit", 0.02, "largest spread of stamps within one set", "s", minimum=0.0001, maximum=10.0),
         Parameter(
@@ -66,7 +68,9 @@ class PerceptionNode(ClwmNode):
         self._frames = self.create_lifecycle_publisher(FeatureFrameMsg, "/clwm/feature_frame", qos.CRITICAL)
         for camera in cameras:
             topic = f"/cameras/{camera}/image_raw"
-            self.create_subscription(Image, topic, functools.partial(self._on_image, camera), qos.SENSOR_BUFFERED)
+            on_image = functools.partial(self._on_image, camera)
+            limit = self.params.image_bytes + _HEADER
+            self.create_subscription(Image, topic, on_image, qos.SENSOR_BUFFERED, max_bytes=limit)
         self.create_subscription(ObservationRequestMsg, "/clwm/observation_request", self._on_request, qos.CRITICAL)
         self.get_logger().info(
             f"encoder {self._encoder.encoder_id} {self._encoder.weights_hash[:12]} runs on {self._encoder.backend_note}"

@@ -35,6 +35,7 @@ from clwm_policy.surprise_alarm import calibrated_alarm
 TICK_PERIOD = 0.25  # s between two looks for a frame that is late
 JOIN_TIMEOUT = 5.0  # s; a step of the engine takes milliseconds
 NOTICE_SHOWN = 10.0  # s for which the last warning stays in the diagnostics
+FRAME_BYTES = 4 * 1024**2  # three cameras' whole patch grids of a ViT-L at 224 pixels take a quarter
 WINDOW = 200  # chunks that the latencies in the diagnostics cover
 
 
@@ -48,7 +49,7 @@ class PolicyNode(ClwmNode):
     PARAMETERS = (
         Parameter("checkpoint", "models/nano/policy.safetensors", "weights of the policy; the .json is beside them"),
         Parameter("sai", "fixed:0.5", "re-entry policy: sequential, fixed:<s_mid> or adaptive", reconfigurable=True),
-        Parameter("backends", [TORCH], f"what may run the model, the first that can is used; of {', '.join(KNOWN)}"),
+        Parameter("backends", [TORCH], "what may run the model; the first that can is used", choices=tuple(KNOWN)),
         Parameter("video_steps", Plan.video_steps, "flow steps of stage 1", minimum=1, maximum=100),
         Parameter("action_steps", Plan.action_steps, "flow steps of stage 2", minimum=1, maximum=100),
         Parameter(
@@ -113,7 +114,7 @@ class PolicyNode(ClwmNode):
             core.SaiReport: self.create_lifecycle_publisher(SaiReport, "/clwm/sai_report", qos.REPORT),
         }
         self.create_subscription(ChunkRequest, "/clwm/chunk_request", self._queue, qos.CRITICAL)
-        self.create_subscription(FeatureFrame, "/clwm/feature_frame", self._queue, qos.CRITICAL)
+        self.create_subscription(FeatureFrame, "/clwm/feature_frame", self._queue, qos.CRITICAL, max_bytes=FRAME_BYTES)
         self.create_subscription(DualArmState, "/clwm/state", self._queue, qos.STATE)
         self.create_timer(TICK_PERIOD, self._tick)
 

@@ -36,6 +36,7 @@ from clwm_sai_executor.task_run import WorldVerdict
 
 # s; every joint state is a tick as well, so this only bounds how late a watchdog bites when they fall silent.
 TICK_PERIOD = 0.02
+JOINTS_BYTES = 16384  # more than a hundred named joints take
 _SETTINGS = {field.name for field in fields(SchedulerConfig)} - {"initial_mode"}
 
 
@@ -109,7 +110,8 @@ class ExecutorNode(ClwmNode):
         self._outputs = Outputs(self, self._robot)
 
     def _create_inputs(self) -> None:
-        self.create_subscription(JointState, self._robot.joint_states_topic, self._on_joints, qos.SENSOR)
+        joints = self._robot.joint_states_topic
+        self.create_subscription(JointState, joints, self._on_joints, qos.SENSOR, max_bytes=JOINTS_BYTES)
         self.create_subscription(ActionChunk, "/clwm/action_chunk", self._on_chunk, qos.CRITICAL)
         self.create_subscription(TeleopCommand, "/clwm/teleop", self._on_teleop, qos.TELEOP)
         self.create_subscription(SaiReport, "/clwm/sai_report", self._on_report, qos.REPORT)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 
-from clwm_common.messages import MemoryPolicy
+from clwm_common.messages import MemoryPolicy, instruction_problem
 from clwm_msgs.action import RunTask
 from clwm_sai_executor.events import TaskEnded, TaskSet
 from clwm_sai_executor.task_run import Outcome, TaskRun
@@ -73,14 +73,14 @@ class RunTaskServer:
         reasons = []
         if not self._node.is_active:
             reasons.append("the executor is not active")
-        if not request.instruction.strip():
-            reasons.append("its instruction is empty")
+        if problem := instruction_problem(request.instruction):
+            reasons.append(problem)
         if not (math.isfinite(request.timeout) and request.timeout > 0.0):
             reasons.append(f"its timeout is {request.timeout} s; expected more than 0 s")
         if request.memory_policy not in list(MemoryPolicy):
             reasons.append(f"its memory_policy is {request.memory_policy}; expected 0, 1 or 2")
         if reasons:
-            self._node.get_logger().warning(f"run of {request.instruction!r} refused: {'; '.join(reasons)}")
+            self._node.get_logger().warning(f"run of {request.instruction[:80]!r} refused: {'; '.join(reasons)}")
             return GoalResponse.REJECT
         return GoalResponse.ACCEPT
 

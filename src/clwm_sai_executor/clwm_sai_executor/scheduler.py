@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from clwm_common.messages import ActionChunk, MemoryPolicy, Mode, TeleopCommand
+from clwm_common.messages import ActionChunk, MemoryPolicy, Mode, TeleopCommand, instruction_problem
 from clwm_common.robot import RobotDescription
 from clwm_sai_executor import events
 from clwm_sai_executor.announcing import Announcer
@@ -336,8 +336,8 @@ class Scheduler:
             out.extend(self._motion.messages(now))
 
     def _set_task(self, task: TaskSet, out: list[Command]) -> None:
-        if not task.instruction.strip():
-            out.append(Report("warning", "task refused: its instruction is empty; say what to do", is_refusal=True))
+        if problem := instruction_problem(task.instruction):
+            out.append(Report("warning", f"task refused: {problem}", is_refusal=True))
             return
         self._task = task
         self._start_epoch(task.memory_policy, out)

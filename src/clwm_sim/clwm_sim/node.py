@@ -31,6 +31,8 @@ from clwm_sim.trajectory import JointTrajectory, TrajectoryPoint
 from clwm_sim.world import World
 
 SHORTEST_WAIT = 1e-4  # s; a simulation that is late lets messages in between two ticks all the same
+TRAJECTORY_BYTES = 262144  # about a thousand points of seven joints
+POSITIONS_BYTES = 1024  # seven, with the description of their dimensions
 SLOW = 0.95  # real-time factor below which the diagnostics warn
 
 
@@ -61,7 +63,7 @@ class SimNode(ClwmNode):
         self._refused = 0
         self._last_refusal = ""
         self._open_outputs()
-        self._streams: dict[int, Subscription] = {}
+        self._streams: list[Subscription] = []
         for index, arm in enumerate(self._robot.arms):
             self._listen_for_motion(index, arm)
             self._listen_for_openings(index, arm.gripper)
@@ -111,10 +113,16 @@ class SimNode(ClwmNode):
         topic = arm.controller.topic
         if arm.controller.kind == "forward":
             on_positions = functools.partial(self._on_positions, index)
-            self._streams[index] = self.create_subscription(Float64MultiArray, topic, on_positions, qos.CRITICAL)
+            self._streams.append(
+                self.create_subscription(
+                    Float64MultiArray, topic, on_positions, qos.CRITICAL, max_bytes=POSITIONS_BYTES
+                )
+            )
         else:
             on_trajectory = functools.partial(self._on_trajectory, index)
-            self.create_subscription(JointTrajectoryMessage, topic, on_trajectory, qos.SETPOINT)
+            self.create_subscription(
+                JointTrajectoryMessage, topic, on_trajectory, qos.SETPOINT, max_bytes=TRAJECTORY_BYTES
+            )
 
     def _listen_for_openings(self, index: int, gripper: Gripper) -> None:
         if gripper.command.kind != "topic":
@@ -160,10 +168,10 @@ class SimNode(ClwmNode):
 
     def _take_positions(self) -> None:
         """What came while this thread was busy: a real controller has one of its own, and misses no message."""
-        for arm, subscription in self._streams.items():
+        for subscription in self._streams:
             with subscription.handle:
-                while taken := subscription.handle.take_message(Float64MultiArray, False):
-                    self._on_positions(arm, *taken)
+                while taken := subscription.handle.take_message(subscription.msg_type, subscription.raw):
+                    subscription.callback(*taken)
 
     def _on_positions(self, arm: int, message: Float64MultiArray, info: dict[str, int]) -> None:
         if self._simulation is None:

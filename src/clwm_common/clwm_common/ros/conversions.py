@@ -160,8 +160,8 @@ def _(message: core.ModeStatus) -> ros.ModeStatus:
     return ros.ModeStatus(
         stamp=to_stamp(message.stamp),
         mode=int(message.mode),
-        owner=message.owner,
-        reason=message.reason,
+        owner=_text(message.owner, ros.ModeStatus, "owner"),
+        reason=_text(message.reason, ros.ModeStatus, "reason"),
         task_epoch=message.task_epoch,
     )
 
@@ -311,6 +311,12 @@ def _rows(flat: array.array, name: str) -> NDArray[np.float32]:
         if len(flat)
         else np.zeros((0, ACTION_DIM), np.float32)
     )
+
+
+def _text(text: str, message_type: Any, name: str) -> str:
+    """`text` for people, cut to the field's bound in bytes: one that is longer would be refused at the other end."""
+    bound = message_type.SLOT_TYPES[list(message_type.get_fields_and_field_types()).index(name)].maximum_size
+    return text.encode()[:bound].decode(errors="ignore")
 
 
 def _enumeration(kind: type, value: int, name: str) -> Any:

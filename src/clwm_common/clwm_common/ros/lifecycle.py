@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ from rclpy.signals import SignalHandlerOptions
 from clwm_common.ros import qos
 from clwm_common.ros.diagnostics import Health, Level, to_array
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
-from clwm_common.ros.parameters import Parameter, ParameterError, declare
+from clwm_common.ros.intake import intake
+from clwm_common.ros.parameters import Parameter, ParameterError, declare, problem_with
 
 _AUTOSTART = Parameter("autostart", True, "configure and activate without being told by a supervisor")
 
@@ -52,6 +55,7 @@ class ClwmNode(LifecycleNode):
         super().__init__(name, **kwargs)
         self.params = declare(self, (*self.PARAMETERS, _AUTOSTART))
         self._fault = ""
+        self._refusals: Counter[str] = Counter()
         self._is_active = False
         self._is_configured = False
         self.add_on_set_parameters_callback(self._may_set)
@@ -165,6 +169,10 @@ class ClwmNode(LifecycleNode):
         if named and self._is_configured:
             reason = f"{', '.join(named)} is read when the node is configured; deactivate it and clean it up first"
             return SetParametersResult(successful=False, reason=reason)
+        rows = {row.name: row for row in self.PARAMETERS}
+        for parameter in parameters:
+            if parameter.name in rows and (problem := problem_with(rows[parameter.name], parameter.value)):
+                return SetParametersResult(successful=False, reason=f"{parameter.name} {problem}")
         return SetParametersResult(successful=True)
 
     def _attempt(self, transition: str, hook: Callable[[], None]) -> bool:
@@ -196,9 +204,18 @@ class ClwmNode(LifecycleNode):
         except Exception:
             self.get_logger().error("clean-up step failed:\n" + traceback.format_exc())
 
-    def create_subscription(self, msg_type, topic, callback, *args, **kwargs):
+    def create_subscription(self, msg_type, topic, callback, *args, raw=False, max_bytes=None, **kwargs):
+        """A guarded subscription; what is longer than `max_bytes`, or malformed, is refused and counted.
+
+        max_bytes: of the serialised message; None for what the bounds in its .msg file add up to. raw: the callback
+        takes the bytes as they come, and the limit is its own concern.
+        Raises UnboundedType when neither the type nor the caller says what is too large.
+        """
+        if not raw:
+            callback = intake(msg_type, max_bytes, callback, functools.partial(self._refuse_message, topic))
         return self._track(
-            "subscription", super().create_subscription(msg_type, topic, self._guard(callback), *args, **kwargs)
+            "subscription",
+            super().create_subscription(msg_type, topic, self._guard(callback), *args, raw=True, **kwargs),
         )
 
     def create_timer(self, timer_period_sec, callback, *args, **kwargs):
@@ -219,6 +236,10 @@ class ClwmNode(LifecycleNode):
 
     def create_lifecycle_publisher(self, *args, **kwargs):
         return self._track("lifecycle_publisher", super().create_lifecycle_publisher(*args, **kwargs))
+
+    def _refuse_message(self, topic: str, reason: str) -> None:
+        self._refusals[topic] += 1
+        self.get_logger().warning(f"message on {topic} refused: {reason}", throttle_duration_sec=1.0)
 
     def _track(self, kind: str, entity: Any) -> Any:
         if self._entities is not None:
@@ -262,6 +283,8 @@ class ClwmNode(LifecycleNode):
             health = self.diagnose()
         else:
             health = Health(Level.WARN, "not active")
+        for topic, count in self._refusals.items():
+            health = replace(health, values={**health.values, f"refused {topic}": count})
         self._diagnostics.publish(to_array(self.get_clock().now().to_msg(), self.get_name(), health))
 
 

@@ -20,6 +20,7 @@ class ParameterError(ValueError):
 class Parameter:
     """One row of a node's table. Its type is that of `default`: str, bool, int, float or a list of them.
 
+    choices: of a text, or of every text in a list.
     reconfigurable: may be set while the node is unconfigured, and holds from the next configuration on.
     """
 
@@ -50,10 +51,18 @@ def declare(node: Node, table: Sequence[Parameter]) -> SimpleNamespace:
             ) from None
         except InvalidParameterValueException:
             raise ParameterError(f"{_title(node, row)} is out of range; expected {_range_text(row)}") from None
-        if row.choices and value not in row.choices:
-            raise ParameterError(f"{_title(node, row)} is {value!r}; expected one of {', '.join(row.choices)}")
+        if problem := problem_with(row, value):
+            raise ParameterError(f"{_title(node, row)} {problem}")
         values[row.name] = list(value) if isinstance(row.default, list) else value
     return SimpleNamespace(**values)
+
+
+def problem_with(row: Parameter, value: Any) -> str:
+    """Why `value` is none of the row's choices, which ROS does not check; empty when it may be."""
+    chosen = value if isinstance(row.default, list) else [value]
+    if row.choices and (unknown := [one for one in chosen if one not in row.choices]):
+        return f"is {unknown[0]!r}; expected one of {', '.join(row.choices)}"
+    return ""
 
 
 def _descriptor(row: Parameter) -> ParameterDescriptor:
