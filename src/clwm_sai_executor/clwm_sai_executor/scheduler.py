@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from clwm_common.kinematics import DualArmKinematics
 from clwm_common.messages import ActionChunk, MemoryPolicy, Mode, TeleopCommand, instruction_problem
 from clwm_common.robot import RobotDescription
 from clwm_sai_executor import events
@@ -69,10 +70,7 @@ class Scheduler:
         margins: joints (n, 14) -> distances to what is forbidden (`clearance.margins_of`); None allows everything.
         """
         self._config = config or SchedulerConfig()
-        if row_of is None:
-            from clwm_common.kinematics import DualArmKinematics
-
-            row_of = DualArmKinematics(robot).row
+        row_of = row_of or DualArmKinematics(robot).row
         self._announcer = Announcer(self._config.state_period, row_of)
         self._watch = ArmWatch(robot.limit("velocity"), self._config.jump_distance, self._config.state_timeout)
         self._following = Following(self._config.following_error)
