@@ -14,7 +14,7 @@ def moving_path(speed=1.0):
     positions[:, 3] = speed * 0.05 * np.arange(41)
     velocities = np.zeros((41, 14))
     velocities[:, 3] = speed
-    return Path(100.0, 0.05, 0, positions, velocities, np.zeros((41, 2)), 40)
+    return Path(100.0, 0.05, 0, 0.05 * np.arange(41), positions, velocities, np.zeros((41, 2)), 40)
 
 
 def arms_at(stamp, error):

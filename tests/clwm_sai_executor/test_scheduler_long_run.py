@@ -95,10 +95,11 @@ def check_seam(stack, limits):
     for arm, message in enumerate(new):
         part = slice(7 * arm, 7 * arm + 7)
         q, v = message.positions, message.velocities
-        way = np.diff(q, axis=0) / ROW_DT
+        dt = np.diff(message.times_from_start)[:, None]
+        way = np.diff(q, axis=0) / dt
         bound = limits.acceleration[part] * (1 + 1e-4) + 1e-3
-        assert (np.abs(6 * way - 4 * v[:-1] - 2 * v[1:]) / ROW_DT <= bound).all()
-        assert (np.abs(-6 * way + 2 * v[:-1] + 4 * v[1:]) / ROW_DT <= bound).all()
+        assert (np.abs(6 * way - 4 * v[:-1] - 2 * v[1:]) / dt <= bound).all()
+        assert (np.abs(-6 * way + 2 * v[:-1] + 4 * v[1:]) / dt <= bound).all()
         assert (np.abs(v) <= limits.velocity[part] * (1 + 1e-6)).all()
         assert (q >= limits.lower[part]).all() and (q <= limits.upper[part]).all()
         assert not v[-1].any()

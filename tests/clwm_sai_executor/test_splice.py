@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clwm_sai_executor.follow import follow
-from clwm_sai_executor.splice import Path, sample, splice, stop
+from clwm_sai_executor.splice import Path, sample, splice, stop, stop_at
 
 DT = 0.05
 OPEN = np.array([0.08, 0.08])
@@ -149,3 +149,36 @@ def test_grid_times_are_found_exactly_at_times_of_a_system_clock(robot):
         assert path.index_until(path.time(index)) == index
         assert path.index_from(path.time(index) + 0.001) == index + 1
         assert path.index_until(path.time(index) - 0.001) == index - 1
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.97])
+def test_a_stop_between_two_knots_begins_there_and_changes_nothing_before(limits, robot, share):
+    rows = robot.home + 0.8 * DT * np.arange(1, 11)[:, None] * np.ones(14)
+    path, _ = splice(rest_path(robot.home), 6, rows, np.repeat(OPEN[None], 10, axis=0), limits)
+    instant = path.time(10) + share * DT
+    stopped = stop_at(path, instant, limits)
+    for before in np.linspace(path.time(7), instant, 20):
+        for one, other in zip(sample(stopped, before)[:2], sample(path, before)[:2], strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-12)
+    held = path.first, 10 + 1 - path.first
+    np.testing.assert_array_equal(stopped.positions[: held[1]], path.positions[: held[1]])
+    assert (np.diff(stopped.offsets) > 4e-3).all()
+    rest = stop(path, 11, limits)
+    assert stopped.time(stopped.last) <= rest.time(rest.last) + 1e-9
+    assert np.abs(stopped.positions[-1] - robot.home).max() <= np.abs(rest.positions[-1] - robot.home).max() + 1e-9
+
+
+def test_indices_and_instants_agree_on_a_path_with_a_short_segment(limits, robot):
+    rows = robot.home + 0.8 * DT * np.arange(1, 11)[:, None] * np.ones(14)
+    path, _ = splice(rest_path(robot.home), 6, rows, np.repeat(OPEN[None], 10, axis=0), limits)
+    path = stop_at(path, path.time(10) + 0.02, limits)
+    for index in range(path.first, path.last + 5):
+        assert path.index_from(path.time(index)) == path.index_until(path.time(index)) == index
+        assert path.index_from(path.time(index) + 1e-3) == index + 1
+        assert path.index_until(path.time(index) - 1e-3) == index - 1
+
+
+def test_a_stop_at_rest_or_before_the_motion_is_the_same_path(limits, robot):
+    path = rest_path(robot.home)
+    assert stop_at(path, path.time(path.last) + 1.0, limits).positions[-1] == pytest.approx(robot.home)
+    assert stop_at(path, path.time(path.first) - 1.0, limits).positions[-1] == pytest.approx(robot.home)

@@ -85,7 +85,7 @@ def random_config(rng: np.random.Generator) -> SchedulerConfig:
         acceleration_scale=float(rng.choice([0.3, 1.0, 1.0])),
         refuse_jerk=float(rng.choice([2.0, 100.0, 100.0])),
         refuse_step=float(rng.choice([0.1, 0.5, 1.0])),
-        blend_rows=int(rng.choice([0, 2, 5, 5, 6])),
+        blend_rows=int(rng.choice([0, 2, 4, 4, 6])),
     )
 
 
@@ -204,7 +204,8 @@ class FuzzRun:
         for command in commands:
             match command:
                 case events.SendTrajectory():
-                    delay = float(self._rng.uniform(0.0, 0.9 * self._config.lead))
+                    # The lead counts from the instant that the executor took it for.
+                    delay = float(self._rng.uniform(0.0, max(0.0, 0.9 * self._config.lead - (self._now - now))))
                     self._arms.send(command, self._now, delay, may_jump=self._may_jump)
                     self._may_jump = self._may_jump and command.arm == "left"
                     self._result.counts["messages"] += 1

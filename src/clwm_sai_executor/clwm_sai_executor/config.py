@@ -70,7 +70,7 @@ class SchedulerConfig:
     refuse_rotation: float = 0.35
     refuse_opening: float = 0.05
     observation_age: float = 0.5
-    blend_rows: int = 5
+    blend_rows: int = 4
     prefix_tolerance: float = 0.01
     resync_distance: float = 0.02
     following_error: float = 0.1

@@ -48,9 +48,10 @@ class PositionStream:
             self._at = -np.inf
         self._stamp = command.stamp
         self._path = Path(
-            origin=command.stamp + float(times[0]),
-            dt=float(times[1] - times[0]) if len(times) > 1 else ROW_DT,
+            origin=command.stamp,
+            dt=ROW_DT,
             first=0,
+            offsets=times,
             positions=command.positions,
             velocities=command.velocities,
             openings=np.zeros((len(times), 0)),

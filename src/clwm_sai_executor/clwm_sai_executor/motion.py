@@ -18,7 +18,7 @@ from clwm_sai_executor.events import SIDES, Command, MeasuredArms, MoveGripper, 
 from clwm_sai_executor.gripper import GripperCommander
 from clwm_sai_executor.guard import Guard
 from clwm_sai_executor.limits import MotionLimits
-from clwm_sai_executor.splice import Path, SpliceFacts, splice, stop
+from clwm_sai_executor.splice import Path, SpliceFacts, splice, stop, stop_at
 
 Array = NDArray[np.float64]
 RowOf = Callable[[Array, Array], NDArray[np.float32]]
@@ -151,7 +151,7 @@ class Motion:
         """Joints (14,) and openings (2,) of arms that brake as early as they can."""
         path = self.path
         assert path is not None
-        braked = stop(path, min(path.index_from(now + self.lead), path.last), self._limits)
+        braked = stop_at(path, now + self.lead, self._limits)
         position, _, openings = braked.knot(braked.last)
         return position, openings
 
@@ -176,13 +176,10 @@ class Motion:
         return path.time(at)
 
     def brake(self, now: float) -> bool:
-        """Come to rest from the first knot that can still be changed. False when the arms do so already."""
-        if self.path is None:
+        """Come to rest as early as what is sent can still be changed. False when the arms do so already."""
+        if self.path is None or self.path.index_from(now + self.lead) >= self.path.last_row:
             return False
-        at = self.path.index_from(now + self.lead)
-        if at >= self.path.last_row:
-            return False
-        self.path = stop(self.path, at, self._limits)
+        self.path = stop_at(self.path, now + self.lead, self._limits)
         return True
 
     def brake_from(self, now: float, position: Array, velocity: Array) -> None:
@@ -195,6 +192,7 @@ class Motion:
             origin=now + self.lead - ROW_DT,
             dt=ROW_DT,
             first=0,
+            offsets=np.array([0.0, ROW_DT]),
             positions=np.stack([ahead - velocity * ROW_DT, ahead]),
             velocities=np.stack([velocity, velocity]),
             openings=np.repeat(path.knot(max(self.consumed, path.first))[2][None], 2, axis=0),

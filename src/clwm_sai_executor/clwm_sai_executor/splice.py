@@ -20,13 +20,16 @@ _KEEP_BEHIND = 48
 _HELD_BEFORE = 6
 # Stamps near 2e9 s have a resolution of 0.24 us in a float; 20 us is well above that and far below a row.
 _SLACK = 2e-5
+# s; no segment is shorter than this, or accelerations along it would be made of rounding.
+_SHORTEST = 5e-3
 
 
 @dataclass(frozen=True)
 class Path:
-    """A motion from rest to rest: knots on one grid, knot i at `origin + i * dt`.
+    """A motion from rest to rest: knots `dt` apart, except where a stop began between two of them.
 
-    positions, velocities: (n, 14) rad, rad/s; openings: (n, 2) m; the first stored knot has index `first`.
+    offsets: (n,) s from `origin`, increasing; positions, velocities: (n, 14) rad, rad/s; openings: (n, 2) m; the first
+    stored knot has index `first`.
     last_row: index of the last knot that a policy asked for; what comes after is the braking tail.
     is_hold: whether it is as `at_rest` made it, without any motion.
     """
@@ -34,6 +37,7 @@ class Path:
     origin: float
     dt: float
     first: int
+    offsets: Array
     positions: Array
     velocities: Array
     openings: Array
@@ -49,8 +53,8 @@ class Path:
         """
         positions = np.repeat(position[None], _HELD_BEFORE + 1, axis=0)
         openings = np.repeat(openings[None], _HELD_BEFORE + 1, axis=0)
-        origin, rest = instant - _HELD_BEFORE * dt, np.zeros_like(positions)
-        return cls(origin, dt, 0, positions, rest, openings, _HELD_BEFORE, is_hold=True)
+        offsets, rest = np.arange(_HELD_BEFORE + 1) * dt, np.zeros_like(positions)
+        return cls(instant - float(offsets[-1]), dt, 0, offsets, positions, rest, openings, _HELD_BEFORE, is_hold=True)
 
     @property
     def last(self) -> int:
@@ -58,15 +62,25 @@ class Path:
         return self.first + len(self.positions) - 1
 
     def time(self, index: int) -> float:
-        return self.origin + index * self.dt
+        """Instant [s] of a knot, also of one that would follow the last or that came before the first stored one."""
+        near = min(max(index, self.first), self.last)
+        return self.origin + float(self.offsets[near - self.first]) + (index - near) * self.dt
 
     def index_from(self, instant: float) -> int:
         """Index of the first knot at or after `instant`; may lie beyond the last."""
-        return max(0, math.ceil((instant - self.origin - _SLACK) / self.dt))
+        offset = instant - self.origin - _SLACK
+        beyond = offset - self.offsets[-1]
+        if beyond > 0.0:
+            return self.last + math.ceil(beyond / self.dt)
+        return self.first + int(self.offsets.searchsorted(offset))
 
     def index_until(self, instant: float) -> int:
-        """Index of the last knot at or before `instant`; -1 before the first, may lie beyond the last."""
-        return max(-1, math.floor((instant - self.origin + _SLACK) / self.dt))
+        """Index of the last knot at or before `instant`; one less than the first before it, may lie beyond the last."""
+        offset = instant - self.origin + _SLACK
+        beyond = offset - self.offsets[-1]
+        if beyond >= 0.0:
+            return self.last + math.floor(beyond / self.dt)
+        return self.first + int(self.offsets.searchsorted(offset, "right")) - 1
 
     def knot(self, index: int) -> tuple[Array, Array, Array]:
         """Position, velocity and openings of a knot; beyond the last, the arms rest in it."""
@@ -83,7 +97,8 @@ class Path:
         if at == 0 or index >= self.last:
             return np.zeros_like(self.positions[0])
         q0, q1, v0, v1 = *self.positions[at - 1 : at + 1], *self.velocities[at - 1 : at + 1]
-        return (-6.0 * (q1 - q0) / self.dt + 2.0 * v0 + 4.0 * v1) / self.dt
+        dt = self.offsets[at] - self.offsets[at - 1]
+        return (-6.0 * (q1 - q0) / dt + 2.0 * v0 + 4.0 * v1) / dt
 
     def positions_until(self, index: int, count: int) -> Array:
         """Positions (count, 14) of the last knots up to `index`; before the first, the arms rest there."""
@@ -94,6 +109,7 @@ class Path:
         more = max(0, index - self.last)
         return replace(
             self,
+            offsets=_prolonged(self, more),
             positions=np.concatenate([self.positions, np.repeat(self.positions[-1:], more, axis=0)]),
             velocities=np.concatenate([self.velocities, np.zeros((more, self.velocities.shape[1]))]),
             openings=np.concatenate([self.openings, np.repeat(self.openings[-1:], more, axis=0)]),
@@ -106,8 +122,13 @@ class Path:
         Starts two knots back, so that a controller whose clock or link is a little late finds the segment it is in.
         """
         start = min(max(self.index_until(now) - 1, self.first), self.last)
-        times = np.arange(start, self.last + 1) * self.dt
-        return times, self.positions[start - self.first :], self.velocities[start - self.first :]
+        needed = slice(start - self.first, None)
+        return self.offsets[needed], self.positions[needed], self.velocities[needed]
+
+
+def _prolonged(path: Path, more: int) -> Array:
+    """Offsets of the path with `more` knots after its last."""
+    return np.concatenate([path.offsets, path.offsets[-1] + np.arange(1, more + 1) * path.dt])
 
 
 @dataclass(frozen=True)
@@ -142,22 +163,24 @@ def splice(path: Path, at: int, rows: Array, openings: Array, limits: MotionLimi
     positions, velocities, clamped, largest = follow(position, velocity, rows, limits, path.dt)
     extended = replace(
         kept,
+        offsets=_prolonged(kept, len(rows)),
         positions=np.concatenate([kept.positions, positions]),
         velocities=np.concatenate([kept.velocities, velocities]),
         openings=np.concatenate([kept.openings, openings]),
         last_row=at + len(rows),
     )
     behind = max(0, len(kept.positions) - 2)
-    jumps, steps = _jumps(extended.positions[behind:], extended.velocities[behind:], path.dt)
+    jumps, steps = _jumps(extended, behind)
     if len(kept.positions) == 1:
         jumps, steps = np.concatenate([[0.0], jumps]), np.concatenate([[0.0], steps])
     facts = SpliceFacts(clamped, largest, float(jumps[0]), jumps[1:], float(steps[0]), steps[1:])
     return _with_tail(extended, limits), facts
 
 
-def _jumps(positions: Array, velocities: Array, dt: float) -> tuple[Array, Array]:
-    """Jumps (n - 2,) of mean velocity and of acceleration at the knots between the first and the last of (n, 14)."""
-    way = np.diff(positions, axis=0) / dt
+def _jumps(path: Path, behind: int) -> tuple[Array, Array]:
+    """Jumps (n - 2,) of mean velocity and of acceleration at the knots between the last n ones, `behind` left out."""
+    velocities, dt = path.velocities[behind:], np.diff(path.offsets[behind:])[:, None]
+    way = np.diff(path.positions[behind:], axis=0) / dt
     into = (-6.0 * way + 2.0 * velocities[:-1] + 4.0 * velocities[1:]) / dt
     out_of = (6.0 * way - 4.0 * velocities[:-1] - 2.0 * velocities[1:]) / dt
     return np.abs(np.diff(way, axis=0)).max(axis=1), np.abs(out_of[1:] - into[:-1]).max(axis=1)
@@ -169,6 +192,27 @@ def stop(path: Path, at: int, limits: MotionLimits) -> Path:
     return _with_tail(replace(kept, last_row=min(path.last_row, at)), limits)
 
 
+def stop_at(path: Path, instant: float, limits: MotionLimits) -> Path:
+    """Brake from `instant` on, or up to 5 ms later: a row is a long way for fast arms, so this waits for no knot."""
+    before = path.index_until(instant)
+    if before < path.first or before >= path.last:
+        return stop(path, min(max(before, path.first), path.last), limits)
+    instant = max(instant, path.time(before) + _SHORTEST)
+    if instant > path.time(before + 1) - _SHORTEST:
+        return stop(path, before + 1, limits)
+    position, velocity, _ = sample(path, instant)
+    kept = _cut(path, before)
+    braking = replace(
+        kept,
+        offsets=np.append(kept.offsets, instant - path.origin),
+        positions=np.concatenate([kept.positions, position[None]]),
+        velocities=np.concatenate([kept.velocities, velocity[None]]),
+        openings=np.concatenate([kept.openings, kept.openings[-1:]]),
+        last_row=min(path.last_row, before + 1),
+    )
+    return _with_tail(braking, limits)
+
+
 def _cut(path: Path, at: int) -> Path:
     if not path.first <= at <= path.last:
         raise IndexError(f"knot {at} is not on the path; it has knots {path.first} to {path.last}")
@@ -177,6 +221,7 @@ def _cut(path: Path, at: int) -> Path:
     return replace(
         path,
         first=start,
+        offsets=path.offsets[span],
         positions=path.positions[span],
         velocities=path.velocities[span],
         openings=path.openings[span],
@@ -189,6 +234,7 @@ def _with_tail(path: Path, limits: MotionLimits) -> Path:
     positions, velocities = braking_tail(position, velocity, limits.widened_for(position, velocity, path.dt), path.dt)
     return replace(
         path,
+        offsets=_prolonged(path, len(positions)),
         positions=np.concatenate([path.positions, positions]),
         velocities=np.concatenate([path.velocities, velocities]),
         openings=np.concatenate([path.openings, np.repeat(openings[None], len(positions), axis=0)]),
@@ -206,7 +252,7 @@ def sample(path: Path, instant: float) -> tuple[Array, Array, Array]:
         return position, np.zeros_like(position), np.zeros_like(position)
     (q0, v0, _), (q1, v1, _) = path.knot(index), path.knot(index + 1)
     # A little below zero where the slack has chosen the next segment: both are one motion there.
-    dt, time = path.dt, instant - path.time(index)
+    dt, time = path.time(index + 1) - path.time(index), instant - path.time(index)
     a0 = (6.0 * (q1 - q0) / dt - 4.0 * v0 - 2.0 * v1) / dt
     jerk = ((-6.0 * (q1 - q0) / dt + 2.0 * v0 + 4.0 * v1) / dt - a0) / dt
     return (
