@@ -7,13 +7,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import executor_tables
 import headline
-from measurement_tables import TABLES, TITLES
+import measurement_tables
+from executor_tables import kind_of
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
 README = ROOT / "README.md"
+TABLES = measurement_tables.TABLES | executor_tables.TABLES
+TITLES = measurement_tables.TITLES | executor_tables.TITLES
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
@@ -91,7 +95,7 @@ def page(reports: dict[str, dict[str, Any]]) -> str:
         "",
     ]
     for name, report in reports.items():
-        kind = report.get("measurement")
+        kind = kind_of(report)
         if kind in TABLES:
             lines += [f"## {TITLES[kind]}", ""]
             lines += table(*TABLES[kind](report))

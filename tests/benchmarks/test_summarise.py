@@ -14,7 +14,7 @@ def benchmarks(monkeypatch):
     """Imports a module of benchmarks/, which is a folder of scripts and no package."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     yield importlib.import_module
-    for name in ("summarise", "headline", "measurement_tables"):
+    for name in ("summarise", "headline", "measurement_tables", "executor_tables"):
         sys.modules.pop(name, None)
 
 
