@@ -261,3 +261,32 @@ def test_nothing_is_sent_when_the_episode_is_reset_while_joint_states_are_silent
     before = len(stack.controller.messages)
     stack.do(events.EpisodeReset())
     assert len(stack.controller.messages) == before, "what is sent now would move the arms of the new episode"
+
+
+def test_new_executor_asks_only_when_what_a_dead_one_sent_ahead_has_run_out(stack):
+    position, velocity = stack.robot.home.copy(), np.full(14, 0.3)
+    for _ in range(20):
+        stack.now += 0.01
+        position = position + 0.01 * velocity
+        stack.do(events.MeasuredArms(stack.now, position, velocity, stack.widths))
+        stack.do(events.TaskSet("lift the tray"))
+    assert stack.requests == [] and stack.controller.messages == []
+    stack.do(events.MeasuredArms(stack.now + 0.01, position, np.zeros(14), stack.widths))
+    np.testing.assert_allclose(stack.requests[-1].committed_prefix[0, JOINTS], position, atol=1e-6)
+
+
+def test_arms_in_motion_brake_from_where_they_are_when_the_clock_was_set_back(stack):
+    stack.begin()
+    stack.answer()
+    stack.run_until(stack.now + 0.3)
+    position, velocity, _ = stack.controller.sample(stack.now)
+    assert np.abs(velocity).max() > 0.1
+    stack.now -= 100.0
+    stack.do(events.Tick())
+    stack.now += 0.01
+    stack.do(events.MeasuredArms(stack.now, position, velocity, stack.widths))
+    found, speed, _ = stack.controller.sample(stack.now)
+    np.testing.assert_allclose(found, position, atol=1e-3)
+    np.testing.assert_allclose(speed, velocity, atol=1e-6)
+    stack.run_until(stack.now + 0.4)
+    assert not stack.controller.sample(stack.now)[1].any()

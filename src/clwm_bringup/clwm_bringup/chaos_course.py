@@ -30,7 +30,7 @@ from clwm_sai_executor.config import SchedulerConfig
 START_TIMEOUT = 120.0  # s until all nodes must be active
 ANSWER_TIMEOUT = 10.0  # s
 MOVES = 0.1  # rad/s: arms faster than this are moving
-INTO_TASK = 2.5  # s after the first motion within which a fault begins
+RUN_OUT = 2.0  # s; what is sent ahead takes at most 0.8 s and its braking tail
 ATTEMPTS = 4  # more at an injection during which the simulation fell behind
 LEAP = 0.05  # s between joint states of moving arms, from which on the simulation has fallen behind
 WATCHED = 0.6  # s that a rest without a way out is watched for motion
@@ -116,7 +116,7 @@ class ChaosCourse:
         rng = np.random.default_rng(planned.seed)
         task, episode_seed = str(rng.choice(self._tasks)), int(rng.integers(1_000_000, 2_000_000))
         self._begin_episode(task, episode_seed)
-        self._wait_for_motion(float(rng.uniform(0.0, INTO_TASK)))
+        self._wait_for_motion(float(rng.uniform(0.0, fault.into_task)))
         self._deaths.clear()
         seen = Observed(self._node.now())
         self._carry_out(fault, seen, int(rng.integers(1000)))
@@ -252,6 +252,10 @@ class ChaosCourse:
                 self._release()
             if fault.outcome is Outcome.RESTARTED:
                 self._wait(lambda: self._are_active(["executor"]), "a new executor", fault.recovery)
+                # It may be there before the arms have run out what the dead one had sent ahead.
+                self._wait(lambda: node.speed() <= MOVES, "the arms to run out what was sent ahead", RUN_OUT)
+                until = node.now() + WATCHED
+                self._wait(lambda: node.now() >= until or node.speed() > MOVES, "time to pass", 2.0)
                 if node.speed() > MOVES or node.status.get("instruction"):
                     seen.problems.append("the new executor moved the arms before it was given a task")
                 node.set_task("lift the tray", 1, self._answer)

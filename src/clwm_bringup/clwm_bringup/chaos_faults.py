@@ -64,7 +64,10 @@ Means = KillSignal | Messages | EmergencyStop | EndStack
 
 @dataclass(frozen=True)
 class Fault:
-    """published: what /clwm/task_status must say meanwhile, by field: a part of the text."""
+    """published: what /clwm/task_status must say meanwhile, by field: a part of the text.
+
+    into_task: the fault begins at most so many s after the first motion of a task.
+    """
 
     name: str
     means: Means
@@ -72,6 +75,7 @@ class Fault:
     known: Known
     published: Mapping[str, str] = field(default_factory=dict)
     recovery: float = 8.0  # s from the end of the fault until the arms must move again
+    into_task: float = 2.5
 
 
 def expected_seconds(fault: Fault) -> float:
@@ -164,6 +168,7 @@ FAULTS: Mapping[str, Fault] = {
             Outcome.HOLD,
             Known.SENT_AHEAD,
             {"mode": "HOLD", "fault": "do not follow"},
+            into_task=1.0,  # it shows by where the arms do not go, and later in a task they may have arrived
         ),
         Fault(
             "DDS partition",

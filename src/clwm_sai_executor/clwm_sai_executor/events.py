@@ -24,6 +24,8 @@ Side = Literal["left", "right"]
 SIDES: tuple[Side, Side] = ("left", "right")
 Level = Literal["info", "warning", "error"]
 
+MOVES = 0.05  # rad/s
+
 
 @dataclass(frozen=True)
 class Tick:
@@ -43,6 +45,11 @@ class MeasuredArms:
     positions: NDArray[np.float64]
     velocities: NDArray[np.float64]
     widths: NDArray[np.float64]
+
+    @property
+    def are_moving(self) -> bool:
+        """Whether a joint is faster than servos that settle."""
+        return float(np.abs(self.velocities).max()) > MOVES
 
 
 @dataclass(frozen=True)

@@ -101,10 +101,17 @@ class Motion:
         self.consumed = -1
         self.observe(0)
 
-    def hold(self, now: float, position: Array, openings: Array) -> None:
-        """Make `position` (14,), clipped to the limits, the held command from now + lead on; the grippers stay."""
+    def hold(self, now: float, arms: MeasuredArms, openings: Array) -> None:
+        """Make where the arms are, clipped to the limits, the held command from now + lead on; the grippers stay.
+
+        Arms that are measured in motion, by what somebody else sent, come to rest from there first.
+        """
         openings = self.clip_openings(openings)
-        self._restart(now + self.lead, np.clip(position, self._limits.lower, self._limits.upper), openings)
+        if arms.are_moving:
+            self._brake_from(now, arms, openings)
+        else:
+            position = np.clip(arms.positions, self._limits.lower, self._limits.upper)
+            self._restart(now + self.lead, position, openings)
         for commander, opening in zip(self._grippers, openings, strict=True):
             commander.assume(float(opening))
 
@@ -138,13 +145,13 @@ class Motion:
         Returns how far away they were [rad]; 0 when their command stays.
         """
         if self.path is None:
-            self.hold(now, arms.positions, arms.widths)
+            self.hold(now, arms, arms.widths)
             return 0.0
         position, _, openings = self.path.knot(self.path.last)
         astray = float(np.abs(arms.positions - position).max())
         if astray <= self._resync_distance:
             return 0.0
-        self.hold(now, arms.positions, openings)
+        self.hold(now, arms, openings)
         return astray
 
     def rest(self, now: float) -> tuple[Array, Array]:
@@ -182,12 +189,15 @@ class Motion:
         self.path = stop_at(self.path, now + self.lead, self._limits)
         return True
 
-    def brake_from(self, now: float, position: Array, velocity: Array) -> None:
-        """Forget the path and come to rest from this measured state (14,), wherever the path would have been."""
+    def brake_from(self, now: float, arms: MeasuredArms) -> None:
+        """Forget the path and come to rest from where the arms are, wherever the path would have been."""
         path = self.path
         assert path is not None
-        velocity = np.clip(velocity, -self._limits.velocity, self._limits.velocity)
-        ahead = position + velocity * self.lead
+        self._brake_from(now, arms, path.knot(max(self.consumed, path.first))[2])
+
+    def _brake_from(self, now: float, arms: MeasuredArms, openings: Array) -> None:
+        velocity = np.clip(arms.velocities, -self._limits.velocity, self._limits.velocity)
+        ahead = arms.positions + velocity * self.lead
         measured = Path(
             origin=now + self.lead - ROW_DT,
             dt=ROW_DT,
@@ -195,7 +205,7 @@ class Motion:
             offsets=np.array([0.0, ROW_DT]),
             positions=np.stack([ahead - velocity * ROW_DT, ahead]),
             velocities=np.stack([velocity, velocity]),
-            openings=np.repeat(path.knot(max(self.consumed, path.first))[2][None], 2, axis=0),
+            openings=np.repeat(openings[None], 2, axis=0),
             last_row=1,
         )
         self.path = stop(measured, 1, self._limits)

@@ -228,20 +228,20 @@ class Scheduler:
         self.metrics.count("astray")
         self.arbitration.fall(now, problem, out)
         self._cancel(out, "cancelled")
-        self._motion.brake_from(now, arms.positions, arms.velocities)
+        self._motion.brake_from(now, arms)
         out.extend(self._motion.messages(now))
         self.phase = Phase.STOPPING
 
     def _see(self, now: float, arms: MeasuredArms, out: list[Command]) -> None:
         """Joint states are back: what was sent before runs out first, then all may go on."""
-        self.phase = Phase.IDLE if now >= self._motion.end else Phase.STOPPING
         if self._blindness:
             self._blindness = ""
             out.append(Report("info", "joint states are back"))
         if self._must_hold_measured:
             self._must_hold_measured = False
-            self._motion.hold(now, arms.positions, arms.widths)
+            self._motion.hold(now, arms, arms.widths)
             out.extend(self._motion.messages(now))
+        self.phase = Phase.IDLE if now >= self._motion.end else Phase.STOPPING
 
     def _go_blind(self, now: float, out: list[Command]) -> None:
         age = self._watch.age(now)
@@ -255,8 +255,9 @@ class Scheduler:
 
     def _request_at_rest(self, now: float, out: list[Command]) -> None:
         motion, arms = self._motion, self._watch.latest
-        if arms is None or arms.stamp < motion.end:
-            return  # measured before the arms came to rest: not where they are
+        # Measured before they came to rest, or moved still by what a dead executor sent: they are elsewhere by now.
+        if arms is None or arms.stamp < motion.end or (motion.path is None and arms.are_moving):
+            return
         executed = motion.executed() if self._epoch_has_moved or self._epoch_was_steered else NO_ROWS
         if astray := motion.settle(now, arms):
             out.append(Report("warning", f"the arms rest {astray:.2f} rad from their command; holding them there"))
