@@ -30,6 +30,7 @@ from clwm_sai_executor.config import SchedulerConfig
 START_TIMEOUT = 120.0  # s until all nodes must be active
 ANSWER_TIMEOUT = 10.0  # s
 MOVES = 0.1  # rad/s: arms faster than this are moving
+SETTLES = 0.2  # s that servos creep after the end of a motion
 RUN_OUT = 2.0  # s; what is sent ahead takes at most 0.8 s and its braking tail
 ATTEMPTS = 4  # more at an injection during which the simulation fell behind
 LEAP = 0.05  # s between joint states of moving arms, from which on the simulation has fallen behind
@@ -240,6 +241,7 @@ class ChaosCourse:
         """Wait until the stack has done what is documented, and note whether it has."""
         node = self._node
         seen.over_at = node.now()
+        ahead = max((sent.end for sent in node.sent), default=seen.over_at)
         try:
             if fault.outcome in (Outcome.HOLD, Outcome.ESTOP):
                 mode = fault.outcome.name
@@ -253,7 +255,7 @@ class ChaosCourse:
             if fault.outcome is Outcome.RESTARTED:
                 self._wait(lambda: self._are_active(["executor"]), "a new executor", fault.recovery)
                 # It may be there before the arms have run out what the dead one had sent ahead.
-                self._wait(lambda: node.speed() <= MOVES, "the arms to run out what was sent ahead", RUN_OUT)
+                self._wait(lambda: node.now() >= ahead + SETTLES, "the arms to run out what was sent ahead", RUN_OUT)
                 until = node.now() + WATCHED
                 self._wait(lambda: node.now() >= until or node.speed() > MOVES, "time to pass", 2.0)
                 if node.speed() > MOVES or node.status.get("instruction"):

@@ -106,6 +106,7 @@ def _chunk(name: str, outcome: Outcome, known: Known, published: Mapping[str, st
 
 
 _STALL = {"phase": "STALLED"}
+_EARLY = 1.0  # s; what is seen by how the arms move, before or after, is not to be seen when they have arrived
 _STARTS = 60.0  # s for a policy to load, on a busy machine
 
 FAULTS: Mapping[str, Fault] = {
@@ -168,7 +169,7 @@ FAULTS: Mapping[str, Fault] = {
             Outcome.HOLD,
             Known.SENT_AHEAD,
             {"mode": "HOLD", "fault": "do not follow"},
-            into_task=1.0,  # it shows by where the arms do not go, and later in a task they may have arrived
+            into_task=_EARLY,
         ),
         Fault(
             "DDS partition",
@@ -177,8 +178,20 @@ FAULTS: Mapping[str, Fault] = {
             Known.SENT_AHEAD,
             {"fault": "joint states are"},
         ),
-        Fault("executor killed", KillSignal("executor", signal.SIGKILL), Outcome.RESTARTED, Known.SENT_AHEAD),
-        Fault("executor terminated", KillSignal("executor", signal.SIGTERM), Outcome.RESTARTED, Known.AT_ONCE),
+        Fault(
+            "executor killed",
+            KillSignal("executor", signal.SIGKILL),
+            Outcome.RESTARTED,
+            Known.SENT_AHEAD,
+            into_task=_EARLY,
+        ),
+        Fault(
+            "executor terminated",
+            KillSignal("executor", signal.SIGTERM),
+            Outcome.RESTARTED,
+            Known.AT_ONCE,
+            into_task=_EARLY,
+        ),
         Fault("emergency stop", EmergencyStop(), Outcome.ESTOP, Known.AT_ONCE, {"mode": "ESTOP"}),
         Fault("Ctrl-C", EndStack(), Outcome.ENDED, Known.CHUNK_DUE),
     )
