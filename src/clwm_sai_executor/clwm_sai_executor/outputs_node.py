@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+from rclpy.duration import Duration
 from std_msgs.msg import Float64, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -20,6 +21,7 @@ from clwm_sai_executor.forward import PositionStream
 from clwm_sai_executor.gripper_action_node import GripperActionClient
 
 LONGEST_STOP = 2.0  # s; arms at their limits come to rest within 0.6 s
+LONGEST_TRANSPORT = Duration(seconds=0.1)  # a controller that has not acknowledged a message by then is not there
 
 
 class _Gripper(Protocol):
@@ -72,11 +74,17 @@ class Outputs:
             gripper.poll(now)
 
     def run_out(self) -> None:
-        """Wait until streamed arms rest, as nobody streams for them afterwards; others brake by themselves."""
+        """See to it that the arms come to rest when this process ends now.
+
+        Streamed arms are followed until they rest, as nobody streams for them afterwards. Others brake by themselves,
+        by a message that must have arrived: what is still on its way when a process ends is lost.
+        """
         until = time.monotonic() + LONGEST_STOP
         while any(not arm.stream.is_over for arm in self._streams) and time.monotonic() < until:
             self._stream(self._streams)
             time.sleep(min(arm.period for arm in self._streams))
+        for arm in self._arms.values():
+            arm.wait_until_heard()
 
     def destroy(self) -> None:
         """Drop what the node does not destroy by itself."""
@@ -99,6 +107,9 @@ class _JtcArm:
     def send(self, command: SendTrajectory) -> None:
         self._output.publish(to_trajectory(command, self._joint_names))
 
+    def wait_until_heard(self) -> None:
+        self._output.wait_for_all_acked(LONGEST_TRANSPORT)
+
 
 class _ForwardArm:
     """An arm behind a forward_command_controller: gets its positions by `tick`."""
@@ -113,6 +124,9 @@ class _ForwardArm:
         position = self.stream.due(now)
         if position is not None:
             self._output.publish(Float64MultiArray(data=position.tolist()))
+
+    def wait_until_heard(self) -> None:
+        self._output.wait_for_all_acked(LONGEST_TRANSPORT)
 
 
 class _GripperTopic:
