@@ -2,8 +2,20 @@
 
 import os
 
+import pytest
+
 # Ports of domains above 100 collide with ephemeral ports on Linux; below, 30..99 leave the usual small numbers alone.
 os.environ["ROS_DOMAIN_ID"] = str(30 + os.getpid() % 70)
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 os.environ.setdefault("MUJOCO_GL", "egl")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="module")
+def ros_context():
+    """ROS in this process for the tests of one file: `pytestmark = pytest.mark.usefixtures("ros_context")`."""
+    import rclpy  # most tests do without it
+
+    rclpy.init()
+    yield
+    rclpy.try_shutdown()

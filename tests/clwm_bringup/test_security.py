@@ -35,11 +35,7 @@ def table(robot):
     return {row.node: row for row in access.access_table(robot)}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def ros_context():
-    rclpy.init()
-    yield
-    rclpy.try_shutdown()
+pytestmark = pytest.mark.usefixtures("ros_context")
 
 
 def opened(node):

@@ -26,11 +26,7 @@ SUCCESS, FAILURE, ERROR = (
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def ros_context():
-    rclpy.init()
-    yield
-    rclpy.try_shutdown()
+pytestmark = pytest.mark.usefixtures("ros_context")
 
 
 class Probe(ClwmNode):

@@ -23,11 +23,7 @@ CAMERAS = ("head", "left_wrist", "right_wrist")
 SIDE = 32
 
 
-@pytest.fixture(scope="module", autouse=True)
-def ros_context():
-    rclpy.init()
-    yield
-    rclpy.try_shutdown()
+pytestmark = pytest.mark.usefixtures("ros_context")
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,7 @@ from clwm_sai_executor.node import ExecutorNode
 PATIENCE = 20.0  # s until a test gives up
 
 
-@pytest.fixture(scope="module", autouse=True)
-def ros_context():
-    rclpy.init()
-    yield
-    rclpy.try_shutdown()
+pytestmark = pytest.mark.usefixtures("ros_context")
 
 
 class Bench:

@@ -127,11 +127,7 @@ class Bench:
         return json.loads(self.received["status"][-1].data) if self.received["status"] else {}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def ros_context():
-    rclpy.init()
-    yield
-    rclpy.try_shutdown()
+pytestmark = pytest.mark.usefixtures("ros_context")
 
 
 @pytest.fixture

@@ -20,11 +20,7 @@ def gripper(**settings) -> Gripper:
     return Gripper(finger_joint="finger", command=GripperAction(kind="action", name=NAME, **settings))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def ros_context():
-    rclpy.init()
-    yield
-    rclpy.try_shutdown()
+pytestmark = pytest.mark.usefixtures("ros_context")
 
 
 @pytest.fixture

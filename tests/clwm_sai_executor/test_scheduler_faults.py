@@ -290,3 +290,22 @@ def test_arms_in_motion_brake_from_where_they_are_when_the_clock_was_set_back(st
     np.testing.assert_allclose(speed, velocity, atol=1e-6)
     stack.run_until(stack.now + 0.4)
     assert not stack.controller.sample(stack.now)[1].any()
+
+
+def test_arms_that_a_hand_leads_away_at_rest_are_asked_for_where_they_come_to_stand(make_stack):
+    stack = make_stack(following_error=3.0)
+    stack.measure()
+    stack.hold()
+    stack.do(events.TaskSet("lift the tray"))
+    stack.resume()
+    first = stack.requests[-1]
+    stack.do(events.ChunkUnreadable(first.chunk_id, "nonsense"))
+    position = stack.robot.home + 0.1
+    asked = len(stack.requests)
+    stack.now += 0.05
+    stack.do(events.MeasuredArms(stack.now, position, np.full(14, 0.2), stack.widths))
+    stack.resume()
+    assert len(stack.requests) == asked, "asked for arms that somebody still moves"
+    stack.now += 0.01
+    stack.do(events.MeasuredArms(stack.now, position, np.zeros(14), stack.widths))
+    np.testing.assert_allclose(stack.requests[-1].committed_prefix[0, JOINTS], position, atol=1e-6)

@@ -17,12 +17,7 @@ from clwm_msgs.srv import ResetWorld
 from clwm_sim.node import SimNode, camera_info, image, joint_trajectory
 from clwm_sim.pacing import PictureTaken
 
-
-@pytest.fixture(scope="module", autouse=True)
-def ros_context():
-    rclpy.init()
-    yield
-    rclpy.try_shutdown()
+pytestmark = pytest.mark.usefixtures("ros_context")
 
 
 def new_node(**parameters) -> SimNode:

@@ -105,6 +105,10 @@ def _chunk(name: str, outcome: Outcome, known: Known, published: Mapping[str, st
     return Fault(name, Messages(("chunk",), tampering), outcome, known, published)
 
 
+def _executor_ends(name: str, number: signal.Signals, known: Known) -> Fault:
+    return Fault(name, KillSignal("executor", number), Outcome.RESTARTED, known, into_task=_EARLY)
+
+
 _STALL = {"phase": "STALLED"}
 _EARLY = 1.0  # s; what is seen by how the arms move, before or after, is not to be seen when they have arrived
 _STARTS = 60.0  # s for a policy to load, on a busy machine
@@ -178,20 +182,8 @@ FAULTS: Mapping[str, Fault] = {
             Known.SENT_AHEAD,
             {"fault": "joint states are"},
         ),
-        Fault(
-            "executor killed",
-            KillSignal("executor", signal.SIGKILL),
-            Outcome.RESTARTED,
-            Known.SENT_AHEAD,
-            into_task=_EARLY,
-        ),
-        Fault(
-            "executor terminated",
-            KillSignal("executor", signal.SIGTERM),
-            Outcome.RESTARTED,
-            Known.AT_ONCE,
-            into_task=_EARLY,
-        ),
+        _executor_ends("executor killed", signal.SIGKILL, Known.SENT_AHEAD),
+        _executor_ends("executor terminated", signal.SIGTERM, Known.AT_ONCE),
         Fault("emergency stop", EmergencyStop(), Outcome.ESTOP, Known.AT_ONCE, {"mode": "ESTOP"}),
         Fault("Ctrl-C", EndStack(), Outcome.ENDED, Known.CHUNK_DUE),
     )

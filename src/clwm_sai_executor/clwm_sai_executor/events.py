@@ -24,7 +24,7 @@ Side = Literal["left", "right"]
 SIDES: tuple[Side, Side] = ("left", "right")
 Level = Literal["info", "warning", "error"]
 
-MOVES = 0.05  # rad/s
+STANDS = 0.05  # rad/s below which a joint counts as standing: servos that settle creep by less
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class MeasuredArms:
 
     @property
     def are_moving(self) -> bool:
-        """Whether a joint is faster than servos that settle."""
-        return float(np.abs(self.velocities).max()) > MOVES
+        """Whether a joint is not standing."""
+        return float(np.abs(self.velocities).max()) > STANDS
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,14 @@ class Motion:
         self.path, facts = self._splice(path, at, blended, openings, self._limits)
         return at, replace(facts, largest_blend=float(np.abs(blended - rows).max()))
 
+    def astray(self, arms: MeasuredArms) -> float:
+        """How far arms at rest are from their command [rad]; infinity when they have none."""
+        return np.inf if self.path is None else float(np.abs(arms.positions - self.path.knot(self.path.last)[0]).max())
+
+    def is_led_by_others(self, arms: MeasuredArms) -> bool:
+        """Whether arms that should rest are led by somebody else: by a dead executor's rows, or by a hand."""
+        return arms.are_moving and self.astray(arms) > self._resync_distance
+
     def settle(self, now: float, arms: MeasuredArms) -> float:
         """Hold arms at rest that are away from their command, or have none, where they are measured.
 
@@ -147,11 +155,10 @@ class Motion:
         if self.path is None:
             self.hold(now, arms, arms.widths)
             return 0.0
-        position, _, openings = self.path.knot(self.path.last)
-        astray = float(np.abs(arms.positions - position).max())
+        astray = self.astray(arms)
         if astray <= self._resync_distance:
             return 0.0
-        self.hold(now, arms, openings)
+        self.hold(now, arms, self.path.knot(self.path.last)[2])
         return astray
 
     def rest(self, now: float) -> tuple[Array, Array]:

@@ -255,8 +255,8 @@ class Scheduler:
 
     def _request_at_rest(self, now: float, out: list[Command]) -> None:
         motion, arms = self._motion, self._watch.latest
-        # Measured before they came to rest, or moved still by what a dead executor sent: they are elsewhere by now.
-        if arms is None or arms.stamp < motion.end or (motion.path is None and arms.are_moving):
+        # Measured before they came to rest, or led on by somebody else: they are elsewhere by now.
+        if arms is None or arms.stamp < motion.end or motion.is_led_by_others(arms):
             return
         executed = motion.executed() if self._epoch_has_moved or self._epoch_was_steered else NO_ROWS
         if astray := motion.settle(now, arms):
