@@ -1,12 +1,14 @@
 """An injection that says nothing about the executor is done again, and not for ever."""
 
+import json
+
 import numpy as np
 import pytest
 
 from clwm_bringup.chaos_course import ATTEMPTS, ChaosCourse
 from clwm_bringup.chaos_faults import FAULTS
 from clwm_bringup.chaos_plan import Planned
-from clwm_bringup.chaos_verdict import Observed
+from clwm_bringup.chaos_verdict import Observed, Sent
 from clwm_bringup.demo_node import DemoError
 from clwm_bringup.motion_record import MotionRecord
 from clwm_common.robot import RobotDescription
@@ -17,9 +19,9 @@ FAULT = FAULTS["chunk duplicated"]
 class Rehearsal(ChaosCourse):
     """A course whose attempts are given: the length of the gap in the joint states, or None for no motion at all."""
 
-    def __init__(self, gaps):
+    def __init__(self, gaps, evidence=None):
         self.robot = RobotDescription.load("dual_fr3_mujoco")
-        super().__init__((), self.robot, ("lift_tray",), print)
+        super().__init__((), self.robot, ("lift_tray",), print, evidence)
         self.gaps = list(gaps)
 
     def _attempt(self, fault, planned):
@@ -30,8 +32,9 @@ class Rehearsal(ChaosCourse):
         velocities = np.full((100, 14), 0.1)
         home = np.concatenate([arm.home for arm in self.robot.arms])
         motion = MotionRecord(times, home + np.cumsum(0.01 * velocities, axis=0), velocities)
+        sent = [Sent(99.5, 99.9, 0, np.array([99.5, 99.9]), np.zeros((2, 7)), np.zeros((2, 7)))]
         said = [(99.0, {"mode": "POLICY", "phase": "MOVING", "fault": ""})]
-        return Observed(100.2, moved=True, motion=motion, statuses=said), "lift_tray", 1
+        return Observed(100.2, moved=True, motion=motion, sent=sent, statuses=said), "lift_tray", 1
 
 
 def inject(gaps):
@@ -54,3 +57,20 @@ def test_a_simulation_that_never_keeps_up_is_a_violation():
 def test_arms_that_never_move_end_the_run_with_the_reason():
     with pytest.raises(DemoError, match="chunk duplicated: waited in vain for the arms to move"):
         inject([None] * (ATTEMPTS + 1))
+
+
+def test_what_was_recorded_of_a_failed_injection_is_kept_with_a_picture(tmp_path):
+    course = Rehearsal([0.3] * (ATTEMPTS + 1), tmp_path / "failed")
+    course.inject(FAULT, Planned(FAULT.name, 7, 1))
+    kept = {path.name: path for path in (tmp_path / "failed").iterdir()}
+    assert sorted(kept) == ["chunk_duplicated_7.json", "chunk_duplicated_7.npz", "chunk_duplicated_7.png"]
+    story = json.loads(kept["chunk_duplicated_7.json"].read_text())
+    assert story["injection"]["longest_leap_s"] == pytest.approx(0.31) and story["began_at"] == 100.2
+    with np.load(kept["chunk_duplicated_7.npz"]) as arrays:
+        assert arrays["velocities"].shape == (100, 14)
+        np.testing.assert_array_equal(arrays["sent000_velocities"], np.zeros((2, 7)))
+
+
+def test_nothing_is_kept_of_an_injection_that_was_as_documented(tmp_path):
+    Rehearsal([0.0], tmp_path / "failed").inject(FAULT, Planned(FAULT.name, 0, 1))
+    assert not (tmp_path / "failed").exists()

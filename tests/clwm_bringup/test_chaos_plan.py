@@ -14,7 +14,7 @@ RUN = {"seed": 5, "repeat": 2, "commit": "abc"}
 
 def injection(fault="camera late", number=0, violations=()):
     return Injection(
-        fault, number, "lift_tray", 1, "rests", "when it began", 0.1, 0.01, 0.3, 0.5, 0.6, 4.2, 0, violations
+        fault, number, "lift_tray", 1, "rests", "when it began", 0.1, 0.01, 0.3, 0.5, 0.6, 0.01, 4.2, 0, violations
     )
 
 

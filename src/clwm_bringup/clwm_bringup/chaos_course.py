@@ -8,10 +8,12 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
+from clwm_bringup.chaos_evidence import save_evidence
 from clwm_bringup.chaos_faults import EmergencyStop, EndStack, Fault, KillSignal, Messages, Outcome, tampering
 from clwm_bringup.chaos_node import ChaosNode, SpinningNode
 from clwm_bringup.chaos_plan import Planned
@@ -46,13 +48,18 @@ class ChaosCourse:
         robot: RobotDescription,
         tasks: Sequence[str],
         on_line: Callable[[Line], None],
+        evidence: Path | None = None,
     ) -> None:
-        """tasks: those that the policy can do; a random one is under way at every injection."""
+        """tasks: those that the policy can do; a random one is under way at every injection.
+
+        evidence: the folder for what was recorded of injections that were not as documented; None keeps nothing.
+        """
         self._specs = with_relay(specs, robot.name)
         self._names = [spec.name for spec in self._specs]
         self._robot = robot
         self._tasks = sorted(tasks)
         self._on_line = on_line
+        self._evidence = evidence
         self._deaths: list[str] = []
         self._identity = 0
         self._supervisor: Supervisor | None = None
@@ -96,7 +103,7 @@ class ChaosCourse:
                 break
         rest, known, violations = judge(fault, seen, self._robot, SchedulerConfig().state_timeout)
         shares = limit_shares(seen.motion, self._robot)
-        return Injection(
+        injection = Injection(
             fault=fault.name,
             number=planned.number,
             task=task,
@@ -108,10 +115,14 @@ class ChaosCourse:
             from_injection_s=None if rest is None else rest.at - seen.began_at,
             velocity_share=shares.velocity,
             acceleration_share=shares.acceleration,
+            longest_leap_s=leap,
             seconds=time.monotonic() - begun,
             repeated=repeated,
             violations=tuple(violations),
         )
+        if violations and self._evidence is not None:
+            save_evidence(self._evidence, injection, seen, self._robot)
+        return injection
 
     def _attempt(self, fault: Fault, planned: Planned) -> tuple[Observed, str, int]:
         rng = np.random.default_rng(planned.seed)

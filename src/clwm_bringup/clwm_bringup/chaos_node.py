@@ -53,7 +53,7 @@ class ChaosNode(DemoNode):
             self.create_subscription(
                 JointTrajectory,
                 arm.controller.topic,
-                lambda message, limits=self._limits[index]: self._on_trajectory(message, limits),
+                lambda message, index=index: self._on_trajectory(message, index),
                 qos.CRITICAL,
             )
         self.create_subscription(String, APPLIED_TOPIC, self._on_applied, qos.CRITICAL)
@@ -99,12 +99,13 @@ class ChaosNode(DemoNode):
         if message.kind == ChunkRequest.GENERATE:
             self.requests.append(Requested(self.now(), from_stamp(message.needed_by), message.at_rest))
 
-    def _on_trajectory(self, message: JointTrajectory, limits: MotionLimits) -> None:
+    def _on_trajectory(self, message: JointTrajectory, arm: int) -> None:
         times = np.array([from_stamp(point.time_from_start) for point in message.points])
-        self.sent.append(Sent(self.now(), from_stamp(message.header.stamp) + float(times[-1])))
         positions = np.array([point.positions for point in message.points])
         velocities = np.array([point.velocities for point in message.points])
-        for rule, detail in check_motion(times, positions, velocities, limits):
+        instants = from_stamp(message.header.stamp) + times
+        self.sent.append(Sent(self.now(), float(instants[-1]), arm, instants, positions, velocities))
+        for rule, detail in check_motion(times, positions, velocities, self._limits[arm]):
             self.broken_commands.append(f"a command breaks the rule '{rule}': {detail}")
 
     def _on_positions(self, message: Float64MultiArray) -> None:

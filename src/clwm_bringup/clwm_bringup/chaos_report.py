@@ -39,6 +39,7 @@ def _summarise(name: str, injections: Sequence[Injection]) -> dict[str, Any]:
         "from_injection_s_max": _worst(injection.from_injection_s for injection in injections),
         "velocity_share_max": _worst(injection.velocity_share for injection in injections),
         "acceleration_share_max": _worst(injection.acceleration_share for injection in injections),
+        "longest_leap_s_max": _worst(injection.longest_leap_s for injection in injections),
         "repeated_because_slow": sum(injection.repeated for injection in injections),
     }
 

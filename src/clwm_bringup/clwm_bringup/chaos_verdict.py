@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from clwm_bringup.chaos_faults import Fault, Known, Outcome
-from clwm_bringup.motion_record import REST_SPEED, MotionRecord, Rest, limit_shares
+from clwm_bringup.motion_record import REST_SPEED, Array, MotionRecord, Rest, limit_shares
 from clwm_common.robot import RobotDescription
 
 STANDSTILL_LIMIT = 0.4  # s after the executor could know
@@ -29,10 +29,17 @@ class Requested:
 
 @dataclass(frozen=True)
 class Sent:
-    """A trajectory that reached a controller at `at` and ends at `end` [s]."""
+    """A trajectory that reached the controller of an arm (0 left, 1 right) at `at` and ends at `end` [s].
+
+    times: (n,) s, the instants of its points; positions, velocities: (n, 7) rad, rad/s. Empty where positions stream.
+    """
 
     at: float
     end: float
+    arm: int = 0
+    times: Array = field(default_factory=lambda: np.zeros(0))
+    positions: Array = field(default_factory=lambda: np.zeros((0, 7)))
+    velocities: Array = field(default_factory=lambda: np.zeros((0, 7)))
 
 
 @dataclass
@@ -59,7 +66,8 @@ class Observed:
 class Injection:
     """One line of the journal. standstill_s and travel_rad count from `known`; None where no rest is expected.
 
-    repeated: how often it was done again because the simulated robot could not keep up with real time.
+    longest_leap_s: the longest time between two joint states of moving arms. repeated: how often the injection was done
+    again because the simulated robot could not keep up with real time.
     """
 
     fault: str
@@ -73,6 +81,7 @@ class Injection:
     from_injection_s: float | None
     velocity_share: float
     acceleration_share: float
+    longest_leap_s: float
     seconds: float
     repeated: int
     violations: tuple[str, ...]

@@ -104,6 +104,7 @@ def _inject_all(
         TimeRemainingColumn(),
     )  # fmt: skip
     logs = project_root() / "out" / "chaos" / started / "logs"
+    evidence = logs.parent / "failed"
     try:
         with (
             Progress(*columns, console=console, transient=True) as progress,
@@ -111,7 +112,9 @@ def _inject_all(
         ):
             bar = progress.add_task("starting the stack", total=len(planned), completed=len(journal.done))
             if left:
-                with ChaosCourse(specs, robot, tasks, lambda line: files.write(line.name, line.text)) as course:
+                with ChaosCourse(
+                    specs, robot, tasks, lambda line: files.write(line.name, line.text), evidence
+                ) as course:
                     for item in left:
                         progress.update(bar, description=item.fault)
                         injection = course.inject(FAULTS[item.fault], item)
@@ -129,6 +132,7 @@ def _inject_all(
     console.print(as_table(report))
     console.print(f"report: {report_file}; the nodes' logs: {logs}")
     if report["violations"]:
+        console.print(f"what was recorded of the injections that were not as documented: {evidence}")
         raise typer.Exit(1)
 
 
