@@ -17,7 +17,7 @@ from clwm_bringup.chaos_evidence import save_evidence
 from clwm_bringup.chaos_faults import EmergencyStop, EndStack, Fault, KillSignal, Messages, Outcome, tampering
 from clwm_bringup.chaos_node import ChaosNode, SpinningNode
 from clwm_bringup.chaos_plan import Planned
-from clwm_bringup.chaos_verdict import Injection, Observed, judge
+from clwm_bringup.chaos_verdict import TRANSPORT, Injection, Observed, judge
 from clwm_bringup.demo_node import DemoError
 from clwm_bringup.fault_relay import Tampering
 from clwm_bringup.fault_relay_node import with_relay
@@ -36,6 +36,7 @@ SETTLES = 0.2  # s that servos creep after the end of a motion
 RUN_OUT = 2.0  # s; what is sent ahead takes at most 0.8 s and its braking tail
 ATTEMPTS = 4  # more at an injection during which the simulation fell behind
 LEAP = 0.05  # s between joint states of moving arms, from which on the simulation has fallen behind
+CHUNKS_IN_A_ROW = 3  # that show that arms are led, even where they hold still
 WATCHED = 0.6  # s that a rest without a way out is watched for motion
 
 
@@ -269,12 +270,16 @@ class ChaosCourse:
                 self._wait(lambda: node.now() >= ahead + SETTLES, "the arms to run out what was sent ahead", RUN_OUT)
                 until = node.now() + WATCHED
                 self._wait(lambda: node.now() >= until or node.speed() > MOVES, "time to pass", 2.0)
-                if node.speed() > MOVES or node.status.get("instruction"):
+                if node.speed() > MOVES or node.has_task_since(seen.began_at + TRANSPORT):
                     seen.problems.append("the new executor moved the arms before it was given a task")
                 node.set_task("lift the tray", 1, self._answer)
             since, asked = node.now(), len(node.requests)
             self._wait(
-                lambda: self._is_running() and len(node.requests) > asked and self._has_moved(since),
+                lambda: (
+                    self._is_running()
+                    and len(node.requests) > asked
+                    and (self._has_moved(since) or self._is_led(since))
+                ),
                 "the arms to move again",
                 fault.recovery,
             )
@@ -282,6 +287,10 @@ class ChaosCourse:
         except TimeoutError as error:
             seen.problems.append(f"waited in vain for {error}")
         seen.problems += self._deaths
+
+    def _is_led(self, since: float) -> bool:
+        """Whether chunks follow one another since: arms that a policy holds still are led as well as moving ones."""
+        return sum(request.at > since and not request.at_rest for request in self._node.requests) > CHUNKS_IN_A_ROW
 
     def _has_moved(self, since: float) -> bool:
         """Whether the arms have rested or not, they must have gone somewhere since."""

@@ -80,6 +80,10 @@ class ChaosNode(DemoNode):
         """The fastest joint's speed now [rad/s]."""
         return float(np.abs(self._states[-1][2]).max()) if self._states else 0.0
 
+    def has_task_since(self, instant: float) -> bool:
+        """Whether an executor said after `instant` [s] that it has a task. What a dead one said last does not count."""
+        return any(at > instant and status["instruction"] for at, status in self.statuses)
+
     def tamper(self, tampering: Tampering) -> None:
         """Have the relay do this; `applied` has the instant of its first effect by its identity."""
         self._tampering.publish(String(data=tampering.to_json()))
