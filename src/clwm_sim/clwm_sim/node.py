@@ -63,7 +63,7 @@ class SimNode(ClwmNode):
         self._refused = 0
         self._last_refusal = ""
         self._open_outputs()
-        self._streams: list[Subscription] = []
+        self._motion_inputs: list[Subscription] = []
         for index, arm in enumerate(self._robot.arms):
             self._listen_for_motion(index, arm)
             self._listen_for_openings(index, arm.gripper)
@@ -112,17 +112,12 @@ class SimNode(ClwmNode):
     def _listen_for_motion(self, index: int, arm: Arm) -> None:
         topic = arm.controller.topic
         if arm.controller.kind == "forward":
-            on_positions = functools.partial(self._on_positions, index)
-            self._streams.append(
-                self.create_subscription(
-                    Float64MultiArray, topic, on_positions, qos.CRITICAL, max_bytes=POSITIONS_BYTES
-                )
-            )
+            given = Float64MultiArray, topic, functools.partial(self._on_positions, index), qos.CRITICAL
+            limit = POSITIONS_BYTES
         else:
-            on_trajectory = functools.partial(self._on_trajectory, index)
-            self.create_subscription(
-                JointTrajectoryMessage, topic, on_trajectory, qos.SETPOINT, max_bytes=TRAJECTORY_BYTES
-            )
+            given = JointTrajectoryMessage, topic, functools.partial(self._on_trajectory, index), qos.SETPOINT
+            limit = TRAJECTORY_BYTES
+        self._motion_inputs.append(self.create_subscription(*given, max_bytes=limit))
 
     def _listen_for_openings(self, index: int, gripper: Gripper) -> None:
         if gripper.command.kind != "topic":
@@ -142,9 +137,9 @@ class SimNode(ClwmNode):
         self._timer.reset()
 
     def _publish_until_now(self) -> None:
-        self._take_positions()
+        self._take_motion()
         for seen in self._simulation.run(self.now()):
-            self._take_positions()
+            self._take_motion()
             stamp = to_stamp(seen.stamp)
             match seen:
                 case JointsSeen():
@@ -158,7 +153,7 @@ class SimNode(ClwmNode):
                 case EpisodeSeen():
                     self._episode_output.publish(episode_status(stamp, seen))
 
-    def _on_trajectory(self, arm: int, message: JointTrajectoryMessage) -> None:
+    def _on_trajectory(self, arm: int, message: JointTrajectoryMessage, _info: dict[str, int]) -> None:
         if self._simulation is None:
             return
         try:
@@ -166,9 +161,9 @@ class SimNode(ClwmNode):
         except TrajectoryRefused as error:
             self._refuse(f"{self._robot.arms[arm].controller.topic}: {error}")
 
-    def _take_positions(self) -> None:
-        """What came while this thread was busy: a real controller has one of its own, and misses no message."""
-        for subscription in self._streams:
+    def _take_motion(self) -> None:
+        """What came while this thread was busy: a real controller has one of its own, and is late for no message."""
+        for subscription in self._motion_inputs:
             with subscription.handle:
                 while taken := subscription.handle.take_message(subscription.msg_type, subscription.raw):
                     subscription.callback(*taken)
