@@ -20,13 +20,15 @@ Rows = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Observation:
-    """What one chunk answers to, real or predicted, in physical units.
+    """What one chunk answers to, real or predicted.
 
-    features: (cameras, rows, columns, channels) float16 as perception sends them; state: (30,).
+    features: (cameras, rows, columns, channels) float16 as perception sends them; state: (30,) in physical units.
+    normalised: the features as the model sees them (1, tokens, channels), worked out once.
     """
 
     features: NDArray[np.float16]
     state: Rows
+    normalised: Tensor
 
 
 class Border:
@@ -69,23 +71,19 @@ class Border:
             camera = int(np.argwhere(~np.isfinite(features))[0][0])
             name = frame.cameras[camera] if camera < len(frame.cameras) else str(camera)
             raise BadFrame(f"features of camera {name} are not finite at stamp {frame.stamp}; restart perception")
-        return Observation(features, _measured(state))
+        return self._seen(features, _measured(state))
 
     def conditions(self, observation: Observation, executed: ArrayLike, anchor: Rows, language: Tensor) -> Conditions:
         """What the model sees of an observation; executed: (n, 30) rows since the previous one; anchor: (30,)."""
         codec = self._policy.codec
         coded, mask = codec.encode_executed(executed, anchor)
         return Conditions(
-            features=self.features(observation),
+            features=observation.normalised,
             proprioception=_batch(codec.encode_state(observation.state, anchor)),
             executed=_batch(coded),
             executed_mask=torch.from_numpy(mask).unsqueeze(0),
             language=language,
         )
-
-    def features(self, observation: Observation) -> Tensor:
-        """Normalised features (1, tokens, channels)."""
-        return self._policy.features.normalise(observation.features).unsqueeze(0)
 
     def prefix(self, rows: Rows) -> Tensor:
         """Committed rows (p, 30) to (1, p, 30) normalised; the first of them is the anchor."""
@@ -113,10 +111,13 @@ class Border:
         prediction is the real frame bit for bit.
         """
         scale = self._policy.features
-        normalised = scale.apply(self.features(last), residual)[0].numpy()
+        normalised = scale.apply(last.normalised, residual)[0].numpy()
         with np.errstate(over="ignore"):  # an exploded prediction becomes inf, and is never resumed
             features = (normalised * scale.std + scale.mean).astype(np.float16).reshape(self._shape)
-        return Observation(features, self._policy.state_predictor.predict(last.state, executed, anchor))
+        return self._seen(features, self._policy.state_predictor.predict(last.state, executed, anchor))
+
+    def _seen(self, features: NDArray[np.float16], state: Rows) -> Observation:
+        return Observation(features, state, self._policy.features.normalise(features).unsqueeze(0))
 
     @property
     def video_shape(self) -> tuple[int, int, int]:

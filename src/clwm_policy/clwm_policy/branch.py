@@ -47,10 +47,10 @@ class Finished:
         """Relative errors of the surrogate and of copying the previous feature; NaN when there was no surrogate."""
         if self.previous is None or self.previous.program.own_prediction is None:
             return math.nan, math.nan
-        actual = border.features(self.observation)
+        actual = self.observation.normalised
         surrogate = self.surrogate or self.previous.foresee(self.request, border)
-        predicted = border.features(surrogate)
-        return relative_error(predicted, actual), relative_error(border.features(self.previous.observation), actual)
+        copied = self.previous.observation.normalised
+        return relative_error(surrogate.normalised, actual), relative_error(copied, actual)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class MemoryState:
         digest = hashlib.sha256()
         for pair in self.layers:
             for weights in pair:
-                digest.update(weights.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+                digest.update(weights.detach().to("cpu", torch.float32).contiguous().numpy())
         return digest.hexdigest()
 
     @property

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Protocol
 
 import torch
@@ -200,7 +201,7 @@ class Program:
         if self._written is None or done >= len(self._video_times) - 1:
             return False
         x, s = self._video[-1], self._video_times[done]
-        velocity = self._model.video_velocity(self._written, self._context, x, torch.full((x.shape[0],), s))
+        velocity = self._model.video_velocity(self._written, self._context, x, _time(s, x.shape[0]))
         self._video.append(euler_step(x, velocity, s, self._video_times[done + 1]))
         self.nfe += 1
         return True
@@ -283,18 +284,31 @@ class Program:
     def _preview(self, memory: Any, prediction: Tensor) -> tuple[Tensor, Any]:
         x = self._action[0]
         self.nfe += 1
-        times = row_times(0.0, self._prefix.shape[1], x.shape[1], x.shape[0])
+        times = _row_times(0.0, self._prefix.shape[1], x.shape[1], x.shape[0])
         return self._model.action_preview(memory, self._context, prediction, x, times)
 
     def _action_step(self) -> None:
         done = len(self._action) - 1
         x, s = self._action[-1], self._action_times[done]
         memory, context = self._working
-        times = row_times(s, self._prefix.shape[1], x.shape[1], x.shape[0])
+        times = _row_times(s, self._prefix.shape[1], x.shape[1], x.shape[0])
         velocity = self._model.action_velocity(memory, context, x, times)
         x = euler_step(x, velocity, s, self._action_times[done + 1])
         self._action.append(clamp_prefix(x, self._prefix))
         self.nfe += 1
+
+
+# Every chunk asks for the same times again. What these two return is shared, and not to be changed.
+@lru_cache(maxsize=1024)
+@torch.inference_mode(False)
+def _time(s: float, batch: int) -> Tensor:
+    return torch.full((batch,), s)
+
+
+@lru_cache(maxsize=1024)
+@torch.inference_mode(False)
+def _row_times(s: float, prefix_rows: int, rows: int, batch: int) -> Tensor:
+    return row_times(s, prefix_rows, rows, batch)
 
 
 def _shortened(times: list[float], done: int, steps: int) -> list[float]:
