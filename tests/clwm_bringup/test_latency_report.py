@@ -58,6 +58,13 @@ def test_a_ratio_is_of_the_medians_and_its_interval_holds_it(turns):
     assert ratio["low95"] <= ratio["ratio"] <= ratio["high95"]
 
 
+def test_the_engine_alone_is_what_is_left_without_pictures_encoding_and_messages(turns):
+    halved = [dataclasses.replace(c, stages={**STAGES, "finish": 0.0125}) for c in turns[1].chunks]
+    report = measure([turns[0], dataclasses.replace(turns[1], chunks=halved)])
+    assert report["modes"]["sequential"]["engine_ms"]["p50"] == pytest.approx(55.0)
+    assert report["ratios"]["adaptive"]["engine_p50"]["ratio"] == pytest.approx(0.5)
+
+
 def test_without_a_baseline_there_are_no_ratios():
     assert measure([turn("adaptive", 0.05)])["ratios"] == {}
 

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clwm_embodichain.chaos_checks import check_motion
 from clwm_sai_executor.follow import follow
 from clwm_sai_executor.splice import Path, sample, splice, stop, stop_at
 
@@ -176,6 +179,22 @@ def test_indices_and_instants_agree_on_a_path_with_a_short_segment(limits, robot
         assert path.index_from(path.time(index)) == path.index_until(path.time(index)) == index
         assert path.index_from(path.time(index) + 1e-3) == index + 1
         assert path.index_until(path.time(index) - 1e-3) == index - 1
+
+
+@settings(deadline=None, max_examples=100)
+@given(seed=st.integers(0, 2**32 - 1), rows_on=st.floats(0.0, 16.0), later=st.integers(0, 10**9))
+def test_a_stop_at_any_instant_keeps_the_limits_on_a_system_clock_with_times_in_whole_nanoseconds(
+    limits, robot, seed, rows_on, later
+):
+    # Stamps of today have a resolution of 0.24 us in a float, and messages carry nanoseconds.
+    path = Path.at_rest(robot.home, OPEN, 1_800_000_000.0 + later * 1e-9, DT)
+    rows = random_rows(np.random.default_rng(seed), robot.home, 15, 3.0)
+    path, _ = splice(path, path.last, rows, np.tile(OPEN, (15, 1)), limits)
+    stopped = stop_at(path, path.time(6) + rows_on * DT, limits)
+    times = np.array([round(offset * 1e9) for offset in stopped.offsets]) / 1e9
+    # From the middle of a row they may need up to a dt^2 / 8 more than from its ends: `position_margin` is for that.
+    margin = replace(limits, lower=limits.lower - 0.005, upper=limits.upper + 0.005)
+    assert check_motion(times, stopped.positions, stopped.velocities, margin) == []
 
 
 def test_a_stop_at_rest_or_before_the_motion_is_the_same_path(limits, robot):

@@ -165,11 +165,10 @@ def as_table(report: dict[str, Any]) -> Table:
     row("  asked for while moving", lambda c: _quantiles(c["boundary_blocking_ms"]))
     for part in next(iter(columns))["split_ms"]:
         row(f"  {part} p50 / p95", lambda c, part=part: _pair(c["split_ms"][part]))
-    ratios = [report["ratios"].get(name, {}).get("blocking_p50") for name in report["modes"]]
-    table.add_row(
-        "p50 to sequential (95 %)",
-        *("-" if r is None else f"{r['ratio']:.2f} ({r['low95']:.2f} to {r['high95']:.2f})" for r in ratios),
-    )
+    row("engine alone p50 / p95 / p99 / max", lambda c: _quantiles(c["engine_ms"]))
+    for title, key in (("p50 to sequential (95 %)", "blocking_p50"), ("  engine alone", "engine_p50")):
+        ratios = [report["ratios"].get(name, {}).get(key) for name in report["modes"]]
+        table.add_row(title, *(_ratio(ratio) for ratio in ratios))
     row("stalls / boundaries", lambda c: f"{c['stalls']} / {c['boundaries']}")
     row("idle", lambda c: "-" if c["idle_fraction"] is None else f"{c['idle_fraction']:.1%}")
     row("observation age at motion p50 / p95", lambda c: _pair(c["observation_age_ms"]))
@@ -181,6 +180,10 @@ def as_table(report: dict[str, Any]) -> Table:
 
 def _quantiles(values: dict[str, float | None]) -> str:
     return " / ".join("-" if values[name] is None else f"{values[name]:.0f}" for name in ("p50", "p95", "p99", "max"))
+
+
+def _ratio(found: dict[str, float] | None) -> str:
+    return "-" if found is None else f"{found['ratio']:.2f} ({found['low95']:.2f} to {found['high95']:.2f})"
 
 
 def _pair(values: dict[str, float | None]) -> str:

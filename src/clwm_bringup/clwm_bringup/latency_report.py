@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +34,11 @@ class Turn:
 
 
 def measure(turns: Sequence[Turn]) -> dict[str, Any]:
-    """`modes` by name, and `ratios` of their blocking medians to the sequential one. Milliseconds where a name says so.
+    """`modes` by name, and `ratios` of their medians to the sequential one. Milliseconds where a name says so.
 
     blocking_ms: capture of the observation to the first command, over all measured chunks; boundary_blocking_ms: of
-    those that were asked for while the arms moved. A stall is a boundary at which the next chunk was not there.
+    those that were asked for while the arms moved; engine_ms: what the engine computes of it, without pictures,
+    encoding and messages. A stall is a boundary at which the next chunk was not there.
     """
     modes = list(dict.fromkeys(turn.mode for turn in turns))
     taken = {mode: [turn for turn in turns if turn.mode == mode] for mode in modes}
@@ -45,11 +46,12 @@ def measure(turns: Sequence[Turn]) -> dict[str, Any]:
     for mode in modes:
         report["modes"][mode] = summarise(taken[mode])
     if "sequential" in taken:
-        baseline = [group for turn in taken["sequential"] for group in _blocking(turn)]
         for mode in modes:
-            own = [group for turn in taken[mode] for group in _blocking(turn)]
-            if mode != "sequential" and len(own) == len(baseline):
-                report["ratios"][mode] = {"blocking_p50": ratio_of_medians(own, baseline)}
+            if mode != "sequential" and len(taken[mode]) == len(taken["sequential"]):
+                report["ratios"][mode] = {
+                    name: ratio_of_medians(_by_episode(taken[mode], seconds), _by_episode(taken["sequential"], seconds))
+                    for name, seconds in (("blocking_p50", _blocking), ("engine_p50", engine_seconds))
+                }
     return report
 
 
@@ -75,6 +77,7 @@ def summarise(turns: Sequence[Turn]) -> dict[str, Any]:
         "from_rest": len(chunks) - len(boundaries),
         "blocking_ms": percentiles(1e3 * chunk.blocking for chunk in chunks),
         "boundary_blocking_ms": percentiles(1e3 * chunk.blocking for chunk in boundaries),
+        "engine_ms": percentiles(1e3 * engine_seconds(chunk) for chunk in chunks),
         "split_ms": {name: percentiles(1e3 * parts[name] for parts in splits) for name in SPLIT},
         "boundaries": len(boundaries),
         "stalls": stalls,
@@ -103,23 +106,29 @@ def split(chunk: Chunk) -> dict[str, float]:
     transport: capture to the arrival of the features, without encoding them. wait: a step of speculation that had to
     end first. send: finished chunk to the commands.
     """
-    stages = chunk.stages
-    computing = stages["memory"] + stages["context"] + stages["finish"]
     return {
-        **stages,
-        "transport": chunk.frame_arrived_at - chunk.observation_stamp - stages["encode"],
-        "wait": chunk.finished_at - chunk.frame_arrived_at - computing,
+        **chunk.stages,
+        "transport": chunk.frame_arrived_at - chunk.observation_stamp - chunk.stages["encode"],
+        "wait": chunk.finished_at - chunk.frame_arrived_at - engine_seconds(chunk),
         "send": chunk.sent_at - chunk.finished_at,
     }
+
+
+def engine_seconds(chunk: Chunk) -> float:
+    """From the features to the finished chunk, of a measured one: what re-entry can save."""
+    return chunk.stages["context"] + chunk.stages["memory"] + chunk.stages["finish"]
 
 
 def _of(episode: Episode, chunks: Iterable[Chunk]) -> list[Chunk]:
     return [chunk for chunk in chunks if episode.started_at <= chunk.observe_at <= episode.ended_at]
 
 
-def _blocking(turn: Turn) -> list[list[float]]:
-    """By episode."""
-    return [[chunk.blocking for chunk in _of(episode, turn.measured)] for episode in turn.episodes]
+def _blocking(chunk: Chunk) -> float:
+    return chunk.blocking
+
+
+def _by_episode(turns: Sequence[Turn], seconds: Callable[[Chunk], float]) -> list[list[float]]:
+    return [[seconds(chunk) for chunk in _of(episode, turn.measured)] for turn in turns for episode in turn.episodes]
 
 
 def _re_entry(chunk: Chunk) -> str:

@@ -45,12 +45,13 @@ def canonical_quaternion(quaternion: ArrayLike) -> NDArray[np.float64]:
     Raises LayoutError for a quaternion of (nearly) zero norm.
     """
     q = np.asarray(quaternion, dtype=np.float64)
-    norm = np.linalg.norm(q, axis=-1, keepdims=True)
-    if np.any(norm < 1e-6):
+    norm = np.sqrt((q * q).sum(axis=-1, keepdims=True))
+    if (norm < 1e-6).any():
         raise LayoutError(f"quaternion {q.tolist()} has zero norm; expected a unit quaternion xyzw")
     q = q / norm
-    largest = np.take_along_axis(q, np.abs(q).argmax(axis=-1, keepdims=True), axis=-1)
-    return q * np.where(largest < 0.0, -1.0, 1.0)
+    flat = q.reshape(-1, 4)
+    largest = flat[np.arange(len(flat)), np.abs(flat).argmax(axis=-1)].reshape(norm.shape)
+    return np.where(largest < 0.0, -q, q)
 
 
 def pack(left_eef: ArrayLike, right_eef: ArrayLike, joints: ArrayLike, grippers: ArrayLike) -> NDArray[np.float32]:

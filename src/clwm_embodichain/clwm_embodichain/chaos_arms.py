@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,8 @@ class FuzzedArms:
 
         may_jump: it need not continue what the controller is doing (the arms are held where they were measured).
         """
+        # Messages carry whole nanoseconds.
+        command = replace(command, times_from_start=np.round(command.times_from_start, 9))
         self._check(command)
         arm = SIDES.index(command.arm)
         queue = self._on_the_way[arm]

@@ -28,7 +28,7 @@ from clwm_sai_executor.scheduler import Phase, Scheduler
 
 Array = NDArray[np.float64]
 
-START = 1000.0
+START = 1.8e9  # s, as clocks show it today: a float has 0.24 us there
 PATIENCE = 5.0  # s without a chunk executed and without a reason for it, on top of the policy's time-out
 _OPEN = np.array([0.08, 0.08])  # m
 _CLEARANCE_SLACK = 2e-5  # m, of rounding

@@ -193,18 +193,23 @@ def stop(path: Path, at: int, limits: MotionLimits) -> Path:
 
 
 def stop_at(path: Path, instant: float, limits: MotionLimits) -> Path:
-    """Brake from `instant` on, or up to 5 ms later: a row is a long way for fast arms, so this waits for no knot."""
+    """Brake from `instant` on, or up to 5 ms later: a row is a long way for fast arms, so this waits for no knot.
+
+    The new knot is a whole number of nanoseconds from the origin, as messages carry it: at 1 rad/s, half a nanosecond
+    more or less of a segment of 5 ms would change its acceleration by 1e-4 rad/s^2.
+    """
     before = path.index_until(instant)
     if before < path.first or before >= path.last:
         return stop(path, min(max(before, path.first), path.last), limits)
-    instant = max(instant, path.time(before) + _SHORTEST)
-    if instant > path.time(before + 1) - _SHORTEST:
+    start, end = path.offsets[before - path.first : before - path.first + 2].tolist()
+    offset = round(max(instant - path.origin, start + _SHORTEST), 9)
+    if offset > end - _SHORTEST:
         return stop(path, before + 1, limits)
-    position, velocity, _ = sample(path, instant)
+    position, velocity, _ = _within(path, before, offset - start)
     kept = _cut(path, before)
     braking = replace(
         kept,
-        offsets=np.append(kept.offsets, instant - path.origin),
+        offsets=np.append(kept.offsets, offset),
         positions=np.concatenate([kept.positions, position[None]]),
         velocities=np.concatenate([kept.velocities, velocity[None]]),
         openings=np.concatenate([kept.openings, kept.openings[-1:]]),
@@ -250,9 +255,14 @@ def sample(path: Path, instant: float) -> tuple[Array, Array, Array]:
     if index < path.first or index >= path.last:
         position = path.knot(max(index, path.first))[0]
         return position, np.zeros_like(position), np.zeros_like(position)
-    (q0, v0, _), (q1, v1, _) = path.knot(index), path.knot(index + 1)
     # A little below zero where the slack has chosen the next segment: both are one motion there.
-    dt, time = path.time(index + 1) - path.time(index), instant - path.time(index)
+    return _within(path, index, instant - path.origin - float(path.offsets[index - path.first]))
+
+
+def _within(path: Path, index: int, time: float) -> tuple[Array, Array, Array]:
+    """Position, velocity and acceleration `time` s after knot `index`, not the last, on the cubic to the next one."""
+    (q0, v0, _), (q1, v1, _) = path.knot(index), path.knot(index + 1)
+    dt = float(path.offsets[index + 1 - path.first] - path.offsets[index - path.first])
     a0 = (6.0 * (q1 - q0) / dt - 4.0 * v0 - 2.0 * v1) / dt
     jerk = ((-6.0 * (q1 - q0) / dt + 2.0 * v0 + 4.0 * v1) / dt - a0) / dt
     return (
