@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clwm_bringup.chaos_faults import FAULTS, KillSignal, Known, Messages, Outcome, tampering, topics_of
-from clwm_bringup.chaos_verdict import Observed, Requested, Sent, judge, known_at
+from clwm_bringup.chaos_verdict import Observed, Requested, Sent, held_away, judge, known_at
 from clwm_bringup.fault_edits import EDITS
 from clwm_bringup.motion_record import MotionRecord
 from clwm_common.robot import RobotDescription
@@ -41,6 +41,23 @@ def observed(robot, fault, brakes_at=100.25, **changes):
         "statuses": [(99.0, status()), (100.25, status(phase="BLIND", fault="joint states are 0.21 s old"))],
     }
     return Observed(**{**fields, **changes})
+
+
+@pytest.mark.parametrize(
+    ("end", "apart", "expected"),
+    [(100.4, 0.12, 0.12), (100.4, 0.0, 0.0), (100.9, 0.12, 0.0)],
+    ids=["held by something", "where it was told", "still under way"],
+)
+def test_an_arm_is_held_away_when_its_last_command_has_ended_elsewhere(robot, end, apart, expected):
+    motion = moving_until(robot, 100.2)
+    at_rest = motion.positions[-1]
+    told = [
+        Sent(100.1, end, arm, np.array([100.0, end]), np.tile(at_rest[7 * arm : 7 * arm + 7], (2, 1)), np.zeros((2, 7)))
+        for arm in (0, 1)
+    ]
+    told[1].positions[-1, 3] += apart
+    seen = Observed(BEGAN, motion=motion, sent=[Sent(99.0, 99.5), *told, Sent(101.0, 101.0)])
+    assert held_away(seen, 100.6) == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_fault_that_ended_as_documented_breaks_nothing(robot):

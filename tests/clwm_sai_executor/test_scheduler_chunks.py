@@ -198,6 +198,17 @@ def test_hold_brakes_at_once_and_policy_goes_on_from_there(stack):
     np.testing.assert_allclose(stack.requests[-1].committed_prefix[0, JOINTS], resting[0], atol=1e-6)
 
 
+def test_hold_during_the_last_row_brakes_before_its_end(stack):
+    stack.begin()
+    stack.answer(speed=1.0)
+    path = stack.scheduler.path
+    stack.run_until(path.time(path.last_row) - 0.065)
+    stack.hold()
+    shorter = stack.scheduler.path
+    assert shorter.time(shorter.last) < path.time(path.last) - 0.02
+    assert np.abs(shorter.positions[-1] - path.positions[-1]).max() > 0.02
+
+
 def test_estop_is_left_through_hold_only(stack):
     stack.begin()
     stack.do(events.ModeSet(Mode.ESTOP))

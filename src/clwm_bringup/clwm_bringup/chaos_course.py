@@ -17,12 +17,20 @@ from clwm_bringup.chaos_evidence import save_evidence
 from clwm_bringup.chaos_faults import EmergencyStop, EndStack, Fault, KillSignal, Messages, Outcome, tampering
 from clwm_bringup.chaos_node import ChaosNode, SpinningNode
 from clwm_bringup.chaos_plan import Planned
-from clwm_bringup.chaos_verdict import TRANSPORT, Injection, Observed, judge
+from clwm_bringup.chaos_verdict import (
+    HELD_AWAY,
+    STANDSTILL_LIMIT,
+    TRANSPORT,
+    Injection,
+    Observed,
+    held_away,
+    judge,
+)
 from clwm_bringup.demo_node import DemoError
 from clwm_bringup.fault_relay import Tampering
 from clwm_bringup.fault_relay_node import with_relay
 from clwm_bringup.graph import NodeSpec, environment
-from clwm_bringup.motion_record import limit_shares
+from clwm_bringup.motion_record import Rest, limit_shares
 from clwm_bringup.restarts import Restarts
 from clwm_bringup.supervisor import Line, Supervisor
 from clwm_common.messages import Mode
@@ -85,8 +93,8 @@ class ChaosCourse:
     def inject(self, fault: Fault, planned: Planned) -> Injection:
         """One episode with one fault at a random instant of motion. Raises DemoError when the stack cannot go on.
 
-        An injection that did not come about, or during which the simulation fell behind, says nothing about the
-        executor and is done again.
+        An injection that did not come about, during which the simulation fell behind, or after which the arms could not
+        rest because they were pressed against something, says nothing about the executor and is done again.
         """
         begun = time.monotonic()
         for repeated in itertools.count():
@@ -97,12 +105,12 @@ class ChaosCourse:
                 if is_last:
                     raise DemoError(f"{fault.name}: waited in vain for {error}; end other programs") from None
                 continue
-            leap = seen.motion.longest_leap()
-            if leap > LEAP and is_last:
-                seen.problems.append(f"the simulation fell behind by {leap:.2f} s; end other programs, and try again")
-            if leap <= LEAP or is_last:
+            rest, known, violations = judge(fault, seen, self._robot, SchedulerConfig().state_timeout)
+            hindrance = _hindrance(fault, seen, rest, known)
+            if hindrance and is_last:
+                violations.append(hindrance)
+            if is_last or not hindrance:
                 break
-        rest, known, violations = judge(fault, seen, self._robot, SchedulerConfig().state_timeout)
         shares = limit_shares(seen.motion, self._robot)
         injection = Injection(
             fault=fault.name,
@@ -116,7 +124,7 @@ class ChaosCourse:
             from_injection_s=None if rest is None else rest.at - seen.began_at,
             velocity_share=shares.velocity,
             acceleration_share=shares.acceleration,
-            longest_leap_s=leap,
+            longest_leap_s=seen.motion.longest_leap(),
             seconds=time.monotonic() - begun,
             repeated=repeated,
             violations=tuple(violations),
@@ -325,3 +333,15 @@ class ChaosCourse:
             self._supervisor.poll(timeout=0.01)
             for name, reason in self._supervisor.given_up.items():
                 raise DemoError(f"{name} is gone: {reason}")
+
+
+def _hindrance(fault: Fault, seen: Observed, rest: Rest | None, known: float) -> str:
+    """Why what was seen says nothing about the executor; empty when it does."""
+    leap = seen.motion.longest_leap()
+    if leap > LEAP:
+        return f"the simulation fell behind by {leap:.2f} s; end other programs, and try again"
+    if rest is None and fault.outcome is not Outcome.CONTINUES:
+        away = held_away(seen, known + STANDSTILL_LIMIT)
+        if away > HELD_AWAY:
+            return f"something held an arm {away:.2f} rad away from where it was told to rest"
+    return ""

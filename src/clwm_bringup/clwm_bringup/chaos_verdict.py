@@ -15,6 +15,7 @@ from clwm_common.robot import RobotDescription
 STANDSTILL_LIMIT = 0.4  # s after the executor could know
 TRAVEL_LIMIT = 0.15  # rad in that time, any joint
 TRANSPORT = 0.05  # s that a message may have been on its way when the executor died
+HELD_AWAY = 0.05  # rad from its command, from which on an arm at rest is held by something in the world
 CREEP = 0.01  # rad that arms in ESTOP may sink in their servos
 
 
@@ -105,6 +106,22 @@ def known_at(fault: Fault, seen: Observed, state_timeout: float) -> float:
             noticed = first_reaction(seen)
             asked = [request.needed_by for request in seen.requests if not request.at_rest and request.at <= noticed]
             return max(seen.began_at, min(noticed, asked[-1])) if asked else seen.began_at
+
+
+def held_away(seen: Observed, instant: float) -> float:
+    """How far [rad] an arm was at `instant` from where its controller had been told to rest by then; 0 where unknown.
+
+    A servo settles within millimetres: farther away, the arm is pressed against something and creeps as that gives way.
+    """
+    motion = seen.motion
+    assert motion is not None
+    farthest, at = 0.0, int(np.searchsorted(motion.times, instant, side="right")) - 1
+    for arm in (0, 1):
+        told = [sent for sent in seen.sent if sent.arm == arm and sent.at <= instant]
+        if at >= 0 and told and len(told[-1].times) and told[-1].end <= instant:
+            apart = motion.positions[at, 7 * arm : 7 * arm + 7] - told[-1].positions[-1]
+            farthest = max(farthest, float(np.abs(apart).max()))
+    return farthest
 
 
 def first_reaction(seen: Observed) -> float:
