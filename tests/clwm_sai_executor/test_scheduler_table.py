@@ -38,7 +38,6 @@ TABLE = {
     "episode reset": "BLIND BLIND BLIND BLIND BLIND BLIND BLIND/H",
     "silence of the joint states": "BLIND BLIND BLIND BLIND BLIND BLIND BLIND/H",
 }
-# A silent human's arms run into the braking tail of the last message: nothing need be sent.
 MOVES_ARMS = (
     {("the wanted chunk", phase) for phase in ("ASKED", "MOVING", "STALLED")}
     | {(event, phase) for event in ("HOLD", "ESTOP") for phase in ("MOVING", "STOPPING", "STEERED")}
@@ -46,6 +45,7 @@ MOVES_ARMS = (
     | {("the wanted chunk with NaN", "MOVING"), ("the wanted chunk unreadable", "MOVING")}
     | {("TELEOP, a switch is held", phase) for phase in PHASES if phase not in ("BLIND", "STEERED")}
     | {(event, "STEERED") for event in ("a human's target", "a human's target with NaN", "the switch is released")}
+    | {("silence of the human", "STEERED")}
     | {("POLICY", "STEERED")}
 )
 CASES = [

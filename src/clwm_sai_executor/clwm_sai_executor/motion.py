@@ -191,7 +191,7 @@ class Motion:
 
     def brake(self, now: float) -> bool:
         """Come to rest as early as what is sent can still be changed. False when the arms do so already."""
-        if now + self.lead >= self.rows_end:
+        if self.path is None or self.path.is_hold or now + self.lead >= self.rows_end:
             return False
         self.path = stop_at(self.path, now + self.lead, self._limits)
         return True
