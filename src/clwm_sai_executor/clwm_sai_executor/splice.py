@@ -195,6 +195,7 @@ def stop(path: Path, at: int, limits: MotionLimits) -> Path:
 def stop_at(path: Path, instant: float, limits: MotionLimits) -> Path:
     """Brake from `instant` on, or up to 5 ms later: a row is a long way for fast arms, so this waits for no knot.
 
+    It does where braking from between two knots would end beyond a position limit: only from knots a path has room to.
     The new knot is a whole number of nanoseconds from the origin, as messages carry it: at 1 rad/s, half a nanosecond
     more or less of a segment of 5 ms would change its acceleration by 1e-4 rad/s^2.
     """
@@ -215,7 +216,11 @@ def stop_at(path: Path, instant: float, limits: MotionLimits) -> Path:
         openings=np.concatenate([kept.openings, kept.openings[-1:]]),
         last_row=min(path.last_row, before + 1),
     )
-    return _with_tail(braking, limits)
+    braked = _with_tail(braking, limits)
+    end = braked.positions[-1]
+    if (end < limits.lower).any() or (end > limits.upper).any():
+        return stop(path, before + 1, limits)
+    return braked
 
 
 def _cut(path: Path, at: int) -> Path:
