@@ -1,7 +1,10 @@
 """The command line explains itself quickly, and what the user got wrong ends in one sentence."""
 
+import json
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from typer.testing import CliRunner
@@ -51,6 +54,21 @@ def test_commands_with_a_parser_of_their_own_get_their_arguments_untouched(name,
     monkeypatch.setattr(sys, "argv", ["clwm"])
     result = runner.invoke(cli.app, [name, "--steps", "3", "--help"])
     assert result.exit_code == 0 and seen == [[f"clwm {name}", "--steps", "3", "--help"]], result.output
+
+
+def test_sigterm_ends_a_long_command_as_ctrl_c_does(tmp_path):
+    report = tmp_path / "fuzzer.json"
+    command = ["chaos", "--virtual", "--chunks", "1000000", "--workers", "1", "--json", str(report)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "clwm_bringup.cli", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline().startswith("seed")
+        time.sleep(1.0)  # into the first runs
+        process.send_signal(signal.SIGTERM)
+        said, complaints = process.communicate(timeout=60)
+    assert process.returncode == 130, said + complaints
+    assert "interrupted after" in said and not json.loads(report.read_text())["is_complete"]
+    assert "Traceback" not in complaints
 
 
 def test_an_unknown_command_is_refused_by_name():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from clwm_common.lazy_commands import CommandPlace, lazy_group
@@ -40,6 +41,8 @@ def main() -> None:
     """Entry point. Errors in what the user gave end in one sentence, not a traceback."""
     from clwm_bringup.graph import GraphError
 
+    # Whoever ends a command by SIGTERM wants what Ctrl-C gives: a clean end, and the report of what was done.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app(prog_name="clwm")
     except (GraphError, ModelFilesError, RobotError) as error:

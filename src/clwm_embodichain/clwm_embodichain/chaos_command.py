@@ -67,7 +67,10 @@ def chaos(
 
 
 def run_with_progress(settings: FuzzSettings, console: Console) -> dict[str, Any]:
-    """`run_fuzzer` with a bar that counts chunks; where nobody looks at a terminal, a line for every twentieth."""
+    """`run_fuzzer` with a bar that counts chunks; where nobody looks at a terminal, a line for every twentieth.
+
+    The first broken rule of a run is shown at once, with what repeats the run.
+    """
     chunks = sum(job[-1] for job in settings.jobs)
     columns = (
         TextColumn("{task.description}"),
@@ -85,6 +88,12 @@ def run_with_progress(settings: FuzzSettings, console: Console) -> dict[str, Any
             nonlocal done, broken, told
             done += result.chunks
             broken += len(result.violations) + len(result.deadlocks)
+            for found in (result.deadlocks + result.violations)[:1]:
+                progress.console.print(
+                    f"--run {found.run}, at {found.at:.4f} s: {found.rule}: {found.detail}",
+                    style="red",
+                    highlight=False,
+                )
             progress.update(bar, advance=result.chunks, description=f"{broken} violations")
             if not console.is_terminal and 20 * done // chunks > told:
                 told = 20 * done // chunks
