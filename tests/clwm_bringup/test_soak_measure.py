@@ -73,6 +73,14 @@ def test_a_gap_of_joint_states_must_have_been_reported():
     assert summarise(soak, 600.0)["not_met"] == []
 
 
+def test_holds_that_an_operator_ended_are_told_with_their_reasons():
+    soak = good_soak()
+    soak.holds.append((30.0, "the chunk leaves the workspace"))
+    result = summarise(soak, 600.0)
+    assert result["holds"] == 1 and result["reasons_of_holds"] == ["the chunk leaves the workspace"]
+    assert result["not_met"] == []
+
+
 def test_a_run_without_a_boundary_has_measured_nothing():
     assert "nothing was measured" in summarise(Soak(), 0.0)["not_met"][0]
 

@@ -13,6 +13,7 @@ from clwm_bringup.process_usage import usage
 from clwm_bringup.recording import Recording
 from clwm_bringup.soak_measure import Sample, Soak
 from clwm_bringup.supervisor import Supervisor
+from clwm_common.messages import Mode
 from clwm_common.robot import RobotDescription
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_stamp
@@ -50,6 +51,7 @@ class SoakCourse(Demo):
         for number, task in enumerate(itertools.cycle(self._tasks)):
             if self.elapsed >= seconds:
                 break
+            self._release()
             self.soak.outcomes.append(self.run_episode(EpisodePlan(task, first_seed + number)).outcome)
         self.linger(SETTLE)
 
@@ -77,6 +79,13 @@ class SoakCourse(Demo):
         if found is None:
             raise DemoError("the executor's process has ended; see its log")
         self.soak.samples.append(Sample(self.elapsed, found.resident / 1e6, found.share / 1e6, found.processor))
+
+    def _release(self) -> None:
+        """Set POLICY as an operator does who has read why the arms are held: a refused chunk does not end the day."""
+        status = self.node.status
+        if status.get("mode") == Mode.HOLD.name:
+            self.soak.holds.append((self.elapsed, status.get("fault", "")))
+            self.node.set_mode(Mode.POLICY, self.wait_for_answer)
 
     def _on_joints(self, message: JointState) -> None:
         stamp, before = from_stamp(message.header.stamp), self._last_stamp

@@ -33,12 +33,14 @@ class Soak:
 
     gaps: longest times between joint states, each longer than the executor's state_timeout, as (instant, length).
     reported_misses: how many times the executor said in its diagnostics that they were stale. boundaries: see `add`.
+    holds: when the executor was found to hold the arms, and why, until an operator set POLICY before the next episode.
     """
 
     samples: list[Sample] = field(default_factory=list)
     boundaries: list[tuple[float, float]] = field(default_factory=list)
     gaps: list[tuple[float, float]] = field(default_factory=list)
     outcomes: list[str] = field(default_factory=list)
+    holds: list[tuple[float, str]] = field(default_factory=list)
     reported_misses: int = 0
     restarts: int = 0
 
@@ -86,6 +88,8 @@ def summarise(soak: Soak, seconds: float) -> dict[str, Any]:
         "reported_misses": soak.reported_misses,
         "misses_without_diagnostic": max(0, len(soak.gaps) - soak.reported_misses),
         "restarts": soak.restarts,
+        "holds": len(soak.holds),
+        "reasons_of_holds": [reason for _, reason in soak.holds],
     }
     return {**result, "not_met": not_met(result)}
 
