@@ -29,6 +29,7 @@ from clwm_sai_executor.scheduler import Phase, Scheduler
 Array = NDArray[np.float64]
 
 START = 1.8e9  # s, as clocks show it today: a float has 0.24 us there
+LED_ON = 2.5  # s after the clock was set forward; joint states may be silent for 2 s of it
 PATIENCE = 5.0  # s without a chunk executed and without a reason for it, on top of the policy's time-out
 _OPEN = np.array([0.08, 0.08])  # m
 _CLEARANCE_SLACK = 2e-5  # m, of rounding
@@ -126,6 +127,7 @@ class FuzzRun:
         self._has_task = False
         self._wanted: ChunkRequest | None = None
         self._may_jump = False
+        self._led_on_until = -math.inf
         self._still_from = math.inf
         self._waiting_since = START
         self._acceleration = robot.limit("acceleration") * self._config.acceleration_scale
@@ -199,6 +201,8 @@ class FuzzRun:
         now = self._now if now is None else now
         self._arms.deliver(self._now)
         commands = self._scheduler.step(now, event)
+        if self._now < self._led_on_until and self._scheduler.task_epoch == self._epoch + 1:
+            self._start_anew()
         if self._scheduler.mode is not self._mode:
             self._follow_mode()
         for command in commands:
@@ -360,6 +364,10 @@ class FuzzRun:
             # Or a repetition of what was measured before would be news when the clock gets there again.
             self._measured_at += seconds
             self._start_anew()
+        elif self._scheduler.path is not None:
+            # What is sent next leads the held arms to where their path has got by this clock. Arms that go so far at
+            # once are taken for reset, rightly: no arm moves like that.
+            self._led_on_until = self._now + LED_ON
         self._may_jump = True
         self._do(events.Tick())
 
