@@ -38,16 +38,25 @@ def fuzzer(report: dict[str, Any]) -> Table:
 
 def soak(report: dict[str, Any]) -> Table:
     """Header and one row."""
-    header = ["minutes", "episodes, successful", "stalls / boundaries", "growth MB", "of one core"]
+    header = [
+        "minutes",
+        "episodes, successful",
+        "stalls / boundaries",
+        "growth MB",
+        "resident MB, at most",
+        "of one core",
+    ]
     row = [
         f"{report['seconds'] / 60.0:.0f}",
         f"{report['episodes']}, {report['successes']}",
         f"{report['stalls']} / {report['boundaries']}",
         f"{report['resident_growth_mb']:.2f}",
+        f"{report['resident_mb_max']:.0f}",
         f"{100 * report['cpu_share']:.1f} %",
     ]
     missed = f"{report['joint_state_gaps']}, {report['misses_without_diagnostic']}"
-    return [*header, "joint states missed, without a diagnostic"], [[*row, missed]]
+    held = str(report["holds"])
+    return [*header, "joint states missed, without a diagnostic", "held by a refused chunk"], [[*row, missed, held]]
 
 
 def seam(report: dict[str, Any]) -> Table:
