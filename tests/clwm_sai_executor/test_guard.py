@@ -11,7 +11,7 @@ from clwm_sai_executor.clearance import ArmShapes, Margins
 from clwm_sai_executor.guard import Guard
 from clwm_sai_executor.rules import ChunkRefused
 from clwm_sai_executor.scheduler import Scheduler
-from clwm_sai_executor.splice import Path, splice
+from clwm_sai_executor.splice import Path, splice, stop
 
 WALL = 0.5  # rad, of joint 0
 
@@ -89,6 +89,27 @@ def test_arms_that_can_follow_no_row_end_as_they_would_have_ended_without_the_ch
     held, facts = guard.splice(path, path.last_row, rows, np.full((12, 2), 0.08), limits)
     assert facts.cut == 12 and held.last_row == path.last_row + 12 and not held.velocities[-1].any()
     np.testing.assert_array_equal(held.positions[path.last_row - held.first :][: len(ended)], ended)
+
+
+def test_arms_in_a_braking_tail_that_can_follow_no_row_stay_on_it_where_joints_brake_apart(robot, limits):
+    # Joint 4 takes six rows to stop, and joint 0 would run into its position limit if it took as long.
+    start = robot.home
+    start[0] = limits.upper[0] - 0.13
+    velocity = np.zeros(14)
+    velocity[[0, 4]] = 1.0, 3.0
+    moving = Path(
+        10.0, 0.05, 0, np.array([0.0, 0.05]), np.stack([start - 0.05 * velocity, start]),
+        np.stack([velocity, velocity]), np.full((2, 2), 0.08), 1,
+    )  # fmt: skip
+    path = stop(moving, 1, limits)
+    end = path.positions[-1, 0] + 1e-6
+    assert stop(path, 2, limits).positions[-1, 0] > end, "a stop made anew ends elsewhere, or this shows nothing"
+    guard = Guard(lambda joints: Margins(np.ones(len(joints)), end - joints[:, 0], np.ones(len(joints))), gross=9.0)
+    rows = np.repeat(path.positions[-1:], 12, axis=0)
+    rows[:, 0] += 0.06 * np.arange(1, 13)
+    held, facts = guard.splice(path, 2, rows, np.full((12, 2), 0.08), limits)
+    assert facts.cut == 12 and held.last_row == 14
+    np.testing.assert_array_equal(held.positions[: len(path.positions)], path.positions)
 
 
 def test_bad_knot_in_the_braking_tail_costs_rows_and_not_the_whole_chunk(robot, limits):

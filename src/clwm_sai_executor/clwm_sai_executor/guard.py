@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from clwm_sai_executor.clearance import MarginsOf
 from clwm_sai_executor.limits import MotionLimits
 from clwm_sai_executor.rules import ChunkRefused
-from clwm_sai_executor.splice import Path, SpliceFacts, splice, stop
+from clwm_sai_executor.splice import Path, SpliceFacts, splice
 
 Array = NDArray[np.float64]
 
@@ -44,9 +44,9 @@ class Guard:
             spliced, facts = splice(path, at, np.concatenate([rows[:keep], held]), openings, limits)
             first = self._first_bad(spliced, at)
         if first is not None:
-            # Not one row: the arms end as they would have ended without the chunk.
-            keep, ended = 0, stop(path, at, limits)
-            spliced = replace(ended.resting_until(at + count), last_row=at + count)
+            # Not one row: the arms end as they would have ended without the chunk, on knots that were looked at. A stop
+            # made anew on the way would be another one: joints that brake together now may have braked apart.
+            keep, spliced = 0, replace(path.resting_until(at + count), last_row=at + count)
         return spliced, replace(facts, cut=count - keep)
 
     def _first_bad(self, path: Path, at: int, refuse_in: int = 0) -> int | None:

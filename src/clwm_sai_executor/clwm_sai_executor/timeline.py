@@ -101,7 +101,7 @@ class ChunkRecord:
 class Timeline:
     """The last `capacity` chunks by id; the policy's reports are merged in whichever comes first."""
 
-    def __init__(self, capacity: int = 4000) -> None:
+    def __init__(self, capacity: int = 1000) -> None:
         self._capacity = capacity
         self._records: OrderedDict[int, ChunkRecord] = OrderedDict()
         self._early_reports: OrderedDict[int, SaiReport] = OrderedDict()
