@@ -59,6 +59,44 @@ def test_arms_that_never_move_end_the_run_with_the_reason():
         inject([None] * (ATTEMPTS + 1))
 
 
+class HeldCourse(Rehearsal):
+    """Arms that creep on after a fault, because something holds them `away` rad from where they were told to rest."""
+
+    def _attempt(self, fault, planned):
+        away = self.gaps.pop(0)
+        times = 100.0 + 0.01 * np.arange(200)
+        velocities = np.full((200, 14), 0.05 if away else 0.0)
+        told = np.concatenate([arm.home for arm in self.robot.arms])
+        motion = MotionRecord(times, told + away + np.zeros((200, 14)), velocities)
+        sent = [
+            Sent(
+                99.9,
+                100.3,
+                arm,
+                np.array([99.9, 100.3]),
+                np.tile(told[7 * arm : 7 * arm + 7], (2, 1)),
+                np.zeros((2, 7)),
+            )
+            for arm in (0, 1)
+        ]
+        said = [(100.3, {"mode": "POLICY", "phase": "BLIND", "fault": "joint states are 0.21 s old"})]
+        return Observed(100.1, moved=True, motion=motion, sent=sent, statuses=said), "lift_tray", 1
+
+
+def test_arms_that_something_holds_away_from_their_command_are_tried_again():
+    fault = FAULTS["joint states silent"]
+    again = HeldCourse([0.12, 0.0]).inject(fault, Planned(fault.name, 0, 1))
+    assert again.repeated == 1 and again.violations == ()
+    always = HeldCourse([0.12] * (ATTEMPTS + 1)).inject(fault, Planned(fault.name, 0, 1))
+    assert any("held an arm 0.12 rad away" in sentence for sentence in always.violations)
+
+
+def test_arms_that_creep_where_they_were_told_to_rest_are_a_violation_at_once():
+    fault = FAULTS["joint states silent"]
+    injection = HeldCourse([0.01]).inject(fault, Planned(fault.name, 0, 1))
+    assert injection.repeated == 0 and "the arms did not come to rest" in injection.violations
+
+
 def test_what_was_recorded_of_a_failed_injection_is_kept_with_a_picture(tmp_path):
     course = Rehearsal([0.3] * (ATTEMPTS + 1), tmp_path / "failed")
     course.inject(FAULT, Planned(FAULT.name, 7, 1))

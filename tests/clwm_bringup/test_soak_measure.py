@@ -7,8 +7,10 @@ import pytest
 
 from clwm_bringup.process_usage import usage
 from clwm_bringup.recording import Chunk
+from clwm_bringup.soak_course import SoakCourse
 from clwm_bringup.soak_measure import Sample, Soak, growth, summarise
 from clwm_bringup.soak_picture import draw_soak
+from clwm_common.messages import Mode
 
 
 def chunk(outcome="executed", at_rest=False, stall=0.0, observe_at=100.0):
@@ -79,6 +81,26 @@ def test_holds_that_an_operator_ended_are_told_with_their_reasons():
     result = summarise(soak, 600.0)
     assert result["holds"] == 1 and result["reasons_of_holds"] == ["the chunk leaves the workspace"]
     assert result["not_met"] == []
+
+
+class HeldStack:
+    """What a soak sees of a stack whose executor is in `mode`, and what it orders."""
+
+    def __init__(self, mode):
+        self.status = {"mode": mode, "fault": "the chunk leaves the workspace"}
+        self.ordered = []
+
+    def set_mode(self, mode, wait):
+        self.ordered.append(mode)
+
+
+@pytest.mark.parametrize(("mode", "ordered"), [("HOLD", [Mode.POLICY]), ("POLICY", []), ("ESTOP", [])])
+def test_held_arms_are_let_go_on_and_nothing_else_is(mode, ordered):
+    course = SoakCourse.__new__(SoakCourse)
+    course.node, course.soak, course._began_at = HeldStack(mode), Soak(), None
+    course._release()
+    assert course.node.ordered == ordered
+    assert [reason for _, reason in course.soak.holds] == ["the chunk leaves the workspace"] * len(ordered)
 
 
 def test_a_run_without_a_boundary_has_measured_nothing():

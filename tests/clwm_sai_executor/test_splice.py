@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clwm_embodichain.chaos_checks import check_motion
+from clwm_embodichain.motion_checks import check_motion
 from clwm_sai_executor.follow import follow
 from clwm_sai_executor.splice import Path, sample, splice, stop, stop_at
 

@@ -23,7 +23,7 @@ from clwm_common.messages import Mode
 from clwm_common.robot import RobotDescription
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_stamp
-from clwm_embodichain.chaos_checks import check_motion
+from clwm_embodichain.motion_checks import check_motion
 from clwm_msgs.msg import ChunkRequest
 from clwm_msgs.srv import SetMode
 from clwm_sai_executor.joint_map import JointMap

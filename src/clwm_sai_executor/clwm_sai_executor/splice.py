@@ -195,16 +195,16 @@ def stop(path: Path, at: int, limits: MotionLimits) -> Path:
 def stop_at(path: Path, instant: float, limits: MotionLimits) -> Path:
     """Brake from `instant` on, or up to 5 ms later: a row is a long way for fast arms, so this waits for no knot.
 
-    It does where braking from between two knots would end beyond a position limit: only from knots a path has room to.
+    It does where braking from between two knots would end beyond a position limit: room is only kept from knots on.
     The new knot is a whole number of nanoseconds from the origin, as messages carry it: at 1 rad/s, half a nanosecond
     more or less of a segment of 5 ms would change its acceleration by 1e-4 rad/s^2.
     """
     before = path.index_until(instant)
     if before < path.first or before >= path.last:
         return stop(path, min(max(before, path.first), path.last), limits)
-    start, end = path.offsets[before - path.first : before - path.first + 2].tolist()
+    start, following = path.offsets[before - path.first : before - path.first + 2].tolist()
     offset = round(max(instant - path.origin, start + _SHORTEST), 9)
-    if offset > end - _SHORTEST:
+    if offset > following - _SHORTEST:
         return stop(path, before + 1, limits)
     position, velocity, _ = _within(path, before, offset - start)
     kept = _cut(path, before)
@@ -217,8 +217,8 @@ def stop_at(path: Path, instant: float, limits: MotionLimits) -> Path:
         last_row=min(path.last_row, before + 1),
     )
     braked = _with_tail(braking, limits)
-    end = braked.positions[-1]
-    if (end < limits.lower).any() or (end > limits.upper).any():
+    rest = braked.positions[-1]
+    if (rest < limits.lower).any() or (rest > limits.upper).any():
         return stop(path, before + 1, limits)
     return braked
 

@@ -48,9 +48,13 @@ def chaos(
     from clwm_bringup.chaos_faults import FAULTS
 
     if virtual:
-        from clwm_embodichain.chaos_command import chaos as fuzz
+        from clwm_common.robot import RobotDescription
+        from clwm_embodichain.fuzz_command import fuzz
+        from clwm_embodichain.fuzzer import FuzzSettings
 
-        fuzz(virtual=True, chunks=chunks, seed=seed, run=run, workers=workers, robot=robot, json_file=json_file)
+        RobotDescription.load(robot)
+        seed = secrets.randbelow(2**31) if seed is None else seed
+        fuzz(Console(), FuzzSettings(chunks, seed, robot, workers, run), json_file)
         return
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
     names = list(FAULTS) if every else list(dict.fromkeys(fault or []))

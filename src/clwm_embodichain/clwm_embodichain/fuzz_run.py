@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from clwm_common.actions import CHUNK_ROWS, ROW_DT
 from clwm_common.messages import ChunkRequest, Mode
 from clwm_common.robot import RobotDescription
-from clwm_embodichain.chaos_arms import FuzzedArms, random_joints, row_without_poses
-from clwm_embodichain.chaos_checks import Violation
-from clwm_embodichain.chaos_policy import Answer, RestlessPolicy
-from clwm_embodichain.chaos_stream import StreamedArms
+from clwm_embodichain.fuzz_arms import FuzzedArms, random_joints, row_without_poses
+from clwm_embodichain.fuzz_policy import Answer, RestlessPolicy
+from clwm_embodichain.fuzz_stream import StreamedArms
+from clwm_embodichain.motion_checks import Violation
 from clwm_sai_executor import events
 from clwm_sai_executor.clearance import margins_of
 from clwm_sai_executor.config import SchedulerConfig
@@ -88,6 +88,10 @@ def random_config(rng: np.random.Generator) -> SchedulerConfig:
         refuse_step=float(rng.choice([0.1, 0.5, 1.0])),
         blend_rows=int(rng.choice([0, 2, 4, 4, 6])),
     )
+
+
+def _says_reset(command: events.Command) -> bool:
+    return isinstance(command, events.Report) and command.text.startswith("the arms are not where they were")
 
 
 class FuzzRun:
@@ -201,7 +205,8 @@ class FuzzRun:
         now = self._now if now is None else now
         self._arms.deliver(self._now)
         commands = self._scheduler.step(now, event)
-        if self._now < self._led_on_until and self._scheduler.task_epoch == self._epoch + 1:
+        if self._now < self._led_on_until and any(_says_reset(command) for command in commands):
+            self._led_on_until = -math.inf
             self._start_anew()
         if self._scheduler.mode is not self._mode:
             self._follow_mode()

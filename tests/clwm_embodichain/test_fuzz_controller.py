@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clwm_embodichain.chaos_controller import KnotController
+from clwm_embodichain.fuzz_controller import KnotController
 from clwm_sai_executor.events import SendTrajectory
 from clwm_sim.controllers import JointTrajectoryController, TrajectoryRefused
 from clwm_sim.trajectory import JointState, JointTrajectory

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clwm_common.robot import RobotDescription
-from clwm_embodichain.chaos_arms import FuzzedArms
-from clwm_embodichain.chaos_checks import check_motion, cubic_extremes, sampled_range
+from clwm_embodichain.fuzz_arms import FuzzedArms
+from clwm_embodichain.motion_checks import check_motion, cubic_extremes, sampled_range
 from clwm_sai_executor.events import SendTrajectory
 from clwm_sai_executor.limits import MotionLimits
 

@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from clwm_bringup.cli import app
 from clwm_common.robot import RobotDescription
-from clwm_embodichain import chaos_fuzz, chaos_policy, chaos_run, chaos_stream
-from clwm_embodichain.chaos_fuzz import FuzzSettings, run_fuzzer
-from clwm_embodichain.chaos_run import FuzzRun
+from clwm_embodichain import fuzz_policy, fuzz_run, fuzz_stream, fuzzer
+from clwm_embodichain.fuzz_run import FuzzRun
+from clwm_embodichain.fuzzer import FuzzSettings, run_fuzzer
 from clwm_sai_executor import forward, splice
 from clwm_sai_executor import scheduler as scheduler_module
 from clwm_sai_executor.config import SchedulerConfig
@@ -27,9 +27,9 @@ def robot():
 @pytest.fixture
 def often(monkeypatch):
     """Ten times as many disturbances, and every fate as likely as any other."""
-    monkeypatch.setattr(chaos_run, "RATE", 10.0 * chaos_run.RATE)
-    count = len(chaos_policy.FATES)
-    monkeypatch.setattr(chaos_policy, "_FATE_ENDS", [(index + 1) / count for index in range(count)])
+    monkeypatch.setattr(fuzz_run, "RATE", 10.0 * fuzz_run.RATE)
+    count = len(fuzz_policy.FATES)
+    monkeypatch.setattr(fuzz_policy, "_FATE_ENDS", [(index + 1) / count for index in range(count)])
 
 
 def rules(robot, chunks=30, run=0):
@@ -50,7 +50,7 @@ def test_executor_that_streams_positions_breaks_no_rule_either(often):
 
 
 def test_stream_that_leaps_after_a_pause_is_found(monkeypatch):
-    monkeypatch.setattr(chaos_stream, "_LATENESS", (0.0, 0.15))
+    monkeypatch.setattr(fuzz_stream, "_LATENESS", (0.0, 0.15))
     monkeypatch.setattr(forward, "LATE_TICKS", 100.0)
     assert "leap" in rules(RobotDescription.load("dual_fr3_forward"), chunks=10)
 
@@ -108,7 +108,7 @@ def test_chunk_of_an_old_epoch_that_is_executed_is_found(robot, monkeypatch, oft
 
 def test_hold_that_does_not_brake_is_found(robot, monkeypatch, often):
     monkeypatch.setattr(Scheduler, "_brake", lambda self, now, out: None)
-    monkeypatch.setattr(chaos_run, "random_config", lambda rng: SchedulerConfig())
+    monkeypatch.setattr(fuzz_run, "random_config", lambda rng: SchedulerConfig())
     assert "motion" in rules(robot)
 
 
@@ -135,15 +135,15 @@ def test_command_writes_the_report_and_prints_the_seed(tmp_path):
 
 
 def test_interrupted_fuzzer_reports_the_runs_that_had_finished_and_exits_130(tmp_path, monkeypatch):
-    monkeypatch.setattr(chaos_fuzz, "CHUNKS_PER_RUN", 5)
-    honest = chaos_fuzz._run
+    monkeypatch.setattr(fuzzer, "CHUNKS_PER_RUN", 5)
+    honest = fuzzer._run
 
     def interrupted(job):
         if job[2] == 2:
             raise KeyboardInterrupt
         return honest(job)
 
-    monkeypatch.setattr(chaos_fuzz, "_run", interrupted)
+    monkeypatch.setattr(fuzzer, "_run", interrupted)
     file = tmp_path / "chaos.json"
     call = ["chaos", "--virtual", "--chunks", "40", "--seed", "11", "--workers", "1", "--json", str(file)]
     result = CliRunner().invoke(app, call)

@@ -1,12 +1,10 @@
-"""The command `clwm chaos`: everything that can go wrong, on a virtual clock; a table and a JSON file."""
+"""`clwm chaos --virtual`: the fuzzer with a bar, a table and a JSON file."""
 
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -23,34 +21,14 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from clwm_common.robot import RobotDescription
-from clwm_embodichain.chaos_fuzz import FuzzSettings, run_fuzzer
-from clwm_embodichain.chaos_run import RunResult
+from clwm_embodichain.fuzz_run import RunResult
+from clwm_embodichain.fuzzer import FuzzSettings, run_fuzzer
 
 
-def chaos(
-    virtual: Annotated[bool, typer.Option("--virtual", help="fuzz the executor's core under a virtual clock")] = False,
-    chunks: Annotated[int, typer.Option(min=1, help="executed chunks, over all runs")] = 10_000,
-    seed: Annotated[int | None, typer.Option(min=0, help="the same seed, the same runs; default: a new one")] = None,
-    run: Annotated[int | None, typer.Option(min=0, help="do this run of a seed again, alone")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="processes")] = len(os.sched_getaffinity(0)),
-    robot: Annotated[str, typer.Option(help="name of a file in config/robots")] = "dual_fr3_mujoco",
-    json_file: Annotated[Path | None, typer.Option("--json", help="write the report here")] = None,
-) -> None:
-    """Let faults loose on the executor and check what the controllers would execute. Ends with 1 when a rule is broken.
-
-    Ctrl-C ends it early, with the report of what was done, and 130.
-
-    A policy of random motions answers late, twice, never, with old epochs and with nonsense, while modes, tasks, clocks
-    and joint states fail at random instants.
-    """
-    console = Console()
-    if not virtual:
-        console.print("[red]error:[/red] only the virtual clock is there so far; add --virtual", highlight=False)
-        raise typer.Exit(2)
-    RobotDescription.load(robot)
-    settings = FuzzSettings(chunks, secrets.randbelow(2**31) if seed is None else seed, robot, workers, run)
-    console.print(f"seed {settings.seed}, {workers} workers", highlight=False)
+def fuzz(console: Console, settings: FuzzSettings, json_file: Path | None) -> None:
+    """Run the fuzzer with a bar, print its table, write its report. Raises typer.Exit: 1 for a broken rule, 130 for
+    Ctrl-C, which ends it early with the report of what was done."""
+    console.print(f"seed {settings.seed}, {settings.workers} workers", highlight=False)
     report = run_with_progress(settings, console)
     console.print(as_table(report))
     for example in report["examples"]:
@@ -62,7 +40,7 @@ def chaos(
     if report["violations"] or report["deadlocks"]:
         raise typer.Exit(1)
     if not report["is_complete"]:
-        console.print(f"interrupted after {report['chunks']} of {chunks} chunks", highlight=False)
+        console.print(f"interrupted after {report['chunks']} of {settings.chunks} chunks", highlight=False)
         raise typer.Exit(130)
 
 
@@ -124,7 +102,3 @@ def as_table(report: dict[str, Any]) -> Table:
     for name, count in report["events"].items():
         table.add_row(name, str(count))
     return table
-
-
-if __name__ == "__main__":
-    typer.run(chaos)

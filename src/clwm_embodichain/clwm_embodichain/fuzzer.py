@@ -15,7 +15,7 @@ from typing import Any
 
 from clwm_common.provenance import commit, machine
 from clwm_common.robot import RobotDescription
-from clwm_embodichain.chaos_run import FuzzRun, RunResult
+from clwm_embodichain.fuzz_run import FuzzRun, RunResult
 
 CHUNKS_PER_RUN = 500
 _EXAMPLES = 20

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from clwm_common.actions import CHUNK_ROWS, JOINTS, ROW_DT
 from clwm_common.messages import ActionChunk, ChunkRequest
 from clwm_common.robot import RobotDescription
-from clwm_embodichain.chaos_arms import random_joints
+from clwm_embodichain.fuzz_arms import random_joints
 from clwm_sai_executor.events import ChunkArrived, ChunkUnreadable
 
 Array = NDArray[np.float64]

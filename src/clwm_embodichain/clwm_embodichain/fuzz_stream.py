@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clwm_common.robot import RobotDescription
-from clwm_embodichain.chaos_arms import FuzzedArms, Judge
+from clwm_embodichain.fuzz_arms import FuzzedArms, Judge
 from clwm_sai_executor.events import SIDES, SendTrajectory
 from clwm_sai_executor.forward import LATE_TICKS, PositionStream
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clwm_common.robot import RobotDescription
-from clwm_embodichain.chaos_checks import check_motion
-from clwm_embodichain.chaos_controller import KnotController
+from clwm_embodichain.fuzz_controller import KnotController
+from clwm_embodichain.motion_checks import check_motion
 from clwm_sai_executor.events import SIDES, SendTrajectory
 from clwm_sai_executor.limits import MotionLimits
 from clwm_sim.controllers import TrajectoryRefused
