@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,20 @@ class Normaliser:
     high: Array
     mask: NDArray[np.bool_]
 
+    @cached_property
+    def half(self) -> Array:
+        """(30,) physical units of one coded unit; 0 where the channel is absent."""
+        return np.where(self.mask, (self.high - self.low) / 2.0, 0.0)
+
+    @cached_property
+    def middle(self) -> Array:
+        """(30,) what is coded as 0; 0 where the channel is absent."""
+        return np.where(self.mask, (self.high + self.low) / 2.0, 0.0)
+
+    @cached_property
+    def _half_or_1(self) -> Array:
+        return np.where(self.mask, self.half, 1.0)
+
     @classmethod
     def fit(cls, rows: ArrayLike, mask: ArrayLike | None = None) -> Normaliser:
         """q01 and q99 of rows (n, 30), widened to a smallest range about their middle."""
@@ -56,11 +71,12 @@ class Normaliser:
         return cls(middle - half, middle + half, mask)
 
     def encode(self, rows: Array) -> Array:
-        return np.where(self.mask, 2.0 * (rows - self.low) / (self.high - self.low) - 1.0, 0.0)
+        # What is absent may be NaN.
+        return np.where(self.mask, (rows - self.middle) / self._half_or_1, 0.0)
 
     def decode(self, coded: Array) -> Array:
         """The inverse where `mask` is True; 0 elsewhere."""
-        return np.where(self.mask, (coded + 1.0) / 2.0 * (self.high - self.low) + self.low, 0.0)
+        return coded * self.half + self.middle
 
     def to_json(self) -> dict[str, list[Any]]:
         return {"q01": self.low.tolist(), "q99": self.high.tolist(), "mask": self.mask.tolist()}

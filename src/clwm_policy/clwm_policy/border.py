@@ -107,17 +107,27 @@ class Border:
         """The observation expected one horizon after `last`.
 
         residual: (1, tokens, channels) of stage 1 under the context of `last`. executed: rows (n, 30) committed between
-        the two; anchor: (30,) in force at the second. Rounded to float16 as perception would send it, so that a perfect
-        prediction is the real frame bit for bit.
+        the two; anchor: (30,) in force at the second.
+        """
+        features = self.predicted_features(last, residual)
+        return self._seen(features, self._policy.state_predictor.predict(last.state, executed, anchor))
+
+    def predicted_features(self, last: Observation, residual: Tensor) -> NDArray[np.float16]:
+        """(cameras, rows, columns, channels) one horizon after `last`, by the residual of stage 1.
+
+        Rounded to float16 as perception would send it, so that a perfect prediction is the real frame bit for bit.
         """
         scale = self._policy.features
         normalised = scale.apply(last.normalised, residual)[0].numpy()
         with np.errstate(over="ignore"):  # an exploded prediction becomes inf, and is never resumed
-            features = (normalised * scale.std + scale.mean).astype(np.float16).reshape(self._shape)
-        return self._seen(features, self._policy.state_predictor.predict(last.state, executed, anchor))
+            return (normalised * scale.std + scale.mean).astype(np.float16).reshape(self._shape)
+
+    def normalised(self, features: NDArray[np.float16]) -> Tensor:
+        """Features as the model sees them (1, tokens, channels)."""
+        return self._policy.features.normalise(features).unsqueeze(0)
 
     def _seen(self, features: NDArray[np.float16], state: Rows) -> Observation:
-        return Observation(features, state, self._policy.features.normalise(features).unsqueeze(0))
+        return Observation(features, state, self.normalised(features))
 
     @property
     def video_shape(self) -> tuple[int, int, int]:

@@ -34,23 +34,24 @@ class Real:
 class Finished:
     """What a report is made of once the chunk is away.
 
-    previous: what its surrogate was grounded on, if it had one. surrogate: what it was speculated on, if it was.
+    previous: what predicted its observation, if anything did. surrogate: what it was speculated on, if it was.
     """
 
     report: SaiReport
-    request: ChunkRequest
     observation: Observation
     previous: Real | None
     surrogate: Observation | None = None
 
     def surrogate_errors(self, border: Border) -> tuple[float, float]:
-        """Relative errors of the surrogate and of copying the previous feature; NaN when there was no surrogate."""
+        """Relative errors of the predicted feature and of copying the previous one; NaN when none was predicted."""
         if self.previous is None or self.previous.program.own_prediction is None:
             return math.nan, math.nan
-        actual = self.observation.normalised
-        surrogate = self.surrogate or self.previous.foresee(self.request, border)
-        copied = self.previous.observation.normalised
-        return relative_error(surrogate.normalised, actual), relative_error(copied, actual)
+        last, actual = self.previous.observation, self.observation.normalised
+        if self.surrogate is not None:
+            predicted = self.surrogate.normalised
+        else:
+            predicted = border.normalised(border.predicted_features(last, self.previous.program.own_prediction))
+        return relative_error(predicted, actual), relative_error(last.normalised, actual)
 
 
 @dataclass(frozen=True)

@@ -271,7 +271,7 @@ class Engine:
             nfe_blocking=program.nfe,
         )
         previous = self._last if is_foreseen(request) else None
-        self._finished = Finished(report, request, observation, previous, branch.surrogate)
+        self._finished = Finished(report, observation, previous, branch.surrogate)
         self._last = Real(observation, program)
         if point != START and not way.is_cut:
             self._evidence.begin(program, request)

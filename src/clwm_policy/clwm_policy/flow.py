@@ -40,9 +40,9 @@ def subdivide(times: list[float], done: int, steps: int) -> list[float]:
     return times[: done + 1] + [start + (1.0 - start) * step / steps for step in range(1, steps)] + [1.0]
 
 
-def euler_step(x: Tensor, velocity: Tensor, s: float, s_next: float) -> Tensor:
-    """Move x along the velocity from s to s_next."""
-    return torch.add(x, velocity, alpha=s_next - s)
+def euler_step(x: Tensor, velocity: Tensor, s: float, s_next: float, out: Tensor | None = None) -> Tensor:
+    """Move x along the velocity from s to s_next. out: where the result is written; may be `velocity`."""
+    return torch.add(x, velocity, alpha=s_next - s, out=out)
 
 
 def integrate(velocity: Callable[[Tensor, float], Tensor], x: Tensor, steps: int) -> Tensor:

@@ -27,7 +27,10 @@ from clwm_policy.re_entry import Plan, Point
 
 
 class WorldModel(Protocol):
-    """The part of `Clwm` that a program uses; batch first, normalised units."""
+    """The part of `Clwm` that a program uses; batch first, normalised units.
+
+    A velocity is its caller's: the next state is written over it, which is memory that the cache holds.
+    """
 
     def encode_context(
         self,
@@ -202,7 +205,7 @@ class Program:
             return False
         x, s = self._video[-1], self._video_times[done]
         velocity = self._model.video_velocity(self._written, self._context, x, _time(s, x.shape[0]))
-        self._video.append(euler_step(x, velocity, s, self._video_times[done + 1]))
+        self._video.append(euler_step(x, velocity, s, self._video_times[done + 1], out=velocity))
         self.nfe += 1
         return True
 
@@ -293,8 +296,9 @@ class Program:
         memory, context = self._working
         times = _row_times(s, self._prefix.shape[1], x.shape[1], x.shape[0])
         velocity = self._model.action_velocity(memory, context, x, times)
-        x = euler_step(x, velocity, s, self._action_times[done + 1])
-        self._action.append(clamp_prefix(x, self._prefix))
+        x = euler_step(x, velocity, s, self._action_times[done + 1], out=velocity)
+        x[:, : self._prefix.shape[1]] = self._prefix
+        self._action.append(x)
         self.nfe += 1
 
 

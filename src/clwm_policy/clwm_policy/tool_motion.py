@@ -18,8 +18,7 @@ def chunk_distance(coded_difference: ArrayLike, codec: ActionCodec) -> NDArray[n
 
     Read from the end-effector channels, so that it needs no robot model. For small turns |dq| is half the angle.
     """
-    scale = np.where(codec.chunk.mask, (codec.chunk.high - codec.chunk.low) / 2.0, 0.0)
-    physical = np.asarray(coded_difference, dtype=np.float64) * scale
+    physical = np.asarray(coded_difference, dtype=np.float64) * codec.chunk.half
     assert physical.shape[-1] == ACTION_DIM, physical.shape
     shifts = [np.linalg.norm(physical[..., part], axis=-1) for part in (LEFT_POSITION, RIGHT_POSITION)]
     turns = [2.0 * np.linalg.norm(physical[..., part], axis=-1) for part in (LEFT_QUATERNION, RIGHT_QUATERNION)]
