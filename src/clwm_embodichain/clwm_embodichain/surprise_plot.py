@@ -62,6 +62,6 @@ def _draw_evaluations(axes: Axes, report: dict[str, Any], names: list[str]) -> N
                 mean, median = found["nfe_blocking"]["mean"], found["nfe_blocking"]["p50"]
                 axes.barh(height + shift, mean, height=0.3, color=COLOURS.get(name), alpha=alpha)
                 axes.text(mean, height + shift, f" {mean:.1f} {what}, median {median:g}", va="center", fontsize=7)
-    axes.margins(x=0.6)
+    axes.margins(x=0.75)  # room for the texts beside the bars
     axes.set_xlabel("function evaluations after the observation, mean")
     axes.set_title("what the arms wait for", fontsize=10, loc="left")
