@@ -18,6 +18,7 @@ def rows(reports: dict[str, dict[str, Any]]) -> tuple[list[str], list[list[str]]
         "within 5 mm of the sequential chunk, undisturbed",
         "evaluations after the observation",
         "blocking p50 / p95",
+        "of it in the engine, p50",
         "success",
     ]
     made = []
@@ -33,6 +34,7 @@ def rows(reports: dict[str, dict[str, Any]]) -> tuple[list[str], list[list[str]]
                 f"{100 * calm['within_bound']:.0f} %",
                 f"{calm['nfe_blocking']['p50']:.0f}",
                 "-" if timed is None else " / ".join(f"{timed['blocking_ms'][q]:.0f}" for q in ("p50", "p95")) + " ms",
+                "-" if timed is None else f"{timed['engine_ms']['p50']:.0f} ms",
                 "-" if done is None else f"{done['successes']} / {done['episodes']}",
             ]
         )

@@ -12,17 +12,24 @@ def latency(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         "chunks",
         "blocking p50 / p95 / p99 ms",
         "p50 to sequential (95 %)",
+        "engine alone p50 / p95 ms",
+        "p50 to sequential (95 %)",
         "stalls / boundaries",
         "idle",
     ]
     rows = []
     for mode, found in report["modes"].items():
+        ratios = report["ratios"].get(mode, {})
         blocking = " / ".join(f"{found['blocking_ms'][name]:.0f}" for name in ("p50", "p95", "p99"))
-        ratio = report["ratios"].get(mode, {}).get("blocking_p50")
-        apart = "" if ratio is None else f"{ratio['ratio']:.2f} ({ratio['low95']:.2f} to {ratio['high95']:.2f})"
+        engine = " / ".join(f"{found['engine_ms'][name]:.0f}" for name in ("p50", "p95"))
+        latencies = [blocking, _ratio(ratios.get("blocking_p50")), engine, _ratio(ratios.get("engine_p50"))]
         stalls = f"{found['stalls']} / {found['boundaries']}"
-        rows.append([mode, str(found["chunks"]), blocking, apart, stalls, f"{100 * found['idle_fraction']:.1f} %"])
+        rows.append([mode, str(found["chunks"]), *latencies, stalls, f"{100 * found['idle_fraction']:.1f} %"])
     return header, rows
+
+
+def _ratio(found: dict[str, float] | None) -> str:
+    return "" if found is None else f"{found['ratio']:.2f} ({found['low95']:.2f} to {found['high95']:.2f})"
 
 
 def surprise(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
