@@ -37,7 +37,7 @@ def draw_latency(turns: Sequence[Turn], report: dict[str, Any], budget: float) -
             medianprops={"color": "black", "linewidth": 2},
         )
     left.axvline(1e3 * budget, color="black", linestyle=":", linewidth=1)
-    left.text(1e3 * budget, len(names) - 0.45, " the arms brake", fontsize=8)
+    left.text(1e3 * budget, len(names) - 0.45, "later: the arms brake ", fontsize=8, ha="right")
     left.set_yticks(range(len(names)), names)
     left.set_ylim(-0.6, len(names) - 0.2)
     left.set_xlim(left=0)
@@ -49,5 +49,5 @@ def draw_latency(turns: Sequence[Turn], report: dict[str, Any], budget: float) -
         right.barh(names, width, left=start, color=colour, label=part, height=0.55)
         start += width
     right.set_xlabel("medians of the parts [ms]")
-    right.legend(fontsize=7, ncols=2, loc="best")
+    right.legend(fontsize=7, ncols=len(SPLIT), loc="lower center", bbox_to_anchor=(0.5, 1.0), columnspacing=0.8)
     return figure
