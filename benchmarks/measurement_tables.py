@@ -109,6 +109,25 @@ def memory(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     return ["memory", *(f"{delay} chunks" for delay in delays)], rows
 
 
+def memory_cost(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: a chunk's processor time and the bytes held, one row per memory, one column per history."""
+    names = {"ttt": "TTT", "kv": "KV cache", "window": "KV window"}
+    steps = list(report["cost"]["ttt"])
+    rows = [
+        [names[name], *(f"{cells[n]['chunk_ms']:.0f} ms, {cells[n]['state_bytes'] / 2**20:.1f} MiB" for n in steps)]
+        for name, cells in report["cost"].items()
+    ]
+    return ["memory", *(f"after {n} observations" for n in steps)], rows
+
+
+def memory_long_run(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and one row: what an endless episode does to the TTT memory."""
+    run = report["ttt"]
+    header = ["updates", "growth of resident memory MiB", "time of a chunk, last 1,000 over first", "largest norm of W"]
+    growth, slower = f"{run['resident_growth_mb']:.2f}", f"{run['latency_last_over_first']:.3f}"
+    return header, [[f"{run['updates']:,}", growth, slower, f"{run['norm_max']:.1f}"]]
+
+
 TITLES = {
     "latency": "Blocking latency, modes side by side in real time (`clwm bench latency`)",
     "surprise": "An object moved by 3 cm while a chunk executes (`clwm bench surprise`)",
@@ -125,3 +144,4 @@ TABLES = {
     "delay": delay,
     "memory": memory,
 }
+FURTHER = {"memory": (memory_cost, memory_long_run)}  # tables below the first one of a report

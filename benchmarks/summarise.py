@@ -99,6 +99,8 @@ def page(reports: dict[str, dict[str, Any]]) -> str:
         if kind in TABLES:
             lines += [f"## {TITLES[kind]}", ""]
             lines += table(*TABLES[kind](report))
+            for further in measurement_tables.FURTHER.get(kind, ()):
+                lines += ["", *table(*further(report))]
             backends = f" Backends: {', '.join(report['backends'])}." if "backends" in report else ""
             lines += [
                 "",

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_COLOURS = {"ttt": "#55a868", "reset": "#dd8452", "kv": "#4c72b0", "window": "#8172b3"}
+
+
 def draw_memory(report: dict[str, Any], titles: dict[str, str]) -> Figure:
     """Up to five panels, of what `report` holds. titles: of the models by name."""
     import matplotlib
@@ -40,18 +43,25 @@ def _remembered(axis: Axes, table: dict[str, Any], titles: dict[str, str]) -> No
         rates = [cell["rate"] for cell in cells.values()]
         low = [cell["rate"] - cell["wilson95"][0] for cell in cells.values()]
         high = [cell["wilson95"][1] - cell["rate"] for cell in cells.values()]
-        axis.errorbar(delays, rates, yerr=[low, high], marker="o", capsize=3, label=titles.get(name, name))
+        axis.errorbar(delays, rates, yerr=[low, high], marker="o", capsize=3, **_look(name, titles))
     axis.axhline(0.5, color="grey", linestyle=":", label="chance")
     axis.set(title="remember_side: right hand chosen", xlabel="delay [chunks]", xscale="log", ylim=(0.0, 1.05))
+    delays = sorted({int(delay) for cells in table.values() for delay in cells})
+    axis.set_xticks(delays, [str(delay) for delay in delays])
+    axis.set_xticks([], minor=True)
     axis.legend(fontsize=7)
 
 
 def _cost(axis: Axes, cost: dict[str, Any], titles: dict[str, str], key: str, scale: float, title: str) -> None:
     for name, cells in cost.items():
         points = [(int(steps), scale * cell[key]) for steps, cell in cells.items()]
-        axis.plot(*zip(*points, strict=True), marker="o", label=titles.get(name, name))
+        axis.plot(*zip(*points, strict=True), marker="o", **_look(name, titles))
     axis.set(title=title, xlabel="observations", xscale="log", yscale="log")
     axis.legend(fontsize=7)
+
+
+def _look(name: str, titles: dict[str, str]) -> dict[str, Any]:
+    return {"label": titles.get(name, name), "color": _COLOURS.get(name)}
 
 
 def _norms(axis: Axes, moments: list[dict[str, Any]]) -> None:
@@ -61,7 +71,7 @@ def _norms(axis: Axes, moments: list[dict[str, Any]]) -> None:
             updates, [moment["norms"][index] for moment in moments], label=f"layer {index // 2}, W{index % 2 + 1}"
         )
     axis.set(title="norms of W", xlabel="updates", ylim=(0.0, None))
-    axis.legend(fontsize=7)
+    axis.legend(fontsize=7, loc="center", bbox_to_anchor=(0.5, 0.68), ncols=2)
 
 
 def _resident(axis: Axes, moments: list[dict[str, Any]]) -> None:
