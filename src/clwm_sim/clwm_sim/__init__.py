@@ -4,3 +4,5 @@ import os
 
 # MuJoCo reads this once, when it is first imported; EGL draws without a display.
 os.environ.setdefault("MUJOCO_GL", "egl")
+# Of Mesa's software renderer: on pictures this small its threads cost more than they save.
+os.environ.setdefault("LP_NUM_THREADS", "0")
