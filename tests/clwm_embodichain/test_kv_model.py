@@ -32,6 +32,7 @@ def observation(seed, batch=1):
     )
 
 
+@torch.inference_mode()
 def program(model, memory, conditions):
     draw = Draw(torch.zeros(1, TINY.visual_tokens, TINY.feature_channels), torch.ones(1, 16, 30), torch.zeros(1, 4, 30))
     made = Program(model, Plan(2, 2), memory, conditions, draw)

@@ -9,7 +9,8 @@ F(predicted) + G(true) - G(predicted): `correction`.
 
 A program is functional in the memory it was given: `write` and `absorb` make new memory states and leave the given one
 as it was. What becomes of the written state is the engine's decision: it is kept as the long-term memory when the
-observation was real, and forgotten when it was a prediction.
+observation was real, and forgotten when it was a prediction. It makes chunks, it is not trained through: without
+gradients only, as under `torch.inference_mode()`.
 """
 
 from __future__ import annotations
