@@ -13,7 +13,7 @@ def latency(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         "blocking p50 / p95 / p99 ms",
         "p50 to sequential (95 %)",
         "engine alone p50 / p95 ms",
-        "p50 to sequential (95 %)",
+        "its p50 to sequential (95 %)",
         "stalls / boundaries",
         "idle",
     ]

@@ -97,14 +97,14 @@ def page(reports: dict[str, dict[str, Any]]) -> str:
     for name, report in reports.items():
         kind = kind_of(report)
         if kind in TABLES:
-            lines += [f"## {TITLES[kind]}", ""]
+            backend = f", {report['backends'][0]}" if "backends" in report else ""
+            lines += [f"## {TITLES[kind]}{backend}", ""]
             lines += table(*TABLES[kind](report))
             for further in measurement_tables.FURTHER.get(kind, ()):
                 lines += ["", *table(*further(report))]
-            backends = f" Backends: {', '.join(report['backends'])}." if "backends" in report else ""
             lines += [
                 "",
-                f"File: [{name}](../benchmarks/results/{name}).{backends} Machine: {_provenance(report)}.",
+                f"File: [{name}](../benchmarks/results/{name}). Machine: {_provenance(report)}.",
                 "",
             ]
     evaluations = [(name, report) for name, report in reports.items() if "wilson95" in report and "control" in report]

@@ -10,7 +10,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
 from clwm_bringup import graph
-from clwm_bringup.access import enclave_arguments
+from clwm_bringup.access_rights import enclave_arguments
 from launch import LaunchContext, LaunchDescription
 
 DEFAULTS = graph.StackOptions()

@@ -11,7 +11,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 from typer.testing import CliRunner
 
-from clwm_bringup import access, cli, graph
+from clwm_bringup import access_rights, cli, graph
 from clwm_bringup.demo_node import DemoNode
 from clwm_bringup.recording import Recording
 from clwm_bringup.sros_policy import to_xml
@@ -32,7 +32,7 @@ def robot():
 
 @pytest.fixture(scope="module")
 def table(robot):
-    return {row.node: row for row in access.access_table(robot)}
+    return {row.node: row for row in access_rights.access_table(robot)}
 
 
 pytestmark = pytest.mark.usefixtures("ros_context")
@@ -80,7 +80,7 @@ def configured(request):
         parameters = [RosParameter(name, value=value) for name, value in spec.parameters.items()]
         nodes[spec.name] = kind(parameter_overrides=parameters, namespace=request.param)
         assert nodes[spec.name].trigger_configure() == TransitionCallbackReturn.SUCCESS, nodes[spec.name].fault
-    yield nodes, {row.node: row for row in access.access_table(RobotDescription.load(request.param))}
+    yield nodes, {row.node: row for row in access_rights.access_table(RobotDescription.load(request.param))}
     for node in nodes.values():
         node.trigger_shutdown()
         node.destroy_node()
@@ -96,7 +96,7 @@ def test_a_gripper_behind_an_action_is_sent_goals_and_no_topic(robot):
     command = GripperAction(kind="action", name="/left_hand/move")
     gripper = robot.left.gripper.model_copy(update={"command": command})
     other = robot.model_copy(update={"left": robot.left.model_copy(update={"gripper": gripper})})
-    (executor,) = (row for row in access.access_table(other) if row.node == "executor")
+    (executor,) = (row for row in access_rights.access_table(other) if row.node == "executor")
     assert executor.sends == ("/left_hand/move",) and "/left_gripper/command" not in executor.publishes
     assert '<actions call="ALLOW">' in to_xml([executor])
 
@@ -134,7 +134,7 @@ def test_every_process_starts_in_an_enclave_of_the_table(table):
 
 def test_the_enclave_reaches_ros():
     context = rclpy.Context()
-    rclpy.init(args=["--ros-args", *access.enclave_arguments("policy")], context=context)
+    rclpy.init(args=["--ros-args", *access_rights.enclave_arguments("policy")], context=context)
     node = rclpy.create_node("enclave_probe", context=context)
     assert ("enclave_probe", "/", "/clwm/policy") in node.get_node_names_and_namespaces_with_enclaves()
     node.destroy_node()
@@ -152,7 +152,7 @@ def test_the_policy_file_says_what_the_table_says(robot, table, tmp_path):
         for profile in enclave.iterfind("profiles/profile"):
             rights = {rule: tuple(e.text for e in part) for part in profile for rule in part.attrib}
             assert {value for part in profile for value in part.attrib.values()} == {"ALLOW"}
-            read[profile.get("node")] = access.Access(
+            read[profile.get("node")] = access_rights.Access(
                 profile.get("node"),
                 enclave.get("path"),
                 *(rights.get(right, ()) for right in ("publish", "subscribe", "reply", "request", "execute", "call")),
@@ -172,7 +172,7 @@ def test_only_the_executor_may_command_the_arms_and_only_the_policy_sends_chunks
 
 def test_the_topics_of_another_robot_are_those_of_its_description(robot):
     other = robot.model_copy(update={"joint_states_topic": "/other/joints"})
-    text = to_xml(access.access_table(other))
+    text = to_xml(access_rights.access_table(other))
     assert text.count("<topic>/other/joints</topic>") == 3 and robot.joint_states_topic + "<" not in text
 
 

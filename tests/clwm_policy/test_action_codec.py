@@ -65,6 +65,8 @@ def test_absent_channels_are_coded_zero_and_decode_to_the_anchor():
     coded = codec.encode_rows(rows, anchor)
     assert (coded[:, JOINTS] == 0.0).all()
     np.testing.assert_allclose(codec.decode_rows(coded, anchor)[:, JOINTS], np.tile(anchor[JOINTS], (3, 1)))
+    rows[:, JOINTS] = np.nan
+    np.testing.assert_array_equal(codec.encode_rows(rows, anchor), coded)
 
 
 @pytest.mark.parametrize("width", [29, 31, 0])

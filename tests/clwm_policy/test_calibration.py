@@ -17,7 +17,7 @@ from clwm_policy.calibration import (
     re_entry_points,
     save_calibration,
 )
-from clwm_policy.facts import engine_facts
+from clwm_policy.engine_facts import engine_facts
 from clwm_policy.re_entry import Adaptive, Plan, Point
 
 PLAN = Plan(2, 4)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clwm_embodichain.motion_checks import check_motion
-from clwm_sai_executor.follow import follow
+from clwm_sai_executor.rows_to_knots import follow
 from clwm_sai_executor.splice import Path, sample, splice, stop, stop_at
 
 DT = 0.05

@@ -19,7 +19,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
-from clwm_bringup.access import OPERATOR, enclave_arguments
+from clwm_bringup.access_rights import OPERATOR, enclave_arguments
 from clwm_bringup.recording import Chunk, Frame, Recording
 from clwm_common.messages import Mode
 from clwm_common.ros import qos

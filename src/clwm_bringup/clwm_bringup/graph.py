@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from clwm_bringup.access import enclave_arguments
+from clwm_bringup.access_rights import enclave_arguments
 from clwm_common.model_files import ModelFiles, project_root
 from clwm_common.robot import RobotDescription, config_directory
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from xml.etree import ElementTree
 
-from clwm_bringup.access import Access
+from clwm_bringup.access_rights import Access
 
 VERSION = "0.2.0"
 

@@ -11,7 +11,7 @@ import rclpy
 from numpy.typing import NDArray
 from rclpy.node import Node
 
-from clwm_bringup.access import OPERATOR, enclave_arguments
+from clwm_bringup.access_rights import OPERATOR, enclave_arguments
 from clwm_common.actions import GRIPPERS, JOINTS, POSES
 from clwm_common.messages import Mode, TeleopCommand
 from clwm_common.ros import qos

@@ -29,9 +29,9 @@ from clwm_policy.branch import Branch, Finished, Real, Verified, is_foreseen
 from clwm_policy.calibration import CalibrationError
 from clwm_policy.checkpoint import Policy
 from clwm_policy.deadline import Course, StepTimes, course
+from clwm_policy.engine_facts import engine_facts
 from clwm_policy.errors import DuplicateFrame, NothingRequested, StaleFrame, UnknownSnapshot
 from clwm_policy.evidence import FRACTION, Evidence
-from clwm_policy.facts import engine_facts
 from clwm_policy.flow import noise
 from clwm_policy.long_term import LongTermMemory
 from clwm_policy.memory_file import load_memory, save_memory

@@ -25,6 +25,7 @@ from clwm_common.ros.conversions import ConversionError, from_msg, to_msg
 from clwm_common.ros.message_log import LogError, MessageLog, as_logged, read_log
 from clwm_msgs import msg as ros
 from clwm_policy.backends.choice import Choice
+from clwm_policy.engine_facts import DECISIVE
 from clwm_policy.episode_log import (
     Entry,
     EpisodeStarted,
@@ -35,7 +36,6 @@ from clwm_policy.episode_log import (
     Requested,
     Worked,
 )
-from clwm_policy.facts import DECISIVE
 from clwm_policy.local_policy import PolicySettings, load_engine
 
 T = TypeVar("T")

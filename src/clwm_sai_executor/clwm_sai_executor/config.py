@@ -25,7 +25,7 @@ class SchedulerConfig:
         rows (16) the arms come to rest and wait, as in the paper's mode.
     lead: how long before a row's instant its message must leave for the controllers.
     adapt_pace: choose the execution horizon between `execution_horizon_min` and `execution_horizon`, and the lead
-        between `lead` and `lead_max`, from recent latencies (`pace.py`); otherwise both stay as they are set.
+        between `lead` and `lead_max`, from recent latencies (`horizon.py`); otherwise both stay as they are set.
     pace_percentile: the share of chunks that are to come in time then.
     chunk_timeout: a chunk that has not come so long after its observation never will; it is asked for again, at rest.
     teleop_timeout: a teleoperation source whose newest command is older than this has let go of the arms.

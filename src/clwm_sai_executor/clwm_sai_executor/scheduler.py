@@ -10,20 +10,20 @@ from clwm_common.robot import RobotDescription
 from clwm_sai_executor import events
 from clwm_sai_executor.announcing import Announcer
 from clwm_sai_executor.arbitration import Arbitration
-from clwm_sai_executor.asking import NO_ROWS, Asking, Pending
-from clwm_sai_executor.books import Books
+from clwm_sai_executor.chunk_records import Books
 from clwm_sai_executor.clearance import MarginsOf
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import Command, Event, MeasuredArms, Report, TaskSet
-from clwm_sai_executor.following import Following
+from clwm_sai_executor.following_check import Following
 from clwm_sai_executor.gate import Gate, Passed
 from clwm_sai_executor.motion import Motion, RowOf
+from clwm_sai_executor.next_request import NO_ROWS, Asking, Pending
 from clwm_sai_executor.phase import Phase
 from clwm_sai_executor.pose_solver import pose_solver
 from clwm_sai_executor.rules import ChunkRefused, ChunkStale
 from clwm_sai_executor.splice import Path
+from clwm_sai_executor.state_watch import ArmWatch, Verdict
 from clwm_sai_executor.teleop import Teleop
-from clwm_sai_executor.watch import ArmWatch, Verdict
 
 
 class Scheduler:

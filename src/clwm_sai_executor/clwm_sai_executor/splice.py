@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clwm_sai_executor.braking import braking_tail
-from clwm_sai_executor.follow import follow
 from clwm_sai_executor.limits import MotionLimits
+from clwm_sai_executor.rows_to_knots import follow
 
 Array = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from clwm_bringup.checks import Outcome, all_checks
+from clwm_bringup.doctor_checks import Outcome, all_checks
 
 _MARKS = {Outcome.OK: "[green]ok  [/green]", Outcome.WARN: "[yellow]warn[/yellow]", Outcome.FAIL: "[red]FAIL[/red]"}
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from clwm_bringup import graph
-from clwm_bringup.access import access_table
+from clwm_bringup.access_rights import access_table
 from clwm_bringup.sros_policy import to_xml
 from clwm_common.lazy_commands import CommandPlace, lazy_group
 from clwm_common.robot import RobotDescription

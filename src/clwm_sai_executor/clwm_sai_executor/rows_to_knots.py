@@ -15,8 +15,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from clwm_sai_executor.limited_tracking import track
 from clwm_sai_executor.limits import MotionLimits
-from clwm_sai_executor.track import track
 
 Array = NDArray[np.float64]
 

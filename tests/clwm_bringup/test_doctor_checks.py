@@ -7,8 +7,8 @@ from collections import namedtuple
 
 import pytest
 
-from clwm_bringup import checks
-from clwm_bringup.checks import Check, Outcome
+from clwm_bringup import doctor_checks
+from clwm_bringup.doctor_checks import Check, Outcome
 from clwm_common.model_files import ModelFiles
 
 Usage = namedtuple("Usage", "total used free")
@@ -23,34 +23,34 @@ def test_a_check_that_fails_unexpectedly_is_a_failure_and_not_a_crash():
 
 
 def test_every_check_has_a_title_of_its_own():
-    titles = [check.title for check in checks.all_checks("nano")]
+    titles = [check.title for check in doctor_checks.all_checks("nano")]
     assert len(titles) == len(set(titles)) >= 10
 
 
 def test_a_full_disk_is_a_failure_with_a_remedy(monkeypatch, tmp_path):
-    monkeypatch.setattr(checks.shutil, "disk_usage", lambda folder: Usage(10**9, 10**9, 10**6))
-    result = checks.check_disk(tmp_path)
+    monkeypatch.setattr(doctor_checks.shutil, "disk_usage", lambda folder: Usage(10**9, 10**9, 10**6))
+    result = doctor_checks.check_disk(tmp_path)
     assert result.outcome is Outcome.FAIL and "0.0 GB free" in result.found and "free 1 GB" in result.remedy
 
 
 def test_a_busy_machine_is_warned_about(monkeypatch):
     monkeypatch.setattr(os, "getloadavg", lambda: (99.0, 0.0, 0.0))
-    assert checks.check_processors().outcome is Outcome.WARN
+    assert doctor_checks.check_processors().outcome is Outcome.WARN
 
 
 def test_a_gl_library_that_fails_is_reported_with_the_packages_to_install(monkeypatch):
     failure = subprocess.CompletedProcess([], 1, "", "Traceback\nImportError: cannot load libEGL.so.1")
-    monkeypatch.setattr(checks, "_python", lambda code: failure)
-    result = checks.check_rendering()
+    monkeypatch.setattr(doctor_checks, "_python", lambda code: failure)
+    result = doctor_checks.check_rendering()
     assert result.found == "ImportError: cannot load libEGL.so.1" and "libegl1" in result.remedy
 
 
 def test_messages_survive_serialisation_here():
-    assert checks.check_messages().outcome is Outcome.OK
+    assert doctor_checks.check_messages().outcome is Outcome.OK
 
 
 def test_an_unknown_model_fails_with_the_known_ones():
-    result = checks.check_checkpoints("huge")
+    result = doctor_checks.check_checkpoints("huge")
     assert result.outcome is Outcome.FAIL and "known models" in result.found
 
 
@@ -71,5 +71,5 @@ def mixed_models(tmp_path, monkeypatch):
 
 
 def test_a_policy_of_another_encoder_fails_with_both_hashes(mixed_models):
-    result = checks.check_checkpoints("nano")
+    result = doctor_checks.check_checkpoints("nano")
     assert result.outcome is Outcome.FAIL and "trained on encoder 012301230123" in result.found

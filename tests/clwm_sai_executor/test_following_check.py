@@ -5,7 +5,7 @@ import pytest
 
 from clwm_common.messages import Mode
 from clwm_sai_executor import events
-from clwm_sai_executor.following import PATIENCE, Following
+from clwm_sai_executor.following_check import PATIENCE, Following
 from clwm_sai_executor.splice import Path
 
 

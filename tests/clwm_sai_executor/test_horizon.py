@@ -3,7 +3,7 @@
 import pytest
 
 from clwm_sai_executor.config import ConfigError, SchedulerConfig
-from clwm_sai_executor.pace import Pace
+from clwm_sai_executor.horizon import Pace
 
 
 def adapted(rows, **settings):

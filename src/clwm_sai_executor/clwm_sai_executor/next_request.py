@@ -12,8 +12,8 @@ from clwm_common.actions import ACTION_DIM, CHUNK_ROWS
 from clwm_common.messages import ChunkRequest, MemoryPolicy
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import TaskSet
+from clwm_sai_executor.horizon import Pace
 from clwm_sai_executor.motion import Motion
-from clwm_sai_executor.pace import Pace
 
 NO_ROWS = np.zeros((0, ACTION_DIM), np.float32)
 

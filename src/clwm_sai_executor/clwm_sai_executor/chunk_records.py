@@ -6,10 +6,10 @@ import math
 from collections import Counter
 
 from clwm_common.messages import ActionChunk, ChunkRequest
-from clwm_sai_executor.asking import Pending
 from clwm_sai_executor.config import SchedulerConfig
+from clwm_sai_executor.horizon import Pace
 from clwm_sai_executor.metrics import Metrics
-from clwm_sai_executor.pace import Pace
+from clwm_sai_executor.next_request import Pending
 from clwm_sai_executor.splice import Path, SpliceFacts
 from clwm_sai_executor.timeline import ChunkRecord, Timeline
 
