@@ -177,6 +177,7 @@ class SaiReport:
     finish_seconds: float = 0.0
     surrogate_error: float = float("nan")
     copy_error: float = float("nan")
+    re_entry_video_s: float = 0.0
     re_entry_s: float = 0.0
     disagreement: float = float("nan")
     expected_deviation: float = float("nan")

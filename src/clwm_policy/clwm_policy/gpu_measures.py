@@ -104,7 +104,8 @@ def _blocking(flat: FlatModel, plan: Plan, mode: str, seed: int) -> float:
     program = Program(flat, plan, memory, _conditions(config, seed + 1), draw, verifies)
     program.advance()
     if verifies:
-        program.take_over(draft, goal, program.correction(draft))
+        program.correction(draft)
+        program.refine(goal)
     else:
         program.advance()
         if mode != "sequential":
