@@ -201,7 +201,7 @@ class Program:
             # The only update of the working state, at s = 0 of stage 2; it is frozen while the ODE is integrated.
             self._working = self._model.absorb(self._written, self._context, self._prediction)
             return Step.ABSORB
-        if self._previews and self._action_preview is None:
+        if self._previews and self._action_preview is None and self._verified is None:
             self._action_preview, _ = self._preview(self._working[0], self._prediction)
             return Step.PREVIEW
         self._action_step()

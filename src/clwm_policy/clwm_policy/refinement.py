@@ -50,9 +50,12 @@ def refinements(plan: Plan) -> Mapping[Point, Evaluations]:
     """
     steps, last = plan.action_steps, plan.action_steps - 1
     ways = {Point(plan.video_steps, steps): Evaluations()}
+    action: tuple[int, ...] = ()
     for times in _ACTION_TIMES:
-        action = tuple(sorted({min(round(s * steps), last) for s in times} | {last}))
-        ways.setdefault(Point(plan.video_steps, action[0]), Evaluations(action=action))
+        chosen = {min(round(s * steps), last) for s in times} | {last}
+        if len(chosen) > len(action):  # of few steps the same are the nearest
+            action = tuple(sorted(chosen))
+            ways[Point(plan.video_steps, action[0])] = Evaluations(action=action)
     video = min(round(_VIDEO_TIME * plan.video_steps), plan.video_steps - 1)
     if video:  # a stage of one step is what its preview says
         ways[Point(video, 0)] = Evaluations((video,), action)
