@@ -105,8 +105,8 @@ def calibrate(
 
 def as_table(calibration: Calibration) -> Table:
     """The map for people, in millimetres of tool motion."""
-    table = Table(title=f"deviation in mm that {calibration.coverage:.0%} of chunks keep")
-    table.add_column("disagreement up to, resumed at", justify="right")
+    table = Table(title=f"deviation in mm that {calibration.coverage:.0%} of chunks keep, by where they are resumed")
+    table.add_column("disagreement up to", justify="right")
     for point in calibration.points:
         table.add_column(calibration.plan.name(point), justify="right")
     for edge, bounds in zip(calibration.edges, calibration.bounds, strict=True):
