@@ -41,7 +41,7 @@ def draw_speculation(report: dict[str, Any]) -> Figure:
         kept.set_xticks(range(len(points)), [_broken(name) for name, _ in points])
     kept.axhline(100 * held["stated"], color="black", linestyle=":", linewidth=1)
     kept.set(xlabel="resumed at s", ylabel="stated deviation kept [%]")
-    kept.legend(fontsize=8)
+    kept.legend(fontsize=8, loc="lower left")
     return figure
 
 
