@@ -120,9 +120,10 @@ class Engine:
         return None if self._branch is None else self._branch.surrogate
 
     def start_episode(self) -> None:
-        """Begin in a new world, whose time may start anew: empty memory, no surrogate, no branch. Snapshots stay."""
+        """Begin in a new world, whose time may start anew: no task, memory, surrogate or branch. Snapshots stay."""
         self._unwritten = None
         self._forget()
+        self._epoch = None
         self._last_stamp = -math.inf
         self._w_long.reset()
 
@@ -166,15 +167,15 @@ class Engine:
     def request(self, request: ChunkRequest) -> None:
         """Begin the program of a chunk, or drop one; an unfinished one is cancelled.
 
-        A new task epoch changes the task as the request says. Noise is a function of its episode seed and chunk id.
-        Raises RequestRefused or UnknownSnapshot; what was being made then goes on.
+        Another epoch or instruction changes the task as the request says. Noise is a function of its episode seed and
+        chunk id. Raises RequestRefused or UnknownSnapshot; what was being made then goes on.
         """
         if request.cancel:
             self.cancel(request.chunk_id)
             return
         self._settle()
         self._border.check_request(request)
-        if request.task_epoch != self._epoch:
+        if (request.task_epoch, request.instruction) != (self._epoch, self._instruction):
             self.set_task(request.task_epoch, request.instruction, request.memory_policy)
         draw = Draw(
             video=noise(request.episode_seed, request.chunk_id, self._border.video_shape, "video"),
