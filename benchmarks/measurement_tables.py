@@ -12,6 +12,7 @@ def latency(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         "chunks",
         "blocking p50 / p95 / p99 ms",
         "p50 to sequential (95 %)",
+        "at boundaries p50 / p95 / p99 ms",
         "engine alone p50 / p95 ms",
         "its p50 to sequential (95 %)",
         "stalls / boundaries",
@@ -20,9 +21,12 @@ def latency(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     rows = []
     for mode, found in report["modes"].items():
         ratios = report["ratios"].get(mode, {})
-        blocking = " / ".join(f"{found['blocking_ms'][name]:.0f}" for name in ("p50", "p95", "p99"))
+        blocking, moving = (
+            " / ".join(f"{found[key][name]:.0f}" for name in ("p50", "p95", "p99"))
+            for key in ("blocking_ms", "boundary_blocking_ms")
+        )
         engine = " / ".join(f"{found['engine_ms'][name]:.0f}" for name in ("p50", "p95"))
-        latencies = [blocking, _ratio(ratios.get("blocking_p50")), engine, _ratio(ratios.get("engine_p50"))]
+        latencies = [blocking, _ratio(ratios.get("blocking_p50")), moving, engine, _ratio(ratios.get("engine_p50"))]
         stalls = f"{found['stalls']} / {found['boundaries']}"
         rows.append([mode, str(found["chunks"]), *latencies, stalls, f"{100 * found['idle_fraction']:.1f} %"])
     return header, rows

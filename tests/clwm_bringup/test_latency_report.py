@@ -22,7 +22,7 @@ def chunk(number, blocking=0.1, *, at_rest=False, stall=0.0, outcome="executed",
         at_rest=at_rest, sent_at=observed + blocking, first_motion_at=observed + 0.2, rows_end_at=observed + 0.8,
         observation_stamp=observed, stall=stall, speculation=None, frame_arrived_at=observed + 0.03,
         finished_at=observed + blocking - 0.003, stages=STAGES, surrogate_error=0.4, copy_error=0.5, policy=policy,
-        re_entry_s=s, nfe_blocking=nfe, nfe_total=2 * nfe,
+        re_entry_video_s=float(s > 0.0), re_entry_s=s, nfe_blocking=nfe, nfe_total=2 * nfe,
     )  # fmt: skip
 
 

@@ -87,6 +87,7 @@ MESSAGES = [
         finish_seconds=0.0625,
         surrogate_error=0.5,
         copy_error=0.75,
+        re_entry_video_s=1.0,
         re_entry_s=0.5,
         disagreement=0.0078125,
         expected_deviation=0.00390625,

@@ -13,11 +13,11 @@ from clwm_embodichain.calibrate import fit_calibration
 from clwm_embodichain.speculation_measure import behaviour, coverage
 from clwm_embodichain.speculation_plot import draw_speculation
 from clwm_embodichain.trials import Trials
-from clwm_policy.calibration import re_entry_points
 from clwm_policy.re_entry import Plan
+from clwm_policy.refinement import refinements
 
 PLAN = Plan(4, 8)
-POINTS = re_entry_points(PLAN)
+POINTS = tuple(refinements(PLAN))
 
 
 class Weights:
@@ -52,7 +52,8 @@ def calibration():
 
 
 def report(number, **changes):
-    facts = {"surrogate_error": 0.4, "copy_error": 0.5, "re_entry_s": 0.5, "nfe_total": 16, "nfe_blocking": 4}
+    resumed = {"re_entry_video_s": 1.0, "re_entry_s": 0.5}
+    facts = {"surrogate_error": 0.4, "copy_error": 0.5, **resumed, "nfe_total": 16, "nfe_blocking": 4}
     return SaiReport(number, 1, "fixed:0.5", **{**facts, **changes})
 
 
@@ -78,7 +79,8 @@ def test_a_point_without_a_stated_bound_is_not_counted_for_it(calibration):
 
 
 def test_behaviour_counts_re_entries_and_the_work_that_was_wasted():
-    reports = [report(1), report(2, re_entry_s=0.0, surrogate_error=0.6, nfe_total=20, nfe_blocking=12)]
+    anew = {"re_entry_video_s": 0.0, "re_entry_s": 0.0}
+    reports = [report(1), report(2, **anew, surrogate_error=0.6, nfe_total=20, nfe_blocking=12)]
     found = behaviour(reports, PLAN)
     assert found["re_entry"] == {"0.5": 1, "start": 1}
     assert found["nfe_wasted_mean"] == pytest.approx(((16 - 12) + (20 - 12)) / 2)
@@ -94,13 +96,16 @@ def test_chunks_without_a_surrogate_have_no_error():
 @pytest.mark.parametrize("disturbed", [True, False])
 def test_the_report_is_json_and_tables_and_picture_can_be_drawn(calibration, disturbed):
     trials = trials_of(1) if disturbed else trials_of(1).take(~trials_of(1).moved)
+    reports = [report(1), report(2, re_entry_video_s=0.5, re_entry_s=0.0), report(3, re_entry_s=1.0)]
     whole = {
-        "modes": {"fixed:0.5": behaviour([report(1)], PLAN), "sequential": behaviour([], PLAN)},
+        "modes": {"fixed:0.5": behaviour(reports, PLAN), "sequential": behaviour([], PLAN)},
         "coverage": coverage(trials, calibration),
     }
     json.dumps(whole, allow_nan=False)
     assert [table.row_count for table in as_tables(whole)] == [2, 3 if disturbed else 2]
     figure = draw_speculation(whole)
     figure.canvas.draw()
+    ticks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert ticks == ["stage 1\nat 0.5", "0.5", "1"]
     assert np.asarray(figure.canvas.buffer_rgba()).std() > 10
     plt.close(figure)

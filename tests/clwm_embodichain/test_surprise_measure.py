@@ -13,9 +13,10 @@ from clwm_embodichain.surprise_measure import auroc, measure_surprise
 from clwm_embodichain.surprise_plot import draw_surprise
 from clwm_embodichain.trials import Trials, TrialsError
 from clwm_policy.re_entry import Plan
+from clwm_policy.refinement import refinements
 
 PLAN = Plan(4, 8)
-POINTS = 6  # s = 0, 1/4, 1/2, 3/4, 7/8, 1
+POINTS = len(refinements(PLAN))
 
 
 class Weights:
@@ -41,7 +42,7 @@ def trials_of(shifts, strays, seed=0) -> Trials:
         moved=np.arange(2 * count) >= count,
         disagreement=disagreement,
         tools=tools,
-        fixed=tools[:, POINTS // 2],
+        fixed=(tools[:, 0] + tools[:, -1]) / 2.0,
         naive=tools[:, -1],
     )
 

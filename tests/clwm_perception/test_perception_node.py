@@ -1,6 +1,8 @@
 """The perception node over DDS, in this process: one frame for each request, and what it says when it cannot."""
 
 import array
+import os
+import threading
 import time
 
 import numpy as np
@@ -17,7 +19,7 @@ from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg, to_stamp
 from clwm_msgs.msg import FeatureFrame, ObservationRequest
 from clwm_perception.encoder import Encoder
-from clwm_perception.node import PerceptionNode
+from clwm_perception.node import NICENESS, PerceptionNode
 
 CAMERAS = ("head", "left_wrist", "right_wrist")
 SIDE = 32
@@ -122,6 +124,12 @@ def test_a_request_brings_one_frame_with_the_features_of_its_instant(rig, folder
     assert frame.cameras == CAMERAS and frame.encoder_hash == encoder.weights_hash and frame.encode_seconds > 0.0
     assert frame.stamp == pytest.approx(now, abs=1e-6)
     np.testing.assert_array_equal(frame.features, encoder(pictures))
+
+
+def test_encoder_threads_step_back_and_the_thread_that_carries_pictures_does_not(rig):
+    niceness = rig.node._threads.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())).result()
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert niceness == min(own + NICENESS, 19)
 
 
 def test_a_missing_camera_is_named_in_the_diagnostics_and_nothing_is_published(rig):

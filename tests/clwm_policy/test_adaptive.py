@@ -15,16 +15,17 @@ from clwm_policy.calibration import Calibration, CalibrationError
 from clwm_policy.engine import Engine
 from clwm_policy.errors import NothingRequested
 from clwm_policy.re_entry import START, Adaptive, Plan, Point, parse_re_entry
+from clwm_policy.refinement import refinements
 
 PLAN = Plan(2, 4)
-POINTS = tuple(Point(2, step) for step in range(5))
+POINTS = tuple(refinements(PLAN))
 END = Point(2, 4)
 
 
 def a_map(edges=(0.001,), bounds=None) -> Calibration:
     """By default anything may be kept below the first edge."""
     bounds = bounds or [[0.004] * len(POINTS)] * len(edges)
-    return Calibration(PLAN, 0.95, tuple(edges), POINTS, tuple(map(tuple, bounds)), "tiny", "e" * 64)
+    return Calibration(PLAN, 0.95, tuple(edges), tuple(map(tuple, bounds)), "tiny", "e" * 64)
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_a_huge_disagreement_restarts_and_gives_the_sequential_chunk(adaptive_ep
 
 
 @pytest.mark.parametrize("kept", POINTS)
-def test_the_latest_point_that_keeps_the_bound_is_resumed_with_the_same_bits_as_without_verification(
+def test_the_latest_point_that_keeps_the_bound_is_resumed_with_the_same_bits_as_when_it_is_tried(
     adaptive_episode, kept
 ):
     bounds = [[0.004 if point <= kept else 0.006 for point in POINTS]]
@@ -92,25 +93,19 @@ def test_the_latest_point_that_keeps_the_bound_is_resumed_with_the_same_bits_as_
     expected = episode.engine.trial(episode.frame(), episode.state()).rows(kept, corrected=True)
     chunk, report = episode.engine.observe(episode.frame(), episode.state())
     np.testing.assert_array_equal(chunk.rows, expected)
-    assert report.nfe_blocking == 2 + (4 - kept.action)
+    assert report.nfe_blocking == 2 + refinements(PLAN)[kept].nfe
+    assert (report.re_entry_video_s, report.re_entry_s) == (kept.video / 2, kept.action / 4)
 
 
-@pytest.mark.parametrize("idle_steps", [0, 3, 5])
-def test_a_speculation_that_cannot_be_verified_yet_is_not_trusted(adaptive_episode, idle_steps):
-    # Idle steps of the second chunk: encode, write, video, video, absorb, then the preview.
+@pytest.mark.parametrize("idle_steps", [0, 3, 5, 9])
+def test_a_speculation_that_did_not_get_to_its_end_is_not_trusted(adaptive_episode, idle_steps):
+    # Idle steps of the second chunk: encode, write, video, video, absorb, the preview, then four of stage 2.
     episode = adaptive_episode(a_map(edges=(1e9,)))
     episode.run(1)
     ((_, report),) = episode.run(1, idle_steps=idle_steps)
     # The preview of stage 1 is made with the encoding, that of stage 2 before its integration.
     assert (report.re_entry_s, report.nfe_blocking) == (0.0, 1 + 2 + 1 + 4)
     assert math.isnan(report.disagreement)
-
-
-def test_an_unfinished_speculation_is_resumed_no_later_than_it_got(adaptive_episode):
-    episode = adaptive_episode(a_map(edges=(1e9,)))
-    episode.run(1)
-    ((_, report),) = episode.run(1, idle_steps=9)
-    assert (report.re_entry_s, report.nfe_blocking) == (0.75, 2 + 1)
 
 
 def test_a_speculation_gone_to_nan_is_not_trusted(adaptive_episode):
@@ -135,6 +130,7 @@ def test_trying_observations_leaves_the_long_term_memory_and_the_chunk_as_they_w
     for point in POINTS:
         trial.rows(point)
         trial.rows(point, corrected=True)
+    trial.rows(Point(2, 1))
     trial.rows()
     trial.disagreement()
     assert (tried.engine.memory.digest(), tried.engine.memory.observations) == before
@@ -246,13 +242,41 @@ def test_a_speculation_cannot_be_held_against_a_program_without_previews(make_ep
         speculation.again().correction(speculation)
 
 
-def test_a_correction_that_was_not_worked_out_cannot_be_taken_over(adaptive_episode):
+def test_a_draft_that_was_not_verified_cannot_be_refined(adaptive_episode):
+    episode = adaptive_episode()
+    episode.run(1)
+    speculate(episode)
+    with pytest.raises(ValueError, match="verified draft"):
+        episode.engine._branch.speculation.again().refine(END)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("point", [START, Point(2, 1)])
+def test_a_draft_cannot_be_refined_from_where_nothing_was_calibrated(adaptive_episode, point):
     episode = adaptive_episode()
     episode.run(1)
     speculate(episode)
     speculation = episode.engine._branch.speculation
-    with pytest.raises(ValueError, match="verified draft"):
-        speculation.again().take_over(speculation, END, torch.zeros(1, 16, 30))
+    program = speculation.again()
+    program.correction(speculation)
+    with pytest.raises(ValueError, match=r"cannot refine at .*expected .*Point\(video=2, action=2\)"):
+        program.refine(point)
+    program.refine(END)
+    with pytest.raises(ValueError, match="already begun"):
+        program.refine(END)
+
+
+def test_a_refined_prediction_is_made_on_the_memory_that_the_observation_was_written_to(adaptive_episode):
+    first = [[0.004, *([0.006] * (len(POINTS) - 1))]]
+    episode, plain = adaptive_episode(a_map(edges=(1e9,), bounds=first)), adaptive_episode(a_map(edges=(1e-9,)))
+    for each in (episode, plain):
+        each.run(1)
+        speculate(each)
+    _, report = episode.engine.observe(episode.frame(), episode.state())
+    plain.engine.observe(plain.frame(), plain.state())
+    assert (report.re_entry_video_s, report.re_entry_s, report.steps_cut) == (0.5, 0.0, 0)
+    assert report.memory_updates == 2
+    assert episode.engine.memory.digest() == plain.engine.memory.digest()
 
 
 def test_an_overshooting_correction_asks_for_no_opening_beyond_those_of_the_data(tiny_policy):

@@ -40,7 +40,7 @@ def test_it_runs_from_a_plain_folder_without_ros(tmp_path):
     report = json.loads(path.read_text())
     assert set(report["calls"]) == set(CALLS)
     assert all(row["eager_ms"] > 0.0 and row["floor_ms"] > 0.0 for row in report["calls"].values())
-    assert set(report["blocking"]) == {"sequential", "fixed:0.5", "adaptive, kept"}
+    assert set(report["blocking"]) == {"sequential", "fixed:0.5", "adaptive, corrected", "adaptive, refined"}
     assert report["memory"]["updates"] == 8 and report["memory"]["finite"]
     assert "streams need CUDA" in report["overlap"]["why_not"]
     assert "action_velocity" in as_text(report)

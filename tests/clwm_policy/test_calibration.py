@@ -14,11 +14,11 @@ from clwm_policy.calibration import (
     conformal_quantile,
     fit_table,
     load_calibration,
-    re_entry_points,
     save_calibration,
 )
 from clwm_policy.engine_facts import engine_facts
 from clwm_policy.re_entry import Adaptive, Plan, Point
+from clwm_policy.refinement import Evaluations
 
 PLAN = Plan(2, 4)
 
@@ -28,8 +28,7 @@ def a_calibration(**changes) -> Calibration:
         "plan": PLAN,
         "coverage": 0.95,
         "edges": (0.001, 0.01),
-        "points": (Point(2, 0), Point(2, 4)),
-        "bounds": ((0.001, 0.002), (0.004, math.inf)),
+        "bounds": ((0.001, 0.001, 0.001, 0.002), (0.004, 0.004, math.inf, math.inf)),
         "policy_hash": "tiny",
         "encoder_hash": "e" * 64,
         "facts": {"episodes": 3},
@@ -66,12 +65,11 @@ def test_the_chosen_point_keeps_the_bound_as_often_as_stated():
     # Deviation grows with disagreement and with the point; the choice is by the table, coverage is of what was chosen.
     def draw(rng, count):
         disagreement = rng.exponential(0.004, size=count)
-        spread = rng.lognormal(0.0, 0.5, size=(count, 3)) * np.array([0.2, 0.6, 1.0])
+        spread = rng.lognormal(0.0, 0.5, size=(count, 4)) * np.array([0.2, 0.6, 0.8, 1.0])
         return disagreement, disagreement[:, None] * spread
 
-    points = (Point(2, 0), Point(2, 2), Point(2, 4))
     edges, bounds = fit_table(*draw(np.random.default_rng(0), 4000), coverage=0.9)
-    calibration = a_calibration(edges=edges, points=points, bounds=bounds, coverage=0.9)
+    calibration = a_calibration(edges=edges, bounds=bounds, coverage=0.9)
     kept = []
     for disagreement, deviations in zip(*draw(np.random.default_rng(1), 4000), strict=True):
         allowed = [i for i, bound in enumerate(calibration.expected(disagreement).values()) if bound <= 0.005]
@@ -114,6 +112,14 @@ def test_a_calibration_of_something_else_is_refused_with_what_to_run(tmp_path, t
         load_calibration(path, tiny_policy, plan)
 
 
+def test_a_calibration_of_other_evaluations_is_refused_with_what_to_run(tmp_path, tiny_policy, monkeypatch):
+    path = tmp_path / "calibration.json"
+    save_calibration(path, a_calibration())
+    monkeypatch.setattr("clwm_policy.calibration.refinements", lambda plan: {Point(2, 4): Evaluations()})
+    with pytest.raises(CalibrationError, match="other evaluations.*clwm calibrate"):
+        load_calibration(path, tiny_policy, PLAN)
+
+
 def test_a_missing_calibration_says_what_to_run(tmp_path, tiny_policy):
     with pytest.raises(CalibrationError, match="clwm calibrate"):
         load_calibration(tmp_path / "calibration.json", tiny_policy, PLAN)
@@ -143,11 +149,3 @@ def test_too_few_samples_are_refused():
 def test_a_deviation_that_is_not_finite_is_refused():
     with pytest.raises(CalibrationError, match="not finite"):
         fit_table(np.zeros(40), np.full((40, 2), math.nan))
-
-
-@given(st.integers(1, 10), st.integers(1, 10))
-def test_points_run_from_the_beginning_of_stage_2_to_its_end(video_steps, action_steps):
-    points = re_entry_points(Plan(video_steps, action_steps))
-    assert (points[0], points[-1]) == (Point(video_steps, 0), Point(video_steps, action_steps))
-    assert Point(video_steps, action_steps - 1) in points
-    assert list(points) == sorted(set(points))

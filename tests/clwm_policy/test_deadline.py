@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clwm_policy.calibration import Calibration
-from clwm_policy.deadline import StepTimes, course
+from clwm_policy.deadline import Course, StepTimes, course
 from clwm_policy.engine import CUTS_IN_A_ROW
 from clwm_policy.program import Step
 from clwm_policy.re_entry import START, Adaptive, Plan, Point
+from clwm_policy.refinement import refinements
 
 PLAN = Plan(2, 4)
-KEPT = tuple(Point(2, step) for step in range(5))
-COSTS = {Step.WRITE: 0.004, Step.ABSORB: 0.009, Step.VIDEO: 0.008, Step.ACTION: 0.006}
+KEPT = tuple(refinements(PLAN))
+COSTS = {Step.WRITE: 0.004, Step.ABSORB: 0.009, Step.VIDEO: 0.008, Step.PREVIEW: 0.01, Step.ACTION: 0.006}
 
 
 def known_times() -> StepTimes:
@@ -30,7 +31,7 @@ def hurried_episode(make_episode):
     """An engine that trusts nothing but what a deadline forces upon it, and knows how long its steps take."""
 
     def make(bound=0.9):
-        table = Calibration(PLAN, 0.95, (1e9,), KEPT, ((bound,) * len(KEPT),), "tiny", "e" * 64)
+        table = Calibration(PLAN, 0.95, (1e9,), ((bound,) * len(KEPT),), "tiny", "e" * 64)
         episode = make_episode("fixed:1")
         episode.engine._re_entry = Adaptive(calibration=table)
         episode.engine._times = known_times()
@@ -62,13 +63,13 @@ def test_with_time_enough_nothing_is_cut():
     for chosen in (START, *KEPT):
         way = course(chosen, PLAN, KEPT, known_times(), 1.0)
         assert (way.point, way.is_cut) == (chosen, False)
-        assert way.action_steps == PLAN.action_steps - chosen.action
 
 
 def test_a_verified_speculation_is_resumed_as_early_as_the_time_allows():
-    # From the start takes 53 ms; four steps of stage 2 take 24 ms.
-    assert course(START, PLAN, KEPT, known_times(), 0.0245).point == Point(2, 0)
+    # From the start takes 53 ms; refining the prediction and two steps of stage 2 take 34 ms, without it 12 ms.
+    assert course(START, PLAN, KEPT, known_times(), 0.0345).point == Point(1, 0)
     assert course(START, PLAN, KEPT, known_times(), 0.0125).point == Point(2, 2)
+    assert course(START, PLAN, KEPT, known_times(), 0.0065).point == Point(2, 3)
     assert course(START, PLAN, KEPT, known_times(), -1.0).point == Point(2, 4)
 
 
@@ -85,13 +86,16 @@ def test_a_course_fits_or_nothing_shorter_was_left_and_never_starts_before_what_
     times, kept = known_times(), KEPT if speculated else ()
     way = course(chosen, PLAN, kept, times, left)
     assert way.point >= chosen
+    if way == Course(START):
+        assert times.from_start(PLAN.video_steps, PLAN.action_steps) <= left
+        return
     if way.point == START:
         assert way.video_steps >= 1 and way.action_steps >= 1
         needed = times.from_start(way.video_steps, way.action_steps)
         shortest = (way.video_steps, way.action_steps) == (1, 1)
     else:
-        needed = times.of_stage_2(way.action_steps)
-        shortest = way.action_steps == 0 or not kept
+        needed = times.of_refinement(refinements(PLAN)[way.point])
+        shortest = way.point == KEPT[-1] or not kept
     assert needed <= left or shortest
 
 

@@ -101,6 +101,32 @@ def test_a_request_of_a_new_epoch_drops_branch_and_surrogate(make_episode):
     assert (chunk.task_epoch, report.nfe_blocking, report.memory_updates) == (2, 6, 3)
 
 
+def test_another_instruction_is_another_task_whatever_its_epoch(make_episode):
+    # An executor that was started again counts its tasks anew.
+    told, fresh = make_episode(), make_episode()
+    told.run(1)
+    told.chunk_id = 0
+    asked = {"instruction": "place the block", "memory_policy": MemoryPolicy.RESET}
+    chunks = []
+    for episode in (told, fresh):
+        episode.last = None
+        episode.engine.request(episode.next_request(**asked))
+        chunks.append(episode.engine.observe(episode.frame(), episode.state())[0])
+    np.testing.assert_array_equal(chunks[0].rows, chunks[1].rows)
+
+
+def test_a_new_episode_takes_its_instruction_from_its_first_request(make_episode):
+    again, fresh = make_episode(), make_episode()
+    again.run(1)
+    again.engine.start_episode()
+    again.chunk_id, again.last = 0, None
+    chunks = []
+    for episode in (again, fresh):
+        episode.engine.request(episode.next_request(instruction="raise the tray"))
+        chunks.append(episode.engine.observe(episode.frame(), episode.state())[0])
+    np.testing.assert_array_equal(chunks[0].rows, chunks[1].rows)
+
+
 def test_reset_and_restore_bring_the_memory_to_a_known_state(make_episode):
     episode = make_episode()
     fresh = episode.engine.memory.digest()

@@ -7,7 +7,8 @@ import torch
 from clwm_policy.calibration import FILE_NAME, Calibration, CalibrationError, save_calibration
 from clwm_policy.checkpoint import CheckpointError, load_policy, save_policy
 from clwm_policy.local_policy import PolicySettings, load_engine
-from clwm_policy.re_entry import Plan, Point, ReEntryError
+from clwm_policy.re_entry import Plan, ReEntryError
+from clwm_policy.refinement import refinements
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +67,9 @@ def test_adaptive_runs_by_the_calibration_beside_the_checkpoint(checkpoint, tmp_
     for name in (checkpoint.name, checkpoint.with_suffix(".json").name):
         (tmp_path / name).write_bytes(checkpoint.with_name(name).read_bytes())
     policy, plan = load_policy(copy), Plan(2, 4)
-    end = Point(plan.video_steps, plan.action_steps)
-    everything = Calibration(plan, 0.95, (1e9,), (end,), ((0.0,),), policy.policy_hash, policy.encoder_hash)
+    everything = Calibration(
+        plan, 0.95, (1e9,), ((0.0,) * len(refinements(plan)),), policy.policy_hash, policy.encoder_hash
+    )
     save_calibration(copy.with_name(FILE_NAME), everything)
     engine = load_engine(settings(copy, sai="adaptive"), made_up_embedding)
     assert engine._re_entry.calibration == everything

@@ -22,7 +22,7 @@ from clwm_policy.episode_log import (
     Worked,
 )
 from clwm_policy.errors import EngineError
-from clwm_policy.re_entry import Adaptive, Plan, Point, parse_re_entry
+from clwm_policy.re_entry import Adaptive, Plan, parse_re_entry
 from clwm_policy.replay import replay
 
 
@@ -39,8 +39,7 @@ class Clock:
 
 def policy_named(text):
     """That re-entry policy; `adaptive` trusts anything."""
-    points = tuple(Point(2, step) for step in range(5))
-    anything = Calibration(Plan(2, 4), 0.95, (1e9,), points, ((0.9,) * 4 + (0.004,),), "tiny", "e" * 64)
+    anything = Calibration(Plan(2, 4), 0.95, (1e9,), ((0.9,) * 3 + (0.004,),), "tiny", "e" * 64)
     return Adaptive(calibration=anything) if text == "adaptive" else parse_re_entry(text)
 
 

@@ -139,7 +139,8 @@ def bench(robot, make_stack):
 
 
 def test_chunk_becomes_a_trajectory_for_each_arm_and_deactivation_stops_them(bench):
-    assert bench.call(bench.set_task, SetTask.Request(instruction="lift the tray")).task_epoch == 1
+    before = bench.executor_node.scheduler.task_epoch
+    assert bench.call(bench.set_task, SetTask.Request(instruction="lift the tray")).task_epoch == before + 1
     request = bench.request()
     bench.answer(request)
     bench.wait_for(lambda: bench.received["left"] and bench.received["right"])
@@ -216,11 +217,19 @@ def test_chunk_for_another_layout_latches_hold_and_moves_nothing(bench):
 
 def test_world_that_starts_anew_begins_an_epoch_with_a_fresh_memory(bench):
     bench.call(bench.set_task, SetTask.Request(instruction="lift the tray"))
-    bench.request()
+    first = bench.request()
     bench.episode(elapsed=3.0)
     bench.episode(elapsed=0.1)
     request = bench.request(2)
-    assert request.task_epoch == 2 and request.memory_policy == 1
+    assert request.task_epoch == first.task_epoch + 1 and request.memory_policy == 1
+
+
+def test_an_executor_that_is_started_again_does_not_repeat_the_epochs_of_the_one_before(bench):
+    first = bench.executor_node.scheduler.task_epoch
+    bench.executor_node.trigger_deactivate()
+    bench.executor_node.trigger_cleanup()
+    bench.executor_node.trigger_configure()
+    assert bench.executor_node.scheduler.task_epoch != first
 
 
 def test_run_task_ends_with_the_success_of_the_world(bench):

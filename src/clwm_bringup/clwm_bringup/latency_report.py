@@ -13,6 +13,7 @@ import numpy as np
 from clwm_bringup.demo_report import idle_time
 from clwm_bringup.recording import Chunk, Episode
 from clwm_embodichain.statistics import percentiles, ratio_of_medians, wilson95
+from clwm_policy.re_entry import point_name
 
 WARM_UP = 2  # chunks of a turn that are not measured: the first come from an engine that has just been loaded
 SPLIT = ("encode", "transport", "wait", "context", "memory", "finish", "send")
@@ -132,7 +133,7 @@ def _by_episode(turns: Sequence[Turn], seconds: Callable[[Chunk], float]) -> lis
 
 
 def _re_entry(chunk: Chunk) -> str:
-    return "start" if not chunk.re_entry_s else f"{chunk.re_entry_s:g}"
+    return point_name(chunk.re_entry_video_s or 0.0, chunk.re_entry_s or 0.0)
 
 
 def _mean(values: Sequence[float]) -> float | None:

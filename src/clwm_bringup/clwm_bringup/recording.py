@@ -45,8 +45,9 @@ class Chunk:
     """One executed or dropped chunk, from the executor's timeline joined with the policy's report.
 
     Instants in s on the stack's clock, None for what did not happen. stages: s of computing after the observation.
-    policy: the re-entry policy that made it; re_entry_s: the flow time of stage 2 that it was resumed at; nfe: field
-    evaluations, of which `nfe_blocking` after the observation. None or "" without the policy's report.
+    policy: the re-entry policy that made it; re_entry_video_s, re_entry_s: the flow times of both stages that it was
+    resumed at; nfe: field evaluations, of which `nfe_blocking` after the observation. None or "" without the policy's
+    report.
     """
 
     chunk_id: int
@@ -67,6 +68,7 @@ class Chunk:
     surrogate_error: float | None
     copy_error: float | None
     policy: str = ""
+    re_entry_video_s: float | None = None
     re_entry_s: float | None = None
     nfe_blocking: int | None = None
     nfe_total: int | None = None
@@ -105,7 +107,9 @@ _PLAIN = (
     "chunk_id", "outcome", "requested_at", "observe_at", "needed_by", "at_rest", "sent_at", "first_motion_at",
     "rows_end_at", "observation_stamp", "stall",
 )  # fmt: skip
-_REPORTED = ("policy", "re_entry_s", "nfe_blocking", "nfe_total", "uncalibrated", "steps_cut")
+_REPORTED = (
+    "policy", "re_entry_video_s", "re_entry_s", "nfe_blocking", "nfe_total", "uncalibrated", "steps_cut",
+)  # fmt: skip
 
 
 @dataclass

@@ -155,7 +155,8 @@ class SaiReport:
 
     Stamps are seconds on the stack's clock, durations seconds of computing. surrogate_error and copy_error are the
     relative errors ||f^ - f|| / ||f|| (normalised features) of the predicted feature and of copying the previous one;
-    NaN when there was no surrogate. disagreement: how far [m of tool motion] the true context contradicted the
+    NaN when there was no surrogate. re_entry_video_s, re_entry_s: flow times of stages 1 and 2 that the speculation was
+    resumed at, both 0 from the start. disagreement: how far [m of tool motion] the true context contradicted the
     speculation, NaN when it was not verified; expected_deviation: what the chunk may stray from the sequential one [m],
     0 from the start, NaN when unknown. uncalibrated: sent to keep `needed_by` although no bound is known to hold.
     evidence_deviation: how far [m of tool motion] the earlier chunk `evidence_chunk_id` had strayed from the sequential
@@ -177,6 +178,7 @@ class SaiReport:
     finish_seconds: float = 0.0
     surrogate_error: float = float("nan")
     copy_error: float = float("nan")
+    re_entry_video_s: float = 0.0
     re_entry_s: float = 0.0
     disagreement: float = float("nan")
     expected_deviation: float = float("nan")

@@ -23,7 +23,6 @@ from clwm_policy.calibration import (
     CalibrationError,
     fit_surrogate_error_limit,
     fit_table,
-    re_entry_points,
     save_calibration,
 )
 from clwm_policy.checkpoint import CheckpointError, Policy
@@ -43,7 +42,6 @@ def fit_calibration(
         plan=plan,
         coverage=coverage,
         edges=edges,
-        points=re_entry_points(plan),
         bounds=bounds,
         policy_hash=policy.policy_hash,
         encoder_hash=policy.encoder_hash,
@@ -107,10 +105,10 @@ def calibrate(
 
 def as_table(calibration: Calibration) -> Table:
     """The map for people, in millimetres of tool motion."""
-    table = Table(title=f"deviation in mm that {calibration.coverage:.0%} of chunks keep")
+    table = Table(title=f"deviation in mm that {calibration.coverage:.0%} of chunks keep, by where they are resumed")
     table.add_column("disagreement up to", justify="right")
     for point in calibration.points:
-        table.add_column(f"s = {point.action / calibration.plan.action_steps:g}", justify="right")
+        table.add_column(calibration.plan.name(point), justify="right")
     for edge, bounds in zip(calibration.edges, calibration.bounds, strict=True):
         table.add_row(f"{1e3 * edge:.2f}", *(f"{1e3 * bound:.2f}" for bound in bounds))
     table.add_row("more", *("from the start" for _ in calibration.points))

@@ -14,7 +14,7 @@ from clwm_common.messages import SaiReport
 from clwm_embodichain.statistics import mean, wilson95
 from clwm_embodichain.trials import Trials
 from clwm_policy.calibration import Calibration
-from clwm_policy.re_entry import BOUND, START, Adaptive, Plan, Point
+from clwm_policy.re_entry import BOUND, START, Adaptive, Plan, Point, point_name
 
 
 def behaviour(reports: Sequence[SaiReport], plan: Plan) -> dict[str, Any]:
@@ -31,7 +31,9 @@ def behaviour(reports: Sequence[SaiReport], plan: Plan) -> dict[str, Any]:
         "surrogate_error": _quantiles(report.surrogate_error for report in speculated),
         "copy_error": _quantiles(report.copy_error for report in speculated),
         "better_than_copying": round(better / len(speculated), 4) if speculated else None,
-        "re_entry": dict(sorted(Counter(_name(report.re_entry_s) for report in reports).items())),
+        "re_entry": dict(
+            sorted(Counter(point_name(report.re_entry_video_s, report.re_entry_s) for report in reports).items())
+        ),
         "nfe_blocking_mean": _rounded(mean(float(report.nfe_blocking) for report in reports)),
         "nfe_total_mean": _rounded(mean(float(report.nfe_total) for report in reports)),
         "nfe_wasted_mean": _rounded(mean(float(value) for value in wasted)),
@@ -80,7 +82,7 @@ def _coverage(trials: Trials, calibration: Calibration, bound: float) -> dict[st
     for column, point in enumerate(calibration.points, start=1):
         promised = np.array([bounds[point] for bounds in expected])
         finite = np.isfinite(promised)
-        found["points"][_name(point.action / calibration.plan.action_steps)] = {
+        found["points"][calibration.plan.name(point)] = {
             **_kept(deviations[finite, column], promised[finite]),
             "deviation_mm": _quantiles(1e3 * deviations[:, column]),
         }
@@ -95,10 +97,6 @@ def _kept(strayed: NDArray[np.float64], allowed: NDArray[np.float64]) -> dict[st
         "share": round(kept / len(strayed), 4) if len(strayed) else None,
         "wilson95": [round(value, 4) for value in wilson95(kept, len(strayed))],
     }
-
-
-def _name(s: float) -> str:
-    return "start" if s == 0.0 else f"{s:g}"
 
 
 def _quantiles(values: Iterable[float]) -> dict[str, float | None]:

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from clwm_embodichain.statistics import wilson95
 from clwm_embodichain.trials import Trials
 from clwm_policy.calibration import Calibration
-from clwm_policy.re_entry import BOUND, START, Adaptive, Fixed, Point, ReEntryPolicy, Sequential
+from clwm_policy.re_entry import BOUND, START, Adaptive, Fixed, Plan, Point, ReEntryPolicy, Sequential
+from clwm_policy.refinement import refinements
 
 _CHUNK_AXES = (1, 2, 3)  # rows, arms, xyz
+PREVIEWS = 2  # one of each stage
 CHANGE_MIN = 0.005  # m: an event that changes the plan by less says nothing about a mode
 
 
@@ -98,20 +100,21 @@ def _behaviour(trials: Trials, mode: ReEntryPolicy, calibration: Calibration, bo
     plan, points = calibration.plan, _choices(trials, mode, calibration)
     deviation = trials.deviation(_chunks(trials, mode, calibration))
     kept = int((deviation <= bound).sum())
-    previews = 2 if mode.verifies else 0
-    nfe = [previews + plan.video_steps - point.video + plan.action_steps - point.action for point in points]
+    nfe = [_blocking_evaluations(point, plan, mode.verifies) for point in points]
     return {
         "deviation_mm": _quantiles(1e3 * deviation),
         "within_bound": round(kept / len(trials), 4),
         "within_bound_wilson95": [round(value, 4) for value in wilson95(kept, len(trials))],
         "from_the_start": round(float(np.mean([point == START for point in points])), 4),
         "nfe_blocking": {"mean": round(float(np.mean(nfe)), 3), "p50": float(np.median(nfe))},
-        "re_entry": dict(sorted(Counter(_name(point, plan.action_steps) for point in points).items())),
+        "re_entry": dict(sorted(Counter(plan.name(point) for point in points).items())),
     }
 
 
-def _name(point: Point, steps: int) -> str:
-    return "start" if point == START else f"{point.action / steps:g}"
+def _blocking_evaluations(point: Point, plan: Plan, verifies: bool) -> int:
+    if verifies and point != START:
+        return PREVIEWS + refinements(plan)[point].nfe
+    return PREVIEWS * verifies + plan.video_steps - point.video + plan.action_steps - point.action
 
 
 def _share(made: NDArray[np.float64], change: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -22,12 +22,12 @@ from clwm_common.messages import ChunkRequest, DualArmState, FeatureFrame
 from clwm_embodichain.chunk_sources import Answer, ImageEncoder, ModelSource, Pictures
 from clwm_embodichain.surprise import draw_event
 from clwm_embodichain.virtual_stack import EpisodeResult, Latency, VirtualStack
-from clwm_policy.calibration import re_entry_points
 from clwm_policy.checkpoint import Policy
 from clwm_policy.engine import Engine
 from clwm_policy.errors import EngineError
 from clwm_policy.language import SentenceEncoder
 from clwm_policy.re_entry import Fixed, Plan, Point, Sequential
+from clwm_policy.refinement import refinements
 from clwm_policy.tool_motion import pose_distance
 from clwm_sim.world import World
 
@@ -114,7 +114,8 @@ class Trials:
 
 
 def _made_with(policy_hash: str, plan: Plan) -> str:
-    return f"policy {policy_hash[:16]}, {plan.video_steps} + {plan.action_steps} flow steps"
+    ways = " ".join(f"{(*steps.video,)}{(*steps.action,)}" for steps in refinements(plan).values())
+    return f"policy {policy_hash[:16]}, {plan.video_steps} + {plan.action_steps} flow steps, refined at {ways}"
 
 
 class TrialSource(ModelSource):
@@ -126,7 +127,7 @@ class TrialSource(ModelSource):
     def __init__(self, encoder: ImageEncoder, engine: Engine, world: World, plan: Plan, event_seed: int = 0) -> None:
         super().__init__(encoder, engine, tuple(world.robot.cameras))
         self._world, self._plan, self._event_seed = world, plan, event_seed
-        self._points = re_entry_points(plan)
+        self._points = tuple(refinements(plan))
         self._poses: Callable[[NDArray], NDArray] = DualArmKinematics(world.robot).poses
         self._wanted: ChunkRequest | None = None
         self._made: list[Trials] = []

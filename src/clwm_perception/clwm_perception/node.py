@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from clwm_perception.picture import Picture
 from clwm_perception.preprocess import ImageError, from_raw
 
 _HEADER = 1024  # bytes of an image message that are not pixels, at most
+NICENESS = 5  # of encoder threads: below camera drivers and the executor, not below everything
 _UNSEEN = 128  # side of the blank picture that warms up the encoder
 
 
@@ -60,7 +62,7 @@ class PerceptionNode(ClwmNode):
             SynchroniserConfig(cameras, self.params.frame_period, self.params.skew_limit, self.params.silent_after)
         )
         self._encoder = Encoder.load(self.params.encoder, self.params.backend, self.params.pool)
-        self._threads = ThreadPoolExecutor(self.params.encoder_threads, "encoder")
+        self._threads = ThreadPoolExecutor(self.params.encoder_threads, "encoder", initializer=_step_back)
         self._encoder(np.zeros((1, _UNSEEN, _UNSEEN, 3), dtype=np.uint8))
         self._bad_pictures: dict[str, str] = {}
         self._answered = 0
@@ -144,6 +146,11 @@ class PerceptionNode(ClwmNode):
                 )
             )
         )
+
+
+def _step_back() -> None:
+    """Let whoever carries pictures and commands interrupt this thread: Linux has a niceness for each."""
+    os.nice(NICENESS)
 
 
 def main() -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from clwm_common.messages import ChunkRequest, SaiReport
 from clwm_policy.action_codec import ActionCodec
 from clwm_policy.border import Border, Observation
@@ -54,14 +52,6 @@ class Finished:
         return relative_error(predicted, actual), relative_error(last.normalised, actual)
 
 
-@dataclass(frozen=True)
-class Verified:
-    """What the true context says of a speculation: its correction, and the size of that [m of tool motion]."""
-
-    correction: Tensor
-    disagreement: float
-
-
 @dataclass
 class Branch:
     """The chunk being made: what was asked, and what was speculated so far."""
@@ -75,24 +65,24 @@ class Branch:
     def point(self) -> Point:
         return START if self.speculation is None else self.speculation.point
 
-    def verify(self, program: Program, codec: ActionCodec) -> Verified | None:
-        """What `program`, encoded under the true context, says; None when nothing verifiable was speculated."""
-        if self.speculation is None or not self.speculation.is_verifiable:
-            return None
-        correction = program.correction(self.speculation)
-        return Verified(correction, float(chunk_distance(correction, codec).max()))
+    def verify(self, program: Program, codec: ActionCodec) -> float:
+        """How far [m of tool motion] `program`, encoded under the true context, contradicts the speculation.
 
-    def resume(self, program: Program, point: Point, verified: Verified | None) -> Point:
-        """Let `program` take the speculation over at `point`; where it really begins."""
+        NaN when nothing was speculated to its end.
+        """
+        if self.speculation is None or not self.speculation.is_verifiable:
+            return math.nan
+        return float(chunk_distance(program.correction(self.speculation), codec).max())
+
+    def resume(self, program: Program, point: Point, corrected: bool) -> Point:
+        """Let `program` go on from the speculation at `point`; where it really begins."""
         # A surrogate that went to NaN must not spoil a good observation.
-        if self.speculation is None or not self.speculation.is_finite(point):
+        if point == START or self.speculation is None or not self.speculation.is_finite():
             return START
-        if verified is None or point == START:
-            program.take_over(self.speculation, point)
-        elif math.isfinite(verified.disagreement):
-            program.take_over(self.speculation, point, verified.correction)
+        if corrected:
+            program.refine(point)
         else:
-            return START
+            program.take_over(self.speculation, point)
         return point
 
 

@@ -19,8 +19,9 @@ from numpy.typing import ArrayLike
 
 from clwm_policy.checkpoint import CheckpointError, Policy, document_hash
 from clwm_policy.re_entry import Plan, Point
+from clwm_policy.refinement import refinements
 
-FORMAT = "clwm-calibration/2"
+FORMAT = "clwm-calibration/3"
 FILE_NAME = "calibration.json"
 COVERAGE = 0.95
 SURROGATE_COVERAGE = 0.99
@@ -37,22 +38,25 @@ class CalibrationError(CheckpointError):
 class Calibration:
     """The table and what it belongs to.
 
-    edges: (bins,) upper ends [m], ascending. points: re-entry points in program order, all in
-    stage 2. bounds: (bins, points) deviation [m] not exceeded with probability `coverage`; infinite where too little
-    was seen. facts: how it was measured, for people. surrogate_error_limit:
+    edges: (bins,) upper ends [m], ascending. bounds: (bins, points) deviation [m] not exceeded with probability
+    `coverage`; infinite where too little was seen. facts: how it was measured, for people. surrogate_error_limit:
     relative error that undisturbed chunks hardly exceed; None when it was not measured.
     """
 
     plan: Plan
     coverage: float
     edges: tuple[float, ...]
-    points: tuple[Point, ...]
     bounds: tuple[tuple[float, ...], ...]
     policy_hash: str
     encoder_hash: str
     facts: Mapping[str, Any] = field(default_factory=dict)
     # Not in the repr: it decides on an alarm, and `engine_facts` hashes what decides on chunks.
     surrogate_error_limit: float | None = field(default=None, repr=False)
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """Re-entry points in program order."""
+        return tuple(refinements(self.plan))
 
     def expected(self, disagreement: float) -> dict[Point, float]:
         """Deviation bound [m] of every re-entry point at this disagreement [m]; infinite beyond what was ever seen."""
@@ -109,16 +113,6 @@ def fit_table(
     return tuple(float(d[members[-1]]) for members in bins), tuple(tuple(map(float, row)) for row in bounds)
 
 
-def re_entry_points(plan: Plan) -> tuple[Point, ...]:
-    """The points a corrected speculation may be resumed at, in program order: quarters of stage 2, and before its last.
-
-    Not inside stage 1, whose end the verification needs. The last step heads for a clean chunk under the true context:
-    it repairs most of what the correction left, for one evaluation.
-    """
-    quarters = [round(quarter * plan.action_steps / 4) for quarter in range(5)]
-    return tuple(Point(plan.video_steps, step) for step in sorted({*quarters, plan.action_steps - 1}))
-
-
 def save_calibration(path: Path, calibration: Calibration) -> None:
     """Write the table as JSON, by an atomic rename."""
     document: dict[str, Any] = {
@@ -129,7 +123,7 @@ def save_calibration(path: Path, calibration: Calibration) -> None:
         "action_steps": calibration.plan.action_steps,
         "coverage": calibration.coverage,
         "edges": list(calibration.edges),
-        "points": [[point.video, point.action] for point in calibration.points],
+        "evaluations": _evaluations(calibration.plan),
         # JSON has no infinity.
         "bounds": [[bound if math.isfinite(bound) else None for bound in row] for row in calibration.bounds],
         "facts": dict(calibration.facts),
@@ -172,14 +166,19 @@ def load_calibration(path: Path, policy: Policy, plan: Plan) -> Calibration:
             f"{path} was measured with {measured.video_steps} + {measured.action_steps} flow steps, in use are "
             f"{plan.video_steps} + {plan.action_steps}; {_REMEDY} with these steps"
         )
+    if document["evaluations"] != _evaluations(plan):
+        raise CalibrationError(f"{path} was measured with other evaluations than chunks are refined by; {_REMEDY}")
     return Calibration(
         plan=measured,
         coverage=document["coverage"],
         edges=tuple(document["edges"]),
-        points=tuple(Point(*point) for point in document["points"]),
         bounds=tuple(tuple(math.inf if bound is None else bound for bound in row) for row in document["bounds"]),
         policy_hash=document["policy_sha256"],
         encoder_hash=document["encoder_sha256"],
         facts=document["facts"],
         surrogate_error_limit=document.get("surrogate_error_limit"),
     )
+
+
+def _evaluations(plan: Plan) -> list[list[list[int]]]:
+    return [[list(steps.video), list(steps.action)] for steps in refinements(plan).values()]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from clwm_policy.program import Step
 from clwm_policy.re_entry import START, Plan, Point
+from clwm_policy.refinement import Evaluations, refinements
 
 WINDOW = 64  # samples per kind of step: some ten chunks
 WARM_UP = 2  # first calls of a kind, which allocate and would poison the estimate
@@ -35,45 +36,47 @@ class StepTimes:
         samples = sorted(self._samples[step])  # of so few a sort costs a twentieth of numpy's quantile
         return samples[math.ceil(self._quantile * len(samples)) - 1] if samples else 0.0
 
-    def of_stage_2(self, steps: int) -> float:
-        """Seconds for so many steps of stage 2 alone."""
-        return steps * self.expected(Step.ACTION)
+    def of_refinement(self, evaluations: Evaluations) -> float:
+        """Seconds from a verified speculation to a chunk."""
+        seconds = len(evaluations.action) * self.expected(Step.ACTION)
+        if evaluations.video:
+            seconds += self.expected(Step.WRITE) + self.expected(Step.PREVIEW)
+        return seconds + len(evaluations.video) * self.expected(Step.VIDEO)
 
     def from_start(self, video_steps: int, action_steps: int) -> float:
         """Seconds from an encoded observation to a chunk."""
         once = self.expected(Step.WRITE) + self.expected(Step.ABSORB)
-        return once + video_steps * self.expected(Step.VIDEO) + self.of_stage_2(action_steps)
+        steps = video_steps * self.expected(Step.VIDEO) + action_steps * self.expected(Step.ACTION)
+        return once + steps
 
 
 @dataclass(frozen=True)
 class Course:
-    """Where to resume, in how many steps of either stage. is_cut: not what the re-entry policy would have chosen."""
+    """Where to resume. is_cut: not what the re-entry policy would have chosen.
+
+    video_steps, action_steps: larger steps to take from the start, when that is cut.
+    """
 
     point: Point
-    video_steps: int
-    action_steps: int
+    video_steps: int = 0
+    action_steps: int = 0
     is_cut: bool = False
 
 
 def course(chosen: Point, plan: Plan, kept: Sequence[Point], times: StepTimes, time_left: float) -> Course:
     """The way to a chunk that starts at `chosen` when `time_left` [s] allows, and what is left of it otherwise.
 
-    kept: points at which the verified speculation could be resumed; (). First a later point of it; without one fewer,
-    larger steps from the start, at least one of each stage, even if that is late.
+    chosen: START or one of `kept`, the points at which the verified speculation could be resumed. First a later one
+    of them; without any fewer, larger steps from the start, at least one of each stage, even if that is late.
     """
-    if chosen != START:
-        left = plan.action_steps - chosen.action
-        if times.of_stage_2(left) <= time_left:
-            return Course(chosen, 0, left)
-    elif times.from_start(plan.video_steps, plan.action_steps) <= time_left:
-        return Course(START, plan.video_steps, plan.action_steps)
+    ways = refinements(plan)
+    whole = times.from_start(plan.video_steps, plan.action_steps)
+    if (whole if chosen == START else times.of_refinement(ways[chosen])) <= time_left:
+        return Course(chosen)
     for point in sorted(kept):
-        left = plan.action_steps - point.action
-        if point > chosen and (left == 0 or times.of_stage_2(left) <= time_left):
-            return Course(point, 0, left, is_cut=True)
-    if chosen != START:
-        return Course(chosen, 0, plan.action_steps - chosen.action)
-    return _shortened(plan, times, time_left)
+        if point > chosen and (not ways[point].nfe or times.of_refinement(ways[point]) <= time_left):
+            return Course(point, is_cut=True)
+    return Course(chosen) if chosen != START else _shortened(plan, times, time_left)
 
 
 def _shortened(plan: Plan, times: StepTimes, time_left: float) -> Course:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, MemoryPolicy, SaiReport
 from clwm_policy.border import Border, Observation
-from clwm_policy.branch import Branch, Finished, Real, Verified, is_foreseen
+from clwm_policy.branch import Branch, Finished, Real, is_foreseen
 from clwm_policy.calibration import CalibrationError
 from clwm_policy.checkpoint import Policy
 from clwm_policy.deadline import Course, StepTimes, course
@@ -120,9 +120,10 @@ class Engine:
         return None if self._branch is None else self._branch.surrogate
 
     def start_episode(self) -> None:
-        """Begin in a new world, whose time may start anew: empty memory, no surrogate, no branch. Snapshots stay."""
+        """Begin in a new world, whose time may start anew: no task, memory, surrogate or branch. Snapshots stay."""
         self._unwritten = None
         self._forget()
+        self._epoch = None
         self._last_stamp = -math.inf
         self._w_long.reset()
 
@@ -166,15 +167,15 @@ class Engine:
     def request(self, request: ChunkRequest) -> None:
         """Begin the program of a chunk, or drop one; an unfinished one is cancelled.
 
-        A new task epoch changes the task as the request says. Noise is a function of its episode seed and chunk id.
-        Raises RequestRefused or UnknownSnapshot; what was being made then goes on.
+        Another epoch or instruction changes the task as the request says. Noise is a function of its episode seed and
+        chunk id. Raises RequestRefused or UnknownSnapshot; what was being made then goes on.
         """
         if request.cancel:
             self.cancel(request.chunk_id)
             return
         self._settle()
         self._border.check_request(request)
-        if request.task_epoch != self._epoch:
+        if (request.task_epoch, request.instruction) != (self._epoch, self._instruction):
             self.set_task(request.task_epoch, request.instruction, request.memory_policy)
         draw = Draw(
             video=noise(request.episode_seed, request.chunk_id, self._border.video_shape, "video"),
@@ -233,14 +234,14 @@ class Engine:
         program = self._program(branch, observation, request.executed_rows if executed is None else executed)
         self._step(program)
         encoded = self._stopwatch()
-        verified = branch.verify(program, self._codec) if self._re_entry.verifies else None
-        disagreement = math.nan if verified is None else verified.disagreement
+        corrects = self._re_entry.verifies
+        disagreement = branch.verify(program, self._codec) if corrects else math.nan
         now = self._stopwatch()
-        way = self._course(branch, verified, time_left - (now - started))
-        point = branch.resume(program, way.point, verified)
-        if way.is_cut and point == way.point:
+        way = self._course(branch, disagreement, time_left - (now - started))
+        point = branch.resume(program, way.point, corrects)
+        if way.is_cut and point == START == way.point:
             program.shorten(way.video_steps, way.action_steps)
-        if point == START or verified is None:
+        if point == START or not corrects:
             program.write()
         written = self._stopwatch()
         while self._step(program) is not None:
@@ -260,6 +261,7 @@ class Engine:
             context_seconds=encoded - started,
             memory_seconds=written - now,
             finish_seconds=finished - written + now - encoded,
+            re_entry_video_s=point.video / self._plan.video_steps,
             re_entry_s=point.action / self._plan.action_steps,
             disagreement=disagreement,
             expected_deviation=deviation,
@@ -371,12 +373,11 @@ class Engine:
                 program.write()
             self._w_long.take_in(program.written)
 
-    def _course(self, branch: Branch, verified: Verified | None, time_left: float) -> Course:
-        disagreement = math.nan if verified is None else verified.disagreement
+    def _course(self, branch: Branch, disagreement: float, time_left: float) -> Course:
         chosen = self._re_entry.choose(branch.point, self._plan, disagreement)
         if not self._re_entry.keeps_deadline or self._cuts >= CUTS_IN_A_ROW:
-            time_left = math.inf
-        kept = () if verified is None else self._re_entry.points(branch.point)
+            return Course(chosen)
+        kept = self._re_entry.points if math.isfinite(disagreement) else ()
         return course(chosen, self._plan, kept, self._times, time_left)
 
     def _check_order(self, frame: FeatureFrame) -> None:

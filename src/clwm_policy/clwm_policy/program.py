@@ -5,7 +5,7 @@
 A program made with `previews` also evaluates either stage once at s = 0, fused with work that is done anyway. That is a
 coarse propagator G of the whole program; what is integrated step by step is the fine one, F. Another program of the
 same draw can then be completed by one Parareal iteration (Lions, Maday, Turinici 2001),
-F(predicted) + G(true) - G(predicted): `correction`.
+F(predicted) + G(true) - G(predicted): `correction`; or by a few of them: `refine`.
 
 A program is functional in the memory it was given: `write` and `absorb` make new memory states and leave the given one
 as it was. What becomes of the written state is the engine's decision: it is kept as the long-term memory when the
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from clwm_policy.flow import clamp_prefix, euler_step, flow_times, row_times, subdivide
 from clwm_policy.re_entry import Plan, Point
+from clwm_policy.refinement import Evaluations, Refinement, refinements
 
 
 class WorldModel(Protocol):
@@ -106,6 +107,16 @@ class Draw:
     prefix: Tensor
 
 
+@dataclass(frozen=True)
+class _Verified:
+    """A finished draft held against the true context. context: the true one, joined by `prediction`."""
+
+    draft: Program
+    prediction: Tensor
+    context: Any
+    correction: Tensor
+
+
 class Program:
     """The steps of one chunk under one set of conditions. previews: also make what `correction` compares."""
 
@@ -124,7 +135,10 @@ class Program:
         self._context: Any = None
         self._written: Any = None
         self._working: tuple[Any, Any] | None = None
-        self._corrected: tuple[Tensor, Any, Any] | None = None
+        self._verified: _Verified | None = None
+        self._evaluations: Evaluations | None = None
+        self._refined_video: Refinement | None = None
+        self._refined_action: Refinement | None = None
         self._prediction: Tensor | None = None
         self._video_preview: Tensor | None = None
         self._action_preview: Tensor | None = None
@@ -143,7 +157,7 @@ class Program:
     @property
     def is_verifiable(self) -> bool:
         """Whether another program of the same draw can be held against this one."""
-        return self._action_preview is not None
+        return self._action_preview is not None and self.rows is not None
 
     @property
     def written(self) -> Any:
@@ -163,15 +177,19 @@ class Program:
     @property
     def rows(self) -> Tensor | None:
         """(1, rows, 30) normalised chunk; None until the last step is done."""
+        if self._evaluations is not None:
+            return None if self._refined_action is None else self._refined_action.result
         return self._action[-1] if len(self._action) == len(self._action_times) else None
 
     def advance(self) -> Step | None:
-        """Run the next step; None when the chunk is complete. A corrected draft is completed before the write."""
+        """Run the next step; None when the chunk is complete. A draft's stage 2 is refined before the write."""
         if self._context is None:
             self._encode()
             return Step.ENCODE
         if self.rows is not None:
             return None
+        if self._evaluations is not None:
+            return self._refine_step(self._evaluations, self._verified)
         if self._working is None:
             if self._written is None:
                 self.write()
@@ -183,7 +201,7 @@ class Program:
             # The only update of the working state, at s = 0 of stage 2; it is frozen while the ODE is integrated.
             self._working = self._model.absorb(self._written, self._context, self._prediction)
             return Step.ABSORB
-        if self._previews and self._action_preview is None and self._corrected is None:
+        if self._previews and self._action_preview is None and self._verified is None:
             self._action_preview, _ = self._preview(self._working[0], self._prediction)
             return Step.PREVIEW
         self._action_step()
@@ -210,33 +228,21 @@ class Program:
         self.nfe += 1
         return True
 
-    def is_finite(self, point: Point) -> bool:
-        """Whether every number that a take-over at `point` would keep is finite."""
-        if point.video < self._plan.video_steps:
-            return bool(torch.isfinite(self._video[point.video]).all())
-        kept = (self._prediction, self._action[point.action])
-        return all(bool(torch.isfinite(tensor).all()) for tensor in kept)
+    def is_finite(self) -> bool:
+        """Whether every number that a take-over would keep is finite; what spoils a state spoils all later ones."""
+        if self._prediction is None:
+            return bool(torch.isfinite(self._video[-1]).all())
+        return all(bool(torch.isfinite(tensor).all()) for tensor in (self._prediction, self._action[-1]))
 
-    def take_over(self, other: Program, point: Point, correction: Tensor | None = None) -> None:
+    def take_over(self, other: Program, point: Point) -> None:
         """Resume at `point` of `other`, a program of the same draw: its ODE states are kept, its context is not.
 
-        Past stage 1 the prediction is kept, and absorbed anew by this program's own working state; with a `correction`
-        of `other` prediction and states are the corrected ones, and the working state is that of `other`: it has
-        absorbed the same prediction but for the correction. Raises ValueError when `other` has not reached `point`,
-        when this program is already past it, or when the correction is not one of stage 2.
+        Past stage 1 the prediction is kept, and absorbed anew by this program's own working state. Raises ValueError
+        when `other` has not reached `point`, or when this program is already past it.
         """
         if point.video > other.point.video or point.action > other.point.action:
             raise ValueError(f"cannot resume at {point}; the other program only reached {other.point}")
-        if self.point != Point():
-            raise ValueError(f"cannot take over at {point}; this program has already reached {self.point}")
-        if correction is not None:
-            if self._corrected is None or point.video < self._plan.video_steps:
-                raise ValueError(f"cannot correct at {point}; expected a verified draft and a point of stage 2")
-            self._prediction, *working = self._corrected
-            self._working = tuple(working)
-            self._action = [x + s * correction for x, s in zip(other._action, other._action_times, strict=False)]
-            self._action = self._action[: point.action + 1]
-            return
+        self._check_unbegun(point)
         if point.video < self._plan.video_steps:
             self._video = other._video[: point.video + 1]
             return
@@ -246,18 +252,32 @@ class Program:
     def correction(self, draft: Program) -> Tensor:
         """What one Parareal iteration adds to the finished chunk of `draft`: G(true) - G(predicted).
 
-        Returns (1, rows, 30) normalised, zero on the committed prefix. On the straight path a change of the clean
-        chunk by d changes the state at s by s d; `take_over` uses that. Raises ValueError when `draft` cannot be
+        Returns (1, rows, 30) normalised, zero on the committed prefix. Raises ValueError when `draft` cannot be
         verified, or this program has no preview of its own.
         """
         if self._video_preview is None or not draft.is_verifiable:
             raise ValueError(f"cannot verify a draft that only reached {draft.point}, or without previews of both")
-        prediction = draft._prediction + (self._video_preview - draft._video_preview)
-        clean, context = self._preview(draft._working[0], prediction)
-        self._corrected = prediction, draft._working[0], context
-        difference = clean - draft._action_preview
-        difference[:, : self._prefix.shape[1]] = 0.0
-        return difference
+        self._verified = self._hold_against(draft, draft._prediction + (self._video_preview - draft._video_preview))
+        return self._verified.correction
+
+    def refine(self, point: Point) -> None:
+        """Complete the draft that `correction` verified, by the evaluations of `refinements` at `point`.
+
+        The working state is that of the draft: it has absorbed the same prediction but for the correction. Raises
+        ValueError when nothing was verified, for a point without evaluations, or when this program has begun.
+        """
+        ways = refinements(self._plan)
+        if self._verified is None or point not in ways:
+            raise ValueError(f"cannot refine at {point}; expected a verified draft and one of {list(ways)}")
+        self._check_unbegun(point)
+        self._evaluations = ways[point]
+        if self._evaluations.video:
+            draft = self._verified.draft
+            change = self._verified.prediction - draft._prediction
+            self._refined_video = Refinement(draft._video, draft._video_times, change, self._evaluations.video)
+        else:
+            self._prediction = self._verified.prediction
+            self._begin_stage_2(self._verified)
 
     def shorten(self, video_steps: int, action_steps: int) -> None:
         """Take at most so many further steps of each stage, larger ones, at least one where any is left."""
@@ -291,16 +311,52 @@ class Program:
         times = _row_times(0.0, self._prefix.shape[1], x.shape[1], x.shape[0])
         return self._model.action_preview(memory, self._context, prediction, x, times)
 
+    def _hold_against(self, draft: Program, prediction: Tensor) -> _Verified:
+        clean, context = self._preview(draft._working[0], prediction)
+        difference = clean - draft._action_preview
+        difference[:, : self._prefix.shape[1]] = 0.0
+        return _Verified(draft, prediction, context, difference)
+
+    def _refine_step(self, evaluations: Evaluations, verified: _Verified) -> Step:
+        if self._prediction is None:
+            if self._written is None:
+                self.write()
+                return Step.WRITE
+            x, s = self._refined_video.pending
+            self._refined_video.renew(self._model.video_velocity(self._written, self._context, x, _time(s, x.shape[0])))
+            self.nfe += 1
+            self._prediction = self._refined_video.result
+            return Step.VIDEO
+        if self._refined_action is None:
+            self._begin_stage_2(self._hold_against(verified.draft, self._prediction))
+            return Step.PREVIEW
+        self._refined_action.renew(self._action_velocity(*self._refined_action.pending))
+        return Step.ACTION
+
+    def _begin_stage_2(self, verified: _Verified) -> None:
+        draft = verified.draft
+        self._working = draft._working[0], verified.context
+        self._refined_action = Refinement(
+            draft._action, draft._action_times, verified.correction, self._evaluations.action
+        )
+
+    def _check_unbegun(self, point: Point) -> None:
+        if self.point != Point() or self._evaluations is not None:
+            raise ValueError(f"cannot resume at {point}; this program has already begun, at {self.point}")
+
     def _action_step(self) -> None:
         done = len(self._action) - 1
         x, s = self._action[-1], self._action_times[done]
-        memory, context = self._working
-        times = _row_times(s, self._prefix.shape[1], x.shape[1], x.shape[0])
-        velocity = self._model.action_velocity(memory, context, x, times)
+        velocity = self._action_velocity(x, s)
         x = euler_step(x, velocity, s, self._action_times[done + 1], out=velocity)
         x[:, : self._prefix.shape[1]] = self._prefix
         self._action.append(x)
+
+    def _action_velocity(self, x: Tensor, s: float) -> Tensor:
+        memory, context = self._working
         self.nfe += 1
+        times = _row_times(s, self._prefix.shape[1], x.shape[1], x.shape[0])
+        return self._model.action_velocity(memory, context, x, times)
 
 
 # Every chunk asks for the same times again. What these two return is shared, and not to be changed.

@@ -34,6 +34,10 @@ class Plan:
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1000:
                 raise ReEntryError(f"{name} is {value!r}; expected a whole number of flow steps between 1 and 1000")
 
+    def name(self, point: Point) -> str:
+        """For people: the flow time that a chunk is resumed at."""
+        return point_name(point.video / self.video_steps, point.action / self.action_steps)
+
 
 @dataclass(frozen=True, order=True)
 class Point:
@@ -44,6 +48,13 @@ class Point:
 
 
 START = Point()
+
+
+def point_name(video_s: float, action_s: float) -> str:
+    """For people, of the flow times of both stages that a chunk was resumed at."""
+    if video_s == action_s == 0.0:
+        return "start"
+    return f"{action_s:g}" if video_s == 1.0 else f"stage 1 at {video_s:g}"
 
 
 class ReEntryPolicy(Protocol):
@@ -80,8 +91,9 @@ class ReEntryPolicy(Protocol):
         """
         ...
 
-    def points(self, reached: Point) -> tuple[Point, ...]:
-        """Where a verified speculation that got to `reached` can be resumed; () without verification."""
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """Where a verified speculation can be resumed; () without verification."""
         ...
 
     def expected_deviation(self, point: Point, disagreement: float) -> float:
@@ -104,7 +116,8 @@ class Sequential:
     def choose(self, reached: Point, plan: Plan, disagreement: float = math.nan) -> Point:
         return START
 
-    def points(self, reached: Point) -> tuple[Point, ...]:
+    @property
+    def points(self) -> tuple[Point, ...]:
         return ()
 
     def expected_deviation(self, point: Point, disagreement: float) -> float:
@@ -141,7 +154,8 @@ class Fixed:
     def choose(self, reached: Point, plan: Plan, disagreement: float = math.nan) -> Point:
         return min(reached, self.goal(plan))
 
-    def points(self, reached: Point) -> tuple[Point, ...]:
+    @property
+    def points(self) -> tuple[Point, ...]:
         return ()
 
     def expected_deviation(self, point: Point, disagreement: float) -> float:
@@ -161,7 +175,7 @@ class DeviationMap(Protocol):
 class Adaptive:
     """At the latest corrected state from which the chunk is expected to stray no further than `bound`.
 
-    bound: m of tool motion, a turn of 2 degrees counting like a shift of 5 mm. The speculation is verified and
+    bound: m of tool motion, a turn of 2 degrees counting like a shift of 5 mm. The finished speculation is verified and
     corrected first; from the start when it could not be, or when no point keeps the bound. calibration: None until the
     policy's is loaded; without one nothing is trusted.
     """
@@ -195,11 +209,9 @@ class Adaptive:
         )
         return max(kept, default=START)
 
-    def points(self, reached: Point) -> tuple[Point, ...]:
-        """Where a verified speculation that got to `reached` can be resumed."""
-        if self.calibration is None:
-            return ()
-        return tuple(point for point in self.calibration.points if point <= reached)
+    @property
+    def points(self) -> tuple[Point, ...]:
+        return () if self.calibration is None else self.calibration.points
 
     def expected_deviation(self, point: Point, disagreement: float) -> float:
         if point == START:

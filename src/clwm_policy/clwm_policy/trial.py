@@ -38,9 +38,11 @@ class Trial:
         ValueError when the speculation did not reach `point`.
         """
         program = self._program.again()
-        if point != START:
-            correction = program.correction(self._speculation) if corrected else None
-            program.take_over(self._speculation, point, correction)
+        if corrected:
+            program.correction(self._speculation)
+            program.refine(point)
+        elif point != START:
+            program.take_over(self._speculation, point)
         while program.advance() is not None:
             pass
         return self._border.rows(program.rows, self._prefix)

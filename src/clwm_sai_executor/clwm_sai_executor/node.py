@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from dataclasses import fields
 from typing import Any
@@ -87,7 +88,9 @@ class ExecutorNode(ClwmNode):
             self._robot = RobotDescription.load(self.params.robot)
             settings = {name: value for name, value in vars(self.params).items() if name in _SETTINGS}
             config = SchedulerConfig(**settings, initial_mode=Mode[self.params.start_mode])
-            self._scheduler = Scheduler(self._robot, config, margins=margins_of(self._robot))
+            # A policy outlives executors: it must not take the first task of a new one for that of another before.
+            epoch = secrets.randbits(31)
+            self._scheduler = Scheduler(self._robot, config, margins=margins_of(self._robot), epoch=epoch)
         except (RobotError, ConfigError) as error:
             raise NodeError(str(error)) from error
         self._joint_map = JointMap(self._robot)

@@ -64,11 +64,11 @@ class Scheduler:
         config: SchedulerConfig | None = None,
         row_of: RowOf | None = None,
         margins: MarginsOf | None = None,
+        epoch: int = 0,
     ) -> None:
-        """row_of: joints (14,) and openings (2,) -> row (30,); by default from the robot's kinematics.
-
-        margins: joints (n, 14) -> distances to what is forbidden (`clearance.margins_of`); None allows everything.
-        """
+        """row_of: joints (14,) and openings (2,) -> row (30,); by default from the robot's kinematics. margins: joints
+        (n, 14) -> distances to what is forbidden (`clearance.margins_of`); None allows all. epoch: the one before the
+        first task's."""
         self._config = config or SchedulerConfig()
         row_of = row_of or DualArmKinematics(robot).row
         self._announcer = Announcer(self._config.state_period, row_of)
@@ -83,7 +83,7 @@ class Scheduler:
         self.arbitration = Arbitration(self._config.initial_mode, self._config.teleop_timeout)
         self.metrics, self.timeline = self._books.metrics, self._books.timeline
         self.phase = Phase.BLIND
-        self.task_epoch = 0
+        self.task_epoch = epoch
         self._blindness = ""
         self._task: TaskSet | None = None
         self._now = -math.inf

@@ -268,9 +268,9 @@ _REPORT_STAMPS = (
 )  # fmt: skip
 _REPORT_FIELDS = (
     "chunk_id", "task_epoch", "policy", "encode_seconds", "memory_seconds", "context_seconds", "finish_seconds",
-    "surrogate_error", "copy_error", "re_entry_s", "disagreement", "expected_deviation", "uncalibrated", "steps_cut",
-    "out_of_distribution", "evidence_chunk_id", "evidence_deviation", "nfe_total", "nfe_blocking", "memory_updates",
-    "memory_digest",
+    "surrogate_error", "copy_error", "re_entry_video_s", "re_entry_s", "disagreement", "expected_deviation",
+    "uncalibrated", "steps_cut", "out_of_distribution", "evidence_chunk_id", "evidence_deviation", "nfe_total",
+    "nfe_blocking", "memory_updates", "memory_digest",
 )  # fmt: skip
 
 
