@@ -81,7 +81,7 @@ def success(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
             if apart is not None:
                 below, above = (100 * value for value in apart["difference95"])
                 difference = f"{100 * apart['difference']:+.1f} ({below:+.1f} to {above:+.1f})"
-                p = f"{apart['mcnemar_exact_p']:.3f}"
+                p = f"{apart['mcnemar_exact_p']:.2g}"
             succeeded = f"{found['successes']} / {found['episodes']}"
             rows.append([task, mode, succeeded, f"{low:.1f} to {high:.1f} %", difference, p])
     return header, rows

@@ -117,7 +117,7 @@ def as_table(report: dict[str, Any]) -> Table:
             f"{found['successes']} / {found['episodes']}",
             f"{100 * low:.1f} to {100 * high:.1f}",
             "-" if apart is None else _difference(apart),
-            "-" if apart is None else f"{apart['mcnemar_exact_p']:.3f}",
+            "-" if apart is None else f"{apart['mcnemar_exact_p']:.2g}",
             "-" if found["idle_fraction"] is None else f"{found['idle_fraction']:.1%}",
             "-" if found["seconds_to_success"] is None else f"{found['seconds_to_success']:.2f}",
         )
