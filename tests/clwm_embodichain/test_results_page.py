@@ -23,12 +23,12 @@ def summarise(monkeypatch):
 
 def test_a_measurement_becomes_a_table_with_a_link_to_its_file(summarise):
     rate = {"successes": 49, "episodes": 50, "wilson95": [0.895, 0.996]}
-    apart = {"difference": -0.02, "difference95": [-0.1, 0.05], "mcnemar_exact_p": 0.5}
+    apart = {"difference": -0.02, "difference95": [-0.1, 0.05], "mcnemar_exact_p": 3.6e-05}
     group = {"modes": {"sequential": rate, "adaptive": rate}, "differences": {"adaptive": apart}}
     machine = {"processor": "one", "cores": 2}
     report = {"measurement": "success", "by_task": {"all": group}, "machine": machine, "commit": "abc"}
     text = summarise.page({"success.json": report})
-    assert "| all | adaptive | 49 / 50 | 89.5 to 99.6 % | -2.0 (-10.0 to +5.0) | 0.500 |" in text
+    assert "| all | adaptive | 49 / 50 | 89.5 to 99.6 % | -2.0 (-10.0 to +5.0) | 3.6e-05 |" in text
     assert "[success.json](../benchmarks/results/success.json)" in text
 
 
