@@ -69,6 +69,25 @@ def test_a_perfect_surrogate_is_kept_to_its_end_and_gives_the_sequential_chunk(a
         assert report.nfe_blocking == 2
 
 
+@pytest.mark.parametrize("kept", POINTS)
+def test_where_nothing_was_mispredicted_every_refinement_is_the_sequential_chunk(make_episode, tiny_policy, kept):
+    # A memory that learns nothing: a refined chunk reads that of the speculation, the sequential one its own.
+    policy = copy.deepcopy(tiny_policy)
+    for block in policy.model.blocks:
+        torch.nn.init.constant_(block.memory.step_size, -1e3)
+    fast, slow = make_episode("fixed:1", policy=policy), make_episode("sequential", policy=policy)
+    bounds = [[0.004 if point <= kept else 0.006 for point in POINTS]]
+    fast.engine._re_entry = Adaptive(calibration=a_map(bounds=bounds))
+    for episode in (fast, slow):
+        episode.run(1)
+    speculate(fast)
+    slow.engine.request(slow.next_request())
+    frame, state = expected_observation(fast)
+    (chunk, report), (sequential, _) = (episode.engine.observe(frame, state) for episode in (fast, slow))
+    assert report.nfe_blocking == 2 + refinements(PLAN)[kept].nfe
+    np.testing.assert_allclose(chunk.rows, sequential.rows, atol=1e-5)
+
+
 def test_a_huge_disagreement_restarts_and_gives_the_sequential_chunk(adaptive_episode, make_episode):
     fast, slow = adaptive_episode(a_map(edges=(1e-9,))), make_episode("sequential")
     for episode in (fast, slow):

@@ -20,7 +20,7 @@ from clwm_policy.errors import (
     StaleFrame,
     UnknownSnapshot,
 )
-from clwm_policy.long_term import SNAPSHOTS_MAX, LongTermMemory
+from clwm_policy.long_term_memory import SNAPSHOTS_MAX, LongTermMemory
 
 
 def test_no_step_of_idle_work_touches_the_long_term_memory(make_episode):

@@ -1,5 +1,7 @@
 """Completing a draft by a few evaluations: what they are, and what their numbers must be."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -62,6 +64,22 @@ def test_a_chunk_is_resumed_at_its_first_evaluation_and_its_last_step_is_evaluat
 
 def test_the_reference_program_of_ten_and_ten_steps_takes_at_most_five_evaluations():
     assert max(steps.nfe for steps in refinements(Plan(10, 10)).values()) == 5
+
+
+def test_the_documented_evaluations_are_those_of_the_code():
+    plan = Plan(10, 10)
+    made = [
+        [
+            plan.name(point),
+            ", ".join(f"{step / plan.video_steps:g}" for step in steps.video),
+            ", ".join(f"{step / plan.action_steps:g}" for step in steps.action),
+            str(steps.nfe),
+        ]
+        for point, steps in reversed(refinements(plan).items())
+    ]
+    text = (Path(__file__).parents[2] / "docs" / "adaptive.md").read_text()
+    table = text.partition("| resumed at |")[2].partition("| start |")[0]
+    assert [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()[2:]] == made
 
 
 @given(cases())

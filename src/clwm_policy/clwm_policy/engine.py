@@ -33,7 +33,7 @@ from clwm_policy.engine_facts import engine_facts
 from clwm_policy.errors import DuplicateFrame, NothingRequested, StaleFrame, UnknownSnapshot
 from clwm_policy.evidence import FRACTION, Evidence
 from clwm_policy.flow import noise
-from clwm_policy.long_term import LongTermMemory
+from clwm_policy.long_term_memory import LongTermMemory
 from clwm_policy.memory_file import load_memory, save_memory
 from clwm_policy.program import Draw, Program, Step
 from clwm_policy.re_entry import START, Adaptive, Plan, Point, ReEntryPolicy
