@@ -25,11 +25,6 @@ class Trial:
         program.advance()
         program.write()
 
-    @property
-    def reached(self) -> Point:
-        """How far the speculation got."""
-        return self._speculation.point
-
     @torch.inference_mode()
     def rows(self, point: Point = START, corrected: bool = False) -> Rows:
         """The chunk (16, 30) resumed at `point`; from START it is the sequential one.
