@@ -5,6 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 Table = tuple[list[str], list[list[str]]]
+SEAM_WAYS = {
+    "spliced": "spliced, as sent",
+    "prefix": "joined to the committed rows",
+    "no_prefix": "the same, made without a prefix",
+    "cut_over": "cut over at once",
+}
 
 
 def chaos(report: dict[str, Any]) -> Table:
@@ -60,12 +66,13 @@ def soak(report: dict[str, Any]) -> Table:
 
 
 def seam(report: dict[str, Any]) -> Table:
-    """Header and rows: spliced and cut over, by task."""
+    """Header and rows: every way of following on, by task."""
     header = ["task", "", "seams", "velocity jump at the seam rad/s", "within the chunk", "ratio", "above the limit"]
     rows = []
     for task, found in (*report["tasks"].items(), ("all", report["all"])):
-        for name, title in (("spliced", "spliced"), ("cut_over", "cut over at once")):
-            way = found[name]
+        for name, title in SEAM_WAYS.items():
+            if (way := found.get(name)) is None:
+                continue
             jumps = f"{way['seam_jump']['p50']:.3f}", f"{way['inner_jump']['p50']:.3f}"
             rows.append([task, title, str(found["seams"]), *jumps, f"{way['ratio']:.2f}", str(way["above_limit"])])
     return header, rows

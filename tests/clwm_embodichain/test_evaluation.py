@@ -114,7 +114,7 @@ def untrained(monkeypatch):
 
     policy = load_policy(CHECKPOINT)
 
-    def source(settings, world):
+    def source(settings, world, _model_source):
         embedding = np.ones(policy.model.config.text_width, np.float32)
         settings = PolicySettings(CHECKPOINT, settings.sai, 2, 4, untrained_seed=0)
         engine = load_engine(settings, embed=lambda sentence: embedding)

@@ -11,11 +11,11 @@ from clwm_common.actions import JOINTS, ROW_DT
 from clwm_common.kinematics import DualArmKinematics
 from clwm_common.messages import ActionChunk
 from clwm_common.robot import RobotDescription
-from clwm_embodichain.seam_measure import Seam, seam_of, summarise
+from clwm_embodichain.seam_measure import CUT_OVER, NO_PREFIX, PREFIX, SPLICED, Jumps, Seam, seam_of, summarise
 from clwm_sai_executor.limits import MotionLimits
 from clwm_sai_executor.splice import Path, splice
 
-PREFIX = 5
+PREFIX_ROWS = 5
 OPEN = np.full(2, 0.08)
 
 
@@ -40,35 +40,46 @@ def moving(limits, speed):
 def chunk_after(path, speed):
     """A chunk that repeats the last rows of the path and goes on at `speed`."""
     rows = np.zeros((16, 30), np.float32)
-    committed = path.positions[path.last_row - path.first - PREFIX + 1 : path.last_row - path.first + 1]
-    rows[:PREFIX, JOINTS] = committed
-    rows[PREFIX:, JOINTS] = committed[-1]
-    rows[PREFIX:, 14] += speed * ROW_DT * np.arange(1, 17 - PREFIX)
-    return ActionChunk(2, 1, 0.0, rows, prefix_rows=PREFIX)
+    committed = path.positions[path.last_row - path.first - PREFIX_ROWS + 1 : path.last_row - path.first + 1]
+    rows[:PREFIX_ROWS, JOINTS] = committed
+    rows[PREFIX_ROWS:, JOINTS] = committed[-1]
+    rows[PREFIX_ROWS:, 14] += speed * ROW_DT * np.arange(1, 17 - PREFIX_ROWS)
+    return ActionChunk(2, 1, 0.0, rows, prefix_rows=PREFIX_ROWS)
 
 
-def spliced(limits, speed_after, poses):
+def spliced(limits, speed_after, poses, others=None):
     before = moving(limits, 0.2)
     chunk = chunk_after(before, speed_after)
     after, _ = splice(
-        before, before.last_row, chunk.rows[PREFIX:, JOINTS].astype(float), np.tile(OPEN, (11, 1)), limits
+        before, before.last_row, chunk.rows[PREFIX_ROWS:, JOINTS].astype(float), np.tile(OPEN, (11, 1)), limits
     )
-    return seam_of(before.time(before.last_row) - 0.03, before, after, chunk, poses)
+    return seam_of(before.time(before.last_row) - 0.03, before, after, chunk, poses, others)
 
 
 def test_chunk_that_goes_on_as_before_has_no_jump_at_its_seam(limits, poses):
-    assert spliced(limits, 0.2, poses).spliced == pytest.approx(0.0, abs=1e-5)
+    assert spliced(limits, 0.2, poses).ways[SPLICED].seam == pytest.approx(0.0, abs=1e-5)
 
 
 def test_chunk_that_goes_on_faster_jumps_at_its_seam_and_nowhere_else(limits, poses):
     seam = spliced(limits, 0.3, poses)
-    assert seam.spliced == pytest.approx(0.1, abs=0.01)
-    assert max(seam.inner) < 0.02
+    assert seam.ways[SPLICED].seam == pytest.approx(0.1, abs=0.01)
+    assert max(seam.ways[SPLICED].inner) < 0.02
 
 
 def test_cutting_over_jumps_back_to_rows_that_the_arms_have_passed(limits, poses):
     # Row 0 lies four rows before the end of the path, 3.4 of them in the past when the chunk comes.
-    assert spliced(limits, 0.2, poses).cut_over == pytest.approx(0.2 * (1 + 3.4), abs=0.02)
+    assert spliced(limits, 0.2, poses).ways[CUT_OVER].seam == pytest.approx(0.2 * (1 + 3.4), abs=0.02)
+
+
+def test_other_rows_are_joined_to_the_committed_ones_whatever_they_say_of_those(limits, poses):
+    others = {PREFIX: chunk_after(moving(limits, 0.2), 0.2).rows, NO_PREFIX: chunk_after(moving(limits, 0.2), 0.2).rows}
+    others[NO_PREFIX] = others[NO_PREFIX].copy()
+    others[NO_PREFIX][:PREFIX_ROWS] = 0.0  # not looked at
+    others[NO_PREFIX][PREFIX_ROWS:, 14] += 0.01
+    seam = spliced(limits, 0.2, poses, others)
+    assert seam.ways[PREFIX].seam == pytest.approx(0.0, abs=1e-5)
+    assert seam.ways[NO_PREFIX].seam == pytest.approx(0.01 / ROW_DT, abs=1e-3)
+    assert seam.ways[NO_PREFIX].inner[0] == pytest.approx(0.01 / ROW_DT, abs=1e-3)
 
 
 def test_rows_that_the_limits_do_not_allow_are_strayed_from(limits, poses):
@@ -78,8 +89,11 @@ def test_rows_that_the_limits_do_not_allow_are_strayed_from(limits, poses):
 
 
 def test_ratio_and_excess_are_counted(limits, poses):
-    seams = [Seam(0.1, (0.1, 0.1), 0.6, (0.2,)), Seam(0.12, (0.1,), 0.8, (0.2,))]
-    report = summarise(seams, 0.5)
+    first = Seam({SPLICED: Jumps(0.1, (0.1, 0.1)), CUT_OVER: Jumps(0.6, (0.2,)), NO_PREFIX: Jumps(0.3, (0.1,))})
+    second = Seam({SPLICED: Jumps(0.12, (0.1,)), CUT_OVER: Jumps(0.8, (0.2,))})
+    report = summarise([first, second], 0.5)
+    assert report["no_prefix"]["seams"] == 1 and report["no_prefix"]["ratio"] == pytest.approx(3.0)
+    assert "prefix" not in report
     assert report["spliced"]["ratio"] == pytest.approx(1.1) and report["spliced"]["above_limit"] == 0
     assert report["cut_over"]["ratio"] == pytest.approx(3.5) and report["cut_over"]["above_limit"] == 2
     assert summarise([], 0.5)["spliced"]["ratio"] is None

@@ -170,6 +170,19 @@ def test_a_trial_from_the_start_is_the_sequential_chunk_and_at_the_end_the_blind
     np.testing.assert_array_equal(trial.rows(END), blind.rows)
 
 
+@pytest.mark.parametrize("committed", [1, 3])
+def test_a_trial_with_a_shorter_prefix_keeps_those_rows_and_makes_the_others(make_episode, committed):
+    episode = make_episode("fixed:0.5")
+    episode.run(1)
+    speculate(episode)
+    trial = episode.engine.trial(episode.frame(), episode.state())
+    prefix = episode.engine.pending.committed_prefix
+    shorter = trial.from_start(committed)
+    np.testing.assert_array_equal(trial.from_start(len(prefix)), trial.rows())
+    np.testing.assert_array_equal(shorter[:committed], prefix[:committed])
+    assert (np.abs(shorter[committed : len(prefix)] - prefix[committed:]).max(axis=1) > 0.0).all()
+
+
 def test_the_disagreement_is_the_size_of_what_the_correction_adds_to_the_finished_chunk(make_episode, adaptive_episode):
     episode = adaptive_episode()
     episode.run(1)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from clwm_common.actions import ROW_DT
 from clwm_common.kinematics import DualArmKinematics
-from clwm_common.messages import ActionChunk
+from clwm_common.messages import ActionChunk, DualArmState
 from clwm_common.robot import RobotDescription
 from clwm_embodichain.bench_report import (
     EncoderFolder,
@@ -25,16 +28,42 @@ from clwm_embodichain.bench_report import (
     write_json,
     write_png,
 )
+from clwm_embodichain.chunk_sources import Answer, ModelSource, Pictures
 from clwm_embodichain.evaluation import EvaluationError, EvaluationSettings, build_stack, check_settings
-from clwm_embodichain.seam_measure import Seam, seam_of, summarise
+from clwm_embodichain.seam_measure import CUT_OVER, NO_PREFIX, PREFIX, SPLICED, Seam, seam_of, summarise
+from clwm_policy.errors import EngineError
 from clwm_sai_executor.splice import Path
+from clwm_sim.world import World
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FIRST_SEED = 6_000_000  # apart from those of training, calibration and evaluation
 TASKS = ("place_block", "lift_tray")
-_NAMES = {"spliced": "spliced", "cut_over": "cut over at once"}
+NAMES = {SPLICED: "spliced", PREFIX: "joined", NO_PREFIX: "no prefix", CUT_OVER: "cut over"}
+
+
+class PrefixSource(ModelSource):
+    """A ModelSource that also makes every speculated chunk anew, with its committed prefix and with its first row only.
+
+    Same observation, memory and noise, from the start. made: by chunk id, rows (16, 30) by name.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.made: dict[int, dict[str, NDArray[np.float32]]] = {}
+
+    def begin(self, world: World) -> None:
+        self.made.clear()
+        super().begin(world)
+
+    def answer(self, stamp: float, state: DualArmState, pictures: Pictures) -> Answer:
+        # Nothing is speculated for arms at rest, and they have no seam.
+        with contextlib.suppress(EngineError):
+            trial = self._engine.trial(self._frame(stamp, pictures()), state)
+            made = {PREFIX: trial.rows(), NO_PREFIX: trial.from_start(committed=1)}
+            self.made[self._engine.pending.chunk_id] = made
+        return super().answer(stamp, state, pictures)
 
 
 def seam(
@@ -50,7 +79,9 @@ def seam(
 ) -> None:
     """Jump of the velocity at the seams of chunks, against that from row to row within them.
 
-    In the same run: what the jump would have been, had each chunk been sent as it came, without a splice.
+    In the same run, from the same observations, memory and noise: the policy's rows joined to the committed ones;
+    the same from a policy that is not told which rows are committed; and cut over at once, as by a controller that is
+    handed each chunk as it comes.
     """
     console = Console()
     try:
@@ -92,10 +123,17 @@ def run_task(settings: EvaluationSettings, advance: Any) -> list[Seam]:
     seams: list[Seam] = []
     poses = DualArmKinematics(RobotDescription.load("dual_fr3_mujoco")).poses
 
-    def on_chunk(now: float, before: Path, after: Path, chunk: ActionChunk) -> None:
-        seams.append(seam_of(now, before, after, chunk, poses))
+    sources: list[PrefixSource] = []
 
-    with closing(build_stack(settings)) as stack:
+    def on_chunk(now: float, before: Path, after: Path, chunk: ActionChunk) -> None:
+        others = sources[0].made.get(chunk.chunk_id) if sources else None
+        seams.append(seam_of(now, before, after, chunk, poses, others))
+
+    def make_source(*args: Any, **kwargs: Any) -> PrefixSource:
+        sources.append(PrefixSource(*args, **kwargs))
+        return sources[-1]
+
+    with closing(build_stack(settings, model_source=make_source)) as stack:
         stack.on_seam = on_chunk
         for seed in settings.seeds:
             stack.run(seed)
@@ -105,40 +143,44 @@ def run_task(settings: EvaluationSettings, advance: Any) -> list[Seam]:
 
 def as_table(report: dict[str, Any]) -> Table:
     """Medians for people; the JSON file has all of it."""
-    table = Table(title=r"change of the velocity from row to row \[rad/s], largest joint")
-    for column in ("task", "seams", "", "seam p50", "seam max", "within p50", "ratio", "above limit", "strayed"):
-        table.add_column(column, justify="left" if column in ("task", "") else "right")
+    strayed = report["all"]["strayed_mm"]["p50"]
+    table = Table(
+        title=r"change of the velocity from row to row \[rad/s], largest joint",
+        caption=""
+        if strayed is None
+        else f"spliced rows stray {strayed:.0f} mm from the policy's (median over chunks)",
+    )
+    for column in ("task", "", "seam p50", "max", "within", "ratio", "> limit"):
+        table.add_column(column, justify="left" if column in ("task", "") else "right", no_wrap=True)
     for task, part in {**report["tasks"], "all": report["all"]}.items():
-        for index, (name, text) in enumerate(_NAMES.items()):
-            one = part[name]
-            if one["ratio"] is not None:
+        for index, (name, text) in enumerate(NAMES.items()):
+            one = part.get(name)
+            if one is not None and one["ratio"] is not None:
                 table.add_row(
-                    "" if index else task,
-                    "" if index else str(part["seams"]),
+                    "" if index else f"{task}, {part['seams']} seams",
                     text,
                     f"{one['seam_jump']['p50']:.3f}",
                     f"{one['seam_jump']['max']:.3f}",
                     f"{one['inner_jump']['p50']:.3f}",
                     f"{one['ratio']:.2f}",
                     str(one["above_limit"]),
-                    "" if index else f"{part['strayed_mm']['p50']:.0f} mm",
                 )
+        table.add_section()
     return table
 
 
 def draw(found: dict[str, list[Seam]], largest: float) -> Figure:
     """Cumulative shares of seams and of rows within chunks over their jumps, one panel per task."""
-    import numpy as np
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.5 * len(found), 4.0), layout="constrained")
     for axes, (task, seams) in zip(figure.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True):
-        curves = {
-            "rows within chunks": [jump for seam in seams for jump in seam.inner],
-            "seams, spliced": [seam.spliced for seam in seams],
-            "seams, cut over at once": [seam.cut_over for seam in seams],
-        }
+        curves = {"rows within chunks": [jump for seam in seams for jump in seam.ways[SPLICED].inner]}
+        for name, text in NAMES.items():
+            curves[f"seams, {text}"] = [seam.ways[name].seam for seam in seams if name in seam.ways]
         for label, jumps in curves.items():
+            if not jumps:
+                continue
             axes.plot(np.sort(jumps), np.arange(1, len(jumps) + 1) / max(len(jumps), 1), label=label)
         axes.axvline(largest, color="0.4", linestyle=":", label="acceleration limit")
         axes.set(title=task, xlabel="change of velocity from row to row [rad/s]", ylabel="share at most so large")

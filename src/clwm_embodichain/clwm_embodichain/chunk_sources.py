@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -115,11 +115,8 @@ class ModelSource:
     def answer(self, stamp: float, state: DualArmState, pictures: Pictures) -> Answer:
         images = pictures()
         before = self._stopwatch()
-        features = self._encoder(images)
-        encoded = self._stopwatch()
-        frame = FeatureFrame(
-            stamp, features, self._cameras, self._encoder.encoder_id, self._encoder.weights_hash, encoded - before
-        )
+        frame = self._frame(stamp, images)
+        frame = replace(frame, encode_seconds=self._stopwatch() - before)
         pending = self._engine.pending
         is_free = pending is None or pending.at_rest
         left = math.inf if is_free else pending.needed_by - stamp - frame.encode_seconds - TRANSPORT
@@ -132,6 +129,12 @@ class ModelSource:
 
     def close(self) -> None:
         self._on_close()
+
+    def _frame(self, stamp: float, images: NDArray[np.uint8]) -> FeatureFrame:
+        """Pictures (cameras, height, width, 3) as perception would hand them on."""
+        return FeatureFrame(
+            stamp, self._encoder(images), self._cameras, self._encoder.encoder_id, self._encoder.weights_hash
+        )
 
 
 class ExpertSource:

@@ -131,17 +131,24 @@ def _model_hashes(settings: EvaluationSettings) -> dict[str, str]:
     return {"policy_hash": policy.policy_hash, "encoder_hash": encoder_hash}
 
 
-def build_stack(settings: EvaluationSettings, on_frame: Callable[[World, float], None] | None = None) -> VirtualStack:
-    """One world with everything around it, ready for `run(seed)`. on_frame: called at each camera instant."""
+def build_stack(
+    settings: EvaluationSettings,
+    on_frame: Callable[[World, float], None] | None = None,
+    model_source: Callable[..., ModelSource] = ModelSource,
+) -> VirtualStack:
+    """One world with everything around it, ready for `run(seed)`.
+
+    on_frame: called at each camera instant. model_source: makes what stands between the stack and a policy's engine.
+    """
     world = World(settings.task)
     mode = Mode.HOLD if settings.control == "hold" else Mode.POLICY
     config = SchedulerConfig(initial_mode=mode, follow=settings.follow)
     hook = None if on_frame is None else lambda elapsed: on_frame(world, elapsed)
     latency = Latency.parse(settings.latency)
-    return VirtualStack(world, _source(settings, world), latency, config, hook, settings.disturb)
+    return VirtualStack(world, _source(settings, world, model_source), latency, config, hook, settings.disturb)
 
 
-def _source(settings: EvaluationSettings, world: World) -> ChunkSource | None:
+def _source(settings: EvaluationSettings, world: World, model_source: Callable[..., ModelSource]) -> ChunkSource | None:
     if settings.control == "hold":
         return None
     if settings.control == "expert":
@@ -161,12 +168,12 @@ def _source(settings: EvaluationSettings, world: World) -> ChunkSource | None:
     )
     cameras = tuple(world.robot.cameras)
     if settings.record is None:
-        return ModelSource(encoder, load_engine(policy), cameras)
+        return model_source(encoder, load_engine(policy), cameras)
     # Here, since the file is one of ROS messages, and an evaluation needs no ROS otherwise.
     from clwm_policy.episode_file import load_recorded_engine
 
     engine = load_recorded_engine(policy, settings.record)
-    return ModelSource(encoder, engine, cameras, on_close=engine.close)
+    return model_source(encoder, engine, cameras, on_close=engine.close)
 
 
 def run_evaluation(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from clwm_common.actions import JOINTS
 from clwm_common.kinematics import DualArmKinematics
-from clwm_common.messages import ChunkRequest, DualArmState, FeatureFrame
+from clwm_common.messages import ChunkRequest, DualArmState
 from clwm_embodichain.chunk_sources import Answer, ImageEncoder, ModelSource, Pictures
 from clwm_embodichain.surprise import draw_event
 from clwm_embodichain.virtual_stack import EpisodeResult, Latency, VirtualStack
@@ -153,10 +153,8 @@ class TrialSource(ModelSource):
         return super().answer(stamp, state, pictures)
 
     def _try(self, stamp: float, state: DualArmState, pictures: Pictures, moved: bool) -> None:
-        features = self._encoder(pictures())
-        frame = FeatureFrame(stamp, features, self._cameras, self._encoder.encoder_id, self._encoder.weights_hash)
         try:
-            trial = self._engine.trial(frame, state)
+            trial = self._engine.trial(self._frame(stamp, pictures()), state)
         except EngineError:
             return  # the answer to the same frame reports it
         plan = self._plan

@@ -15,7 +15,7 @@ gradients only, as under `torch.inference_mode()`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 from typing import Any, Protocol
@@ -287,12 +287,14 @@ class Program:
         self._action_times = _shortened(self._action_times, len(self._action) - 1, action_steps)
         self.steps_cut += planned - len(self._video_times) - len(self._action_times)
 
-    def again(self, previews: bool = True) -> Program:
-        """The same observation, encoded, before any integration: to try other points of re-entry.
+    def again(self, previews: bool = True, committed: int | None = None) -> Program:
+        """The same observation, encoded, before any integration: to try other points of re-entry, or another prefix.
 
-        previews: False when the twin will not be held against another program.
+        previews: False when the twin will not be held against another program. committed: rows of the prefix that the
+        twin is to know, all when None.
         """
-        twin = Program(self._model, self._plan, self._given, self._conditions, self._draw, self._previews and previews)
+        draw = replace(self._draw, prefix=self._draw.prefix[:, :committed])
+        twin = Program(self._model, self._plan, self._given, self._conditions, draw, self._previews and previews)
         twin._context, twin._written, twin._video_preview = self._context, self._written, self._video_preview
         return twin
 
