@@ -31,14 +31,15 @@ class Preprocessing:
         Raises ImageError for another shape or type.
         """
         check_images(images)
-        pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).to(torch.float32).div_(255.0)
+        pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
+        pixels = pixels.to(torch.float32, memory_format=torch.contiguous_format).div_(255.0)
         if tuple(pixels.shape[-2:]) != self.size:
             pixels = torch.nn.functional.interpolate(
                 pixels, size=self.size, mode="bilinear", align_corners=False, antialias=True
-            )
+            ).contiguous()
         mean = torch.tensor(self.mean, dtype=torch.float32).view(1, 3, 1, 1)
         std = torch.tensor(self.std, dtype=torch.float32).view(1, 3, 1, 1)
-        return ((pixels - mean) / std).contiguous()
+        return pixels.sub_(mean).div_(std)
 
 
 def check_images(images: NDArray[np.uint8]) -> None:

@@ -27,11 +27,17 @@ class Block(nn.Module):
         self.ffn_out = nn.Linear(ffn_width, width)
 
     def forward(
-        self, x: Tensor, weights: FastWeights, past: tuple[Tensor, Tensor] | None = None, lead: int | None = None
+        self,
+        x: Tensor,
+        weights: FastWeights,
+        past: tuple[Tensor, Tensor] | None = None,
+        lead: int | None = None,
+        is_last: bool = False,
     ) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
         """Run x (n * batch, tokens, width) against a past of batch entries, each shared by n entries of x.
 
         lead: the first so many tokens do not see those after them, so that two calls become one; None: all see all.
+        is_last: no block follows; what the leading tokens become is then of use to nobody, and left out of x.
         Returns x, its own keys and values (n * batch, heads, tokens, head width), and the tokens z
         (n * batch, tokens, width) that the memory layer saw: what a write absorbs.
         """
@@ -46,7 +52,8 @@ class Block(nn.Module):
         attended = _attend(q, all_k, all_v, tokens if lead is None else lead)
         x = x + self.attention_out(attended.transpose(1, 2).reshape(count, tokens, width))
         z = self.memory_norm(x)
-        x = x + self.memory.read(z, weights)
+        begin = lead if is_last and lead is not None else 0
+        x = x[:, begin:] + self.memory.read(z[:, begin:], weights)
         x = x + self.ffn_out(functional.gelu(self.ffn_in(self.ffn_norm(x))))
         return x, (k, v), z
 

@@ -98,7 +98,7 @@ class Clwm(nn.Module):
         384). Raises ValueError when a shape is wrong.
         """
         tokens = self._context_tokens(features, proprioception, executed, executed_mask, language)
-        _, past, absorbed = self._core(memory, tokens, None)
+        _, past, absorbed = self._core(memory, tokens, None, tokens.shape[1])
         return Context(past, absorbed, self.to_patches(features))
 
     def encode_with_preview(
@@ -119,7 +119,7 @@ class Clwm(nn.Module):
         patches, lead = self.to_patches(features), context.shape[1]
         video = self._video_tokens(x, x.new_zeros(x.shape[0]), patches)
         tokens, past, absorbed = self._core(memory, torch.cat([context, video], dim=1), None, lead)
-        clean = self.from_patches(self.video_out(self.video_norm(tokens[:, lead:])))
+        clean = self.from_patches(self.video_out(self.video_norm(tokens)))
         past = tuple((k[:, :, :lead], v[:, :, :lead]) for k, v in past)
         return Context(past, tuple(z[:, :lead] for z in absorbed), patches), clean
 
@@ -148,7 +148,8 @@ class Clwm(nn.Module):
 
         Returns the updated working state and a context that also holds the prediction's keys and values.
         """
-        _, past, absorbed = self._core(memory, self._prediction_tokens(context, prediction), context)
+        tokens = self._prediction_tokens(context, prediction)
+        _, past, absorbed = self._core(memory, tokens, context, tokens.shape[1])
         updated = self.write(memory, Context(past, absorbed, context.patches))
         return updated, _joined(context, past)
 
@@ -163,7 +164,7 @@ class Clwm(nn.Module):
         known = self._prediction_tokens(context, prediction)
         lead = known.shape[1]
         tokens, past, _ = self._core(memory, torch.cat([known, self._action_tokens(x, s)], dim=1), context, lead)
-        clean = self.action_out(self.action_norm(tokens[:, lead:]))
+        clean = self.action_out(self.action_norm(tokens))
         return clean, _joined(context, tuple((k[:, :, :lead], v[:, :, :lead]) for k, v in past))
 
     def action_velocity(self, memory: MemoryState, context: Context, x: Tensor, s: Tensor) -> Tensor:
@@ -231,10 +232,11 @@ class Clwm(nn.Module):
     def _core(
         self, memory: MemoryState, tokens: Tensor, context: Context | None, lead: int | None = None
     ) -> tuple[Tensor, tuple[tuple[Tensor, Tensor], ...], tuple[Tensor, ...]]:
+        """Tokens (all after the first `lead`), and per layer the keys, values and absorbed tokens of all of them."""
         past, absorbed = [], []
         for layer, block in enumerate(self.blocks):
             known = None if context is None else context.past[layer]
-            tokens, own, z = block(tokens, memory.layers[layer], known, lead)
+            tokens, own, z = block(tokens, memory.layers[layer], known, lead, layer == len(self.blocks) - 1)
             past.append(own)
             absorbed.append(z)
         return tokens, tuple(past), tuple(absorbed)
