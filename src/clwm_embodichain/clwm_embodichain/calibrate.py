@@ -67,7 +67,7 @@ def calibrate(
     model: Annotated[str, typer.Option(help="name of a file in config/models")] = "nano",
     policy: Annotated[Path | None, typer.Option(help="another checkpoint (.safetensors) than the model's")] = None,
     encoder: Annotated[Path | None, typer.Option(help="another encoder folder than the model's")] = None,
-    episodes: Annotated[int, typer.Option(min=1, help="per task")] = 100,
+    episodes: Annotated[int, typer.Option(min=1, help="per task")] = 200,
     first_seed: Annotated[int, typer.Option(min=0)] = FIRST_SEED,
     coverage: Annotated[float, typer.Option(help="how often the stated deviation is to hold")] = COVERAGE,
     alarm_episodes: Annotated[
