@@ -19,10 +19,11 @@ from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg, to_stamp
 from clwm_msgs.msg import FeatureFrame, ObservationRequest
 from clwm_perception.encoder import Encoder
-from clwm_perception.node import NICENESS, PerceptionNode
+from clwm_perception.node import NICENESS, PerceptionNode, own_cores
 
 CAMERAS = ("head", "left_wrist", "right_wrist")
 SIDE = 32
+ALLOWED = os.sched_getaffinity(0)
 
 
 pytestmark = pytest.mark.usefixtures("ros_context")
@@ -130,6 +131,18 @@ def test_encoder_threads_step_back_and_the_thread_that_carries_pictures_does_not
     niceness = rig.node._threads.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())).result()
     own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     assert niceness == min(own + NICENESS, 19)
+
+
+def test_encoder_threads_have_a_core_each_only_where_all_cores_are_needed():
+    assert own_cores(2, {0, 1, 2, 3}) == [{0, 1, 2, 3}]
+    assert own_cores(2, {5, 3}) == [{3}, {5}]
+    assert own_cores(3, {0, 1}) == [{0}, {1}]
+
+
+def test_encoder_threads_keep_to_their_cores_and_the_thread_that_carries_pictures_to_none(rig):
+    on_thread = rig.node._threads.submit(lambda: os.sched_getaffinity(0)).result()
+    assert on_thread in own_cores(rig.node.params.encoder_threads, ALLOWED)
+    assert os.sched_getaffinity(0) == ALLOWED
 
 
 def test_a_missing_camera_is_named_in_the_diagnostics_and_nothing_is_published(rig):
