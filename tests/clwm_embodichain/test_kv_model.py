@@ -102,3 +102,18 @@ def test_blocks_are_those_of_the_model_without_its_memory(model):
 def test_empty_window_is_refused():
     with pytest.raises(ValueError, match="window of 0"):
         KvClwm(TINY, window=0)
+
+
+@torch.inference_mode()
+def test_a_preview_in_one_pass_is_that_of_two_passes(model):
+    # With keys and values nothing is lost by fusing: the second pass sees what the first would have written.
+    memory, conditions = after(model, [1, 2]), observation(3)
+    given = conditions.features, conditions.proprioception, conditions.executed, conditions.executed_mask
+    video, action, start = torch.randn_like(conditions.features), torch.randn(1, 16, 30), torch.zeros(1)
+    context, residual = model.encode_with_preview(memory, *given, conditions.language, video)
+    written = model.write(memory, context)
+    torch.testing.assert_close(residual, model.video_clean(written, context, video, start))
+    rows, _ = model.action_preview(written, context, residual, action, torch.zeros(1, 16))
+    torch.testing.assert_close(
+        rows, model.action_clean(*model.absorb(written, context, residual), action, torch.zeros(1, 16))
+    )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from contextlib import closing
+import functools
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -46,23 +46,23 @@ NAMES = {SPLICED: "spliced", PREFIX: "joined", NO_PREFIX: "no prefix", CUT_OVER:
 class PrefixSource(ModelSource):
     """A ModelSource that also makes every speculated chunk anew, with its committed prefix and with its first row only.
 
-    Same observation, memory and noise, from the start. made: by chunk id, rows (16, 30) by name.
+    Same observation, memory and noise, from the start. made: takes the rows (16, 30) by name, by the id of the chunk.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, made: dict[int, dict[str, NDArray[np.float32]]], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.made: dict[int, dict[str, NDArray[np.float32]]] = {}
+        self._made = made
 
     def begin(self, world: World) -> None:
-        self.made.clear()
+        self._made.clear()
         super().begin(world)
 
     def answer(self, stamp: float, state: DualArmState, pictures: Pictures) -> Answer:
         # Nothing is speculated for arms at rest, and they have no seam.
-        with contextlib.suppress(EngineError):
+        with suppress(EngineError):
             trial = self._engine.trial(self._frame(stamp, pictures()), state)
-            made = {PREFIX: trial.rows(), NO_PREFIX: trial.from_start(committed=1)}
-            self.made[self._engine.pending.chunk_id] = made
+            rows = {PREFIX: trial.rows(), NO_PREFIX: trial.from_start(committed=1)}
+            self._made[self._engine.pending.chunk_id] = rows
         return super().answer(stamp, state, pictures)
 
 
@@ -121,19 +121,13 @@ def seam(
 def run_task(settings: EvaluationSettings, advance: Any) -> list[Seam]:
     """The seams of all episodes of one task: chunks that came in time while the one before was moving the arms."""
     seams: list[Seam] = []
+    made: dict[int, dict[str, NDArray[np.float32]]] = {}
     poses = DualArmKinematics(RobotDescription.load("dual_fr3_mujoco")).poses
 
-    sources: list[PrefixSource] = []
-
     def on_chunk(now: float, before: Path, after: Path, chunk: ActionChunk) -> None:
-        others = sources[0].made.get(chunk.chunk_id) if sources else None
-        seams.append(seam_of(now, before, after, chunk, poses, others))
+        seams.append(seam_of(now, before, after, chunk, poses, made.get(chunk.chunk_id)))
 
-    def make_source(*args: Any, **kwargs: Any) -> PrefixSource:
-        sources.append(PrefixSource(*args, **kwargs))
-        return sources[-1]
-
-    with closing(build_stack(settings, model_source=make_source)) as stack:
+    with closing(build_stack(settings, model_source=functools.partial(PrefixSource, made))) as stack:
         stack.on_seam = on_chunk
         for seed in settings.seeds:
             stack.run(seed)
@@ -144,13 +138,11 @@ def run_task(settings: EvaluationSettings, advance: Any) -> list[Seam]:
 def as_table(report: dict[str, Any]) -> Table:
     """Medians for people; the JSON file has all of it."""
     strayed = report["all"]["strayed_mm"]["p50"]
-    table = Table(
-        title=r"change of the velocity from row to row \[rad/s], largest joint",
-        caption=""
-        if strayed is None
-        else f"spliced rows stray {strayed:.0f} mm from the policy's (median over chunks)",
-    )
-    for column in ("task", "", "seam p50", "max", "within", "ratio", "> limit"):
+    caption = "seam, within: medians; over: seams above the acceleration limit"
+    if strayed is not None:
+        caption += f"\nspliced rows stray {strayed:.0f} mm from the policy's, median over chunks"
+    table = Table(title=r"jump of the velocity from row to row \[rad/s], largest joint", caption=caption)
+    for column in ("task", "", "seam", "max", "within", "ratio", "over"):
         table.add_column(column, justify="left" if column in ("task", "") else "right", no_wrap=True)
     for task, part in {**report["tasks"], "all": report["all"]}.items():
         for index, (name, text) in enumerate(NAMES.items()):

@@ -84,13 +84,6 @@ class KvClwm(Clwm):
         )
         return KvHistory(layers, memory.updates + 1)
 
-    def _core(
-        self, memory: KvHistory, tokens: Tensor, context: Context | None, lead: int | None = None
-    ) -> tuple[Tensor, tuple[KeysValues, ...], tuple[Tensor, ...]]:
+    def _known(self, memory: KvHistory, context: Context | None, layer: int) -> tuple[None, KeysValues]:
         # What is denoised attends to the history alone: the observation in `context` was written to it before.
-        past, absorbed = [], []
-        for block, seen in zip(self.blocks, memory.layers, strict=True):
-            tokens, own, z = block(tokens, None, seen, lead)
-            past.append(own)
-            absorbed.append(z)
-        return tokens, tuple(past), tuple(absorbed)
+        return None, memory.layers[layer]

@@ -36,7 +36,7 @@ class Preprocessing:
         if tuple(pixels.shape[-2:]) != self.size:
             pixels = torch.nn.functional.interpolate(
                 pixels, size=self.size, mode="bilinear", align_corners=False, antialias=True
-            ).contiguous()
+            )
         mean = torch.tensor(self.mean, dtype=torch.float32).view(1, 3, 1, 1)
         std = torch.tensor(self.std, dtype=torch.float32).view(1, 3, 1, 1)
         return pixels.sub_(mean).div_(std)

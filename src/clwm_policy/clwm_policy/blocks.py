@@ -52,7 +52,7 @@ class Block(nn.Module):
         attended = _attend(q, all_k, all_v, tokens if lead is None else lead)
         x = x + self.attention_out(attended.transpose(1, 2).reshape(count, tokens, width))
         z = self.memory_norm(x)
-        begin = lead if is_last and lead is not None else 0
+        begin = (lead or 0) if is_last else 0
         x = x[:, begin:] + self.memory.read(z[:, begin:], weights)
         x = x + self.ffn_out(functional.gelu(self.ffn_in(self.ffn_norm(x))))
         return x, (k, v), z

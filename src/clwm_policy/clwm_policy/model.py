@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from clwm_policy.blocks import Block, FlowTimeEmbedding
 from clwm_policy.config import EXECUTED_ROWS, ClwmConfig
-from clwm_policy.memory import MemoryState
+from clwm_policy.memory import FastWeights, MemoryState
 
 _POSITION_STD = 0.02  # standard deviation of learned position embeddings
 
@@ -98,6 +98,7 @@ class Clwm(nn.Module):
         384). Raises ValueError when a shape is wrong.
         """
         tokens = self._context_tokens(features, proprioception, executed, executed_mask, language)
+        # All of them lead: only the keys, values and absorbed tokens are asked for.
         _, past, absorbed = self._core(memory, tokens, None, tokens.shape[1])
         return Context(past, absorbed, self.to_patches(features))
 
@@ -235,11 +236,17 @@ class Clwm(nn.Module):
         """Tokens (all after the first `lead`), and per layer the keys, values and absorbed tokens of all of them."""
         past, absorbed = [], []
         for layer, block in enumerate(self.blocks):
-            known = None if context is None else context.past[layer]
-            tokens, own, z = block(tokens, memory.layers[layer], known, lead, layer == len(self.blocks) - 1)
+            weights, known = self._known(memory, context, layer)
+            tokens, own, z = block(tokens, weights, known, lead, layer == len(self.blocks) - 1)
             past.append(own)
             absorbed.append(z)
         return tokens, tuple(past), tuple(absorbed)
+
+    def _known(
+        self, memory: MemoryState, context: Context | None, layer: int
+    ) -> tuple[FastWeights, tuple[Tensor, Tensor] | None]:
+        """What a block reads besides its tokens: fast weights, and keys and values to attend to."""
+        return memory.layers[layer], None if context is None else context.past[layer]
 
 
 def _project(linear: nn.Linear, x: Tensor) -> Tensor:

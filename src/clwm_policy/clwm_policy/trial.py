@@ -38,19 +38,19 @@ class Trial:
             program.refine(point)
         elif point != START:
             program.take_over(self._speculation, point)
-        while program.advance() is not None:
-            pass
-        return self._border.rows(program.rows, self._prefix)
+        return self._finished(program, self._prefix)
 
     @torch.inference_mode()
     def from_start(self, committed: int) -> Rows:
         """The sequential chunk (16, 30), had only the first `committed` rows been committed."""
-        program = self._program.again(previews=False, committed=committed)
-        while program.advance() is not None:
-            pass
-        return self._border.rows(program.rows, self._prefix[:committed])
+        return self._finished(self._program.again(previews=False, committed=committed), self._prefix[:committed])
 
     @torch.inference_mode()
     def disagreement(self) -> float:
         """M of tool motion by which the true context contradicts the speculation: the size of its correction."""
         return float(chunk_distance(self._program.again().correction(self._speculation), self._codec).max())
+
+    def _finished(self, program: Program, prefix: Rows) -> Rows:
+        while program.advance() is not None:
+            pass
+        return self._border.rows(program.rows, prefix)
