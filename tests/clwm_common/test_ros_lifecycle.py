@@ -188,6 +188,22 @@ def test_parameters_are_read_only_once_declared(make):
     assert not node.set_parameters([RosParameter("rate", value=10.0)])[0].successful
 
 
+def test_a_node_says_whether_it_works_apart_from_how_well():
+    probe, said = Probe(), []
+    probe._diagnostics.publish = lambda array: said.append(from_status(array.status[0]))
+    probe._report_health()
+    probe.trigger_configure()
+    probe.trigger_activate()
+    probe.diagnose = lambda: Health(Level.ERROR, "blind")
+    probe._report_health()
+    probe.fail("stopped")
+    assert [(health.level, health.is_active) for health in said] == [
+        (Level.WARN, False),
+        (Level.ERROR, True),
+        (Level.ERROR, False),
+    ]
+
+
 def test_health_survives_the_way_through_diagnostics():
     status = to_status("policy", Health(Level.WARN, "late", {"chunks": 3, "error": 0.123456}))
     assert from_status(status) == Health(Level.WARN, "late", {"chunks": "3", "error": "0.1235"})

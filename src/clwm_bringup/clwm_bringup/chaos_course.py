@@ -150,19 +150,16 @@ class ChaosCourse:
         # Here processes die by intent, which is no reason to wait longer and longer for the next one.
         self._supervisor = Supervisor(self._specs, environment(), self._hear, Restarts(lived_well=0.0))
         self._supervisor.__enter__()
-        self._wait(lambda: self._are_active(self._names), "all nodes to become active", START_TIMEOUT)
+        self._wait(
+            lambda: all([self._node.is_active(name) for name in self._names]),
+            "all nodes to become active",
+            START_TIMEOUT,
+        )
 
     def _hear(self, line: Line) -> None:
         if line.name == "clwm" or "Traceback" in line.text:
             self._deaths.append(f"{line.name}: {line.text}")
         self._on_line(line)
-
-    def _are_active(self, names: Sequence[str]) -> bool:
-        found = [self._node.health.get(name) for name in names]
-        for name, health in zip(names, found, strict=True):
-            if health is not None and health.message.startswith("configure refused"):
-                raise DemoError(f"the stack did not come up: {name}: {health.message}")
-        return all(health is not None and health.message != "not active" for health in found)
 
     def _begin_episode(self, task: str, seed: int) -> None:
         node = self._node
@@ -273,7 +270,7 @@ class ChaosCourse:
                 self._collect(seen)
                 self._release()
             if fault.outcome is Outcome.RESTARTED:
-                self._wait(lambda: self._are_active(["executor"]), "a new executor", fault.recovery)
+                self._wait(lambda: node.is_active("executor"), "a new executor", fault.recovery)
                 # It may be there before the arms have run out what the dead one had sent ahead.
                 self._wait(lambda: node.now() >= ahead + SETTLES, "the arms to run out what was sent ahead", RUN_OUT)
                 until = node.now() + WATCHED

@@ -10,7 +10,7 @@ from types import TracebackType
 from clwm_bringup.demo_node import DemoError, DemoNode, RosSession
 from clwm_bringup.recording import Episode, Recording
 from clwm_bringup.supervisor import Supervisor
-from clwm_common.ros.diagnostics import Level
+from clwm_common.ros.diagnostics import Health, Level
 from clwm_sim.tasks import TASKS
 
 START_TIMEOUT = 120.0  # s until all nodes must be active
@@ -44,17 +44,16 @@ class Demo(AbstractContextManager):
         self._ros.close()
 
     def wait_until_active(self, names: Sequence[str]) -> None:
-        """Raises DemoError naming the first node that reports an error, died for good, or stays silent."""
+        """Until each of the nodes is active and reports no error; an active one may report an error that passes.
+
+        Raises DemoError naming the first node that refuses to become active or has died for good, or all that stay
+        silent or in error.
+        """
         waiting = list(names)
 
         def is_up() -> bool:
-            for name, reason in self._supervisor.given_up.items():
-                raise DemoError(f"the stack did not come up: {name}: {reason}")
             for name in list(waiting):
-                health = self.node.health.get(name)
-                if health is not None and health.level is Level.ERROR:
-                    raise DemoError(f"the stack did not come up: {name}: {health.message}")
-                if health is not None and health.message != "not active":
+                if self.node.is_active(name) and self.node.health[name].level is not Level.ERROR:
                     waiting.remove(name)
                     self._on_step(f"{name} is active" + (f", waiting for {', '.join(waiting)}" if waiting else ""))
             return not waiting
@@ -62,8 +61,9 @@ class Demo(AbstractContextManager):
         try:
             self.wait(is_up, "all nodes to become active", START_TIMEOUT)
         except TimeoutError:
+            said = [f"{name}: {self.node.health.get(name, Health(message='silent')).message}" for name in waiting]
             raise DemoError(
-                f"the stack did not come up within {START_TIMEOUT:.0f} s: {', '.join(waiting)} silent; "
+                f"the stack did not come up within {START_TIMEOUT:.0f} s: {'; '.join(said)}; "
                 "see the logs beside the report, and `clwm doctor`"
             ) from None
 

@@ -24,7 +24,7 @@ from clwm_bringup.recording import Chunk, Frame, Recording
 from clwm_common.messages import Mode
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_stamp
-from clwm_common.ros.diagnostics import Health, from_status
+from clwm_common.ros.diagnostics import Health, Level, from_status
 from clwm_msgs.msg import EpisodeStatus
 from clwm_msgs.srv import ResetWorld, SetMode, SetTask
 
@@ -86,6 +86,13 @@ class DemoNode(Node):
     def now(self) -> float:
         """Seconds on the stack's clock."""
         return self.get_clock().now().nanoseconds * 1e-9
+
+    def is_active(self, name: str) -> bool:
+        """Whether node `name` works. Raises DemoError with its reason when it refused to, or stopped."""
+        health = self.health.get(name)
+        if health is not None and not health.is_active and health.level is Level.ERROR:
+            raise DemoError(f"the stack did not come up: {name}: {health.message}")
+        return health is not None and health.is_active
 
     def reset_world(self, task: str, seed: int, wait: Callable[[Callable[[], bool], str], None]) -> str:
         """Begin an episode; return its instruction. wait(condition, what) spins, and raises DemoError when it lasts."""

@@ -9,6 +9,8 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+ACTIVE = "active"  # the value in which every node says whether it works
+
 
 class Level(IntEnum):
     """Levels of diagnostic_msgs/DiagnosticStatus."""
@@ -26,6 +28,11 @@ class Health:
     level: Level = Level.OK
     message: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the node works, by its own word; one that is not and reports an error has refused to, or stopped."""
+        return _text(self.values.get(ACTIVE, False)) == _text(True)
 
 
 def to_status(name: str, health: Health) -> DiagnosticStatus:

@@ -23,7 +23,7 @@ from rclpy.parameter import Parameter as RosParameter
 from rclpy.signals import SignalHandlerOptions
 
 from clwm_common.ros import qos
-from clwm_common.ros.diagnostics import Health, Level, to_array
+from clwm_common.ros.diagnostics import ACTIVE, Health, Level, to_array
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_common.ros.intake import intake
 from clwm_common.ros.parameters import Parameter, ParameterError, declare, problem_with
@@ -283,8 +283,8 @@ class ClwmNode(LifecycleNode):
             health = self.diagnose()
         else:
             health = Health(Level.WARN, "not active")
-        for topic, count in self._refusals.items():
-            health = replace(health, values={**health.values, f"refused {topic}": count})
+        refusals = {f"refused {topic}": count for topic, count in self._refusals.items()}
+        health = replace(health, values={ACTIVE: self._is_active, **health.values, **refusals})
         self._diagnostics.publish(to_array(self.get_clock().now().to_msg(), self.get_name(), health))
 
 
