@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from clwm_embodichain.policy_curves import Curves
-from clwm_embodichain.policy_features import FeatureEpisode, PolicyDataError, encode_features, load_episodes
+from clwm_embodichain.policy_features import PolicyDataError, encode_features, load_episodes
 from clwm_embodichain.policy_losses import LossSettings, channel_weights
-from clwm_embodichain.policy_samples import Coding, Streams, build_samples, fit_coding
+from clwm_embodichain.policy_samples import Coding, build_samples, fit_coding
+from clwm_embodichain.policy_streams import RecordedStreams
 from clwm_embodichain.policy_training import PolicyTrainer, TrainingSettings, load_state, save_state
 from clwm_embodichain.policy_validation import validate
 from clwm_policy.config import ClwmConfig
@@ -18,36 +19,9 @@ from clwm_policy.model import Clwm
 TINY = ClwmConfig(width=32, layers=2, heads=2, ffn_width=64, memory_rank=8, feature_channels=8)
 
 
-def episode(seed, task):
-    """Both arms glide to a goal that the features show; the grippers close on the way."""
-    rng = np.random.default_rng(seed)
-    goal = rng.uniform(-0.5, 0.5, 14)
-    share = np.minimum(np.arange(60) / 40, 1.0)[:, None]
-    joints = share**2 * (3 - 2 * share) * goal
-    turned = np.tile([1.0, 0.0, 0.0, 0.0], (60, 1))
-    grippers = np.where(share > 0.6, 0.0, 0.08) * np.ones(2)
-    rows = np.hstack([joints[:, :3], turned, joints[:, 7:10], turned, joints, grippers]).astype(np.float32)
-    image_rows = np.arange(0, 60, 4)
-    shown = np.hstack([np.tile(goal, (15, 1)), joints[image_rows]])
-    projection = np.random.default_rng(7).normal(size=(28, 48 * 8))
-    features = (shown @ projection).reshape(15, 3, 4, 4, 8).astype(np.float16)
-    lagging = np.concatenate([rows[:1], rows[:-1]])
-    plans = rows[np.minimum(image_rows[:, None] + np.arange(16), 59)]
-    return FeatureEpisode(task, seed, f"do {task}", image_rows, features, plans, rows, lagging)
-
-
-def embed(sentence):
-    return torch.randn(384, generator=torch.Generator().manual_seed(len(sentence)))
-
-
-def jacobians(joints):
-    """Of an imaginary arm whose tool moves with its first six joints."""
-    return np.tile(np.eye(6, 7), (2, 1, 1))
-
-
 @pytest.fixture(scope="module")
-def data():
-    episodes = [episode(seed, ("lift", "place it")[seed % 2]) for seed in range(12)]
+def data(made_up_episode, embed, jacobians):
+    episodes = [made_up_episode(seed, ("lift", "place it")[seed % 2]) for seed in range(12)]
     coding = fit_coding(episodes)
     return build_samples(episodes, coding, embed, jacobians), coding
 
@@ -56,7 +30,7 @@ def make_trainer(data, **changes):
     samples, coding = data
     torch.manual_seed(0)
     settings = TrainingSettings(**({"steps": 30, "streams": 4, "segment": 2, "warmup_steps": 5} | changes))
-    return PolicyTrainer(Clwm(TINY), samples, coding, settings)
+    return PolicyTrainer(Clwm(TINY), RecordedStreams(samples, settings.streams, settings.seed), coding, settings)
 
 
 def test_the_losses_fall_and_the_kept_model_follows(data):
@@ -83,13 +57,13 @@ def test_a_resumed_training_takes_the_very_step_that_would_have_followed(data, t
         assert torch.equal(ours, theirs)
 
 
-def test_a_training_goes_on_when_the_data_has_grown(data, tmp_path):
+def test_a_training_goes_on_when_the_data_has_grown(data, tmp_path, made_up_episode, embed, jacobians):
     trainer = make_trainer(data)
     trainer.step()
     save_state(tmp_path / "trainer.pt", trainer)
     data[1].save(tmp_path / "coding.json")
     coding = Coding.load(tmp_path / "coding.json")
-    grown = build_samples([episode(seed, "lift") for seed in range(14)], coding, embed, jacobians)
+    grown = build_samples([made_up_episode(seed, "lift") for seed in range(14)], coding, embed, jacobians)
     again = make_trainer((grown, coding))
     load_state(tmp_path / "trainer.pt", again)
     assert again.steps_done == 1
@@ -104,17 +78,17 @@ def test_gradient_reaches_the_memory_through_its_updates(data):
     assert trainer.model.blocks[0].memory.theta_v.weight.grad.abs().max() > 0.0
 
 
-def test_targets_decode_to_the_experts_rows(data):
+def test_targets_decode_to_the_experts_rows(data, made_up_episode):
     samples, coding = data
-    source = episode(0, "lift")
+    source = made_up_episode(0, "lift")
     for index in (0, 3, 14):
         row = 4 * index
         rows = coding.codec.decode_rows(samples.target[index].numpy(), source.executed[row])
         np.testing.assert_allclose(rows, source.plans[index], atol=1e-5)
 
 
-def test_after_four_executed_rows_the_plan_continues_from_where_they_led():
-    source = episode(0, "lift")
+def test_after_four_executed_rows_the_plan_continues_from_where_they_led(made_up_episode, embed, jacobians):
+    source = made_up_episode(0, "lift")
     source = dataclasses.replace(source, executed=source.executed + 0.25)  # as if disturbed
     coding = fit_coding([source])
     samples = build_samples([source], coding, embed, jacobians)
@@ -134,26 +108,6 @@ def test_executed_rows_are_hidden_before_the_episode_began(data):
     assert samples.executed_mask[:4].sum(1).tolist() == [0, 4, 8, 12]
 
 
-def test_streams_advance_by_a_horizon_and_announce_new_episodes(data):
-    samples, _ = data
-    streams = Streams(samples, 5, seed=0)
-    index, fresh = streams.next()
-    assert fresh.all()
-    for _ in range(30):
-        following, fresh = streams.next()
-        assert torch.equal(following[~fresh], index[~fresh] + 3)
-        assert (samples.first[following[~fresh]] == samples.first[index[~fresh]]).all()
-        assert (following[fresh] - samples.first[following[fresh]] < 3).all()
-        index = following
-
-
-def test_both_tasks_are_visited_equally_often(data):
-    samples, _ = data
-    streams = Streams(samples, 8, seed=0)
-    tasks = torch.cat([samples.task[streams.next()[0]] for _ in range(100)])
-    assert 0.4 < tasks.float().mean() < 0.6
-
-
 def test_the_surrogate_is_judged_against_copying(data):
     result = validate(Clwm(TINY).eval(), data[1], data[0])
     # Output projections start at zero, so an untrained model predicts that nothing changes.
@@ -171,15 +125,14 @@ def test_settings_that_cannot_train_are_refused():
         TrainingSettings(streams=0)
 
 
-def test_no_episodes_are_refused(data):
+def test_no_episodes_are_refused(data, embed, jacobians):
     with pytest.raises(PolicyDataError, match="no successful episodes"):
         build_samples([], data[1], embed, jacobians)
 
 
-def write_episode(path, images=15):
+def write_episode(path, source, images=15):
     from clwm_embodichain.episodes import Episode
 
-    source = episode(3, "lift")
     Episode(
         images=np.full((images, 3, 8, 8, 3), 7, np.uint8),
         image_rows=source.image_rows,
@@ -197,9 +150,9 @@ def write_episode(path, images=15):
     ).save(path)
 
 
-def test_pictures_are_encoded_once_and_an_interrupted_encoding_is_continued(tmp_path):
+def test_pictures_are_encoded_once_and_an_interrupted_encoding_is_continued(tmp_path, made_up_episode):
     path, cache, calls = tmp_path / "data" / "lift" / "3.npz", tmp_path / "cache", []
-    write_episode(path)
+    write_episode(path, made_up_episode(3, "lift"))
 
     def encode(images):
         calls.append(images.shape)
@@ -214,18 +167,18 @@ def test_pictures_are_encoded_once_and_an_interrupted_encoding_is_continued(tmp_
     assert loaded.features.shape == (15, 3, 4, 4, 8) and loaded.features.max() == 7.0
 
 
-def test_features_of_other_pictures_are_refused(tmp_path):
+def test_features_of_other_pictures_are_refused(tmp_path, made_up_episode):
     path, cache = tmp_path / "data" / "lift" / "3.npz", tmp_path / "cache"
-    write_episode(path)
+    write_episode(path, made_up_episode(3, "lift"))
     encode_features([path], cache, lambda images: np.zeros((3, 4, 4, 8), np.float16), progress=False)
     np.save(cache / "lift" / "3.npy", np.zeros((9, 3, 4, 4, 8), np.float16))
     with pytest.raises(PolicyDataError, match="9 features for 15 pictures"):
         list(load_episodes([path], cache))
 
 
-def test_pictures_that_miss_the_horizon_are_refused(data):
+def test_pictures_that_miss_the_horizon_are_refused(data, made_up_episode):
     strange = dataclasses.replace(
-        episode(0, "lift"),
+        made_up_episode(0, "lift"),
         image_rows=np.arange(0, 60, 5)[:12],
         features=np.zeros((12, 3, 4, 4, 8), np.float16),
         plans=np.zeros((12, 16, 30)),

@@ -1,4 +1,4 @@
-"""Training samples: every observation of every episode, coded for the model, and the order they are visited in."""
+"""Training samples: every observation of every episode, coded for the model."""
 
 from __future__ import annotations
 
@@ -139,12 +139,20 @@ def fit_coding(episodes: Sequence[FeatureEpisode]) -> Coding:
 
 
 def build_samples(
-    episodes: Sequence[FeatureEpisode], coding: Coding, embed: Callable[[str], Tensor], jacobians: Jacobians
+    episodes: Sequence[FeatureEpisode],
+    coding: Coding,
+    embed: Callable[[str], Tensor],
+    jacobians: Jacobians,
+    tasks: Sequence[str] = (),
 ) -> Samples:
-    """Code every observation. embed: sentence -> (384,). Raises PolicyDataError for no episodes."""
+    """Code every observation. embed: sentence -> (384,). tasks: what `task` counts through, default those that occur.
+
+    Raises PolicyDataError for no episodes.
+    """
     if not episodes:
         raise PolicyDataError("no successful episodes to make samples of")
-    codec, tasks, collected, start = coding.codec, sorted({e.task for e in episodes}), [], 0
+    tasks = list(tasks) or sorted({episode.task for episode in episodes})
+    codec, collected, start = coding.codec, [], 0
     for episode in episodes:
         part, count = _windows(episode), len(episode.image_rows)
         anchor = part["anchor"].astype(np.float64)
@@ -188,50 +196,11 @@ def coded_jacobians(rows: NDArray[np.float32], codec: ActionCodec, jacobians: Ja
     return torch.from_numpy(coded.reshape(*rows.shape[:-1], 2, 6, 7).astype(np.float16))
 
 
-class Streams:
-    """Walks through episodes in parallel, one horizon at a time, so that each stream's memory can be carried on.
-
-    A stream that reaches the end begins another episode at a random phase; tasks are drawn equally often.
-    """
-
-    def __init__(self, samples: Samples, count: int, seed: int, stride: int = 3) -> None:
-        self._samples, self._stride = samples, stride
-        self.generator = np.random.default_rng(seed)
-        starts = torch.unique(samples.first)
-        self._starts = [starts[samples.task[starts] == task].numpy() for task in torch.unique(samples.task)]
-        self.index = np.array([self._begin() for _ in range(count)])
-        self._fresh = np.ones(count, dtype=bool)
-
-    def _begin(self) -> int:
-        start = int(self.generator.choice(self._starts[self.generator.integers(len(self._starts))]))
-        return min(start + int(self.generator.integers(self._stride)), int(self._samples.last[start]))
-
-    def next(self) -> tuple[Tensor, Tensor]:
-        """Sample indices (count,) and where a new episode begins (count,)."""
-        index, fresh = torch.from_numpy(self.index.copy()), torch.from_numpy(self._fresh.copy())
-        following = self.index + self._stride
-        over = following > self._samples.last[index].numpy()
-        self.index = np.array([self._begin() if o else f for o, f in zip(over, following, strict=True)])
-        self._fresh = over
-        return index, fresh
-
-    def state(self) -> dict[str, Any]:
-        """Where every stream is and what it will draw next, in tensors and numbers."""
-        # PCG64's state are 128-bit integers; as text they pass through any reader.
-        return {
-            "index": torch.from_numpy(self.index.copy()),
-            "fresh": torch.from_numpy(self._fresh.copy()),
-            "samples": len(self._samples),
-            "generator": json.dumps(self.generator.bit_generator.state),
-        }
-
-    def resume(self, state: dict[str, Any]) -> bool:
-        """Go on from `state`. False when the data has grown since: the streams then keep their fresh start."""
-        if state["samples"] != len(self._samples):
-            return False
-        self.index, self._fresh = state["index"].numpy().copy(), state["fresh"].numpy().copy()
-        self.generator.bit_generator.state = json.loads(state["generator"])
-        return True
+def concatenate(parts: Sequence[Samples]) -> Samples:
+    """One after the other; indices into samples (following, first, last) keep referring to their own part."""
+    return Samples(
+        **{field.name: torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Samples)}
+    )
 
 
 def _tensor(array: NDArray[np.float64]) -> Tensor:

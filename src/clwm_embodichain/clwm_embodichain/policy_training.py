@@ -1,4 +1,4 @@
-"""Trains the policy on recorded episodes: streams of observations, back-propagation through the memory's updates."""
+"""Trains the policy: streams of observations, back-propagation through the memory's updates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from torch import Tensor
 
 from clwm_embodichain.muon import Muon
 from clwm_embodichain.policy_losses import LossSettings, observation_losses
-from clwm_embodichain.policy_samples import Coding, Samples, Streams
+from clwm_embodichain.policy_samples import Coding
+from clwm_embodichain.policy_streams import ObservationStreams
 from clwm_policy.memory import MemoryState
 from clwm_policy.model import Clwm
 
@@ -60,18 +61,17 @@ class PolicyTrainer:
     def __init__(
         self,
         model: Clwm,
-        samples: Samples,
+        streams: ObservationStreams,
         coding: Coding,
         settings: TrainingSettings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.model, self.coding, self.settings = model, coding, settings
-        self._samples, self._clock = samples, clock
+        self._streams, self._clock = streams, clock
         torch.manual_seed(settings.seed)
         self.ema = Clwm(model.config).eval()
         self.ema.load_state_dict(model.state_dict())
         self._optimisers = _optimisers(model, settings)
-        self._streams = Streams(samples, settings.streams, settings.seed)
         self._memory: MemoryState | None = None
         self._foreseen: Tensor | None = None
         self._scale = {"video": 1.0, "action": 1.0}
@@ -116,16 +116,14 @@ class PolicyTrainer:
         }
 
     def _observe(self) -> dict[str, Tensor]:
-        index, fresh = self._streams.next()
-        batch = self._samples.take(index)
-        initial = self.model.initial_memory(len(index))
-        self._memory = initial if self._memory is None else self._memory.reset_where(fresh, initial)
+        shown = self._streams.next()
+        initial = self.model.initial_memory(len(shown.fresh))
+        self._memory = initial if self._memory is None else self._memory.reset_where(shown.fresh, initial)
         foreseen = self._foreseen
         if foreseen is not None:
-            foreseen = torch.where(fresh[:, None, None], torch.full((), math.nan), foreseen)
-        future = self._samples.features[batch.following].float()
+            foreseen = torch.where(shown.fresh[:, None, None], torch.full((), math.nan), foreseen)
         result = observation_losses(
-            self.model, self.coding.features, self._memory, batch, future, foreseen, self.settings.loss
+            self.model, self.coding.features, self._memory, shown.batch, shown.future, foreseen, self.settings.loss
         )
         self._memory, self._foreseen = result.memory, result.prediction
         return {"video": result.video, "action": result.action}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -13,41 +15,39 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from clwm_common.kinematics import DualArmKinematics
 from clwm_common.robot import RobotDescription, RobotError
-from clwm_embodichain.episodes import EpisodeError, episode_files
+from clwm_embodichain.episodes import EpisodeError
 from clwm_embodichain.policy_curves import Curves
-from clwm_embodichain.policy_features import FeatureEpisode, PolicyDataError, encode_features, load_episodes
-from clwm_embodichain.policy_samples import Coding, build_samples, fit_coding
+from clwm_embodichain.policy_features import PolicyDataError
 from clwm_embodichain.policy_training import PolicyTrainer, TrainingSettings, load_state, save_state
 from clwm_embodichain.policy_validation import validate
+from clwm_embodichain.training_sources import (
+    OnlineSettings,
+    SampleCoder,
+    TrainingSource,
+    held_out_episodes,
+    online_source,
+    recorded_source,
+)
+from clwm_embodichain.trajectory_ring import RingError
 from clwm_perception.encoder import Encoder
 from clwm_policy.checkpoint import Policy, save_policy
 from clwm_policy.config import PRESETS, ClwmConfig
 from clwm_policy.language import SentenceEncoder
 from clwm_policy.model import Clwm
 
-HELD_OUT = 0.06  # share of each task's episodes that only validation sees
 _RECORD_EVERY = 20  # steps
 TASKS = ("lift_tray", "place_block")
-
-
-def gather(
-    data: Path, cache: Path, encoder: Encoder, tasks: tuple[str, ...]
-) -> tuple[list[FeatureEpisode], list[FeatureEpisode]]:
-    """Encode what is not encoded yet; returns the training and the held-out episodes of all tasks."""
-    training, held_out = [], []
-    for task in tasks:
-        files = episode_files(data, task)
-        encode_features(files, cache, encoder)
-        episodes = list(load_episodes(files, cache))
-        kept = max(1, round(HELD_OUT * len(episodes)))
-        training += episodes[:-kept]
-        held_out += episodes[-kept:]
-    return training, held_out
 
 
 def main(
     data: Annotated[Path, typer.Option(help="folder of recorded episodes")] = Path("out/data"),
     features: Annotated[Path, typer.Option(help="cache of encoded pictures")] = Path("out/features"),
+    online: Annotated[
+        bool, typer.Option("--online/--recorded", help="simulate while training, in place of recorded episodes")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="simulation processes (online)")] = 1,
+    reuse: Annotated[int, typer.Option(min=1, help="walks through a trajectory at most (online)")] = 10,
+    capacity: Annotated[int, typer.Option(min=1, help="trajectories at hand at once (online)")] = 64,
     encoder: Annotated[Path, typer.Option(help="the frozen encoder's folder")] = Path("models/nano/encoder"),
     out: Annotated[Path, typer.Option(help="state and curves of the training")] = Path("out/policy"),
     export: Annotated[Path, typer.Option(help="where the policy is written")] = Path("models/nano/policy.safetensors"),
@@ -61,57 +61,85 @@ def main(
     export_minutes: Annotated[float, typer.Option(min=0.0, help="between two exports and validations")] = 8.0,
     seed: int = 0,
 ) -> None:
-    """Train one policy for all tasks, resuming from `out` when a training was begun there."""
+    """Train one policy for all tasks, resuming from `out` when a training was begun there.
+
+    With --online nothing need be recorded: simulation processes stream fresh trajectories into the training.
+    """
     console = Console()
     torch.set_num_threads(threads)
     try:
-        loaded = Encoder.load(encoder)
-        training, held_out = gather(data, features / loaded.weights_hash, loaded, TASKS)
-        # What the weights have learned to read must not shift when a training is resumed with more episodes.
-        coding_file = out / "coding.json"
-        coding = Coding.load(coding_file) if coding_file.exists() else fit_coding(training)
-        coding.save(coding_file)
-        embed = SentenceEncoder().embed
-        jacobians = DualArmKinematics(RobotDescription.load(robot)).jacobians
-        samples, validation = (build_samples(part, coding, embed, jacobians) for part in (training, held_out))
         settings = TrainingSettings(
             minutes=minutes, steps=steps, streams=streams, learning_rate=learning_rate, seed=seed
         )
-        config = _config(preset, coding.features.channels)
-    except (PolicyDataError, EpisodeError, RobotError, ValueError, RuntimeError) as error:
+        loaded = Encoder.load(encoder)
+        jacobians = DualArmKinematics(RobotDescription.load(robot)).jacobians
+        coder = SampleCoder(SentenceEncoder().embed, jacobians, TASKS)
+        source: AbstractContextManager[TrainingSource]
+        if online:
+            stream = OnlineSettings(workers, reuse, capacity, min(capacity, OnlineSettings.fitted_on))
+            held_out = held_out_episodes(out / "held_out", loaded, TASKS, workers)
+            source = online_source(stream, encoder, held_out, out, coder, streams, seed, console)
+        else:
+            cache = features / loaded.weights_hash
+            source = nullcontext(recorded_source(data, cache, out, loaded, coder, streams, seed))
+        with source as opened:
+            train(opened, settings, preset, loaded.weights_hash, out, export, export_minutes, console)
+    except (PolicyDataError, EpisodeError, RingError, RobotError, ValueError, RuntimeError) as error:
         console.print(f"[red]{error}[/red]")
         raise typer.Exit(2) from None
-    console.print(f"{len(training)} episodes, {len(samples)} observations; {len(held_out)} episodes held out")
-    torch.manual_seed(seed)
-    trainer = PolicyTrainer(Clwm(config), samples, coding, settings)
+
+
+def train(
+    source: TrainingSource,
+    settings: TrainingSettings,
+    preset: str,
+    encoder_hash: str,
+    out: Path,
+    export: Path,
+    export_minutes: float,
+    console: Console,
+) -> None:
+    """Train until the budget is used; every `export_minutes`, and at the end, validate, save and export."""
+    coding = source.coding
+    config = _config(preset, coding.features.channels)
+    console.print(source.summary)
+    torch.manual_seed(settings.seed)
+    trainer = PolicyTrainer(Clwm(config), source.streams, coding, settings)
     state, curves = out / "trainer.pt", Curves(out / "curves.jsonl")
     if state.exists():
         load_state(state, trainer)
         console.print(f"resumed at step {trainer.steps_done}, {trainer.seconds / 60:.1f} minutes")
 
-    def keep() -> dict[str, float]:
+    def keep() -> None:
         save_state(state, trainer)
-        result = validate(trainer.ema, coding, validation)
+        source.keep()
+        result = validate(trainer.ema, coding, source.validation)
         curves.append({"minutes": trainer.seconds / 60, "step": trainer.steps_done} | result)
         curves.draw(out / "curves.png")
-        facts = {
+        facts = source.facts() | {
             "tasks": list(TASKS),
-            "episodes": len(training),
             "steps": trainer.steps_done,
             "minutes": round(trainer.seconds / 60, 1),
-            "threads": threads,
+            "threads": torch.get_num_threads(),
             "validation": result,
             "settings": settings.to_json(),
         }
-        policy = Policy(trainer.ema, coding.codec, coding.features, coding.state_predictor, loaded.weights_hash, facts)
-        save_policy(export, policy)
+        save_policy(
+            export, Policy(trainer.ema, coding.codec, coding.features, coding.state_predictor, encoder_hash, facts)
+        )
         console.print(f"step {trainer.steps_done}: " + ", ".join(f"{k} {v:.3g}" for k, v in result.items()))
-        return result
 
-    run_training(trainer, curves, keep, export_minutes, console)
+    run_training(trainer, curves, keep, source.facts, export_minutes, console)
 
 
-def run_training(trainer: PolicyTrainer, curves: Curves, keep, export_minutes: float, console: Console) -> None:
+def run_training(
+    trainer: PolicyTrainer,
+    curves: Curves,
+    keep: Callable[[], None],
+    facts: Callable[[], dict[str, Any]],
+    export_minutes: float,
+    console: Console,
+) -> None:
     """Step until the budget is used, with a progress bar; call `keep` every `export_minutes` and at the end."""
     kept_at = time.monotonic()
     columns = (
@@ -124,13 +152,13 @@ def run_training(trainer: PolicyTrainer, curves: Curves, keep, export_minutes: f
         task = bar.add_task("training", total=1.0)
         while trainer.progress < 1.0:
             losses = trainer.step()
-            bar.update(
-                task,
-                completed=trainer.progress,
-                description=f"action {losses['action']:.4f} video {losses['video']:.3f}",
-            )
+            known = facts()
+            text = f"action {losses['action']:.4f} video {losses['video']:.3f}, {known['episodes']} episodes "
+            text += f"{known['reuse']:.1f} times"
+            bar.update(task, completed=trainer.progress, description=text)
             if trainer.steps_done % _RECORD_EVERY == 0:
-                curves.append({"minutes": trainer.seconds / 60, "step": trainer.steps_done} | losses)
+                known = {name: value for name, value in known.items() if isinstance(value, (int, float))}
+                curves.append({"minutes": trainer.seconds / 60, "step": trainer.steps_done} | losses | known)
             if time.monotonic() - kept_at > 60.0 * export_minutes:
                 keep()
                 kept_at = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import weakref
 from dataclasses import dataclass
@@ -81,8 +82,11 @@ class Renderer:
                 f"off-screen rendering with MUJOCO_GL={os.environ.get('MUJOCO_GL')} failed ({error}); install libegl1 "
                 "(Debian and Ubuntu: apt install libegl1 libgl1), or libosmesa6 and set MUJOCO_GL=osmesa"
             ) from error
-        # Freed before the interpreter takes the GL library down, when nobody called close().
+        # Freed before the interpreter takes the GL library down, when nobody called close(): what is registered last
+        # is called first, and the GL library was registered just now at the latest. Finalizers know no such order.
         self._finalizer = weakref.finalize(self, self._renderer.close)
+        self._finalizer.atexit = False
+        atexit.register(self._finalizer)
         self._model = model
         self._options = mujoco.MjvOption()
         self._options.geomgroup[:] = [1, 1, 0, 1, 0, 0]

@@ -25,6 +25,9 @@ MEASUREMENTS = {
     "overhead": CommandPlace(
         "clwm_embodichain.bench_overhead", "overhead", "What the engine adds to the model's own work"
     ),
+    "streaming": CommandPlace(
+        "clwm_embodichain.bench_streaming", "streaming", "What fresh simulated trajectories are worth to a training"
+    ),
     "gpu": CommandPlace("clwm_embodichain.bench_gpu", "gpu", "Full-size models on a GPU against its roofline"),
     "memory": CommandPlace(
         "clwm_embodichain.bench_memory", "memory", "What the memory keeps, what it costs, and that it stays bounded"
