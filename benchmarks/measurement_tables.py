@@ -132,12 +132,33 @@ def memory_long_run(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]
     return header, [[f"{run['updates']:,}", growth, slower, f"{run['norm_max']:.1f}"]]
 
 
+def streaming(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: one per training."""
+    header = ["training", "episodes", "walks through each", "unique observations a step", "held-out error mm"]
+    header += ["success", "Wilson 95 %", "points to the first (95 %)", "McNemar exact p"]
+    rows = []
+    for found in report["contestants"]:
+        low, high = (100 * value for value in found["wilson95"])
+        gain, difference, p = report["against_first"].get(found["name"]), "", ""
+        if gain is not None:
+            below, above = (100 * value for value in gain["difference95"])
+            difference = f"{100 * gain['difference']:+.1f} ({below:+.1f} to {above:+.1f})"
+            p = f"{gain['mcnemar_exact_p']:.2g}"
+        fresh = f"{found['observations'] / report['steps']:.2f}"
+        data = [found["name"], str(found["episodes"]), f"{found['reuse']:.1f}", fresh]
+        data.append(f"{found['validation']['eef_mm']:.1f}")
+        succeeded = f"{sum(found['successes'].values())} / {found['trials']}"
+        rows.append([*data, succeeded, f"{low:.1f} to {high:.1f} %", difference, p])
+    return header, rows
+
+
 TITLES = {
     "latency": "Blocking latency, modes side by side in real time (`clwm bench latency`)",
     "surprise": "An object moved by 3 cm while a chunk executes (`clwm bench surprise`)",
     "speculation": "Coverage of the stated deviation (`clwm bench speculation`)",
     "success": "Success on the same seeds (`clwm bench success`)",
     "delay": "Success against an injected delay (`clwm bench delay`)",
+    "streaming": "Trainings of the same length, on recorded and on streamed episodes (`clwm bench streaming`)",
     "memory": "Right choices after a delay, chance 50 % (`clwm bench memory`)",
 }
 TABLES = {
@@ -146,6 +167,7 @@ TABLES = {
     "speculation": speculation,
     "success": success,
     "delay": delay,
+    "streaming": streaming,
     "memory": memory,
 }
 FURTHER = {"memory": (memory_cost, memory_long_run)}  # tables below the first one of a report

@@ -27,7 +27,7 @@ COMMANDS = {
     "record": CommandPlace("clwm_embodichain.record", "main", "Record the expert's episodes as training data", True),
     "train-encoder": CommandPlace("clwm_embodichain.encoder_training", "main", "Train the nano image encoder", True),
     "train-policy": CommandPlace(
-        "clwm_embodichain.train_policy", "main", "Train the policy on recorded episodes", True
+        "clwm_embodichain.train_policy", "main", "Train the policy, on recorded episodes or online", True
     ),
 }
 EPILOG = (

@@ -32,7 +32,7 @@ from clwm_embodichain.evaluation_command import run_with_progress
 from clwm_embodichain.policy_curves import Curves
 from clwm_embodichain.policy_features import PolicyDataError
 from clwm_embodichain.policy_training import TrainingSettings
-from clwm_embodichain.statistics import mcnemar_exact, wilson95
+from clwm_embodichain.statistics import compare_pairs, wilson95
 from clwm_embodichain.train_policy import TASKS, train
 from clwm_embodichain.training_sources import (
     OnlineSettings,
@@ -137,6 +137,7 @@ def streaming(
     except (EncoderError, EpisodeError, EvaluationError, PolicyDataError, RingError, RobotError, ValueError) as error:
         refuse(console, error)
     report = {"steps": steps, "demonstrations": demonstrations, "contestants": found}
+    report["against_first"] = against_first(found)
     console.print(as_table(report))
     write_json(console, report | provenance("streaming", seed), json_file)
     write_png(console, lambda: draw_streaming(report), png)
@@ -175,24 +176,19 @@ def contest(setup: Setup, contestant: Contestant) -> dict[str, Any]:
     }
 
 
-def against_first(found: Sequence[dict[str, Any]]) -> list[float]:
-    """For each contestant, McNemar's exact p-value that it succeeds as often as the first, on the same seeds."""
+def against_first(found: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What each further contestant gains over the first, on the same seeds."""
     first = found[0]["outcomes"]
-    return [
-        mcnemar_exact(
-            sum(ours and not theirs for ours, theirs in zip(first, other["outcomes"], strict=True)),
-            sum(theirs and not ours for ours, theirs in zip(first, other["outcomes"], strict=True)),
-        )
-        for other in found
-    ]
+    return {one["name"]: compare_pairs(list(zip(one["outcomes"], first, strict=True))) for one in found[1:]}
 
 
 def as_table(report: dict[str, Any]) -> Table:
     table = Table(title=f"{report['steps']} optimiser steps each")
-    for name in ("training", "trajectories", "walks each", "held-out mm", "succeeded", "95 %", "p"):
+    for name in ("training", "episodes", "walks each", "held-out mm", "success", "95 %", "p"):
         table.add_column(name, justify="left" if name == "training" else "right")
-    for one, p in zip(report["contestants"], against_first(report["contestants"]), strict=True):
+    for one in report["contestants"]:
         low, high = one["wilson95"]
+        gain = report["against_first"].get(one["name"])
         table.add_row(
             one["name"],
             str(one["episodes"]),
@@ -200,7 +196,7 @@ def as_table(report: dict[str, Any]) -> Table:
             f"{one['validation']['eef_mm']:.1f}",
             f"{sum(one['successes'].values())} of {one['trials']}",
             f"{100 * low:.0f} to {100 * high:.0f} %",
-            f"{p:.1g}",
+            f"{gain['mcnemar_exact_p']:.1g}" if gain else "",
         )
     return table
 
@@ -220,11 +216,9 @@ def draw_streaming(report: dict[str, Any]) -> Figure:
     left.grid(alpha=0.3)
     left.legend()
     rates = [100 * one["success_rate"] for one in report["contestants"]]
-    spans = [[100 * abs(one["success_rate"] - end) for one in report["contestants"]] for end in (0, 0)]
-    for index, one in enumerate(report["contestants"]):
-        spans[0][index] = rates[index] - 100 * one["wilson95"][0]
-        spans[1][index] = 100 * one["wilson95"][1] - rates[index]
-    names = [f"{one['name']}\n{one['episodes']} trajectories" for one in report["contestants"]]
+    ends = [[100 * one["wilson95"][side] for one in report["contestants"]] for side in (0, 1)]
+    spans = [[abs(rate - end) for rate, end in zip(rates, side, strict=True)] for side in ends]
+    names = [f"{one['name']}\n{one['episodes']} episodes" for one in report["contestants"]]
     right.bar(names, rates, yerr=spans, capsize=4, color=[f"C{index}" for index in range(len(names))])
     right.set(ylabel="success [%]", ylim=(0, 100))
     right.tick_params(axis="x", labelsize=8)

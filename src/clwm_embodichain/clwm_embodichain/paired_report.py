@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clwm_embodichain.paired_episodes import Job, Outcome
-from clwm_embodichain.statistics import mcnemar_exact, mean, paired_difference95, wilson95
+from clwm_embodichain.statistics import compare_pairs, mean, wilson95
 
 BASELINE = "sequential"
 
@@ -53,19 +53,9 @@ def difference(first: Mapping[Any, Outcome], second: Mapping[Any, Outcome]) -> d
     pairs = [(first[key].succeeded, second[key].succeeded) for key in first if key in second]
     if not pairs:
         return None
-    both, only_first = pairs.count((True, True)), pairs.count((True, False))
-    only_second, neither = pairs.count((False, True)), pairs.count((False, False))
-    value, low, high = paired_difference95(both, only_first, only_second, neither)
-    return {
-        "pairs": len(pairs),
-        "both": both,
-        "only_this": only_first,
-        f"only_{BASELINE}": only_second,
-        "neither": neither,
-        "difference": round(value, 4),
-        "difference95": [round(low, 4), round(high, 4)],
-        "mcnemar_exact_p": round(mcnemar_exact(only_first, only_second), 6),
-    }
+    found = compare_pairs(pairs)
+    found[f"only_{BASELINE}"] = found.pop("only_other")
+    return found
 
 
 def _pair(job: Job) -> tuple[Any, ...]:

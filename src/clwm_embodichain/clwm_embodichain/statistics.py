@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -59,6 +60,25 @@ def paired_difference95(both: int, only_first: int, only_second: int, neither: i
     up = (high1 - p1) ** 2 - 2 * phi * (high1 - p1) * (p2 - low2) + (p2 - low2) ** 2
     difference = p1 - p2
     return difference, difference - math.sqrt(max(down, 0.0)), difference + math.sqrt(max(up, 0.0))
+
+
+def compare_pairs(pairs: Sequence[tuple[bool, bool]]) -> dict[str, Any]:
+    """Of trials (this one succeeded, the other one did): the counts, rate of this minus rate of the other with its 95 %
+    interval, and McNemar's exact test.
+    """
+    both, only_this = pairs.count((True, True)), pairs.count((True, False))
+    only_other, neither = pairs.count((False, True)), pairs.count((False, False))
+    difference, low, high = paired_difference95(both, only_this, only_other, neither)
+    return {
+        "pairs": len(pairs),
+        "both": both,
+        "only_this": only_this,
+        "only_other": only_other,
+        "neither": neither,
+        "difference": round(difference, 4),
+        "difference95": [round(low, 4), round(high, 4)],
+        "mcnemar_exact_p": round(mcnemar_exact(only_this, only_other), 6),
+    }
 
 
 def ratio_of_medians(
