@@ -31,10 +31,9 @@ def test_an_online_training_makes_a_policy_and_goes_on_with_episodes_that_it_has
 
 
 def test_seeds_that_are_used_up_are_refused_before_anything_is_started(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(training_sources, "held_out_episodes", lambda *args: [])
-    (tmp_path / "stream.json").write_text(
-        json.dumps({"episodes": 1, "observations": 1, "walks": 1, "next_seed": 899_999})
-    )
+    monkeypatch.setattr(train_policy, "held_out_episodes", lambda *args: [])
+    before = {"episodes": 1, "observations": 1, "walks": 1, "next_seed": 899_999}
+    (tmp_path / "stream.json").write_text(json.dumps(before))
     with pytest.raises(typer.Exit):
         train(tmp_path)
     assert "used up the seeds below 900000" in " ".join(capsys.readouterr().out.split())
