@@ -1,6 +1,7 @@
 """Shared by all tests: a DDS domain of this run's own, so that neither a running stack nor another run interferes."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -19,3 +20,17 @@ def ros_context():
     rclpy.init()
     yield
     rclpy.try_shutdown()
+
+
+@pytest.fixture(scope="session")
+def is_alive():
+    """process id -> whether such a process runs; one that ended and was not waited for does not."""
+
+    def is_alive(process_id: int) -> bool:
+        try:
+            os.kill(process_id, 0)
+        except ProcessLookupError:
+            return False
+        return "Z" not in Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()[0]
+
+    return is_alive

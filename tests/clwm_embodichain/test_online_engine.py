@@ -29,15 +29,7 @@ def engine(**changes):
     return OnlineEngine(TASKS, ENCODER, SHAPE, **({"capacity": 4, "reuse": 2} | changes))
 
 
-def is_alive(process_id):
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    return "Z" not in Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()[0]
-
-
-def test_fresh_trajectories_of_both_tasks_keep_coming_although_the_worker_is_killed():
+def test_fresh_trajectories_of_both_tasks_keep_coming_although_the_worker_is_killed(is_alive):
     with engine(first_seed=40) as stream:
         first = stream.collect(2)
         stream.begin(lambda episode: episode)
@@ -65,7 +57,7 @@ def test_a_worker_that_never_simulates_ends_the_training_with_a_reason():
             stream.collect(1)
 
 
-def test_workers_of_a_learner_that_was_killed_end_by_themselves():
+def test_workers_of_a_learner_that_was_killed_end_by_themselves(is_alive):
     script = (
         "import time\nfrom pathlib import Path\nfrom clwm_embodichain.online_engine import OnlineEngine\n"
         "if __name__ == '__main__':\n"

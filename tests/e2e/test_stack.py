@@ -47,15 +47,7 @@ class Stack:
         return "\n".join(f"{line.name}: {line.text}" for line in self.lines)
 
 
-def is_alive(process_id):
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    return "Z" not in Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()[0]
-
-
-def test_the_stack_comes_up_moves_the_arms_by_chunks_and_leaves_no_process_behind():
+def test_the_stack_comes_up_moves_the_arms_by_chunks_and_leaves_no_process_behind(is_alive):
     with Stack(graph.build_graph(graph.StackOptions())) as stack:
         processes = dict(stack.supervisor.process_ids())
         assert set(processes) == set(NODES)
@@ -114,7 +106,7 @@ def test_a_node_that_is_killed_is_started_again():
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGKILL, -signal.SIGKILL)])
-def test_however_clwm_up_ends_no_process_is_left_behind(number, code):
+def test_however_clwm_up_ends_no_process_is_left_behind(number, code, is_alive):
     process = subprocess.Popen(
         [sys.executable, "-m", "clwm_bringup.cli", "up"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

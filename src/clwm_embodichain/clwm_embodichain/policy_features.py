@@ -37,6 +37,20 @@ class FeatureEpisode:
     executed: NDArray[np.float32]
     states: NDArray[np.float32]
 
+    @classmethod
+    def of(cls, episode: Episode, features: NDArray[np.float16]) -> FeatureEpisode:
+        """`episode` with `features` in place of its pictures."""
+        return cls(
+            episode.task,
+            episode.seed,
+            episode.instruction,
+            episode.image_rows,
+            features,
+            episode.plans,
+            episode.executed,
+            episode.states,
+        )
+
 
 def encode_features(files: list[Path], cache: Path, encode: ImageEncoder, progress: bool = True) -> None:
     """Encode the pictures of every episode that has no features in `cache` yet.
@@ -74,16 +88,7 @@ def load_episodes(files: list[Path], cache: Path) -> Iterator[FeatureEpisode]:
                 f"{features_file} holds {len(features)} features for {len(episode.image_rows)} pictures; "
                 "delete it and encode again"
             )
-        yield FeatureEpisode(
-            episode.task,
-            episode.seed,
-            episode.instruction,
-            episode.image_rows,
-            features,
-            episode.plans,
-            episode.executed,
-            episode.states,
-        )
+        yield FeatureEpisode.of(episode, features)
 
 
 def _cached(cache: Path, episode: Path) -> Path:

@@ -46,17 +46,7 @@ def play_and_encode(
     episode = record_episode(world, expert, seed)
     if not episode.success or len(episode.executed) > longest:
         return None
-    features = np.stack([encode(pictures) for pictures in episode.images])
-    return FeatureEpisode(
-        episode.task,
-        seed,
-        episode.instruction,
-        episode.image_rows,
-        features,
-        episode.plans,
-        episode.executed,
-        episode.states,
-    )
+    return FeatureEpisode.of(episode, np.stack([encode(pictures) for pictures in episode.images]))
 
 
 def work(order: WorkerOrder) -> None:
