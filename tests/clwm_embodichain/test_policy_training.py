@@ -11,8 +11,9 @@ from clwm_embodichain.policy_features import PolicyDataError, encode_features, l
 from clwm_embodichain.policy_losses import LossSettings, channel_weights
 from clwm_embodichain.policy_samples import Coding, build_samples, fit_coding
 from clwm_embodichain.policy_streams import RecordedStreams
-from clwm_embodichain.policy_training import PolicyTrainer, TrainingSettings, load_state, save_state
+from clwm_embodichain.policy_training import PolicyTrainer, TrainingSettings
 from clwm_embodichain.policy_validation import validate
+from clwm_embodichain.training_loop import load_state, save_state
 from clwm_policy.config import ClwmConfig
 from clwm_policy.model import Clwm
 

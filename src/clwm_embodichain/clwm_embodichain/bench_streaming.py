@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 STATIC = "static"
 _LATENCY = "30"  # ms, the same for all, so that success does not depend on what else the machine does
 _VALIDATE_MINUTES = 2.0
-_STREAMS = 6
+_PRESET, _STREAMS = "nano", 6
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,6 @@ class Setup:
     coder: SampleCoder
     settings: TrainingSettings
     demonstrations: int
-    episodes: int
-    workers: int
     out: Path
     console: Console
 
@@ -96,7 +94,7 @@ def streaming(
     contestants: Annotated[
         str, typer.Option(help="trainings to compare, with commas: static, reuse:<walks>")
     ] = "static,reuse:60,reuse:10,reuse:3",
-    steps: Annotated[int, typer.Option(min=1, help="optimiser steps of each training")] = 800,
+    steps: Annotated[int, typer.Option(min=1, help="optimiser steps of each training")] = 1000,
     demonstrations: Annotated[int, typer.Option(min=2, help="recorded episodes of the static training")] = 32,
     episodes: Annotated[int, typer.Option(min=1, help="to evaluate each with, per task")] = 100,
     workers: Workers = 1,
@@ -128,8 +126,6 @@ def streaming(
             coder=SampleCoder(SentenceEncoder().embed, jacobians, TASKS),
             settings=TrainingSettings(minutes=1e6, steps=steps, streams=_STREAMS, seed=seed),
             demonstrations=demonstrations,
-            episodes=episodes,
-            workers=workers,
             out=out,
             console=console,
         )
@@ -151,11 +147,11 @@ def contest(setup: Setup, contestant: Contestant) -> dict[str, Any]:
         console.print(f"{contestant.name}: training of {setup.settings.steps} steps", highlight=False)
         with _source(setup, contestant) as source:
             encoder_hash = setup.encoder.weights_hash
-            train(source, setup.settings, "nano", encoder_hash, folder, policy, _VALIDATE_MINUTES, console)
+            train(source, setup.settings, _PRESET, encoder_hash, folder, policy, _VALIDATE_MINUTES, console)
     facts = _facts_of(policy)
     reports = {task: _evaluated(setup, policy, task) for task in setup.coder.tasks}
     successes = {task: report["successes"] for task, report in reports.items()}
-    total = setup.episodes * len(reports)
+    total = setup.base.episodes * len(reports)
     low, high = wilson95(sum(successes.values()), total)
     return {
         "name": contestant.name,
@@ -228,7 +224,7 @@ def draw_streaming(report: dict[str, Any]) -> Figure:
 @contextmanager
 def _source(setup: Setup, contestant: Contestant) -> Iterator[TrainingSource]:
     encoder, coder, folder = setup.encoder, setup.coder, setup.folder(contestant)
-    seed, out, workers = setup.settings.seed, setup.out, setup.workers
+    seed, out, workers = setup.settings.seed, setup.out, setup.base.workers
     held_out = held_out_episodes(out / "held_out", encoder, coder.tasks, workers)
     if contestant.reuse is None:
         per_task = setup.demonstrations // len(coder.tasks)
@@ -248,7 +244,7 @@ def _evaluated(setup: Setup, policy: Path, task: str) -> dict[str, Any]:
     kept = policy.with_name(f"eval_{task}.json")
     if kept.exists():
         report = json.loads(kept.read_text())
-        if report["episodes"] == setup.episodes:
+        if report["episodes"] == setup.base.episodes:
             return report
     report = run_with_progress(replace(setup.base, task=task, policy=policy), setup.console)
     kept.write_text(json.dumps(report))

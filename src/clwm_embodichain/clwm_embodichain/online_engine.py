@@ -41,11 +41,6 @@ class StreamCounts:
     workers_waited: float
     restarts: int
 
-    @property
-    def reuse(self) -> float:
-        """Walks through a trajectory, mean."""
-        return self.walks / max(1, self.trajectories)
-
 
 class OnlineEngine(AbstractContextManager):
     """Trajectories, fresh from simulation, as training samples. Use as a context manager, from one thread.

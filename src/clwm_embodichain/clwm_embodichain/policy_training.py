@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -168,19 +167,6 @@ class PolicyTrainer:
             self._foreseen = state["foreseen"]
         self._scale = dict(state["scale"])
         self.steps_done, self.seconds = int(state["steps_done"]), float(state["seconds"])
-
-
-def save_state(path: Path, trainer: PolicyTrainer) -> None:
-    """Write the trainer's state; an interruption leaves the previous one whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(trainer.state(), partial)
-    partial.replace(path)
-
-
-def load_state(path: Path, trainer: PolicyTrainer) -> None:
-    """Continue from a file of `save_state`; nothing but tensors and numbers is unpickled."""
-    trainer.resume(torch.load(path, weights_only=True))
 
 
 def _optimisers(model: Clwm, settings: TrainingSettings) -> list[torch.optim.Optimizer]:

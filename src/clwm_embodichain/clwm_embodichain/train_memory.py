@@ -24,6 +24,7 @@ from clwm_embodichain.policy_samples import Coding, Samples
 from clwm_embodichain.remember_choice import chosen_arms, chunks_after
 from clwm_embodichain.remember_data import CHOOSING, OBSERVATIONS, Recordings, record_sides
 from clwm_embodichain.remember_samples import SideStreams, side_samples
+from clwm_embodichain.training_loop import load_state, run_training, save_state
 from clwm_perception.encoder import Encoder
 from clwm_policy.checkpoint import CheckpointError, Policy, load_policy, save_policy
 from clwm_policy.config import ClwmConfig
@@ -38,7 +39,6 @@ CONFIG = ClwmConfig(width=64, layers=2, heads=4, ffn_width=256, memory_rank=32, 
 PLAN = Plan(video_steps=2, action_steps=4)
 HELD_OUT = 0.1
 VALIDATION_DELAYS = (2, 10, 40)
-_RECORD_EVERY = 20  # steps
 
 
 class Kind(str, Enum):
@@ -115,13 +115,11 @@ def main(
     trainer = MemoryTrainer(MODELS[kind](CONFIG), samples, coding, settings)
     state, curves = out / f"{kind.value}.pt", Curves(out / f"{kind.value}.jsonl")
     if state.exists():
-        trainer.resume(torch.load(state, weights_only=True))
+        load_state(state, trainer)
         console.print(f"resumed at step {trainer.steps_done}, {trainer.seconds / 60:.1f} minutes")
 
     def keep() -> None:
-        partial = state.with_suffix(".partial")
-        torch.save(trainer.state(), partial)
-        partial.replace(state)
+        save_state(state, trainer)
         found = validate(trainer.model, validation, coding, VALIDATION_DELAYS)
         curves.append({"minutes": trainer.seconds / 60, "step": trainer.steps_done} | found)
         facts = {
@@ -142,7 +140,8 @@ def main(
         numbers = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
         console.print(f"step {trainer.steps_done}, longest delay {int(trainer.longest)}: {numbers}")
 
-    run_training(trainer, curves, keep, export_minutes, console)
+    if not run_training(trainer, curves, keep, export_minutes, console, lambda: {"longest": float(trainer.longest)}):
+        raise typer.Exit(130)
 
 
 def gather(path: Path, episodes: int, encoder: ImageEncoder, console: Console) -> Recordings:
@@ -156,37 +155,6 @@ def gather(path: Path, episodes: int, encoder: ImageEncoder, console: Console) -
                 console.print(f"{have} of {episodes} episodes recorded")
 
         return record_sides(path, episodes, 0, encoder, show)
-
-
-def run_training(trainer: MemoryTrainer, curves: Curves, keep, export_minutes: float, console: Console) -> None:
-    """Step until the budget is used; call `keep` every `export_minutes` of training and at the end, or on Ctrl-C."""
-    kept_at = trainer.seconds
-    recent: list[dict[str, float]] = []
-    share = TextColumn("{task.percentage:.1f} %")
-    columns = (TextColumn("{task.description}"), BarColumn(), share, TimeElapsedColumn())
-    try:
-        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            bar = progress.add_task("training", total=1.0, completed=trainer.progress)
-            while trainer.progress < 1.0:
-                recent.append(trainer.step())
-                progress.update(bar, completed=trainer.progress)
-                if len(recent) == _RECORD_EVERY:
-                    record = {name: float(np.mean([each[name] for each in recent])) for name in recent[0]}
-                    record |= {"minutes": trainer.seconds / 60, "step": trainer.steps_done, "longest": trainer.longest}
-                    curves.append(record)
-                    recent = []
-                    if not console.is_terminal:
-                        console.print(
-                            f"step {trainer.steps_done}: action {record['action']:.4f}, recall {record['recall']:.3f}, "
-                            f"recalled {record['recalled']:.2f}, longest delay {int(trainer.longest)}",
-                            highlight=False,
-                        )
-                if trainer.seconds - kept_at >= 60.0 * export_minutes:
-                    keep()
-                    kept_at = trainer.seconds
-    except KeyboardInterrupt:
-        console.print("stopped; start it again to continue")
-    keep()
 
 
 if __name__ == "__main__":

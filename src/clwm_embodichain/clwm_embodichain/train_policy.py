@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from clwm_common.kinematics import DualArmKinematics
 from clwm_common.robot import RobotDescription, RobotError
 from clwm_embodichain.episodes import EpisodeError
 from clwm_embodichain.policy_curves import Curves
 from clwm_embodichain.policy_features import PolicyDataError
-from clwm_embodichain.policy_training import PolicyTrainer, TrainingSettings, load_state, save_state
+from clwm_embodichain.policy_training import PolicyTrainer, TrainingSettings
 from clwm_embodichain.policy_validation import validate
+from clwm_embodichain.training_loop import load_state, run_training, save_state
 from clwm_embodichain.training_sources import (
     OnlineSettings,
     SampleCoder,
@@ -35,7 +33,6 @@ from clwm_policy.config import PRESETS, ClwmConfig
 from clwm_policy.language import SentenceEncoder
 from clwm_policy.model import Clwm
 
-_RECORD_EVERY = 20  # steps
 TASKS = ("lift_tray", "place_block")
 
 
@@ -99,7 +96,10 @@ def train(
     export_minutes: float,
     console: Console,
 ) -> None:
-    """Train until the budget is used; every `export_minutes`, and at the end, validate, save and export."""
+    """Train until the budget is used; every `export_minutes`, and at the end, save, validate and export.
+
+    Raises typer.Exit with 130 after Ctrl-C.
+    """
     coding = source.coding
     config = _config(preset, coding.features.channels)
     console.print(source.summary)
@@ -129,40 +129,11 @@ def train(
         )
         console.print(f"step {trainer.steps_done}: " + ", ".join(f"{k} {v:.3g}" for k, v in result.items()))
 
-    run_training(trainer, curves, keep, source.facts, export_minutes, console)
+    def known() -> dict[str, float]:
+        return {name: value for name, value in source.facts().items() if isinstance(value, (int, float))}
 
-
-def run_training(
-    trainer: PolicyTrainer,
-    curves: Curves,
-    keep: Callable[[], None],
-    facts: Callable[[], dict[str, Any]],
-    export_minutes: float,
-    console: Console,
-) -> None:
-    """Step until the budget is used, with a progress bar; call `keep` every `export_minutes` and at the end."""
-    kept_at = time.monotonic()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:.1f} %"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("training", total=1.0)
-        while trainer.progress < 1.0:
-            losses = trainer.step()
-            known = facts()
-            text = f"action {losses['action']:.4f} video {losses['video']:.3f}, {known['episodes']} episodes "
-            text += f"{known['reuse']:.1f} times"
-            bar.update(task, completed=trainer.progress, description=text)
-            if trainer.steps_done % _RECORD_EVERY == 0:
-                known = {name: value for name, value in known.items() if isinstance(value, (int, float))}
-                curves.append({"minutes": trainer.seconds / 60, "step": trainer.steps_done} | losses | known)
-            if time.monotonic() - kept_at > 60.0 * export_minutes:
-                keep()
-                kept_at = time.monotonic()
-    keep()
+    if not run_training(trainer, curves, keep, export_minutes, console, known):
+        raise typer.Exit(130)
 
 
 def _config(preset: str, channels: int) -> ClwmConfig:
