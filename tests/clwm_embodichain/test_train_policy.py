@@ -1,6 +1,9 @@
 """`clwm train-policy --online` from start to checkpoint, and on from there."""
 
 import json
+import multiprocessing
+import os
+import signal
 
 import pytest
 import typer
@@ -37,3 +40,20 @@ def test_seeds_that_are_used_up_are_refused_before_anything_is_started(tmp_path,
     with pytest.raises(typer.Exit):
         train(tmp_path)
     assert "used up the seeds below 900000" in " ".join(capsys.readouterr().out.split())
+
+
+def test_ctrl_c_ends_an_online_training_with_what_it_has_learned(tmp_path, monkeypatch):
+    monkeypatch.setattr(training_sources, "HELD_OUT_EPISODES", 1)
+    step = train_policy.PolicyTrainer.step
+
+    def interrupted(trainer):
+        os.kill(os.getpid(), signal.SIGINT)
+        return step(trainer)
+
+    monkeypatch.setattr(train_policy.PolicyTrainer, "step", interrupted)
+    with pytest.raises(typer.Exit) as ended:
+        train(tmp_path, steps=1000)
+    assert ended.value.exit_code == 130
+    assert json.loads((tmp_path / "policy.json").read_text())["facts"]["steps"] == 1
+    assert (tmp_path / "trainer.pt").exists()
+    assert not multiprocessing.active_children()

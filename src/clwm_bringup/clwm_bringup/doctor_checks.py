@@ -146,7 +146,9 @@ def check_checkpoints(model: str) -> Result:
             Outcome.FAIL, str(error), "restore models/ from the repository, or train with `clwm train-encoder`"
         )
     policy = files.policy
-    restore = "restore models/ from the repository, or train with `clwm train-policy`"
+    restore = (
+        "restore models/ from the repository, or train with `clwm train-policy --export models/nano/policy.safetensors`"
+    )
     if not policy.is_file() or not policy.with_suffix(".json").is_file():
         return Result(Outcome.FAIL, f"{policy} or its .json does not exist", restore)
     wanted = json.loads(policy.with_suffix(".json").read_text())["encoder_sha256"]

@@ -147,7 +147,8 @@ def contest(setup: Setup, contestant: Contestant) -> dict[str, Any]:
         console.print(f"{contestant.name}: training of {setup.settings.steps} steps", highlight=False)
         with _source(setup, contestant) as source:
             encoder_hash = setup.encoder.weights_hash
-            train(source, setup.settings, _PRESET, encoder_hash, folder, policy, _VALIDATE_MINUTES, console)
+            if not train(source, setup.settings, _PRESET, encoder_hash, folder, policy, _VALIDATE_MINUTES, console):
+                raise typer.Exit(130)
     facts = _facts_of(policy)
     reports = {task: _evaluated(setup, policy, task) for task in setup.coder.tasks}
     successes = {task: report["successes"] for task, report in reports.items()}

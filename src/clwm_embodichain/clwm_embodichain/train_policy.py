@@ -47,7 +47,9 @@ def main(
     capacity: Annotated[int, typer.Option(min=1, help="trajectories at hand at once (online)")] = 64,
     encoder: Annotated[Path, typer.Option(help="the frozen encoder's folder")] = Path("models/nano/encoder"),
     out: Annotated[Path, typer.Option(help="state and curves of the training")] = Path("out/policy"),
-    export: Annotated[Path, typer.Option(help="where the policy is written")] = Path("models/nano/policy.safetensors"),
+    export: Annotated[
+        Path | None, typer.Option(help="where the policy is written; default: policy.safetensors in --out")
+    ] = None,
     robot: Annotated[str, typer.Option(help="robot that recorded the episodes")] = "dual_fr3_mujoco",
     preset: Annotated[str, typer.Option(help=f"one of {', '.join(PRESETS)}")] = "nano",
     minutes: Annotated[float, typer.Option(min=0.01, help="training time of all runs together")] = 70.0,
@@ -63,6 +65,7 @@ def main(
     With --online nothing need be recorded: simulation processes stream fresh trajectories into the training.
     """
     console = Console()
+    export = export or out / "policy.safetensors"
     torch.set_num_threads(threads)
     try:
         settings = TrainingSettings(
@@ -80,10 +83,13 @@ def main(
             cache = features / loaded.weights_hash
             source = nullcontext(recorded_source(data, cache, out, loaded, coder, streams, seed))
         with source as opened:
-            train(opened, settings, preset, loaded.weights_hash, out, export, export_minutes, console)
+            is_done = train(opened, settings, preset, loaded.weights_hash, out, export, export_minutes, console)
     except (PolicyDataError, EpisodeError, RingError, RobotError, ValueError, RuntimeError) as error:
         console.print(f"[red]{error}[/red]")
         raise typer.Exit(2) from None
+    console.print(f"try it: clwm eval --sai fixed:0.5 --policy {export}", highlight=False, soft_wrap=True)
+    if not is_done:
+        raise typer.Exit(130)
 
 
 def train(
@@ -95,10 +101,10 @@ def train(
     export: Path,
     export_minutes: float,
     console: Console,
-) -> None:
+) -> bool:
     """Train until the budget is used; every `export_minutes`, and at the end, save, validate and export.
 
-    Raises typer.Exit with 130 after Ctrl-C.
+    False when somebody stopped it before.
     """
     coding = source.coding
     config = _config(preset, coding.features.channels)
@@ -132,8 +138,7 @@ def train(
     def known() -> dict[str, float]:
         return {name: value for name, value in source.facts().items() if isinstance(value, (int, float))}
 
-    if not run_training(trainer, curves, keep, export_minutes, console, known):
-        raise typer.Exit(130)
+    return run_training(trainer, curves, keep, export_minutes, console, known)
 
 
 def _config(preset: str, channels: int) -> ClwmConfig:
