@@ -21,6 +21,17 @@ def test_there_are_four_processes_named_as_their_nodes(specs):
     assert list(specs) == ["sim", "perception", "executor", "policy"]
 
 
+def test_a_robot_with_a_driver_of_its_own_is_not_simulated():
+    specs = graph.build_graph(graph.StackOptions(robot="dual_fr3_franka"))
+    assert [spec.name for spec in specs] == ["perception", "executor", "policy"]
+
+
+def test_what_breaks_things_on_purpose_is_refused_on_a_robot_that_may_be_real():
+    assert graph.simulated_robot("dual_fr3_mujoco").name == "dual_fr3_mujoco"
+    with pytest.raises(graph.GraphError, match="'dual_fr3_franka' has a driver of its own and may be real"):
+        graph.simulated_robot("dual_fr3_franka")
+
+
 @pytest.mark.parametrize("name", ["sim", "perception", "executor", "policy"])
 def test_every_parameter_is_declared_by_its_node_with_the_same_type(specs, name):
     module = importlib.import_module(specs[name].module)

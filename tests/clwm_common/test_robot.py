@@ -30,7 +30,38 @@ def test_every_shipped_robot_loads():
     assert "dual_fr3_mujoco" in known_robots()
     for name in known_robots():
         robot = RobotDescription.load(name)
-        assert len(set(robot.joint_names)) == 14 and robot.urdf_path().exists()
+        assert robot.urdf_path().exists()
+        places = [place for source in robot.joint_sources() for place in source.places]
+        assert sorted(places) == list(range(16))
+
+
+def test_joints_of_one_topic_are_in_the_order_of_the_arms():
+    (source,) = RobotDescription.load("dual_fr3_mujoco").joint_sources()
+    assert source.places == tuple(range(16)) and source.has_arm
+    assert source.names[7] == "right_fr3_joint1" and source.names[14:] == (
+        "left_fr3_finger_joint1",
+        "right_fr3_finger_joint1",
+    )
+
+
+def test_arms_in_namespaces_have_topics_of_their_own():
+    robot = RobotDescription.load("dual_fr3_franka")
+    sources = {source.topic: source for source in robot.joint_sources()}
+    assert robot.driver == "external"
+    assert sources["/right/franka/joint_states"].places == tuple(range(7, 14))
+    assert sources["/right/franka_gripper/joint_states"].places == (15,)
+    assert [source.has_arm for source in sources.values()] == [True, False, True, False]
+
+
+def test_names_that_are_alike_on_one_topic_are_refused(tmp_path):
+    names = RobotDescription.load("dual_fr3_mujoco").left.joint_names
+    with pytest.raises(RobotError, match=r"/joint_states is to carry left_fr3_joint1, .* twice; give the arms"):
+        RobotDescription.from_yaml(changed(tmp_path, "right", "joint_names", names))
+
+
+def test_a_simulated_robot_with_several_topics_is_refused(tmp_path):
+    with pytest.raises(RobotError, match="clwm_sim publishes all joints on one topic"):
+        RobotDescription.from_yaml(changed(tmp_path, "right", "joint_states_topic", "/right/joint_states"))
 
 
 def test_home_is_within_the_limits():

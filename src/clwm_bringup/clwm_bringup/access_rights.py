@@ -51,11 +51,11 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
     controllers = [arm.controller.node for arm in robot.arms]
     grippers = [arm.gripper.command for arm in robot.arms]
     commands = [arm.controller.topic for arm in robot.arms] + [it.name for it in grippers if it.kind == "topic"]
-    joints = robot.joint_states_topic
+    joints = [source.topic for source in robot.joint_sources()]
     return (
         _node_of_the_graph(
             "sim",
-            publishes=["/clock", "/clwm_sim/episode", joints, *images, *camera_infos],
+            publishes=["/clock", "/clwm_sim/episode", *joints, *images, *camera_infos],
             subscribes=commands,
             serves=["/clwm_sim/reset"],
         ),
@@ -70,7 +70,7 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
                 "/clwm/chunk_request", "/clwm/chunk_timeline", "/clwm/mode", "/clwm/state", "/clwm/task_status",
                 *commands,
             ],
-            subscribes=["/clwm/action_chunk", "/clwm/sai_report", "/clwm/teleop", "/clwm_sim/episode", joints],
+            subscribes=["/clwm/action_chunk", "/clwm/sai_report", "/clwm/teleop", "/clwm_sim/episode", *joints],
             serves=["/clwm/set_mode", "/clwm/set_task"],
             calls=[f"{node}/{service}" for node in controllers for service in ("get_parameters", "list_parameters")],
             executes=["/clwm/run_task"],
@@ -84,7 +84,7 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
         _node_of_the_operator(
             "clwm_demo",  # clwm soak reads the joints as well
             subscribes=[
-                "/clwm/chunk_timeline", "/clwm/task_status", "/clwm_sim/episode", "/diagnostics", joints, *images,
+                "/clwm/chunk_timeline", "/clwm/task_status", "/clwm_sim/episode", "/diagnostics", *joints, *images,
             ],
             calls=["/clwm/set_mode", "/clwm/set_task", "/clwm_sim/reset"],
         ),

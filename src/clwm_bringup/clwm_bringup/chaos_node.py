@@ -43,8 +43,8 @@ class ChaosNode(DemoNode):
         self.statuses: list[tuple[float, dict[str, Any]]] = []
         self.applied: dict[int, float] = {}
         self.clear()
-        joints = UPSTREAM + robot.joint_states_topic
-        self.create_subscription(JointState, joints, self._on_joints, qos.SENSOR_DEEP)
+        self._joints = robot.joint_states_topic
+        self.create_subscription(JointState, UPSTREAM + self._joints, self._on_joints, qos.SENSOR_DEEP)
         self.create_subscription(ChunkRequest, UPSTREAM + "/clwm/chunk_request", self._on_request, qos.CRITICAL)
         for index, arm in enumerate(robot.arms):
             if arm.controller.kind == "forward":
@@ -94,9 +94,8 @@ class ChaosNode(DemoNode):
         return "" if response.accepted else response.message
 
     def _on_joints(self, message: JointState) -> None:
-        arms = self._joint_map.measured(
-            from_stamp(message.header.stamp), message.name, message.position, message.velocity
-        )
+        stamp = from_stamp(message.header.stamp)
+        arms = self._joint_map.measured(self._joints, stamp, message.name, message.position, message.velocity)
         self._states.append((arms.stamp, arms.positions, arms.velocities))
 
     def _on_request(self, message: ChunkRequest) -> None:

@@ -23,6 +23,7 @@ COMMANDS = {
     "replay": CommandPlace("clwm_bringup.commands.replay", "replay", "Make a recorded episode's chunks once more"),
     "export": CommandPlace("clwm_bringup.commands.export", "export", "Write the policy's graphs for ONNX Runtime"),
     "doctor": CommandPlace("clwm_bringup.commands.doctor", "doctor", "Check the whole installation, with remedies"),
+    "preflight": CommandPlace("clwm_bringup.commands.preflight", "preflight", "Check a robot before it is commanded"),
     "security": CommandPlace("clwm_bringup.commands.security", "security", "Write the graph's SROS2 policy"),
     "record": CommandPlace("clwm_embodichain.record", "main", "Record the expert's episodes as training data", True),
     "train-encoder": CommandPlace("clwm_embodichain.encoder_training", "main", "Train the nano image encoder", True),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 import numpy as np
 import rclpy
@@ -35,8 +36,11 @@ class DemoError(RuntimeError):
     """The stack did not do what the demo needs; the message says which part and what to look at."""
 
 
-class RosSession:
-    """ROS for one node of this process, whose thread spins it; signals stay with the caller."""
+NodeType = TypeVar("NodeType", bound=Node)
+
+
+class RosSession(AbstractContextManager):
+    """ROS for the nodes of this process, whose thread spins them; signals stay with the caller."""
 
     def __init__(self) -> None:
         arguments = ["--ros-args", *enclave_arguments(OPERATOR)]
@@ -44,7 +48,10 @@ class RosSession:
         self._executor = SingleThreadedExecutor()
         self._nodes: list[Node] = []
 
-    def add(self, node: DemoNode) -> DemoNode:
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add(self, node: NodeType) -> NodeType:
         """Have `node` served by `spin_once`, and destroyed by `close`."""
         self._executor.add_node(node)
         self._nodes.append(node)

@@ -72,7 +72,10 @@ class StackOptions:
 
 
 def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
-    """The four processes in starting order. Raises GraphError, RobotError or ModelFilesError, naming what is wrong."""
+    """The processes in starting order: the simulation, unless the robot has a driver of its own, and three more.
+
+    Raises GraphError, RobotError or ModelFilesError, naming what is wrong.
+    """
     robot = RobotDescription.load(options.robot)
     model = ModelFiles.load(options.model)
     fixed = _read_yaml(config_directory() / "stack.yaml")
@@ -107,7 +110,19 @@ def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
             parameters={**(fixed.get(name) or {}), **parameters[name]},
         )
         for name, package in packages.items()
+        if name != "sim" or robot.driver == "clwm_sim"
     )
+
+
+def simulated_robot(name: str) -> RobotDescription:
+    """A robot on which anything may be tried. Raises GraphError for one that is not driven by the simulation."""
+    robot = RobotDescription.load(name)
+    if robot.driver != "clwm_sim":
+        raise GraphError(
+            f"robot '{name}' has a driver of its own and may be real; this is for simulated arms only, such as "
+            f"{StackOptions.robot}"
+        )
+    return robot
 
 
 def environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -87,8 +88,12 @@ class GripperAction(_Strict):
 
 
 class Gripper(_Strict):
-    """A parallel gripper: opening range [m] and who takes an opening."""
+    """A parallel gripper: opening range [m] and who takes an opening.
 
+    joint_states_topic: where its finger is published; empty where the arm's joints are.
+    """
+
+    joint_states_topic: str = ""
     opening_min: float = 0.0
     opening_max: float = 0.08
     speed: float = Field(0.1, gt=0.0, description="m/s of opening")
@@ -97,8 +102,13 @@ class Gripper(_Strict):
 
 
 class Arm(_Strict):
-    """One arm: joint names in order, base pose in the world, home position, its controller and its gripper."""
+    """One arm: joint names in order, base pose in the world, home position, its controller and its gripper.
 
+    joint_states_topic: where its joints are published; empty where the robot's are. The names of arms with topics of
+    their own may be alike.
+    """
+
+    joint_states_topic: str = ""
     joint_names: Annotated[list[str], Field(min_length=7, max_length=7)]
     base_position: Three
     base_yaw: float = 0.0
@@ -139,10 +149,29 @@ class Safety(_Strict):
         return self
 
 
+@dataclass(frozen=True)
+class JointSource:
+    """What one joint state topic has of the robot. places: (n,) where its joints are in left arm, right arm, left
+    finger, right finger (0 to 15); has_arm: not only fingers.
+    """
+
+    topic: str
+    names: tuple[str, ...]
+    places: tuple[int, ...]
+
+    @property
+    def has_arm(self) -> bool:
+        return min(self.places) < 14
+
+
 class RobotDescription(_Strict):
-    """Two arms, left first. Arrays of 14 are left arm then right arm. Without `safety` no clearance is checked."""
+    """Two arms, left first. Arrays of 14 are left arm then right arm. Without `safety` no clearance is checked.
+
+    driver: who moves the arms and publishes joints and pictures: `clwm_sim`, started with the stack, or `external`.
+    """
 
     name: str
+    driver: Literal["clwm_sim", "external"] = "clwm_sim"
     urdf: str
     eef_frame: str
     left: Arm
@@ -151,6 +180,18 @@ class RobotDescription(_Strict):
     safety: Safety | None = None
     cameras: list[str]
     joint_states_topic: str = "/joint_states"
+
+    @model_validator(mode="after")
+    def _distinct(self) -> RobotDescription:
+        for source in self.joint_sources():
+            if twice := sorted({name for name in source.names if source.names.count(name) > 1}):
+                raise ValueError(
+                    f"{source.topic} is to carry {', '.join(twice)} twice; give the arms joint names or a "
+                    "joint_states_topic of their own"
+                )
+        if self.driver == "clwm_sim" and len(self.joint_sources()) > 1:
+            raise ValueError("clwm_sim publishes all joints on one topic; set joint_states_topic of the robot alone")
+        return self
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> RobotDescription:
@@ -185,6 +226,19 @@ class RobotDescription(_Strict):
     def joint_names(self) -> list[str]:
         """The 14 joint names, left arm first."""
         return [*self.left.joint_names, *self.right.joint_names]
+
+    def joint_sources(self) -> tuple[JointSource, ...]:
+        """One for each joint state topic, in the order in which the arms name them."""
+        found: dict[str, list[tuple[str, int]]] = {}
+        for index, arm in enumerate(self.arms):
+            topic = arm.joint_states_topic or self.joint_states_topic
+            joints = [(name, 7 * index + place) for place, name in enumerate(arm.joint_names)]
+            found.setdefault(topic, []).extend(joints)
+            found.setdefault(arm.gripper.joint_states_topic or topic, []).append((arm.gripper.finger_joint, 14 + index))
+        return tuple(
+            JointSource(topic, *zip(*sorted(joints, key=lambda joint: joint[1]), strict=True))
+            for topic, joints in found.items()
+        )
 
     @property
     def home(self) -> NDArray[np.float64]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from rcl_interfaces.srv import GetParameters, ListParameters
+from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
 from rclpy.task import Future
 
 from clwm_common.robot import Arm, RobotDescription
-from clwm_common.ros.lifecycle import ClwmNode
 from clwm_sai_executor.controller_parameters import (
     FORWARD_PARAMETERS,
     JTC_PARAMETERS,
@@ -24,10 +24,13 @@ LOOK_PERIOD = 0.1  # s between two looks at whether a controller is there
 
 
 class ControllerCheck:
-    """Both arms' controllers: asked at activation, and again whenever one reappears."""
+    """Both arms' controllers: asked at activation, and again whenever one reappears.
 
-    def __init__(self, node: ClwmNode, robot: RobotDescription) -> None:
-        self._inquiries = [_Inquiry(node, arm) for arm in robot.arms]
+    inquiries: one for each arm, with what was found.
+    """
+
+    def __init__(self, node: Node, robot: RobotDescription) -> None:
+        self.inquiries = [Inquiry(node, arm) for arm in robot.arms]
         self._decide_at = 0.0
         self.is_settled = False
 
@@ -35,34 +38,34 @@ class ControllerCheck:
         """Begin anew at `now` [s, monotonic]."""
         self._decide_at = now + DISCOVERY
         self.is_settled = False
-        for inquiry in self._inquiries:
+        for inquiry in self.inquiries:
             inquiry.forget()
 
     def poll(self, now: float) -> str:
         """Go on asking; called at every tick. Returns why a controller must not get commands, or an empty text."""
-        for inquiry in self._inquiries:
+        for inquiry in self.inquiries:
             inquiry.poll(now)
         if not self.is_settled:
             self.is_settled = all(
-                inquiry.is_known or (now >= self._decide_at and not inquiry.is_waiting) for inquiry in self._inquiries
+                inquiry.is_known or (now >= self._decide_at and not inquiry.is_waiting) for inquiry in self.inquiries
             )
-        return "; ".join(text for inquiry in self._inquiries for text in inquiry.named(inquiry.findings.refusals))
+        return "; ".join(text for inquiry in self.inquiries for text in inquiry.named(inquiry.findings.refusals))
 
     @property
     def warnings(self) -> list[str]:
         """What an integrator should know, a sentence each."""
-        return [text for inquiry in self._inquiries for text in inquiry.named(inquiry.findings.warnings)]
+        return [text for inquiry in self.inquiries for text in inquiry.named(inquiry.findings.warnings)]
 
     @property
     def summary(self) -> str:
         """Of which controllers the parameters are known."""
-        return "; ".join(inquiry.summary for inquiry in self._inquiries)
+        return "; ".join(inquiry.summary for inquiry in self.inquiries)
 
 
-class _Inquiry:
+class Inquiry:
     """One controller: which parameters it has, then their values (to ask for one it lacks may fail the whole call)."""
 
-    def __init__(self, node: ClwmNode, arm: Arm) -> None:
+    def __init__(self, node: Node, arm: Arm) -> None:
         self._name = arm.controller.node
         self._joint_names = arm.joint_names
         is_forward = arm.controller.kind == "forward"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import secrets
 import time
@@ -113,8 +114,9 @@ class ExecutorNode(ClwmNode):
         self._outputs = Outputs(self, self._robot)
 
     def _create_inputs(self) -> None:
-        joints = self._robot.joint_states_topic
-        self.create_subscription(JointState, joints, self._on_joints, qos.SENSOR, max_bytes=JOINTS_BYTES)
+        for topic in self._joint_map.topics:
+            on_joints = functools.partial(self._on_joints, topic)
+            self.create_subscription(JointState, topic, on_joints, qos.SENSOR, max_bytes=JOINTS_BYTES)
         self.create_subscription(ActionChunk, "/clwm/action_chunk", self._on_chunk, qos.CRITICAL)
         self.create_subscription(TeleopCommand, "/clwm/teleop", self._on_teleop, qos.TELEOP)
         self.create_subscription(SaiReport, "/clwm/sai_report", self._on_report, qos.REPORT)
@@ -218,18 +220,19 @@ class ExecutorNode(ClwmNode):
         self._run_task.poll(self.now())
         self._publish_status()
 
-    def _on_joints(self, message: JointState) -> None:
+    def _on_joints(self, topic: str, message: JointState) -> None:
         # The arms stay unseen, so untouched, until it is known what their controllers do with a command.
         if not self.is_active or not self._controllers.is_settled:
             return
         try:
             arms = self._joint_map.measured(
-                from_stamp(message.header.stamp), message.name, message.position, message.velocity
+                topic, from_stamp(message.header.stamp), message.name, message.position, message.velocity
             )
         except LayoutError as error:
             self._note(str(error))
             return
-        self._step(arms)
+        if arms is not None:
+            self._step(arms)
 
     def _on_chunk(self, message: ActionChunk) -> None:
         if not self.is_active:

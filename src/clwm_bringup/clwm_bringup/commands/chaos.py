@@ -81,7 +81,6 @@ def _inject_all(
     from clwm_bringup.chaos_report import as_table, summarise
     from clwm_bringup.demo_node import DemoError
     from clwm_common.provenance import commit
-    from clwm_common.robot import RobotDescription
 
     started = time.strftime("%Y%m%d-%H%M%S")
     folder = json_file.parent if json_file else project_root() / "out" / "chaos" / started
@@ -90,7 +89,7 @@ def _inject_all(
     if seed is None:
         seed = saved_seed(journal_file)
     seed = secrets.randbelow(2**31) if seed is None else seed
-    robot, specs = RobotDescription.load(options.robot), graph.build_graph(options)
+    robot, specs = graph.simulated_robot(options.robot), graph.build_graph(options)
     tasks = ModelFiles.load(options.model).tasks
     head = {"seed": seed, "repeat": repeat, "faults": list(names), "commit": commit(), "robot": robot.name}
     try:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from clwm_bringup.doctor_checks import Outcome, all_checks
+from clwm_bringup.doctor_checks import Outcome, Result, all_checks
 
 _MARKS = {Outcome.OK: "[green]ok  [/green]", Outcome.WARN: "[yellow]warn[/yellow]", Outcome.FAIL: "[red]FAIL[/red]"}
 
@@ -23,10 +23,15 @@ def doctor(model: Annotated[str, typer.Option(help="name of a file in config/mod
         with console.status(check.title):
             result = check.run()
         failed += result.outcome is Outcome.FAIL
-        console.print(f"{_MARKS[result.outcome]} {check.title:<22} {result.found}")
-        if result.remedy:
-            console.print(f"     {'':<22} -> {result.remedy}")
+        print_result(console, check.title, result)
     if failed:
         console.print(f"{failed} checks failed")
         raise typer.Exit(1)
     console.print("all is well")
+
+
+def print_result(console: Console, title: str, result: Result) -> None:
+    """One line, and one more for the remedy."""
+    console.print(f"{_MARKS[result.outcome]} {title:<22} {result.found}")
+    if result.remedy:
+        console.print(f"     {'':<22} -> {result.remedy}")

@@ -34,13 +34,12 @@ def soak(
     from clwm_bringup.demo_node import DemoError
     from clwm_bringup.soak_course import SoakCourse
     from clwm_bringup.supervisor import Supervisor
-    from clwm_common.robot import RobotDescription
 
     console = Console(highlight=False, soft_wrap=True)
     folder = project_root() / "out" / "soak" / time.strftime("%Y%m%d-%H%M%S")
     report_file = json_file or folder / "report.json"
     options = graph.StackOptions(robot=robot, model=model, sai=sai, seed=seed)
-    specs, description = graph.build_graph(options), RobotDescription.load(robot)
+    description, specs = graph.simulated_robot(robot), graph.build_graph(options)
     tasks = ModelFiles.load(model).tasks
     console.print(f"{minutes:g} minutes of operation, then a report: {report_file}")
     said_at = time.monotonic()

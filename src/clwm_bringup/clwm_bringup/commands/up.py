@@ -26,7 +26,8 @@ def up(
 ) -> None:
     """Start the stack and keep it running until Ctrl-C.
 
-    Four processes: simulated robot and cameras, perception, policy, executor. One that dies is started again.
+    Four processes: simulated robot and cameras, perception, policy, executor; the last three for a robot that has a
+    driver of its own (see clwm preflight). One that dies is started again.
     Give the arms a task with `ros2 service call /clwm/set_task clwm_msgs/srv/SetTask "{instruction: 'lift the tray'}"`.
     """
     console = Console(highlight=False, soft_wrap=True)

@@ -1,0 +1,44 @@
+"""`clwm preflight`: is this robot ready for the stack? One line per question, each failure with its remedy."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from clwm_bringup import graph
+from clwm_bringup.commands.doctor import print_result
+from clwm_bringup.doctor_checks import Outcome
+from clwm_common.robot import RobotDescription
+
+
+def preflight(
+    robot: Annotated[str, typer.Option(help="name of a file in config/robots")] = graph.StackOptions.robot,
+    seconds: Annotated[float, typer.Option(min=1.0, max=60.0, help="to listen")] = 4.0,
+) -> None:
+    """Listen to a robot's drivers and cameras before the stack is started: names, rates, clocks, controllers.
+
+    Sends nothing: no arm can move. Ends with 1 when a check fails.
+    """
+    from clwm_bringup.demo_node import RosSession
+    from clwm_bringup.preflight_node import PreflightNode
+
+    console = Console(highlight=False, soft_wrap=True)
+    description = RobotDescription.load(robot)
+    with RosSession() as session:
+        node = session.add(PreflightNode(description))
+        until = time.monotonic() + seconds
+        with console.status(f"listening to {robot} for {seconds:g} s"):
+            while time.monotonic() < until:
+                session.spin_once(timeout_sec=0.02)
+                node.poll()
+        results = node.results()
+    for title, result in results:
+        print_result(console, title, result)
+    if failed := sum(result.outcome is Outcome.FAIL for _, result in results):
+        console.print(f"{failed} checks failed; the stack is not ready for {robot}")
+        raise typer.Exit(1)
+    started = "clwm up starts it too" if description.driver == "clwm_sim" else f"clwm up --robot {robot}"
+    console.print(f"{robot} is ready: {started}")

@@ -1,0 +1,36 @@
+"""`clwm preflight` before a robot that is ready (the simulated one, started alone), and before none."""
+
+import subprocess
+import sys
+
+from clwm_bringup import graph
+from clwm_bringup.supervisor import Supervisor
+
+
+def preflight(*arguments):
+    command = [sys.executable, "-m", "clwm_bringup.cli", "preflight", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_robot_that_is_there_is_ready_and_one_that_is_not_is_described_piece_by_piece():
+    spec = next(spec for spec in graph.build_graph(graph.StackOptions()) if spec.name == "sim")
+    lines = []
+    with Supervisor([spec], graph.environment(), lines.append) as supervisor:
+        while not any("activate: done" in line.text for line in lines):
+            supervisor.poll(timeout=0.2)
+        code, said = preflight("--seconds", "4")
+        # How regularly pictures come depends on what else the machine does.
+        assert "FAIL" not in said.replace("FAIL sets of pictures", ""), said
+        assert "ok   joints /joint_states" in said or "warn joints /joint_states" in said, said
+        assert "ok   left gripper" in said and "ok   right commands" in said, said
+        assert code == (1 if "FAIL" in said else 0)
+        code, said = preflight("--robot", "dual_fr3_franka", "--seconds", "1")
+    assert code == 1
+    for missing in (
+        "nothing on /left/franka/joint_states",
+        "nobody listens to /right/arm_controller/joint_trajectory",
+        "nobody serves /left/franka_gripper/gripper_action",
+    ):
+        assert missing in said, said
+    assert "not ready for dual_fr3_franka" in said
