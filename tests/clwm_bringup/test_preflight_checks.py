@@ -123,3 +123,5 @@ def test_another_commander_and_a_missing_gripper_are_failures():
     assert checks.judge_commanders("/arm", []).outcome is Outcome.OK
     assert_says(checks.judge_gripper("/hand", False), Outcome.FAIL, "nobody serves /hand")
     assert checks.judge_gripper("/hand", True).outcome is Outcome.OK
+    unable = checks.judge_gripper("/hand", True, "control_msgs")
+    assert_says(unable, Outcome.FAIL, "not installed -> apt-get install ros-jazzy-control-msgs")

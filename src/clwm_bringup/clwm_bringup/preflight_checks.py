@@ -142,8 +142,11 @@ def judge_commanders(topic: str, names: Sequence[str]) -> Result:
     return Result(Outcome.OK, "nobody else commands the arm")
 
 
-def judge_gripper(name: str, is_there: bool) -> Result:
-    """Whether somebody takes the gripper's commands."""
+def judge_gripper(name: str, is_there: bool, missing_package: str = "") -> Result:
+    """Whether somebody takes the gripper's commands, and this side can speak to it."""
+    if missing_package:
+        remedy = f"apt-get install ros-jazzy-{missing_package.replace('_', '-')}"
+        return Result(Outcome.FAIL, f"{name} is an action of {missing_package}, which is not installed", remedy)
     if is_there:
         return Result(Outcome.OK, name)
     return Result(Outcome.FAIL, f"nobody serves {name}", "start the gripper's driver, or correct config/robots")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import time
 
 from rclpy.node import Node
@@ -68,17 +69,18 @@ class PreflightNode(Node):
             senders = [info.node_name for info in self.get_publishers_info_by_topic(topic)]
             others = [name for name in senders if name != _EXECUTOR]
             found.append((f"{side} commands", checks.judge_commanders(topic, others)))
-            found.append((f"{side} gripper", checks.judge_gripper(arm.gripper.command.name, self._serves(arm.gripper))))
+            found.append((f"{side} gripper", self._gripper(arm.gripper)))
         for camera, stream in self._cameras.items():
             found.append((f"camera {camera}", checks.judge_camera(_image_topic(camera), stream, perception)))
         found.append(("sets of pictures", checks.judge_sets(self._cameras, perception)))
         return found
 
-    def _serves(self, gripper: Gripper) -> bool:
+    def _gripper(self, gripper: Gripper) -> Result:
         command = gripper.command
         if command.kind == "topic":
-            return self.count_subscribers(command.name) > 0
-        return self.count_services(f"{command.name}/_action/send_goal") > 0
+            return checks.judge_gripper(command.name, self.count_subscribers(command.name) > 0)
+        missing = "" if importlib.util.find_spec("control_msgs") else "control_msgs"
+        return checks.judge_gripper(command.name, self.count_services(f"{command.name}/_action/send_goal") > 0, missing)
 
     def _now(self) -> float:
         return self.get_clock().now().nanoseconds * 1e-9
