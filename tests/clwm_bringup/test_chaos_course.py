@@ -9,8 +9,8 @@ from clwm_bringup.chaos_course import ATTEMPTS, ChaosCourse
 from clwm_bringup.chaos_faults import FAULTS
 from clwm_bringup.chaos_plan import Planned
 from clwm_bringup.chaos_verdict import Observed, Sent
-from clwm_bringup.demo_node import DemoError
 from clwm_bringup.motion_record import MotionRecord
+from clwm_bringup.operator_node import StackError
 from clwm_common.robot import RobotDescription
 
 FAULT = FAULTS["chunk duplicated"]
@@ -55,7 +55,7 @@ def test_a_simulation_that_never_keeps_up_is_a_violation():
 
 
 def test_arms_that_never_move_end_the_run_with_the_reason():
-    with pytest.raises(DemoError, match="chunk duplicated: waited in vain for the arms to move"):
+    with pytest.raises(StackError, match="chunk duplicated: waited in vain for the arms to move"):
         inject([None] * (ATTEMPTS + 1))
 
 

@@ -83,3 +83,17 @@ def test_an_unknown_model_ends_in_one_sentence():
         and done.stderr.startswith("clwm: model 'huge' is unknown")
         and "Traceback" not in done.stderr
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("mode", "teleop"), "expected one of policy, hold, estop; to take the arms over, use clwm teleop"),
+        (("mode", "faster"), "mode is faster; expected one of policy, hold, estop"),
+        (("task",), "say what to do, for instance: clwm task 'lift the tray', or name a --world"),
+        (("task", "lift the tray", "--memory", "forget"), "expected one of keep, reset, restore"),
+    ],
+)
+def test_what_an_operator_gets_wrong_is_refused_before_ros_is_started(arguments, said):
+    result = runner.invoke(cli.app, list(arguments), env={"COLUMNS": "160"})
+    assert result.exit_code == 2 and said in result.output, result.output

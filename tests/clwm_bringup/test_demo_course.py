@@ -5,7 +5,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 
 from clwm_bringup import demo
 from clwm_bringup.demo import Demo
-from clwm_bringup.demo_node import DemoError
+from clwm_bringup.operator_node import StackError
 from clwm_bringup.recording import Recording
 from clwm_bringup.supervisor import Supervisor
 from clwm_common.ros import qos
@@ -44,12 +44,12 @@ def test_an_error_of_an_active_node_is_waited_out(course):
 
 def test_a_node_that_refused_to_become_active_ends_the_wait_with_its_reason(course):
     says(course, Health(Level.ERROR, "configure refused: the model is missing", {ACTIVE: False}))
-    with pytest.raises(DemoError, match="the stack did not come up: executor: configure refused: the model is missing"):
+    with pytest.raises(StackError, match="did not come up: executor: configure refused: the model is missing"):
         course.wait_until_active(["executor"])
 
 
 def test_an_error_that_does_not_pass_is_named_when_time_is_up(course, monkeypatch):
     monkeypatch.setattr(demo, "START_TIMEOUT", 1.0)
     says(course, STALE)
-    with pytest.raises(DemoError, match=r"within 1 s: executor: joint states are 0.21 s old.*; policy: silent; see"):
+    with pytest.raises(StackError, match=r"within 1 s: executor: joint states are 0.21 s old.*; policy: silent; see"):
         course.wait_until_active(["executor", "policy"])

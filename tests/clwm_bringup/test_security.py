@@ -13,10 +13,12 @@ from typer.testing import CliRunner
 
 from clwm_bringup import access_rights, cli, graph
 from clwm_bringup.demo_node import DemoNode
+from clwm_bringup.operator_node import OperatorNode
+from clwm_bringup.preflight_node import PreflightNode
 from clwm_bringup.recording import Recording
 from clwm_bringup.sros_policy import to_xml
 from clwm_bringup.teleop_node import TeleopNode
-from clwm_common.messages import Mode
+from clwm_common.messages import MemoryPolicy, Mode
 from clwm_common.robot import GripperAction, RobotDescription
 from clwm_common.ros.lifecycle import ClwmNode
 
@@ -122,8 +124,26 @@ def test_the_operators_nodes_open_nothing_that_the_table_does_not_grant(robot, t
         table["clwm_demo"]
     )
     assert opened(teleop) == granted(table["clwm_teleop"])
-    demo.destroy_node()
-    teleop.destroy_node()
+    preflight = PreflightNode(robot)
+    assert opened(preflight) == granted(table["clwm_preflight"])
+    for node in (demo, teleop, preflight):
+        node.destroy_node()
+
+
+def test_an_operator_who_runs_a_task_opens_nothing_that_the_table_does_not_grant(table):
+    operator, seen = OperatorNode(), []
+
+    def look(condition, what):
+        seen.append(opened(operator))
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        operator.run_task("lift the tray", 1.0, MemoryPolicy.RESET, look, lambda: None)
+    with pytest.raises(InterruptedError):
+        operator.set_mode(Mode.HOLD, look)
+    both = tuple(a | b for a, b in zip(*seen, strict=True))
+    assert both == granted(table["clwm_operator"])
+    operator.destroy_node()
 
 
 def test_every_process_starts_in_an_enclave_of_the_table(table):
@@ -173,7 +193,14 @@ def test_only_the_executor_may_command_the_arms_and_only_the_policy_sends_chunks
 def test_the_topics_of_another_robot_are_those_of_its_description(robot):
     other = robot.model_copy(update={"joint_states_topic": "/other/joints"})
     text = to_xml(access_rights.access_table(other))
-    assert text.count("<topic>/other/joints</topic>") == 3 and robot.joint_states_topic + "<" not in text
+    assert text.count("<topic>/other/joints</topic>") == 4 and robot.joint_states_topic + "<" not in text
+
+
+def test_every_joint_state_topic_of_arms_in_namespaces_may_be_heard_by_the_executor():
+    robot = RobotDescription.load("dual_fr3_franka")
+    (executor,) = (row for row in access_rights.access_table(robot) if row.node == "executor")
+    assert {source.topic for source in robot.joint_sources()} <= set(executor.subscribes)
+    assert "/left/arm_controller/get_parameters" in executor.calls
 
 
 def test_a_keystore_can_be_made_of_the_policy(tmp_path, table):

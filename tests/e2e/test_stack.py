@@ -16,7 +16,7 @@ from sensor_msgs.msg import JointState
 
 from clwm_bringup import graph
 from clwm_bringup.demo import Demo
-from clwm_bringup.demo_node import DemoError
+from clwm_bringup.operator_node import StackError
 from clwm_bringup.recording import Recording
 from clwm_bringup.supervisor import Supervisor
 from clwm_common.ros import qos
@@ -75,7 +75,7 @@ def test_an_encoder_other_than_the_policys_is_refused_with_both_hashes():
     specs = [spec for spec in graph.build_graph(graph.StackOptions()) if spec.name == "policy"]
     wrong = graph.NodeSpec(**{**vars(specs[0]), "parameters": {**specs[0].parameters, "encoder_hash": "0123" * 16}})
     with Stack([wrong]) as stack:
-        with pytest.raises(DemoError, match=r"policy: configure refused: .*trained on encoder .*012301230123"):
+        with pytest.raises(StackError, match=r"policy: configure refused: .*trained on encoder .*012301230123"):
             stack.course.wait_until_active(["policy"])
 
 
@@ -88,7 +88,7 @@ def test_a_corrupt_checkpoint_is_refused_by_name(tmp_path):
     broken.write_bytes(weights.read_bytes()[:-1000])
     wrong = graph.NodeSpec(**{**vars(spec), "parameters": {**spec.parameters, "checkpoint": str(broken)}})
     with Stack([wrong]) as stack:
-        with pytest.raises(DemoError, match=f"{re.escape(str(broken))} has sha256"):
+        with pytest.raises(StackError, match=f"{re.escape(str(broken))} has sha256"):
             stack.course.wait_until_active(["policy"])
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from clwm_common.robot import RobotDescription
 
-OPERATOR = "operator"  # the command line: clwm demo, soak and teleop
+OPERATOR = "operator"  # the command line: clwm demo, soak, teleop, task, mode, watch and preflight
 _PARAMETERS = (
     "describe_parameters", "get_parameter_types", "get_parameters", "list_parameters", "set_parameters",
     "set_parameters_atomically",
@@ -52,6 +52,9 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
     grippers = [arm.gripper.command for arm in robot.arms]
     commands = [arm.controller.topic for arm in robot.arms] + [it.name for it in grippers if it.kind == "topic"]
     joints = [source.topic for source in robot.joint_sources()]
+    asked = [f"{node}/{service}" for node in controllers for service in ("get_parameters", "list_parameters")]
+    seen = ["/clwm/chunk_timeline", "/clwm/mode", "/clwm/task_status", "/clwm_sim/episode", "/diagnostics"]
+    orders = ["/clwm/set_mode", "/clwm/set_task", "/clwm_sim/reset"]
     return (
         _node_of_the_graph(
             "sim",
@@ -72,7 +75,7 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
             ],
             subscribes=["/clwm/action_chunk", "/clwm/sai_report", "/clwm/teleop", "/clwm_sim/episode", *joints],
             serves=["/clwm/set_mode", "/clwm/set_task"],
-            calls=[f"{node}/{service}" for node in controllers for service in ("get_parameters", "list_parameters")],
+            calls=asked,
             executes=["/clwm/run_task"],
             sends=[it.name for it in grippers if it.kind == "action"],
         ),
@@ -81,13 +84,13 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
             publishes=["/clwm/action_chunk", "/clwm/observation_request", "/clwm/sai_report"],
             subscribes=["/clwm/chunk_request", "/clwm/feature_frame", "/clwm/state"],
         ),
+        _node_of_the_operator("clwm_operator", subscribes=seen, calls=orders, sends=["/clwm/run_task"]),
         _node_of_the_operator(
             "clwm_demo",  # clwm soak reads the joints as well
-            subscribes=[
-                "/clwm/chunk_timeline", "/clwm/task_status", "/clwm_sim/episode", "/diagnostics", *joints, *images,
-            ],
-            calls=["/clwm/set_mode", "/clwm/set_task", "/clwm_sim/reset"],
+            subscribes=[*seen, *joints, *images],
+            calls=orders,
         ),
+        _node_of_the_operator("clwm_preflight", subscribes=[*joints, *images], calls=asked),
         _node_of_the_operator(
             "clwm_teleop",
             publishes=["/clwm/teleop"],
@@ -119,7 +122,11 @@ def _node_of_the_graph(
 
 
 def _node_of_the_operator(
-    name: str, subscribes: Iterable[str], calls: Iterable[str], publishes: Iterable[str] = ()
+    name: str,
+    subscribes: Iterable[str],
+    calls: Iterable[str],
+    publishes: Iterable[str] = (),
+    sends: Iterable[str] = (),
 ) -> Access:
     return Access(
         name,
@@ -128,6 +135,7 @@ def _node_of_the_operator(
         subscribes=_with(subscribes),
         serves=_with((), *(f"~/{service}" for service in (*_PARAMETERS, "get_type_description"))),
         calls=_with(calls),
+        sends=_with(sends),
     )
 
 

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from clwm_bringup import graph, log_lines
 from clwm_bringup.demo import START_TIMEOUT, Demo, EpisodePlan
-from clwm_bringup.demo_node import DemoError
 from clwm_bringup.latency_report import Turn, measure
+from clwm_bringup.operator_node import StackError
 from clwm_bringup.recording import Recording
 from clwm_bringup.supervisor import Line, Supervisor
 from clwm_common.actions import ROW_DT
@@ -69,7 +69,7 @@ def latency(
     with progress(console, "chunks", chunks * len(names)) as advance:
         try:
             turns = take_turns(options, names, chunks, logs or project_root() / "out/bench/latency", advance)
-        except DemoError as error:
+        except StackError as error:
             console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
             raise typer.Exit(1) from None
     report = {
@@ -95,7 +95,7 @@ def take_turns(
     logs: Path,
     on_turn: Callable[[int, str], None],
 ) -> list[Turn]:
-    """Bring the stack up and let the modes take turns until each has `chunks` measured ones. Raises DemoError.
+    """Bring the stack up and let the modes take turns until each has `chunks` measured ones. Raises StackError.
 
     on_turn: called after each turn with the chunks that it adds to what was wanted, and its story.
     """
@@ -124,9 +124,9 @@ def take_turns(
                         counts[mode] += len(turn.measured)
                         on_turn(added, f"{mode}: {', '.join(episode.outcome for episode in turn.episodes)}")
                 if supervisor.restart_count:
-                    raise DemoError(f"{supervisor.restart_count} nodes died and were restarted; see {logs}")
+                    raise StackError(f"{supervisor.restart_count} nodes died and were restarted; see {logs}")
     if min(counts.values()) < chunks:
-        raise DemoError(f"after {TURNS_MAX} turns of each mode only {counts} chunks were executed; see {logs}")
+        raise StackError(f"after {TURNS_MAX} turns of each mode only {counts} chunks were executed; see {logs}")
     return turns
 
 
@@ -145,7 +145,7 @@ def _take_turn(course: Demo, recording: Recording, mode: str, seed: int) -> Turn
     chunks = recording.chunks_of(episodes)
     others = {chunk.policy for chunk in chunks if chunk.policy} - {mode}
     if others:
-        raise DemoError(f"chunks of {mode} were made by {', '.join(sorted(others))}; the policy was not reconfigured")
+        raise StackError(f"chunks of {mode} were made by {', '.join(sorted(others))}; the policy was not reconfigured")
     recording.chunks.clear()
     return Turn(mode, episodes, chunks)
 

@@ -26,11 +26,11 @@ from clwm_bringup.chaos_verdict import (
     held_away,
     judge,
 )
-from clwm_bringup.demo_node import DemoError
 from clwm_bringup.fault_relay import Tampering
 from clwm_bringup.fault_relay_node import with_relay
 from clwm_bringup.graph import NodeSpec, environment
 from clwm_bringup.motion_record import Rest, limit_shares
+from clwm_bringup.operator_node import StackError
 from clwm_bringup.restarts import Restarts
 from clwm_bringup.supervisor import Line, Supervisor
 from clwm_common.messages import Mode
@@ -91,7 +91,7 @@ class ChaosCourse:
         self._ros.close()
 
     def inject(self, fault: Fault, planned: Planned) -> Injection:
-        """One episode with one fault at a random instant of motion. Raises DemoError when the stack cannot go on.
+        """One episode with one fault at a random instant of motion. Raises StackError when the stack cannot go on.
 
         An injection that did not come about, during which the simulation fell behind, or after which the arms could not
         rest because they were pressed against something, says nothing about the executor and is done again.
@@ -103,7 +103,7 @@ class ChaosCourse:
                 seen, task, episode_seed = self._attempt(fault, planned)
             except TimeoutError as error:
                 if is_last:
-                    raise DemoError(f"{fault.name}: waited in vain for {error}; end other programs") from None
+                    raise StackError(f"{fault.name}: waited in vain for {error}; end other programs") from None
                 continue
             rest, known, violations = judge(fault, seen, self._robot, SchedulerConfig().state_timeout)
             hindrance = _hindrance(fault, seen, rest, known)
@@ -319,17 +319,17 @@ class ChaosCourse:
         try:
             self._wait(condition, what, ANSWER_TIMEOUT)
         except TimeoutError:
-            raise DemoError(f"{what} did not come within {ANSWER_TIMEOUT:.0f} s; see the nodes' logs") from None
+            raise StackError(f"{what} did not come within {ANSWER_TIMEOUT:.0f} s; see the nodes' logs") from None
 
     def _wait(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
-        """Serve the supervisor until `condition` holds. Raises TimeoutError, or DemoError when a node is gone."""
+        """Serve the supervisor until `condition` holds. Raises TimeoutError, or StackError when a node is gone."""
         until = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > until:
                 raise TimeoutError(what)
             self._supervisor.poll(timeout=0.01)
             for name, reason in self._supervisor.given_up.items():
-                raise DemoError(f"{name} is gone: {reason}")
+                raise StackError(f"{name} is gone: {reason}")
 
 
 def _hindrance(fault: Fault, seen: Observed, rest: Rest | None, known: float) -> str:

@@ -14,10 +14,11 @@ from std_msgs.msg import Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory
 
 from clwm_bringup.chaos_verdict import Requested, Sent
-from clwm_bringup.demo_node import DemoNode, RosSession
+from clwm_bringup.demo_node import DemoNode
 from clwm_bringup.fault_relay import Tampering
 from clwm_bringup.fault_relay_node import APPLIED_TOPIC, TAMPERING_TOPIC, UPSTREAM
 from clwm_bringup.motion_record import MotionRecord
+from clwm_bringup.operator_node import RosSession
 from clwm_bringup.recording import Recording
 from clwm_common.messages import Mode
 from clwm_common.robot import RobotDescription

@@ -12,6 +12,9 @@ from clwm_common.robot import RobotError
 COMMANDS = {
     "demo": CommandPlace("clwm_bringup.commands.demo", "demo", "Run four episodes; table, video, timeline and report"),
     "up": CommandPlace("clwm_bringup.commands.up", "up", "Start the stack and keep it running until Ctrl-C"),
+    "task": CommandPlace("clwm_bringup.commands.operator", "task", "Give the arms of the running stack a task"),
+    "mode": CommandPlace("clwm_bringup.commands.operator", "mode", "Choose who moves the arms: policy, hold or estop"),
+    "watch": CommandPlace("clwm_bringup.commands.operator", "watch", "Watch the running stack"),
     "teleop": CommandPlace("clwm_bringup.commands.teleop", "teleop", "Take the arms over from a terminal"),
     "eval": CommandPlace(
         "clwm_embodichain.evaluation_command", "evaluate", "Success and latency under a virtual clock"

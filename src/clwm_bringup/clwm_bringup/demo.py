@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 
-from clwm_bringup.demo_node import DemoError, DemoNode, RosSession
+from clwm_bringup.demo_node import DemoNode
+from clwm_bringup.operator_node import RosSession, StackError
 from clwm_bringup.recording import Episode, Recording
 from clwm_bringup.supervisor import Supervisor
 from clwm_common.ros.diagnostics import Health, Level
@@ -46,7 +47,7 @@ class Demo(AbstractContextManager):
     def wait_until_active(self, names: Sequence[str]) -> None:
         """Until each of the nodes is active and reports no error; an active one may report an error that passes.
 
-        Raises DemoError naming the first node that refuses to become active or has died for good, or all that stay
+        Raises StackError naming the first node that refuses to become active or has died for good, or all that stay
         silent or in error.
         """
         waiting = list(names)
@@ -62,7 +63,7 @@ class Demo(AbstractContextManager):
             self.wait(is_up, "all nodes to become active", START_TIMEOUT)
         except TimeoutError:
             said = [f"{name}: {self.node.health.get(name, Health(message='silent')).message}" for name in waiting]
-            raise DemoError(
+            raise StackError(
                 f"the stack did not come up within {START_TIMEOUT:.0f} s: {'; '.join(said)}; "
                 "see the logs beside the report, and `clwm doctor`"
             ) from None
@@ -84,7 +85,7 @@ class Demo(AbstractContextManager):
         try:
             self.wait(lambda: self._is_over(timeout), "the episode's end", 3.0 * timeout)
         except TimeoutError:
-            raise DemoError(
+            raise StackError(
                 f"episode {plan.task}, seed {plan.seed} did not end: the simulation is silent or slow"
             ) from None
         status = node.episode
@@ -109,14 +110,14 @@ class Demo(AbstractContextManager):
         return episode.succeeded or episode.failed or episode.elapsed >= timeout
 
     def wait_for_answer(self, condition: Callable[[], bool], what: str, timeout: float = ANSWER_TIMEOUT) -> None:
-        """`wait` for a service: raises DemoError when nothing comes."""
+        """`wait` for a service: raises StackError when nothing comes."""
         try:
             self.wait(condition, what, timeout)
         except TimeoutError:
-            raise DemoError(f"{what} did not come within {timeout:.0f} s; see the nodes' logs") from None
+            raise StackError(f"{what} did not come within {timeout:.0f} s; see the nodes' logs") from None
 
     def wait(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
-        """Spin until `condition` holds. Raises TimeoutError, or DemoError when a node is gone for good."""
+        """Spin until `condition` holds. Raises TimeoutError, or StackError when a node is gone for good."""
         until = self.node.now() + timeout
         while not condition():
             if self.node.now() > until:
@@ -124,7 +125,7 @@ class Demo(AbstractContextManager):
             self.spin()
             if self._supervisor.given_up:
                 name, reason = next(iter(self._supervisor.given_up.items()))
-                raise DemoError(f"{name} is gone: {reason}")
+                raise StackError(f"{name} is gone: {reason}")
 
     def spin(self) -> None:
         """Serve topics and processes for a moment."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from sensor_msgs.msg import JointState
 
 from clwm_bringup.demo import Demo, EpisodePlan
-from clwm_bringup.demo_node import DemoError
+from clwm_bringup.operator_node import StackError
 from clwm_bringup.process_usage import usage
 from clwm_bringup.recording import Recording
 from clwm_bringup.soak_measure import Sample, Soak
@@ -42,7 +42,7 @@ class SoakCourse(Demo):
         self.soak = Soak()
 
     def run(self, seconds: float, first_seed: int) -> None:
-        """Tasks in turn until the time is up. Raises DemoError when the stack cannot go on."""
+        """Tasks in turn until the time is up. Raises StackError when the stack cannot go on."""
         node = self.node
         node.create_subscription(JointState, self._robot.joint_states_topic, self._on_joints, qos.SENSOR_DEEP)
         self._process_id = self._supervisor.process_ids()["executor"]
@@ -77,7 +77,7 @@ class SoakCourse(Demo):
         self._sampled_at = self.elapsed
         found = usage(self._process_id)
         if found is None:
-            raise DemoError("the executor's process has ended; see its log")
+            raise StackError("the executor's process has ended; see its log")
         self.soak.samples.append(Sample(self.elapsed, found.resident / 1e6, found.share / 1e6, found.processor))
 
     def _release(self) -> None:

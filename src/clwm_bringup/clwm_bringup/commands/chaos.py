@@ -79,7 +79,7 @@ def _inject_all(
     from clwm_bringup.chaos_faults import FAULTS, expected_seconds
     from clwm_bringup.chaos_plan import Journal, JournalError, plan, saved_seed
     from clwm_bringup.chaos_report import as_table, summarise
-    from clwm_bringup.demo_node import DemoError
+    from clwm_bringup.operator_node import StackError
     from clwm_common.provenance import commit
 
     started = time.strftime("%Y%m%d-%H%M%S")
@@ -124,7 +124,7 @@ def _inject_all(
                         journal.append(injection)
                         progress.advance(bar)
                         _say(progress.console, injection, console.is_terminal)
-    except DemoError as error:
+    except StackError as error:
         console.print(f"[red]error:[/red] {error}; the nodes' logs are in {logs}, the same command goes on")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

@@ -34,8 +34,8 @@ def demo(
     Ends with 1 when the stack did not come up.
     """
     from clwm_bringup.demo import Demo, EpisodePlan
-    from clwm_bringup.demo_node import DemoError
     from clwm_bringup.demo_report import as_table
+    from clwm_bringup.operator_node import StackError
     from clwm_common.robot import RobotDescription
 
     console = Console(highlight=False, soft_wrap=True)
@@ -75,7 +75,7 @@ def demo(
                         progress.console.print(f"{plan.task}, seed {plan.seed}: {mark} after {episode.seconds:.1f} s")
                     course.linger(1.6)
                 restarts = supervisor.restart_count
-        except DemoError as error:
+        except StackError as error:
             progress.console.print(f"[red]error:[/red] {error}", soft_wrap=True)
             progress.console.print(f"logs: {folder / 'logs'}")
             raise typer.Exit(1) from None

@@ -22,7 +22,7 @@ def preflight(
 
     Sends nothing: no arm can move. Ends with 1 when a check fails.
     """
-    from clwm_bringup.demo_node import RosSession
+    from clwm_bringup.operator_node import RosSession
     from clwm_bringup.preflight_node import PreflightNode
 
     console = Console(highlight=False, soft_wrap=True)

@@ -31,7 +31,7 @@ def soak(
     Writes a report and a picture; Ctrl-C ends it early, with a report of what was measured until then. Ends with 1
     when a target is missed.
     """
-    from clwm_bringup.demo_node import DemoError
+    from clwm_bringup.operator_node import StackError
     from clwm_bringup.soak_course import SoakCourse
     from clwm_bringup.supervisor import Supervisor
 
@@ -65,7 +65,7 @@ def soak(
                     except KeyboardInterrupt:
                         is_interrupted = True
                     measured, seconds = course.finish(), course.elapsed
-    except DemoError as error:
+    except StackError as error:
         console.print(f"[red]error:[/red] {error}; the nodes' logs are in {folder / 'logs'}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

@@ -1,0 +1,176 @@
+"""What a process at the operator's side sees of the running stack, and can order: its only contact with ROS."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.action import ActionClient
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from std_msgs.msg import String
+
+from clwm_bringup.access_rights import OPERATOR, enclave_arguments
+from clwm_bringup.recording import Chunk
+from clwm_common.messages import MemoryPolicy, Mode
+from clwm_common.ros import qos
+from clwm_common.ros.diagnostics import Health, Level, from_status
+from clwm_msgs.action import RunTask
+from clwm_msgs.msg import EpisodeStatus, ModeStatus
+from clwm_msgs.srv import ResetWorld, SetMode, SetTask
+
+# Spins until a condition holds; raises StackError, naming what was waited for, when that lasts too long.
+Wait = Callable[[Callable[[], bool], str], None]
+RUN_OUTCOMES = {
+    RunTask.Result.SUCCEEDED: "succeeded",
+    RunTask.Result.FAILED: "failed",
+    RunTask.Result.TIMED_OUT: "timed out",
+    RunTask.Result.CANCELLED: "cancelled",
+}
+_CHUNKS_KEPT = 50
+
+
+class StackError(RuntimeError):
+    """The stack does not do what is asked; the message says which part, why, and what to look at."""
+
+
+NodeType = TypeVar("NodeType", bound=Node)
+
+
+class RosSession(AbstractContextManager):
+    """ROS for the nodes of this process, whose thread spins them; signals stay with the caller."""
+
+    def __init__(self) -> None:
+        arguments = ["--ros-args", *enclave_arguments(OPERATOR)]
+        rclpy.init(args=arguments, signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
+        self._executor = SingleThreadedExecutor()
+        self._nodes: list[Node] = []
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add(self, node: NodeType) -> NodeType:
+        """Have `node` served by `spin_once`, and destroyed by `close`."""
+        self._executor.add_node(node)
+        self._nodes.append(node)
+        return node
+
+    def spin_once(self, timeout_sec: float) -> None:
+        """Serve what arrives within `timeout_sec` s."""
+        self._executor.spin_once(timeout_sec=timeout_sec)
+
+    def close(self) -> None:
+        """Destroy the nodes and shut ROS down."""
+        self._executor.shutdown(timeout_sec=1.0)
+        for node in self._nodes:
+            node.destroy_node()
+        rclpy.try_shutdown()
+
+
+class OperatorNode(Node):
+    """`health` has the last diagnostics by node name, `episode` the world's last word, `status` the executor's, `mode`
+    who moves the arms, `chunks` the stories of the last ones.
+    """
+
+    def __init__(self, name: str = "clwm_operator") -> None:
+        super().__init__(name)
+        self.health: dict[str, Health] = {}
+        self.episode: EpisodeStatus | None = None
+        self.status: dict[str, Any] = {}
+        self.mode: ModeStatus | None = None
+        self.chunks: deque[Chunk] = deque(maxlen=_CHUNKS_KEPT)
+        self.create_subscription(String, "/clwm/chunk_timeline", self._on_chunk, qos.REPORT)
+        self.create_subscription(ModeStatus, "/clwm/mode", self._on_mode, qos.LATCHED)
+        self.create_subscription(String, "/clwm/task_status", self._on_status, qos.LATCHED)
+        self.create_subscription(EpisodeStatus, "/clwm_sim/episode", self._on_episode, qos.REPORT)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.REPORT)
+        self._reset = self.create_client(ResetWorld, "/clwm_sim/reset")
+        self._set_task = self.create_client(SetTask, "/clwm/set_task")
+
+    def now(self) -> float:
+        """Seconds on the stack's clock."""
+        return self.get_clock().now().nanoseconds * 1e-9
+
+    def is_active(self, name: str) -> bool:
+        """Whether node `name` works. Raises StackError with its reason when it refused to, or stopped."""
+        health = self.health.get(name)
+        if health is not None and not health.is_active and health.level is Level.ERROR:
+            raise StackError(f"the stack did not come up: {name}: {health.message}")
+        return health is not None and health.is_active
+
+    def reset_world(self, task: str, seed: int, wait: Wait) -> str:
+        """Begin an episode of the simulated world; return its instruction."""
+        response = self._call(self._reset, ResetWorld.Request(task=task, seed=seed), wait)
+        if not response.accepted:
+            raise StackError(f"the world refused to be reset to {task}, seed {seed}: {response.message}")
+        return response.instruction
+
+    def set_task(self, instruction: str, seed: int, wait: Wait, memory: MemoryPolicy = MemoryPolicy.RESET) -> None:
+        """Give the arms a task, with a fresh memory unless told otherwise."""
+        request = SetTask.Request(instruction=instruction, memory_policy=int(memory), episode_seed=seed)
+        response = self._call(self._set_task, request, wait)
+        if not response.accepted:
+            raise StackError(f"the executor refused the task '{instruction}': {response.message}")
+
+    def run_task(
+        self, instruction: str, timeout: float, memory: MemoryPolicy, wait: Wait, spin: Callable[[], None]
+    ) -> tuple[str, float, str]:
+        """Have a task run until it succeeds, fails or takes `timeout` s: (outcome, seconds, message).
+
+        spin: serves ROS for a moment; KeyboardInterrupt out of it cancels the task, and the arms hold.
+        """
+        client = ActionClient(self, RunTask, "/clwm/run_task")
+        try:
+            wait(client.server_is_ready, "the action /clwm/run_task")
+            goal = RunTask.Goal(instruction=instruction, memory_policy=int(memory), timeout=timeout)
+            sent = client.send_goal_async(goal)
+            wait(sent.done, "the answer of /clwm/run_task")
+            handle = sent.result()
+            if not handle.accepted:
+                raise StackError(f"the executor refused to run '{instruction}'; its log has the reason")
+            over = handle.get_result_async()
+            try:
+                while not over.done():
+                    spin()
+            except KeyboardInterrupt:
+                handle.cancel_goal_async()
+                wait(over.done, "the end of the cancelled task")
+            result = over.result().result
+        finally:
+            client.destroy()
+        return RUN_OUTCOMES[result.outcome], result.elapsed, result.message
+
+    def set_mode(self, mode: Mode, wait: Wait) -> None:
+        """Choose who moves the arms."""
+        client = self.create_client(SetMode, "/clwm/set_mode")
+        response = self._call(client, SetMode.Request(mode=int(mode)), wait)
+        self.destroy_client(client)
+        if not response.accepted:
+            raise StackError(f"the executor refused the mode {mode.name}: {response.message}")
+
+    def _call(self, client: Any, request: Any, wait: Wait) -> Any:
+        wait(client.service_is_ready, f"service {client.srv_name}")
+        future = client.call_async(request)
+        wait(future.done, f"the answer of {client.srv_name}")
+        return future.result()
+
+    def _on_chunk(self, message: String) -> None:
+        self.chunks.append(Chunk.from_timeline(json.loads(message.data)))
+
+    def _on_mode(self, message: ModeStatus) -> None:
+        self.mode = message
+
+    def _on_status(self, message: String) -> None:
+        self.status = json.loads(message.data)
+
+    def _on_episode(self, message: EpisodeStatus) -> None:
+        self.episode = message
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            self.health[status.name] = from_status(status)
