@@ -28,7 +28,7 @@ def up(
 
     Four processes: simulated robot and cameras, perception, policy, executor; the last three for a robot that has a
     driver of its own (see clwm preflight). One that dies is started again.
-    Give the arms a task with `ros2 service call /clwm/set_task clwm_msgs/srv/SetTask "{instruction: 'lift the tray'}"`.
+    In another terminal: clwm task gives the arms a task, clwm watch shows what they do, clwm mode hold stops them.
     """
     console = Console(highlight=False, soft_wrap=True)
 
