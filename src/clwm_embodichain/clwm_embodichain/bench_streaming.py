@@ -210,7 +210,9 @@ def draw_streaming(report: dict[str, Any]) -> Figure:
         steps = [point["step"] for point in one["curve"]]
         left.plot(steps, [point["eef_mm"] for point in one["curve"]], marker=".", label=one["name"])
     left.set(xlabel="optimiser steps", ylabel="held-out chunk error, median [mm]", yscale="log")
-    left.grid(alpha=0.3)
+    for which in (left.yaxis.set_major_formatter, left.yaxis.set_minor_formatter):
+        which("{x:g}")
+    left.grid(alpha=0.3, which="both")
     left.legend()
     rates = [100 * one["success_rate"] for one in report["contestants"]]
     ends = [[100 * one["wilson95"][side] for one in report["contestants"]] for side in (0, 1)]
