@@ -45,6 +45,7 @@ def test_a_task_that_cannot_succeed_ends_with_the_time_it_was_given(stack):
 
 
 def test_ctrl_c_cancels_a_watched_task(stack):
+    assert run(stack, "mode", "hold") == (0, "mode HOLD\n")  # so that it cannot succeed before it is cancelled
     process = subprocess.Popen(
         clwm("task", "fold the cloth", "--world", "lift_tray", "--wait", "60"), stdout=subprocess.PIPE, text=True
     )
