@@ -20,12 +20,13 @@ def test_a_robot_that_is_there_is_ready_and_one_that_is_not_is_described_piece_b
     with Supervisor([spec], graph.environment(), lines.append) as supervisor:
         while not any("activate: done" in line.text for line in lines):
             supervisor.poll(timeout=0.2)
-        code, said = preflight("--seconds", "4")
-        # How regularly pictures come depends on what else the machine does.
-        assert "FAIL" not in said.replace("FAIL sets of pictures", ""), said
-        assert "ok   joints /joint_states" in said or "warn joints /joint_states" in said, said
-        assert "ok   left gripper" in said and "ok   right commands" in said, said
-        assert code == (1 if "FAIL" in said else 0)
+        # A machine that pauses for longer than joint states may be silent makes any robot look unready.
+        for _ in range(5):
+            code, said = preflight("--seconds", "2")
+            if code == 0:
+                break
+        assert code == 0, said
+        assert "ok   left gripper" in said and "ok   right commands" in said and "is ready" in said, said
         code, said = preflight("--robot", "dual_fr3_franka", "--seconds", "1")
     assert code == 1
     for missing in (
