@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clwm_common.actions import LayoutError
 from clwm_common.robot import RobotDescription
-from clwm_sai_executor.joint_map import JointMap
+from clwm_sai_executor.joint_map import CLOCKS_MAY_DIFFER, JointMap
 
 TOPIC = "/joint_states"
 
@@ -78,6 +80,33 @@ def test_arms_are_as_old_as_the_older_one(arms_apart):
     assert arms.stamp == 1.29 and arms.positions[7:].tolist() == [5.0] * 7
 
 
+@pytest.mark.parametrize("ahead", [RIGHT, RIGHT_HAND])
+def test_a_topic_whose_clock_runs_ahead_cannot_hide_its_silence(arms_apart, ahead):
+    for topic in (LEFT_HAND, RIGHT_HAND, RIGHT, LEFT):
+        say(arms_apart, topic, 1.0)
+    say(arms_apart, ahead, 11.0)
+    say(arms_apart, RIGHT, 1.1 if ahead == RIGHT_HAND else 11.0)
+    with pytest.raises(LayoutError, match=rf"{ahead} is 9.9\d s ahead of the older arm; .* synchronise"):
+        say(arms_apart, LEFT, 1.05)
+
+
+@given(st.lists(st.tuples(st.sampled_from([LEFT, RIGHT]), st.floats(0.0, 3.0)), min_size=1, max_size=60))
+def test_arms_are_never_taken_for_newer_than_either_has_said(said):
+    joint_map, last = JointMap(RobotDescription.load("dual_fr3_franka")), {}
+    for hand in (LEFT_HAND, RIGHT_HAND):
+        say(joint_map, hand, 1.5)
+    for topic, stamp in said:
+        last[topic] = stamp
+        try:
+            arms = say(joint_map, topic, stamp, stamp)
+        except LayoutError:
+            continue
+        if arms is not None:
+            assert arms.stamp == min(last.values()) and len(last) == 2
+            assert arms.positions[0] == last[LEFT] and arms.positions[7] == last[RIGHT]
+            assert max(last.values()) - arms.stamp <= CLOCKS_MAY_DIFFER + 1e-9
+
+
 def test_fingers_may_lag_behind_the_arms_but_not_for_long(arms_apart):
     for topic in (LEFT_HAND, RIGHT_HAND, RIGHT, LEFT):
         say(arms_apart, topic, 1.0)
@@ -92,10 +121,15 @@ def test_fingers_may_lag_behind_the_arms_but_not_for_long(arms_apart):
     assert say(arms_apart, RIGHT, 2.6).stamp == 2.6
 
 
-def test_stamps_that_go_back_are_handed_on_for_the_watch_to_judge(arms_apart):
+def test_stamps_that_go_back_are_handed_on_for_the_watch_to_judge_once_all_have_gone_back(arms_apart):
     for topic in (LEFT_HAND, RIGHT_HAND, RIGHT, LEFT):
         say(arms_apart, topic, 100.0)
-    assert say(arms_apart, LEFT, 50.0).stamp == 50.0
+    for topic in (LEFT_HAND, RIGHT_HAND):
+        say(arms_apart, topic, 50.0)
+    with pytest.raises(LayoutError, match="/right/franka/joint_states is 50.00 s ahead"):
+        say(arms_apart, LEFT, 50.0)
+    say(arms_apart, RIGHT, 50.01)
+    assert say(arms_apart, LEFT, 50.02).stamp == 50.01
 
 
 def test_a_missing_joint_is_named_with_its_topic(arms_apart):

@@ -12,6 +12,8 @@ from clwm_common.robot import JointSource, RobotDescription
 from clwm_sai_executor.events import MeasuredArms
 
 FINGERS_MAY_LAG = 1.0  # s behind the arms; grippers of their own publish rarely, and no path depends on them
+# s before the older arm. A topic whose clock runs ahead would hide its own silence for as long.
+CLOCKS_MAY_DIFFER = 0.1
 
 
 class JointMap:
@@ -39,7 +41,7 @@ class JointMap:
         """Joints by name, rad (fingers m) and rad/s, as MeasuredArms; velocities may be absent and are zero then.
 
         A hand opens twice as far as one finger moves. None when other topics have yet to say something new. Raises
-        LayoutError when a joint is missing, lengths differ, or fingers with a topic of their own lag.
+        LayoutError when a joint is missing, lengths differ, or of several topics one runs ahead or fingers lag.
         """
         part = self._parts[topic]
         part.take(stamp, names, positions, velocities)
@@ -56,10 +58,16 @@ class JointMap:
             return None
         self._last_stamp = stamp
         for part in parts:
-            if (lag := stamp - part.stamp) > FINGERS_MAY_LAG:
+            lag, topic = stamp - part.stamp, part.source.topic
+            if lag > FINGERS_MAY_LAG:
                 raise LayoutError(
-                    f"{part.source.topic} is {lag:.2f} s older than the arms; at most {FINGERS_MAY_LAG} s expected; "
-                    "look at the gripper's driver"
+                    f"{topic} is {lag:.2f} s older than the arms; at most {FINGERS_MAY_LAG} s expected; look at the "
+                    "gripper's driver"
+                )
+            if -lag > CLOCKS_MAY_DIFFER:
+                raise LayoutError(
+                    f"{topic} is {-lag:.2f} s ahead of the older arm; at most {CLOCKS_MAY_DIFFER} s expected; "
+                    "synchronise the drivers' clocks"
                 )
         position, velocity = np.zeros(16), np.zeros(16)
         for part in parts:
