@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clwm_embodichain.statistics import (
+    compare_pairs,
     mcnemar_exact,
     mean,
     paired_difference95,
@@ -100,3 +101,9 @@ def test_a_ratio_needs_the_same_episodes_on_both_sides_and_a_value_on_each():
     assert ratio_of_medians([[], []], [[1.0], [2.0]]) is None
     with pytest.raises(ValueError, match="1 and 2 groups"):
         ratio_of_medians([[1.0]], [[1.0], [2.0]])
+
+
+def test_a_tiny_p_value_is_not_rounded_to_nothing():
+    found = compare_pairs([(True, False)] * 60 + [(True, True)] * 40)
+    assert found["mcnemar_exact_p"] == pytest.approx(2.0**-59, rel=1e-5)
+    assert (found["pairs"], found["only_this"], found["difference"]) == (100, 60, 0.6)

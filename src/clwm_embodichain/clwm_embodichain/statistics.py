@@ -77,7 +77,7 @@ def compare_pairs(pairs: Sequence[tuple[bool, bool]]) -> dict[str, Any]:
         "neither": neither,
         "difference": round(difference, 4),
         "difference95": [round(low, 4), round(high, 4)],
-        "mcnemar_exact_p": round(mcnemar_exact(only_this, only_other), 6),
+        "mcnemar_exact_p": float(f"{mcnemar_exact(only_this, only_other):.6g}"),
     }
 
 
