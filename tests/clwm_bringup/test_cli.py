@@ -56,6 +56,19 @@ def test_commands_with_a_parser_of_their_own_get_their_arguments_untouched(name,
     assert result.exit_code == 0 and seen == [[f"clwm {name}", "--steps", "3", "--help"]], result.output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("record", "--task", "fold_cloth"), 2, "lift_tray, place_block"),
+        (("train-policy", "--online", "--streams", "0"), 2, "'--streams'"),
+        (("train-encoder", "--help"), 0, "--steps"),
+    ],
+)
+def test_options_of_the_data_and_training_commands_reach_the_real_ones(arguments, code, said):
+    done = clwm(*arguments)
+    assert done.returncode == code and said in done.stdout + done.stderr, done.stdout + done.stderr
+
+
 def test_sigterm_ends_a_long_command_as_ctrl_c_does(tmp_path):
     report = tmp_path / "fuzzer.json"
     command = ["chaos", "--virtual", "--chunks", "1000000", "--workers", "1", "--json", str(report)]

@@ -28,10 +28,10 @@ COMMANDS = {
     "doctor": CommandPlace("clwm_bringup.commands.doctor", "doctor", "Check the whole installation, with remedies"),
     "preflight": CommandPlace("clwm_bringup.commands.preflight", "preflight", "Check a robot before it is commanded"),
     "security": CommandPlace("clwm_bringup.commands.security", "security", "Write the graph's SROS2 policy"),
-    "record": CommandPlace("clwm_embodichain.record", "main", "Record the expert's episodes as training data", True),
+    "record": CommandPlace("clwm_embodichain.record", "record", "Record the expert's episodes as training data"),
     "train-encoder": CommandPlace("clwm_embodichain.encoder_training", "main", "Train the nano image encoder", True),
     "train-policy": CommandPlace(
-        "clwm_embodichain.train_policy", "main", "Train the policy, on recorded episodes or online", True
+        "clwm_embodichain.train_policy", "main", "Train the policy, on recorded episodes or online"
     ),
 }
 EPILOG = (
