@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from clwm_bringup import graph
+from clwm_bringup import dds_profile, graph
 from clwm_common.model_files import ModelFiles, ModelFilesError, project_root
 
 SET_UP = "run `make setup`"
@@ -55,6 +55,7 @@ def all_checks(model: str) -> list[Check]:
         Check("processors", check_processors),
         Check("free disk", lambda: check_disk(project_root())),
         Check("ROS 2", check_ros),
+        Check("DDS profile", lambda: check_dds_profile(graph.environment())),
         Check("clwm_msgs", check_messages),
         Check("rendering", check_rendering),
         Check("checkpoints", lambda: check_checkpoints(model)),
@@ -108,6 +109,22 @@ def check_ros() -> Result:
     if middleware != "rmw_fastrtps_cpp":
         return Result(Outcome.WARN, found, "measured with rmw_fastrtps_cpp only; unset RMW_IMPLEMENTATION to use it")
     return Result(Outcome.OK, found)
+
+
+def check_dds_profile(environment: dict[str, str]) -> Result:
+    """The profile in force, a user's own included: is it one, and does it leave neighbours undisturbed?"""
+    variable, value = dds_profile.variable_of(environment)
+    if environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp") != "rmw_fastrtps_cpp":
+        return Result(Outcome.OK, f"not asked: {environment['RMW_IMPLEMENTATION']} does not read it")
+    try:
+        problem = dds_profile.problem_with(Path(value))
+    except dds_profile.ProfileError as error:
+        return Result(Outcome.FAIL, f"{variable}: {error}", f"unset {variable}, or take {dds_profile.OURS} as it is")
+    if problem:
+        line = f"<{dds_profile.OPTION}>{dds_profile.WANTED}</{dds_profile.OPTION}>"
+        remedy = f"add {line} to its SHM transport_descriptor, and use no built-in one: see {dds_profile.OURS}"
+        return Result(Outcome.WARN, problem, remedy)
+    return Result(Outcome.OK, value)
 
 
 def check_messages() -> Result:
