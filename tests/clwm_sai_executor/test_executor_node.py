@@ -1,6 +1,5 @@
 """The node in one process with a bench that plays arms, world and policy over DDS."""
 
-import json
 import sys
 import time
 
@@ -11,7 +10,6 @@ from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
-from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from clwm_common.actions import JOINTS
@@ -21,7 +19,7 @@ from clwm_common.ros.conversions import from_msg, to_msg, to_stamp
 from clwm_common.ros.lifecycle import NodeError
 from clwm_msgs import msg
 from clwm_msgs.action import RunTask
-from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, EpisodeStatus, ModeStatus
+from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, EpisodeStatus, ModeStatus, TaskStatus
 from clwm_msgs.srv import SetMode, SetTask
 from clwm_sai_executor.node import ExecutorNode
 
@@ -47,7 +45,7 @@ class Bench:
             ("left", JointTrajectory, robot.left.controller.topic, qos.SETPOINT),
             ("right", JointTrajectory, robot.right.controller.topic, qos.SETPOINT),
             ("state", DualArmState, "/clwm/state", qos.STATE),
-            ("status", String, "/clwm/task_status", qos.LATCHED),
+            ("status", TaskStatus, "/clwm/task_status", qos.LATCHED),
             ("mode", ModeStatus, "/clwm/mode", qos.LATCHED),
         ):
             self.node.create_subscription(kind, topic, self.received[name].append, profile)
@@ -124,7 +122,10 @@ class Bench:
         return (last[0].mode, last[0].owner) if last else (-1, "")
 
     def status(self) -> dict:
-        return json.loads(self.received["status"][-1].data) if self.received["status"] else {}
+        if not self.received["status"]:
+            return {}
+        status = from_msg(self.received["status"][-1])
+        return {**vars(status), "mode": status.mode.name}
 
 
 pytestmark = pytest.mark.usefixtures("ros_context")

@@ -25,7 +25,7 @@ from clwm_common.robot import RobotDescription
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_stamp
 from clwm_embodichain.motion_checks import check_motion
-from clwm_msgs.msg import ChunkRequest
+from clwm_msgs.msg import ChunkRequest, TaskStatus
 from clwm_msgs.srv import SetMode
 from clwm_sai_executor.joint_map import JointMap
 from clwm_sai_executor.limits import MotionLimits
@@ -116,7 +116,7 @@ class ChaosNode(DemoNode):
         """A streamed position is reached at once: nothing is sent ahead, and no way there can be checked."""
         self.sent.append(Sent(self.now(), self.now()))
 
-    def _on_status(self, message: String) -> None:
+    def _on_status(self, message: TaskStatus) -> None:
         super()._on_status(message)
         self.statuses.append((self.now(), self.status))
 

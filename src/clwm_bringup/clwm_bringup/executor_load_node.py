@@ -12,7 +12,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray, String
+from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from clwm_common.actions import CHUNK_ROWS, JOINTS, ROW_DT
@@ -21,8 +21,8 @@ from clwm_common.messages import ChunkRequest as CoreRequest
 from clwm_common.robot import RobotDescription
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg, from_stamp, to_msg, to_stamp
-from clwm_msgs.msg import ActionChunk, ChunkRequest
-from clwm_msgs.srv import SetTask
+from clwm_msgs.msg import ActionChunk, ChunkRequest, TaskStatus
+from clwm_msgs.srv import CheckTask, SetTask
 
 STATE_PERIOD = 0.01  # s
 LATENCY = 0.1  # s from the instant of the observation to the chunk
@@ -45,8 +45,9 @@ class ExecutorLoadNode(Node):
         self._joints = self.create_publisher(JointState, robot.joint_states_topic, qos.SENSOR)
         self._answers = self.create_publisher(ActionChunk, "/clwm/action_chunk", qos.CRITICAL)
         self._set_task = self.create_client(SetTask, "/clwm/set_task")
+        self.create_service(CheckTask, "/clwm/check_task", _take_any_task)
         self.create_subscription(ChunkRequest, "/clwm/chunk_request", self._on_request, qos.CRITICAL)
-        self.create_subscription(String, "/clwm/task_status", self._on_status, qos.LATCHED)
+        self.create_subscription(TaskStatus, "/clwm/task_status", self._on_status, qos.LATCHED)
         for index, arm in enumerate(robot.arms):
             is_forward = arm.controller.kind == "forward"
             kind, follow = (Float64MultiArray, self._go) if is_forward else (JointTrajectory, self._follow)
@@ -91,8 +92,8 @@ class ExecutorLoadNode(Node):
             self._due = None
             self.chunks += 1
 
-    def _on_status(self, message: String) -> None:
-        self.status = message.data
+    def _on_status(self, message: TaskStatus) -> None:
+        self.status = str(from_msg(message))
 
     def _on_request(self, message: ChunkRequest) -> None:
         if message.kind == ChunkRequest.GENERATE:
@@ -123,6 +124,11 @@ class ExecutorLoadNode(Node):
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self.executor.spin_once(timeout_sec=0.05)
+
+
+def _take_any_task(_: CheckTask.Request, response: CheckTask.Response) -> CheckTask.Response:
+    response.accepted = True
+    return response
 
 
 @contextlib.contextmanager

@@ -19,9 +19,10 @@ from clwm_bringup.access_rights import OPERATOR, enclave_arguments
 from clwm_bringup.recording import Chunk
 from clwm_common.messages import MemoryPolicy, Mode
 from clwm_common.ros import qos
+from clwm_common.ros.conversions import from_msg
 from clwm_common.ros.diagnostics import Health, Level, from_status
 from clwm_msgs.action import RunTask
-from clwm_msgs.msg import EpisodeStatus, ModeStatus
+from clwm_msgs.msg import EpisodeStatus, ModeStatus, TaskStatus
 from clwm_msgs.srv import ResetWorld, SetMode, SetTask
 
 # Spins until a condition holds; raises StackError, naming what was waited for, when that lasts too long.
@@ -86,7 +87,7 @@ class OperatorNode(Node):
         self.chunks: deque[Chunk] = deque(maxlen=_CHUNKS_KEPT)
         self.create_subscription(String, "/clwm/chunk_timeline", self._on_chunk, qos.REPORT)
         self.create_subscription(ModeStatus, "/clwm/mode", self._on_mode, qos.LATCHED)
-        self.create_subscription(String, "/clwm/task_status", self._on_status, qos.LATCHED)
+        self.create_subscription(TaskStatus, "/clwm/task_status", self._on_status, qos.LATCHED)
         self.create_subscription(EpisodeStatus, "/clwm_sim/episode", self._on_episode, qos.REPORT)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.REPORT)
         self._reset = self.create_client(ResetWorld, "/clwm_sim/reset")
@@ -165,8 +166,9 @@ class OperatorNode(Node):
     def _on_mode(self, message: ModeStatus) -> None:
         self.mode = message
 
-    def _on_status(self, message: String) -> None:
-        self.status = json.loads(message.data)
+    def _on_status(self, message: TaskStatus) -> None:
+        status = from_msg(message)
+        self.status = {**vars(status), "mode": status.mode.name}
 
     def _on_episode(self, message: EpisodeStatus) -> None:
         self.episode = message

@@ -33,6 +33,26 @@ class MemoryPolicy(IntEnum):
     RESTORE = 2
 
 
+class Judgement(IntEnum):
+    """How the task of an epoch stands. UNJUDGED: this judge cannot tell what was asked, and never will."""
+
+    OPEN = 0
+    SUCCEEDED = 1
+    FAILED = 2
+    UNJUDGED = 3
+
+
+class RefusalKind(IntEnum):
+    """What the policy has against a request for a chunk."""
+
+    REQUEST = 0
+    SNAPSHOT = 1
+    OBSERVATION = 2
+    NO_OBSERVATION = 3
+    OUTPUT = 4
+    INACTIVE = 5
+
+
 def instruction_problem(instruction: str) -> str:
     """Why these words cannot be a task; empty when they can."""
     if not instruction.strip():
@@ -109,14 +129,46 @@ class ModeStatus:
 
 
 @dataclass(frozen=True)
+class TaskStatus:
+    """What is asked of the arms and what they do about it, since `stamp`; the epoch began at `started_at`.
+
+    goal: named with the task, for judges. fault: what is wrong. waiting: what is waited for longer than usual.
+    """
+
+    stamp: float
+    mode: Mode
+    phase: str
+    task_epoch: int
+    started_at: float = 0.0
+    instruction: str = ""
+    goal: str = ""
+    fault: str = ""
+    waiting: str = ""
+    is_active: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `judge` says of the task of one epoch, and of no other. goal: what was judged, empty when UNJUDGED."""
+
+    stamp: float
+    task_epoch: int
+    judge: str
+    outcome: Judgement
+    goal: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class ChunkRequest:
     """The executor asks for a chunk that starts at `observe_at`.
 
     committed_prefix: (p, 30), p >= 1, rows 0..p-1 of the wanted chunk, already being executed; row 0 is the command in
     force at `observe_at`. executed_rows: (n, 30), n <= 16, the rows executed since the previous observation.
     needed_by: when the chunk must have arrived, or the arms brake. at_rest: the arms hold row p-1, and the executor
-    will start row p when the chunk comes, whenever that is. cancel: drop the branch `chunk_id` instead; other fields
-    are ignored.
+    will start row p when the chunk comes, whenever that is. executed_chunk_id: the chunk whose rows moved the arms
+    last, 0 before the first; chunks made after it have moved nothing. cancel: drop the branch `chunk_id` instead; other
+    fields are ignored.
     """
 
     chunk_id: int
@@ -129,6 +181,7 @@ class ChunkRequest:
     memory_policy: MemoryPolicy = MemoryPolicy.KEEP
     episode_seed: int = 0
     at_rest: bool = False
+    executed_chunk_id: int = 0
     cancel: bool = False
     layout_version: int = LAYOUT_VERSION
 
@@ -147,6 +200,17 @@ class ActionChunk:
     layout_version: int = LAYOUT_VERSION
     policy_hash: str = ""
     re_entry: str = "sequential"
+
+
+@dataclass(frozen=True)
+class ChunkRefusal:
+    """The policy's negative answer to a request. may_pass: whether asking again can help in this epoch."""
+
+    chunk_id: int
+    task_epoch: int
+    kind: RefusalKind
+    reason: str
+    may_pass: bool = False
 
 
 @dataclass(frozen=True)

@@ -76,11 +76,12 @@ class ReportArrived:
 
 @dataclass(frozen=True)
 class TaskSet:
-    """Another task, also while the arms move."""
+    """Another task, also while the arms move. goal: its name for those who judge it; empty: the words have to tell."""
 
     instruction: str
     memory_policy: MemoryPolicy = MemoryPolicy.KEEP
     episode_seed: int = 0
+    goal: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import functools
 import json
 import secrets
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from sensor_msgs.msg import JointState
@@ -14,7 +14,7 @@ from std_msgs.msg import String
 
 from clwm_common.actions import LayoutError
 from clwm_common.messages import ChunkRequest as CoreRequest
-from clwm_common.messages import MemoryPolicy, Mode
+from clwm_common.messages import MemoryPolicy, Mode, TaskStatus
 from clwm_common.robot import RobotDescription, RobotError
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import ConversionError, from_msg, from_stamp, to_msg
@@ -22,6 +22,7 @@ from clwm_common.ros.diagnostics import Health, Level
 from clwm_common.ros.lifecycle import ClwmNode, NodeError, run
 from clwm_common.ros.parameters import Parameter
 from clwm_common.ros.transport import send_small_messages_only
+from clwm_msgs import msg as ros
 from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, EpisodeStatus, ModeStatus, SaiReport, TeleopCommand
 from clwm_msgs.srv import SetMode, SetTask
 from clwm_sai_executor import events
@@ -97,7 +98,7 @@ class ExecutorNode(ClwmNode):
         self._joint_map = JointMap(self._robot)
         self._lateness = Lateness(TICK_PERIOD)
         self._problem = ""
-        self._status: dict[str, Any] = {}
+        self._status: TaskStatus | None = None
         self._verdict = None
         self._episode: tuple[str, int, float] | None = None
         self._controllers = ControllerCheck(self, self._robot)
@@ -109,7 +110,7 @@ class ExecutorNode(ClwmNode):
         self._state_output = self.create_publisher(DualArmState, "/clwm/state", qos.STATE)
         self._request_output = self.create_publisher(ChunkRequest, "/clwm/chunk_request", qos.CRITICAL)
         self._mode_output = self.create_publisher(ModeStatus, "/clwm/mode", qos.LATCHED)
-        self._status_output = self.create_publisher(String, "/clwm/task_status", qos.LATCHED)
+        self._status_output = self.create_publisher(ros.TaskStatus, "/clwm/task_status", qos.LATCHED)
         self._timeline_output = self.create_publisher(String, "/clwm/chunk_timeline", qos.REPORT)
         self._outputs = Outputs(self, self._robot)
 
@@ -298,17 +299,20 @@ class ExecutorNode(ClwmNode):
     def _publish_status(self) -> None:
         """What an operator must know, when it changes; a late subscriber gets the last one."""
         scheduler = self.scheduler
-        status = {
-            "mode": scheduler.mode.name,
-            "phase": scheduler.phase.name,
-            "task_epoch": scheduler.task_epoch,
-            "instruction": scheduler.instruction,
-            "fault": scheduler.fault,
-            "is_active": self.is_active,
-        }
+        status = TaskStatus(
+            stamp=0.0,
+            mode=scheduler.mode,
+            phase=scheduler.phase.name,
+            task_epoch=scheduler.task_epoch,
+            started_at=scheduler.epoch_began_at,
+            instruction=scheduler.instruction,
+            goal=scheduler.goal,
+            fault=scheduler.fault,
+            is_active=self.is_active,
+        )
         if status != self._status:
             self._status = status
-            self._status_output.publish(String(data=json.dumps(status)))
+            self._status_output.publish(to_msg(replace(status, stamp=self.now())))
 
     def _publish_timeline(self) -> None:
         """One line of JSON for every chunk whose story is complete."""

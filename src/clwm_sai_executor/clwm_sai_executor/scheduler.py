@@ -84,6 +84,7 @@ class Scheduler:
         self.metrics, self.timeline = self._books.metrics, self._books.timeline
         self.phase = Phase.BLIND
         self.task_epoch = epoch
+        self.epoch_began_at = 0.0
         self._blindness = ""
         self._task: TaskSet | None = None
         self._now = -math.inf
@@ -113,6 +114,11 @@ class Scheduler:
     def instruction(self) -> str:
         """The task in words; empty when there is none."""
         return self._task.instruction if self._task else ""
+
+    @property
+    def goal(self) -> str:
+        """The goal that was named with the task; empty when there is none."""
+        return self._task.goal if self._task else ""
 
     @property
     def path(self) -> Path | None:
@@ -345,6 +351,7 @@ class Scheduler:
     def _start_epoch(self, memory_policy: MemoryPolicy, out: list[Command]) -> None:
         self._cancel(out, "cancelled")
         self.task_epoch += 1
+        self.epoch_began_at = self._now
         self._asking.start_epoch(memory_policy)
         self._epoch_has_moved = self._epoch_was_steered = False
 

@@ -178,6 +178,84 @@ def _(message: ros.ModeStatus) -> core.ModeStatus:
 
 
 @to_msg.register
+def _(message: core.TaskStatus) -> ros.TaskStatus:
+    return ros.TaskStatus(
+        stamp=to_stamp(message.stamp),
+        mode=int(message.mode),
+        phase=message.phase,
+        task_epoch=message.task_epoch,
+        started_at=to_stamp(message.started_at),
+        instruction=message.instruction,
+        goal=message.goal,
+        fault=_text(message.fault, ros.TaskStatus, "fault"),
+        waiting=_text(message.waiting, ros.TaskStatus, "waiting"),
+        is_active=message.is_active,
+    )
+
+
+@from_msg.register
+def _(message: ros.TaskStatus) -> core.TaskStatus:
+    return core.TaskStatus(
+        stamp=from_stamp(message.stamp),
+        mode=_enumeration(core.Mode, message.mode, "mode"),
+        phase=message.phase,
+        task_epoch=message.task_epoch,
+        started_at=from_stamp(message.started_at),
+        instruction=message.instruction,
+        goal=message.goal,
+        fault=message.fault,
+        waiting=message.waiting,
+        is_active=message.is_active,
+    )
+
+
+@to_msg.register
+def _(message: core.Verdict) -> ros.Verdict:
+    return ros.Verdict(
+        stamp=to_stamp(message.stamp),
+        task_epoch=message.task_epoch,
+        goal=_text(message.goal, ros.Verdict, "goal"),
+        judge=_text(message.judge, ros.Verdict, "judge"),
+        outcome=int(message.outcome),
+        reason=_text(message.reason, ros.Verdict, "reason"),
+    )
+
+
+@from_msg.register
+def _(message: ros.Verdict) -> core.Verdict:
+    return core.Verdict(
+        stamp=from_stamp(message.stamp),
+        task_epoch=message.task_epoch,
+        judge=message.judge,
+        outcome=_enumeration(core.Judgement, message.outcome, "outcome"),
+        goal=message.goal,
+        reason=message.reason,
+    )
+
+
+@to_msg.register
+def _(message: core.ChunkRefusal) -> ros.ChunkRefusal:
+    return ros.ChunkRefusal(
+        chunk_id=message.chunk_id,
+        task_epoch=message.task_epoch,
+        kind=int(message.kind),
+        may_pass=message.may_pass,
+        reason=_text(message.reason, ros.ChunkRefusal, "reason"),
+    )
+
+
+@from_msg.register
+def _(message: ros.ChunkRefusal) -> core.ChunkRefusal:
+    return core.ChunkRefusal(
+        chunk_id=message.chunk_id,
+        task_epoch=message.task_epoch,
+        kind=_enumeration(core.RefusalKind, message.kind, "kind"),
+        reason=message.reason,
+        may_pass=message.may_pass,
+    )
+
+
+@to_msg.register
 def _(message: core.ChunkRequest) -> ros.ChunkRequest:
     if message.cancel:
         return ros.ChunkRequest(
@@ -199,6 +277,7 @@ def _(message: core.ChunkRequest) -> ros.ChunkRequest:
         instruction=message.instruction,
         memory_policy=int(message.memory_policy),
         episode_seed=message.episode_seed,
+        executed_chunk_id=message.executed_chunk_id,
     )
 
 
@@ -218,6 +297,7 @@ def _(message: ros.ChunkRequest) -> core.ChunkRequest:
         memory_policy=_enumeration(core.MemoryPolicy, message.memory_policy, "memory_policy"),
         episode_seed=message.episode_seed,
         at_rest=message.at_rest,
+        executed_chunk_id=message.executed_chunk_id,
         cancel=message.kind == ros.ChunkRequest.CANCEL,
         layout_version=message.layout_version,
     )

@@ -29,3 +29,5 @@ SETPOINT = _profile(ReliabilityPolicy.RELIABLE, 1)
 REPORT = _profile(ReliabilityPolicy.RELIABLE, 50)
 # What a late joiner must still learn.
 LATCHED = _profile(ReliabilityPolicy.RELIABLE, 1, DurabilityPolicy.TRANSIENT_LOCAL)
+# The same where several speak at once.
+VERDICT = _profile(ReliabilityPolicy.RELIABLE, 10, DurabilityPolicy.TRANSIENT_LOCAL)
