@@ -8,7 +8,8 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Create .venv and build ros2_ws (the targets below do it by themselves)
-	@command -v $(PYTHON) > /dev/null || { echo "no $(PYTHON) found; install Python 3.10 to 3.12, or: make PYTHON=<command>"; exit 1; }
+	@command -v $(PYTHON) > /dev/null || { echo "no $(PYTHON) found; name another: make PYTHON=<command>, or, as root on Debian and Ubuntu:"; \
+		echo "  apt-get update && apt-get install -y --no-install-recommends $$(cat scripts/debian_packages.txt)"; exit 1; }
 	@$(PYTHON) scripts/setup.py
 
 demo: setup ## Run the stack on two simulated arms; writes out/demo/<time>/

@@ -49,17 +49,13 @@ def main() -> int:
     started = time.monotonic()
     try:
         ros = checks.ros_prefix(os.environ) or remembered_ros()
-        if not only_check and DEPENDENCY_STAMP.exists() and _is_current(DEPENDENCY_STAMP, dependency_digest(ros)):
-            python = None
-        else:
-            python = checks.suitable_python(must_be_first=ros is not None)
-            for problem in checks.problems(python, ROOT, needs_compiler=True):
-                raise StepError(problem)
-        if only_check:
-            print(f"this machine can be set up with {python}")
-            return 0
-        if python is not None:
-            install(python, ros)
+        stale = checks.environment_fault(VENV, place_of(ros))
+        if only_check or stale or not _is_current(DEPENDENCY_STAMP, dependency_digest(ros)):
+            python = checked_machine(ros)
+            if only_check:
+                print(f"this machine can be set up with {python}")
+                return 0
+            install(python, ros, stale)
         if not _is_current(BUILD_STAMP, build_digest()):
             build(ros)
     except (StepError, checks.MachineError) as error:
@@ -73,6 +69,29 @@ def main() -> int:
     return 0
 
 
+def checked_machine(ros: Path | None) -> str:
+    """The Python to set up with. Raises StepError with everything that is missing, and one line that installs it."""
+    found, python = [], None
+    try:
+        python = checks.suitable_python(must_be_first=ros is not None)
+    except checks.MachineError as error:
+        found.append(checks.Lack(str(error)))
+    found += checks.lacks(python, ROOT)
+    if found:
+        line = checks.install_line(found)
+        remedy = "" if line is None else f"\nas root, on Debian and Ubuntu, this line installs it:\n  {line}"
+        raise StepError("\n".join(["", *(f"- {lack.sentence}" for lack in found)]) + remedy)
+    fault = checks.shared_memory_fault()
+    if fault:
+        print(f"note: {fault}", flush=True)
+    return python
+
+
+def place_of(ros: Path | None) -> str:
+    """What `.venv` is made for: this folder, and a ROS installation or the wheels (None)."""
+    return f"{ROOT}\n{ros}\n"
+
+
 def remembered_ros() -> Path | None:
     """The ROS installation that .venv was made for, when it is still there: it need not be sourced every time."""
     if not ROS_PREFIX.exists():
@@ -81,12 +100,11 @@ def remembered_ros() -> Path | None:
     return prefix if (prefix / "setup.bash").is_file() else None
 
 
-def install(python: str, ros: Path | None) -> None:
-    """Create the virtual environment if need be, bring it up to date, and repair the wheels in it."""
-    place = f"{ROOT}\n{ros}\n"
-    if not (PYTHON.exists() and PLACE.exists() and PLACE.read_text() == place):
-        create_environment(python, ros)
-        PLACE.write_text(place)
+def install(python: str, ros: Path | None, stale: str | None) -> None:
+    """Make the virtual environment anew if it is `stale`, bring it up to date, and repair the wheels in it."""
+    if stale:
+        create_environment(python, ros, stale)
+        PLACE.write_text(place_of(ros))
     group = "all" if ros is None else "stack"
     _announce(f"installing the dependencies, group '{group}' of pyproject.toml (about 2.5 GB; 1 to 5 minutes)")
     _pip("install", "setuptools==79.0.1", "wheel")
@@ -101,15 +119,15 @@ def install(python: str, ros: Path | None) -> None:
     DEPENDENCY_STAMP.write_text(dependency_digest(ros))
 
 
-def create_environment(python: str, ros: Path | None) -> None:
+def create_environment(python: str, ros: Path | None, reason: str) -> None:
     """An empty .venv; what was built for another place or another ROS is removed, since it names its paths."""
+    _announce(f"creating .venv with {python}" + (f": {reason}" if VENV.exists() else ""))
     for folder in (VENV, *(WORKSPACE / name for name in ("build", "install", "log"))):
         shutil.rmtree(folder, ignore_errors=True)
-    _announce(f"creating .venv with {python}")
     options = [] if ros is None else ["--system-site-packages"]
     done = subprocess.run([python, "-m", "venv", *options, str(VENV)], capture_output=True, text=True)
     if done.returncode:
-        raise StepError(f"cannot create .venv: {done.stdout.strip()[-300:]}; apt-get install python3-venv may help")
+        raise StepError(f"cannot create .venv: {done.stdout.strip()[-300:]}")
 
 
 def build(ros: Path | None) -> None:

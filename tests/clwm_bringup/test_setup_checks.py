@@ -1,7 +1,12 @@
-"""Set-up: what a machine lacks is one sentence with a remedy; the wheels' repair changes what it must only."""
+"""Set-up: all that a machine lacks is named at once, with one line that brings it; the wheels' repair is exact."""
 
-import importlib.util
+import ast
+import http.server
+import importlib
+import os
+import subprocess
 import sys
+import threading
 from collections import namedtuple
 from pathlib import Path
 
@@ -9,60 +14,152 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "scripts"
 Usage = namedtuple("Usage", "total used free")
+PLENTY = Usage(0, 0, 10**11)
 
 
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+sys.path.insert(0, str(SCRIPTS))
+checks, index, wheels = map(importlib.import_module, ("setup_checks", "package_index", "repair_ros_wheels"))
 
 
-checks = load("setup_checks")
-wheels = load("repair_ros_wheels")
+@pytest.fixture
+def found(monkeypatch, tmp_path):
+    """Runs the checks against a disk with room and a package index that answers; returns what is lacking."""
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda folder: PLENTY)
+    monkeypatch.setattr(index, "fault", lambda environment: None)
+    monkeypatch.setenv("MUJOCO_GL", "egl")
+    return lambda python=sys.executable: list(checks.lacks(python, tmp_path))
 
 
-def sentences(monkeypatch, python=sys.executable, **replacements):
-    for name, value in replacements.items():
-        monkeypatch.setattr(checks, name, value)
-    return list(checks.problems(python, Path("/"), needs_compiler=True))
+def program(folder, name, text):
+    """An executable file of bash."""
+    path = folder / name
+    path.write_text(f"#!/bin/bash\n{text}\n")
+    path.chmod(0o755)
+    return path
 
 
-def test_this_machine_has_what_it_needs(monkeypatch):
-    monkeypatch.setattr(checks.shutil, "disk_usage", lambda folder: Usage(0, 0, 10**11))
-    assert sentences(monkeypatch) == []
+def test_this_machine_has_what_it_needs(found):
+    assert found() == []
 
 
-def test_a_full_disk_is_named_with_both_sizes(monkeypatch):
-    monkeypatch.setattr(checks.shutil, "disk_usage", lambda folder: Usage(0, 0, 2_500_000_000))
-    (sentence,) = sentences(monkeypatch)
-    assert "2.5 GB are free" in sentence and "6 GB are needed" in sentence
+def test_full_disks_are_named_with_both_sizes_each(found, monkeypatch):
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda folder: Usage(0, 0, 500_000_000))
+    root, temporary = (lack.sentence for lack in found())
+    assert "0.5 GB are free" in root and "6 GB are needed" in root
+    assert "1 GB are needed" in temporary and "TMPDIR" in temporary
 
 
-def test_a_missing_compiler_is_named_with_the_package(monkeypatch):
+def test_a_bare_machine_is_told_everything_at_once_and_one_line(found, monkeypatch, tmp_path):
+    bare = program(tmp_path, "python3", f'exec {sys.executable} -I -S -c \'print(*["Python.h", "ensurepip"])\'')
     monkeypatch.setattr(checks.shutil, "which", lambda name: None)
-    monkeypatch.setattr(checks.shutil, "disk_usage", lambda folder: Usage(0, 0, 10**11))
-    assert sentences(monkeypatch) == ["no C++ compiler found; install one (apt-get install build-essential)"]
+    monkeypatch.setattr(checks, "rendering_fault", lambda: "libGL.so.1 cannot be loaded")
+    lacks = found(str(bare))
+    text = "\n".join(lack.sentence for lack in lacks)
+    for word in ("no make", "no C++ compiler", "Python.h", "ensurepip", "libGL.so.1 cannot be loaded"):
+        assert word in text
+    line = checks.install_line(lacks)
+    assert "\n" not in line and {"build-essential", "libgl1", "make"} <= set(line.split())
 
 
-def test_a_missing_gl_library_is_named_with_the_packages(monkeypatch):
-    monkeypatch.setattr(checks.shutil, "disk_usage", lambda folder: Usage(0, 0, 10**11))
-    (sentence,) = sentences(monkeypatch, has_egl=lambda: False)
-    assert "libEGL.so.1" in sentence and "apt-get install libegl1 libgl1 libgl1-mesa-dri" in sentence
+def test_the_readme_gives_exactly_the_line_that_is_printed():
+    line = checks.install_line([checks.Lack("", ("make",))])
+    assert (ROOT / "README.md").read_text().count(f"```bash\n{line}\n```") == 1
+
+
+def test_a_compiler_without_its_library_is_not_taken_for_one(found, monkeypatch, tmp_path):
+    monkeypatch.setenv("CXX", str(program(tmp_path, "c++", "echo 'fatal error: string: No such file'; exit 1")))
+    (lack,) = found()
+    assert "fatal error: string" in lack.sentence and lack.packages == ("build-essential",)
+
+
+def test_a_gl_library_that_is_missing_is_named_before_anything_is_installed(tmp_path):
+    # Refuses one library, as a machine without libgl1 does.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import ctypes\nreal = ctypes.CDLL.__init__\n"
+        "def init(self, name, *others, **more):\n"
+        "    if name == 'libGL.so.1':\n        raise OSError(name)\n"
+        "    real(self, name, *others, **more)\n"
+        "ctypes.CDLL.__init__ = init\n"
+    )
+    environment = dict(os.environ, PYTHONPATH=str(tmp_path))
+    script = [sys.executable, str(SCRIPTS / "try_rendering.py")]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "libGL.so.1 cannot be loaded\n")
+
+
+def test_a_driver_that_crashes_is_a_fault_and_no_crash(monkeypatch, tmp_path):
+    (tmp_path / "try_rendering.py").write_text("import os; os.abort()")
+    monkeypatch.setattr(checks, "HERE", tmp_path)
+    assert checks.rendering_fault() == "it ended with -6"
+
+
+def test_rendering_by_other_means_than_egl_is_left_to_them(found, monkeypatch):
+    monkeypatch.setattr(checks, "rendering_fault", lambda: "EGL has no device")
+    monkeypatch.setenv("MUJOCO_GL", "osmesa")
+    assert found() == []
+
+
+@pytest.mark.parametrize("free", [0, 60_000_000])
+def test_shared_memory_that_is_too_small_is_named(monkeypatch, free):
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda folder: Usage(0, 0, free))
+    assert "--shm-size 256m" in checks.shared_memory_fault()
+
+
+@pytest.fixture
+def server():
+    """Address of a server that has nothing, and says so."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as made:
+        threading.Thread(target=made.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{made.server_port}/simple"
+        made.shutdown()
+
+
+def test_an_index_that_answers_anything_is_there(server):
+    assert index.fault({"PIP_INDEX_URL": server, "HOME": "/nowhere"}) is None
+
+
+def test_an_index_that_nobody_serves_is_named_without_its_password(monkeypatch):
+    sentence, packages = index.fault({"PIP_INDEX_URL": "http://me:secret@127.0.0.1:9/simple", "HOME": "/nowhere"})
+    assert "the package index http://127.0.0.1:9/simple cannot be reached" in sentence and "secret" not in sentence
+    assert packages == ()
+
+
+def test_the_index_is_the_one_that_pip_is_configured_for(tmp_path):
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "pip.conf").write_text("[global]\nindex-url = http://127.0.0.1:9/house\n")
+    environment = {"XDG_CONFIG_HOME": str(tmp_path), "HOME": "/nowhere", "XDG_CONFIG_DIRS": "/nowhere"}
+    assert "http://127.0.0.1:9/house" in index.fault(environment)[0]
+    assert index.fault(dict(environment, PIP_NO_INDEX="1")) is None
+
+
+def test_certificates_that_pip_would_not_find_are_named(server):
+    sentence, _ = index.fault({"PIP_INDEX_URL": server, "PIP_CERT": "/nowhere/ca.pem", "HOME": "/nowhere"})
+    assert "/nowhere/ca.pem" in sentence
+
+
+@pytest.mark.parametrize("name", ["setup", "setup_checks", "package_index", "try_rendering"])
+def test_a_python_too_old_for_the_stack_still_reads_the_set_up(name):
+    ast.parse((SCRIPTS / f"{name}.py").read_text(), feature_version=(3, 7))
 
 
 def test_a_wrong_python_is_refused_with_what_was_found(monkeypatch):
     monkeypatch.setattr(checks, "python_version", lambda command: (3, 13) if command == "python3" else None)
     with pytest.raises(checks.MachineError, match=r"no Python 3.10, 3.11 or 3.12 found \(python3 is 3.13\); install"):
-        checks.suitable_python()
+        checks.suitable_python(candidates=checks.CANDIDATES)
 
 
 def test_the_first_suitable_python_is_taken(monkeypatch):
     versions = {"python3": (3, 13), "python3.12": None, "python3.11": (3, 11), "python3.10": (3, 10)}
     monkeypatch.setattr(checks, "python_version", versions.get)
-    assert checks.suitable_python().endswith("python3.11")
+    assert checks.suitable_python(candidates=checks.CANDIDATES).endswith("python3.11")
+
+
+def test_the_python_that_was_named_comes_before_others(monkeypatch):
+    monkeypatch.setattr(checks, "python_version", lambda command: (3, 11))
+    assert checks.suitable_python() == sys.executable
 
 
 def test_an_installed_ros_takes_its_own_python_or_none(monkeypatch):
