@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
+import os
 import queue
 import signal
 import subprocess
@@ -11,12 +12,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from clwm_bringup import tied_process
 from clwm_bringup.graph import STOP_ORDER, NodeSpec
 from clwm_bringup.restarts import GiveUp, Restart, Restarts
 
 GRACE = 10.0  # s that a node has for a clean end
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
+_LAST_WORDS = 0.1  # s for what a dead process has printed; a grandchild may keep its pipe open for ever
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Supervisor:
         self._on_line = on_line
         self._events: queue.SimpleQueue[Line | _Exit] = queue.SimpleQueue()
         self._processes: dict[str, subprocess.Popen] = {}
-        self._readers: dict[str, threading.Thread] = {}
+        self._watchers: dict[str, threading.Thread] = {}
         self._restarts = restarts or Restarts()
         self._pending: dict[str, Restart] = {}
         self.given_up: dict[str, str] = {}
@@ -101,7 +102,8 @@ class Supervisor:
 
     def _end(self, processes: Mapping[str, subprocess.Popen]) -> None:
         for process in processes.values():
-            process.send_signal(signal.SIGINT)
+            # Not SIGINT: a node that is still importing ends with a traceback by that, and silently by this.
+            process.terminate()
         deadline = time.monotonic() + GRACE
         for name, process in processes.items():
             try:
@@ -111,16 +113,17 @@ class Supervisor:
                 process.wait()
                 self._say(f"{name} did not end within {GRACE:.0f} s and was killed")
             else:
-                if code:
+                if code not in (0, -signal.SIGTERM):
                     self._say(f"{name} ended with code {code}")
-            # Its last words come before those of the next; a grandchild that keeps the pipe open is not waited for.
-            self._readers[name].join(timeout=1.0)
+            # Its last words come before those of the next.
+            self._watchers[name].join(timeout=1.0)
             self._drain()
 
     def _start(self, name: str) -> None:
         spec = self._specs[name]
         process = subprocess.Popen(
-            spec.command(),
+            # Should the supervisor be killed outright, the arms must not go on without it.
+            tied_process.command(spec.command()),
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -129,17 +132,25 @@ class Supervisor:
             errors="replace",
             # A terminal sends Ctrl-C to its whole process group; the order of ending is ours to keep.
             start_new_session=True,
-            preexec_fn=_die_with_parent,
         )
         self._processes[name] = process
         self._restarts.started(name, time.monotonic())
-        self._readers[name] = threading.Thread(target=self._read, args=(name, process), daemon=True)
-        self._readers[name].start()
+        reader = threading.Thread(target=self._read, args=(name, process), daemon=True)
+        self._watchers[name] = threading.Thread(target=self._watch, args=(name, process, reader), daemon=True)
+        reader.start()
+        self._watchers[name].start()
 
     def _read(self, name: str, process: subprocess.Popen) -> None:
         for text in process.stdout:
             self._events.put(Line(name, text.rstrip("\n")))
-        self._events.put(_Exit(name, process, process.wait()))
+
+    def _watch(self, name: str, process: subprocess.Popen, reader: threading.Thread) -> None:
+        code = process.wait()
+        # What it started is of its session, and would hold the pipe, memory and devices of the one that follows.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        reader.join(_LAST_WORDS)
+        self._events.put(_Exit(name, process, code))
 
     def _on_exit(self, name: str, code: int) -> None:
         del self._processes[name]
@@ -166,8 +177,3 @@ class Supervisor:
 
     def _say(self, text: str) -> None:
         self._on_line(Line("clwm", text))
-
-
-def _die_with_parent() -> None:
-    # Should the supervisor be killed outright, the arms must not go on without it.
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
