@@ -36,9 +36,9 @@ fi
 unset _clwm_packages
 unset -f _clwm_prepend
 
-# Jazzy reads the first name only, later distributions the second.
-export FASTRTPS_DEFAULT_PROFILES_FILE="${FASTRTPS_DEFAULT_PROFILES_FILE:-$CLWM_ROOT/config/fastdds.xml}"
-export FASTDDS_DEFAULT_PROFILES_FILE="${FASTDDS_DEFAULT_PROFILES_FILE:-$CLWM_ROOT/config/fastdds.xml}"
+# Jazzy reads the first name only, later distributions the second; whoever has set one of them means both.
+export FASTRTPS_DEFAULT_PROFILES_FILE="${FASTRTPS_DEFAULT_PROFILES_FILE:-${FASTDDS_DEFAULT_PROFILES_FILE:-$CLWM_ROOT/config/fastdds.xml}}"
+export FASTDDS_DEFAULT_PROFILES_FILE="${FASTDDS_DEFAULT_PROFILES_FILE:-$FASTRTPS_DEFAULT_PROFILES_FILE}"
 export RMW_IMPLEMENTATION="${RMW_IMPLEMENTATION:-rmw_fastrtps_cpp}"
 # The arms of one machine answer to that machine alone unless somebody decides otherwise.
 export ROS_AUTOMATIC_DISCOVERY_RANGE="${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}"

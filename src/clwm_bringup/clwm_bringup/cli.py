@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from collections.abc import Sequence
 
+from clwm_common import ros_environment
 from clwm_common.lazy_commands import CommandPlace, lazy_group
 from clwm_common.model_files import ModelFilesError
 from clwm_common.robot import RobotError
@@ -38,20 +41,53 @@ EPILOG = (
     "Examples:  clwm demo  |  clwm up --task place_block --sai sequential  |  "
     "clwm eval --task lift_tray --episodes 20 --sai fixed:0.5  |  clwm doctor"
 )
-app = lazy_group(COMMANDS, "A causal latent world model on two arms: start it, show it, measure it, train it.", EPILOG)
+
+
+def _prepare(name: str) -> None:
+    """No part of a command sees a setting with which ROS, or a cache, would fail; the doctor looks at them itself."""
+    if name != "doctor":
+        for note in ros_environment.prepare():
+            print(f"clwm: {note}", file=sys.stderr)
+
+
+app = lazy_group(
+    COMMANDS, "A causal latent world model on two arms: start it, show it, measure it, train it.", EPILOG, _prepare
+)
 
 
 def main() -> None:
     """Entry point. Errors in what the user gave end in one sentence, not a traceback."""
     from clwm_bringup.graph import GraphError
 
-    # Whoever ends a command by SIGTERM wants what Ctrl-C gives: a clean end, and the report of what was done.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Whoever ends a command by SIGTERM, or closes its terminal, wants what Ctrl-C gives: a clean end, and the report of
+    # what was done.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal that lacks a character gets another one
     try:
+        if problem := undecodable(sys.argv[1:]):
+            raise GraphError(problem)
         app(prog_name="clwm")
-    except (GraphError, ModelFilesError, RobotError) as error:
+    except (GraphError, ModelFilesError, RobotError, ros_environment.RosEnvironmentError) as error:
         print(f"clwm: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def undecodable(arguments: Sequence[str]) -> str:
+    """What is wrong with the first argument that is not UTF-8, which neither ROS nor a file can carry; or empty."""
+    for argument in arguments:
+        raw = os.fsencode(argument)
+        try:
+            raw.decode()
+        except UnicodeDecodeError as error:
+            shown = raw.decode(errors="replace")
+            return (
+                f"argument '{shown}' has the byte 0x{raw[error.start]:02X} at position {error.start}, which is not "
+                "UTF-8; type it in a terminal that is set to UTF-8 (`locale` says which is in force)"
+            )
+    return ""
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 
 from clwm_bringup import dds_profile, graph
+from clwm_common import ros_environment
 from clwm_common.model_files import ModelFiles, ModelFilesError, project_root
 
 SET_UP = "run `make setup`"
@@ -54,6 +55,7 @@ def all_checks(model: str) -> list[Check]:
         Check("C++ compiler", check_compiler),
         Check("processors", check_processors),
         Check("free disk", lambda: check_disk(project_root())),
+        Check("environment", check_environment),
         Check("ROS 2", check_ros),
         Check("DDS profile", lambda: check_dds_profile(graph.environment())),
         Check("clwm_msgs", check_messages),
@@ -100,14 +102,31 @@ def check_disk(folder: Path) -> Result:
     )
 
 
-def check_ros() -> Result:
-    from clwm_common.ros import installation
+def check_environment() -> Result:
+    """The settings that ROS reads, all of them; what can be mended for this run is."""
+    if wrong := list(ros_environment.problems()):
+        found, remedy = ("; ".join(getattr(one, part) for one in wrong) for part in ("problem", "remedy"))
+        return Result(Outcome.FAIL, found, remedy)
+    try:
+        changed = ros_environment.prepare()
+    except ros_environment.RosEnvironmentError as error:
+        return Result(Outcome.FAIL, error.problem, error.remedy)
+    if changed:
+        remedy = "export HOME, or ROS_LOG_DIR, as a folder that can be written to keep them elsewhere"
+        return Result(Outcome.WARN, "; ".join(changed), remedy)
+    return Result(Outcome.OK, f"finds {ros_environment.discovery()}")
 
-    middleware = installation.middleware()
+
+def check_ros() -> Result:
     source = "installation" if os.environ.get("ROS_DISTRO") else "wheels"
-    found = f"rclpy from {source} at {installation.location()}, {middleware}"
-    if middleware != "rmw_fastrtps_cpp":
-        return Result(Outcome.WARN, found, "measured with rmw_fastrtps_cpp only; unset RMW_IMPLEMENTATION to use it")
+    done = _python("from clwm_common.ros import installation as it; print(it.location(), it.middleware())")
+    if done.returncode:
+        return _ros_failure(done, SET_UP)
+    location, middleware = done.stdout.split()[-2:]
+    found = f"rclpy from {source} at {location}, {middleware}"
+    if middleware != ros_environment.MEASURED_RMW:
+        remedy = f"measured with {ros_environment.MEASURED_RMW} only; unset RMW_IMPLEMENTATION to use it"
+        return Result(Outcome.WARN, found, remedy)
     return Result(Outcome.OK, found)
 
 
@@ -128,9 +147,10 @@ def check_dds_profile(environment: dict[str, str]) -> Result:
 
 
 def check_messages() -> Result:
-    from clwm_common.ros import installation
-
-    if not installation.messages_survive_serialisation():
+    done = _python("from clwm_common.ros import installation as it; print(it.messages_survive_serialisation())")
+    if done.returncode:
+        return _ros_failure(done, SET_UP)
+    if done.stdout.split()[-1:] != ["True"]:
         return Result(Outcome.FAIL, "a message changes on its way through serialisation", SET_UP)
     return Result(Outcome.OK, "imported, survive serialisation")
 
@@ -188,12 +208,16 @@ def check_round_trip() -> Result:
     """A request to another process and its answer, over the topics' way."""
     done = _python("from clwm_bringup.round_trip_node import main; main()", ROUND_TRIP_TIMEOUT)
     if done.returncode:
-        return Result(
-            Outcome.FAIL,
-            _last_line(done.stderr) or "no answer",
-            "allow UDP on the loopback interface and access to /dev/shm; unset ROS_LOCALHOST_ONLY",
-        )
+        remedy = "allow UDP on the loopback interface, let this user write to /dev/shm and keep some of it free"
+        return _ros_failure(done, remedy)
     return Result(Outcome.OK, done.stdout.strip())
+
+
+def _ros_failure(done: subprocess.CompletedProcess[str], remedy: str) -> Result:
+    """A check that ROS has not survived; a wrong setting explains it better than what its libraries say."""
+    found = _last_line(done.stderr) or _last_line(done.stdout) or f"ended with code {done.returncode}, without a word"
+    wrong = next(ros_environment.problems(), None)
+    return Result(Outcome.FAIL, found, remedy if wrong is None else wrong.remedy)
 
 
 def _python(code: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:

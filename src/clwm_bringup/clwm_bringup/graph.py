@@ -15,6 +15,7 @@ import yaml
 from clwm_bringup.access_rights import enclave_arguments
 from clwm_common.model_files import ModelFiles, project_root
 from clwm_common.robot import RobotDescription, config_directory
+from clwm_common.ros_environment import PROFILE_VARIABLES
 
 SAI_HELP = "re-entry policy: sequential, fixed:<s_mid> or adaptive; empty takes the model's"
 FOLLOW_HELP = "channels of the chunks that move the arms: joints, or poses by inverse kinematics"
@@ -127,11 +128,11 @@ def simulated_robot(name: str) -> RobotDescription:
 
 def environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
     """What every process of the stack runs with; what the user has set already stays."""
-    profile = str(config_directory() / "fastdds.xml")
+    # Whoever has set one of the names means both.
+    given = [base[name] for name in PROFILE_VARIABLES if base.get(name)]
+    profile = given[0] if given else str(config_directory() / "fastdds.xml")
     defaults = {
-        # Jazzy reads the first name only, later distributions the second.
-        "FASTRTPS_DEFAULT_PROFILES_FILE": profile,
-        "FASTDDS_DEFAULT_PROFILES_FILE": profile,
+        **dict.fromkeys(PROFILE_VARIABLES, profile),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "MUJOCO_GL": "egl",
         "OMP_NUM_THREADS": "1",
@@ -139,7 +140,8 @@ def environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
         "RCUTILS_COLORIZED_OUTPUT": "0",
         "CLWM_ROOT": str(project_root()),
     }
-    return {**defaults, **base}
+    # An empty variable says as little as none.
+    return {**base, **{name: base.get(name) or value for name, value in defaults.items()}}
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

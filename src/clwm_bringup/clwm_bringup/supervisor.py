@@ -7,6 +7,7 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +37,8 @@ class _Exit:
 
 
 class Supervisor:
-    """Use as a context manager; call `poll` often. What the processes print reaches `on_line` in the polling thread.
+    """Use as a context manager; call `poll` often. What the processes print reaches `on_line` in the polling thread,
+    until it raises OSError; `unheard` says why then.
 
     Use it from the main thread: the processes end with the thread that started them, so that nothing outlives it.
     """
@@ -57,6 +59,7 @@ class Supervisor:
         self._restarts = restarts or Restarts()
         self._pending: dict[str, Restart] = {}
         self.given_up: dict[str, str] = {}
+        self.unheard = ""
         self.restart_count = 0
 
     def __enter__(self) -> Supervisor:
@@ -89,7 +92,7 @@ class Supervisor:
             deadline = min(deadline, time.monotonic())
             match event:
                 case Line():
-                    self._on_line(event)
+                    self._tell(event)
                 case _Exit(name, process, code) if self._processes.get(name) is process:
                     self._on_exit(name, code)
 
@@ -173,7 +176,18 @@ class Supervisor:
         while not self._events.empty():
             event = self._events.get()
             if isinstance(event, Line):
-                self._on_line(event)
+                self._tell(event)
 
     def _say(self, text: str) -> None:
-        self._on_line(Line("clwm", text))
+        self._tell(Line("clwm", text))
+
+    def _tell(self, line: Line) -> None:
+        """A terminal that was closed and a disk that is full must not keep the arms from being looked after."""
+        if self.unheard:
+            return
+        try:
+            self._on_line(line)
+        except OSError as error:
+            self.unheard = f"the output of the nodes cannot be shown or written any more ({error.strerror})"
+            with contextlib.suppress(OSError):
+                print(f"clwm: {self.unheard}; the stack runs on", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Mapping
@@ -27,8 +28,13 @@ class CommandPlace:
     passes_on: bool = False
 
 
-def lazy_group(places: Mapping[str, CommandPlace], purpose: str, epilog: str) -> typer.Typer:
-    """A group of these commands in this order. purpose: its help; epilog: examples, shown below every command's."""
+def lazy_group(
+    places: Mapping[str, CommandPlace], purpose: str, epilog: str, before: Callable[[str], None] = lambda name: None
+) -> typer.Typer:
+    """A group of these commands in this order. purpose: its help; epilog: examples, shown below every command's.
+
+    before: called with the name of a command that is about to run; not for its --help.
+    """
 
     class LazyGroup(TyperGroup):
         """Lists commands from their summaries; loads the one that is called."""
@@ -42,7 +48,11 @@ def lazy_group(places: Mapping[str, CommandPlace], purpose: str, epilog: str) ->
 
         def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, Any, list[str]]:
             name, stub, rest = super().resolve_command(ctx, args)
-            return name, None if stub is None else load(str(name), places[str(name)], epilog), rest
+            if stub is None:
+                return name, None, rest
+            command = load(str(name), places[str(name)], epilog)
+            command.invoke = functools.partial(_invoke_after, functools.partial(before, name), command.invoke)
+            return name, command, rest
 
     app = typer.Typer(
         cls=LazyGroup,
@@ -63,6 +73,11 @@ def load(name: str, place: CommandPlace, epilog: str) -> click.Command:
     if place.passes_on:
         return _passing_on(name, place, found)
     return get_command(found) if isinstance(found, typer.Typer) else _parsed(name, found, epilog)
+
+
+def _invoke_after(before: Callable[[], None], invoke: Callable[[click.Context], Any], context: click.Context) -> Any:
+    before()
+    return invoke(context)
 
 
 def _parsed(name: str, function: Callable[..., Any], epilog: str) -> click.Command:

@@ -47,7 +47,8 @@ def up(
     )
     specs = graph.build_graph(options)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, on_signal)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, on_signal)
     show(Line("clwm", f"starting {', '.join(spec.name for spec in specs)}; Ctrl-C ends them in order"))
     with Supervisor(specs, graph.environment(), show) as supervisor:
         while not is_asked_to_stop and len(supervisor.given_up) < len(specs):

@@ -22,6 +22,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.signals import SignalHandlerOptions
 
+from clwm_common import ros_environment
 from clwm_common.ros import qos
 from clwm_common.ros.diagnostics import ACTIVE, Health, Level, to_array
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
@@ -291,10 +292,16 @@ class ClwmNode(LifecycleNode):
 def run(node_class: Callable[[], ClwmNode], args: Sequence[str] | None = None) -> int:
     """Run one node until SIGINT or SIGTERM, then deactivate and clean it up. Returns the process's exit code.
 
-    0 after a signal, 1 when the executor failed, 2 when the parameters are wrong. A configuration that is refused
+    0 after a signal, 1 when the executor failed, 2 when the parameters, or settings that ROS reads, are wrong. A configuration that is refused
     leaves the process running and unconfigured: it reports why in the diagnostics, and may be configured again by
     service.
     """
+    try:
+        for note in ros_environment.prepare():
+            print(note, file=sys.stderr)
+    except ros_environment.RosEnvironmentError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     rclpy.init(args=list(args) if args is not None else None, signal_handler_options=SignalHandlerOptions.NO)
     stop = _StopOnSignal()
     try:

@@ -6,8 +6,8 @@ import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
-# Jazzy reads the first name only, later distributions the second.
-PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+from clwm_common.ros_environment import PROFILE_VARIABLES
+
 FULL, LIGHT = "fastdds.xml", "fastdds_light.xml"
 
 
