@@ -137,7 +137,10 @@ def test_ros_starts_in_an_environment_that_was_prepared_for_a_user_without_a_hom
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"ROS_DOMAIN_ID": "7", "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}, ("ID 7", "RANGE=SUBNET on both", "--ipc")),
+        (
+            {"ROS_DOMAIN_ID": "7", "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
+            ("ID 7", "RANGE=SUBNET on both", "--ipc"),
+        ),
         ({"ROS_LOCALHOST_ONLY": "1"}, ("ID 0", "this machine only")),
         ({"ROS_AUTOMATIC_DISCOVERY_RANGE": "OFF"}, ("nobody else", "LOCALHOST or SUBNET")),
         ({}, ("of this network", "multicast")),

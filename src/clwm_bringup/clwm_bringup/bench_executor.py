@@ -9,10 +9,10 @@ import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from clwm_bringup.process_usage import Usage, usage
+from clwm_common.console import PlainConsole
 from clwm_common.robot import RobotDescription, RobotError
 from clwm_embodichain.bench_report import JsonFile, progress, provenance, refuse, write_json
 
@@ -35,7 +35,7 @@ def executor(
     json_file: JsonFile = None,
 ) -> None:
     """Memory and processor time of the executor's process alone, while arms and a policy are played to it over DDS."""
-    console = Console()
+    console = PlainConsole()
     try:
         report = measure_executor(robot, seconds, warm_up, console)
     except (ExecutorBenchError, RobotError) as error:
@@ -44,7 +44,7 @@ def executor(
     write_json(console, report, json_file)
 
 
-def measure_executor(robot: str, seconds: int, warm_up: float, console: Console) -> dict[str, Any]:
+def measure_executor(robot: str, seconds: int, warm_up: float, console: PlainConsole) -> dict[str, Any]:
     """Start the node in a process of its own, work it for `seconds`, and return the report.
 
     Raises ExecutorBenchError when it does not start, dies, or executes nothing.
@@ -66,7 +66,7 @@ def measure_executor(robot: str, seconds: int, warm_up: float, console: Console)
 
 
 def _measured(
-    process: subprocess.Popen, node: ExecutorLoadNode, seconds: int, warm_up: float, console: Console
+    process: subprocess.Popen, node: ExecutorLoadNode, seconds: int, warm_up: float, console: PlainConsole
 ) -> dict[str, Any]:
     deadline = time.monotonic() + START_TIMEOUT
     while node.chunks < 2:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from clwm_bringup import graph, log_lines
@@ -19,6 +18,7 @@ from clwm_bringup.operator_node import StackError
 from clwm_bringup.recording import Recording
 from clwm_bringup.supervisor import Line, Supervisor
 from clwm_common.actions import ROW_DT
+from clwm_common.console import PlainConsole
 from clwm_common.messages import Mode
 from clwm_common.model_files import ModelFiles, project_root
 from clwm_embodichain.bench_report import (
@@ -56,7 +56,7 @@ def latency(
     The modes take turns of two episodes on one running stack: between turns the policy node is configured anew. What
     else the machine does thus falls on all of them alike. 200 chunks of three modes take about a quarter of an hour.
     """
-    console = Console()
+    console = PlainConsole()
     try:
         names = [parse_re_entry(mode).name for mode in modes or MODES]
     except ReEntryError as error:
@@ -70,7 +70,7 @@ def latency(
         try:
             turns = take_turns(options, names, chunks, logs or project_root() / "out/bench/latency", advance)
         except StackError as error:
-            console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+            console.error(error)
             raise typer.Exit(1) from None
     report = {
         **measure(turns),

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from rich.console import Group
-from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from clwm_bringup.recording import Chunk
 from clwm_common.messages import Mode
@@ -70,19 +70,19 @@ def as_panel(view: View) -> Panel:
     """The whole picture, as wide as a terminal of 80 columns."""
     facts = Table.grid(padding=(0, 2))
     if view.mode is None:
-        facts.add_row("[red]the executor is silent[/red]: is the stack up? (clwm up)")
+        facts.add_row(Text.assemble(("the executor is silent", "red"), ": is the stack up? (clwm up)"))
     else:
         colour = _MODE_COLOURS[view.mode]
         who = view.owner or "nobody"
-        facts.add_row("arms", f"[bold {colour}]{view.mode.name}[/], {view.phase}, moved by {escape(who)}")
+        facts.add_row("arms", Text.assemble((view.mode.name, f"bold {colour}"), f", {view.phase}, moved by {who}"))
         if view.reason:
-            facts.add_row("", f"[{colour}]{escape(view.reason)}[/]")
-        facts.add_row("task", escape(view.instruction) or "none: the arms hold; give one with `clwm task`")
+            facts.add_row("", Text(view.reason, colour))
+        facts.add_row("task", Text(view.instruction or "none: the arms hold; give one with `clwm task`"))
     if view.world:
-        facts.add_row("world", view.world)
+        facts.add_row("world", Text(view.world))
     for name, value in chunk_facts(view.chunks).items():
-        facts.add_row(name, value)
+        facts.add_row(name, Text(value))
     nodes = Table.grid(padding=(0, 2))
     for name, health in sorted(view.health.items()):
-        nodes.add_row(f"[{_LEVEL_COLOURS[health.level]}]{health.level.name}[/]", name, escape(health.message))
+        nodes.add_row(Text(health.level.name, _LEVEL_COLOURS[health.level]), Text(name), Text(health.message))
     return Panel(Group(facts, "", nodes), title="clwm", subtitle="Ctrl-C ends the watch, not the stack")

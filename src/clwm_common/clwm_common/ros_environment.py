@@ -56,7 +56,10 @@ def problems(environment: Environment = os.environ) -> Iterator[RosEnvironmentEr
 
 def discovery(environment: Environment = os.environ) -> str:
     """Who is found, for a message about somebody who was not: domain, reach, and what to set for other machines."""
-    domain, reach = environment.get("ROS_DOMAIN_ID") or "0", environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE") or "SUBNET"
+    domain, reach = (
+        environment.get("ROS_DOMAIN_ID") or "0",
+        environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE") or "SUBNET",
+    )
     found = f"ROS_DOMAIN_ID {domain}"
     if reach == "LOCALHOST" or environment.get("ROS_LOCALHOST_ONLY") == "1":
         return (

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from clwm_common.console import PlainConsole
 from clwm_embodichain.bench_report import (
     EncoderFolder,
     JsonFile,
@@ -53,7 +53,7 @@ def delay(
     Same seeds for every mode and delay, both tasks, virtual clock; computing takes no time beside the delay. Beyond the
     committed tail of 200 ms the arms brake and wait. An interrupted measurement goes on where it stopped.
     """
-    console = Console()
+    console = PlainConsole()
     names, wanted = modes or list(MODES), sorted(set(delays or DELAYS))
     try:
         source = Source(model, policy, encoder)

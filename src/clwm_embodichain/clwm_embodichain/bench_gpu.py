@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from clwm_common.console import PlainConsole
 from clwm_embodichain.bench_report import JsonFile, PngFile, refuse, write_json, write_png
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def gpu(
     # Here, since torch takes seconds to import and --help must not wait for it.
     from clwm_policy.bench_gpu import DeviceError, Settings, measure
 
-    console = Console(highlight=False)
+    console = PlainConsole(highlight=False)
     try:
         with console.status("gpu") as status:
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from clwm_common.console import PlainConsole
 from clwm_common.model_files import ModelFiles, ModelFilesError
 from clwm_embodichain.bench_report import (
     JsonFile,
@@ -62,7 +62,7 @@ def memory(
     Cost and long run are of the model's size and its weights (the KV cache's cost does not depend on them); times are
     processor time of one thread. remember_side is in closed loop: rendered pictures, encoder, engine, executor.
     """
-    console = Console()
+    console = PlainConsole()
     torch.set_num_threads(1)
     report: dict[str, Any] = {}
     try:
@@ -86,7 +86,7 @@ def memory(
     write_png(console, lambda: draw_memory(report, titles), png)
 
 
-def cost(policy: Policy, plan: Plan, chunks: int, console: Console) -> dict[str, Any]:
+def cost(policy: Policy, plan: Plan, chunks: int, console: PlainConsole) -> dict[str, Any]:
     """The three memories at the same history lengths, the same sizes of blocks and the same program."""
     config = policy.model.config
     rivals = {
@@ -102,7 +102,7 @@ def cost(policy: Policy, plan: Plan, chunks: int, console: Console) -> dict[str,
     return found
 
 
-def long_run(policy: Policy, plan: Plan, updates: int, console: Console) -> dict[str, Any]:
+def long_run(policy: Policy, plan: Plan, updates: int, console: PlainConsole) -> dict[str, Any]:
     run = LongRun(policy.model, plan, updates, max(1, updates // _MOMENTS))
     with progress(console, "long run", updates) as advance:
         before = 0
@@ -114,7 +114,7 @@ def long_run(policy: Policy, plan: Plan, updates: int, console: Console) -> dict
 
 
 def remembered(
-    models: Path, encoder: Path, episodes: int, first_seed: int, trials: Path | None, console: Console
+    models: Path, encoder: Path, episodes: int, first_seed: int, trials: Path | None, console: PlainConsole
 ) -> dict[str, Any]:
     names, outcomes, right = list(CONTESTANTS), [], 0
     hashes = {name: load_contestant(name, models).policy_hash for name in names}

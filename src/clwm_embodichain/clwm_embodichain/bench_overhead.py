@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from clwm_common.console import PlainConsole
 from clwm_common.model_files import ModelFiles, ModelFilesError
 from clwm_embodichain.bench_report import JsonFile, ModelName, progress, provenance, refuse, write_json
 from clwm_embodichain.overhead_measure import chunk_times, summarise
@@ -31,7 +31,7 @@ def overhead(
 
     A chunk is everything from request to report: noise, conditions, memory and its hash, verification, decoding.
     """
-    console = Console()
+    console = PlainConsole()
     torch.set_num_threads(1)
     try:
         files = ModelFiles.load(model)

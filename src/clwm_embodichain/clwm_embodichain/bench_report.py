@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
+from clwm_common.console import PlainConsole, description_column
 from clwm_common.provenance import commit, machine
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def provenance(measurement: str, seed: int | None) -> dict[str, Any]:
     return {"measurement": measurement, "seed": seed, "machine": machine(), "commit": commit()}
 
 
-def write_json(console: Console, report: dict[str, Any], path: Path | None) -> None:
+def write_json(console: PlainConsole, report: dict[str, Any], path: Path | None) -> None:
     """Write `report` to `path`, if there is one, as strict JSON, and say so. Raises ValueError for NaN in it."""
     if path is not None:
         text = json.dumps(report, indent=2, allow_nan=False)
@@ -39,7 +39,7 @@ def write_json(console: Console, report: dict[str, Any], path: Path | None) -> N
         console.print(f"report: {path}", soft_wrap=True, highlight=False)
 
 
-def write_png(console: Console, draw: Callable[[], Figure], path: Path | None) -> None:
+def write_png(console: PlainConsole, draw: Callable[[], Figure], path: Path | None) -> None:
     """Draw to `path`, if there is one, and say so."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,9 +48,9 @@ def write_png(console: Console, draw: Callable[[], Figure], path: Path | None) -
 
 
 @contextmanager
-def progress(console: Console, what: str, total: int) -> Iterator[Callable[[int, str], None]]:
+def progress(console: PlainConsole, what: str, total: int) -> Iterator[Callable[[int, str], None]]:
     """A bar, or a line per step where nobody watches a terminal. Yields advance(by, what was just done)."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (description_column(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bars:
         bar = bars.add_task(what, total=total)
         done = 0
@@ -65,7 +65,7 @@ def progress(console: Console, what: str, total: int) -> Iterator[Callable[[int,
         yield advance
 
 
-def refuse(console: Console, error: Exception) -> NoReturn:
+def refuse(console: PlainConsole, error: Exception) -> NoReturn:
     """End the command with 2 and one sentence for what the user can put right."""
-    console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+    console.error(error)
     raise typer.Exit(2) from None

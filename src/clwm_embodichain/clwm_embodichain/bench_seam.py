@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from clwm_common.actions import ROW_DT
+from clwm_common.console import PlainConsole
 from clwm_common.kinematics import DualArmKinematics
 from clwm_common.messages import ActionChunk, DualArmState
 from clwm_common.robot import RobotDescription
@@ -83,7 +83,7 @@ def seam(
     the same from a policy that is not told which rows are committed; and cut over at once, as by a controller that is
     handed each chunk as it comes.
     """
-    console = Console()
+    console = PlainConsole()
     try:
         settings = [
             EvaluationSettings.of_model(

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from clwm_common.console import PlainConsole
 from clwm_common.messages import DualArmState, SaiReport
 from clwm_embodichain.bench_report import (
     EncoderFolder,
@@ -58,7 +58,7 @@ def speculation(
     Coverage is measured on episodes that the calibration has not seen, with and without a moved object. The trials are
     those of `clwm bench surprise`; what is in their folder is not run again.
     """
-    console = Console()
+    console = PlainConsole()
     try:
         source = Source(model, policy, encoder)
         loaded, _, plan, checkpoint = source.load()

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from clwm_common.console import PlainConsole
 from clwm_common.kinematics import DualArmKinematics
 from clwm_common.robot import RobotDescription, RobotError
 from clwm_embodichain.bench_report import (
@@ -84,7 +84,7 @@ class Setup:
     settings: TrainingSettings
     demonstrations: int
     out: Path
-    console: Console
+    console: PlainConsole
 
     def folder(self, contestant: Contestant) -> Path:
         return self.out / contestant.name.replace(":", "_")
@@ -111,7 +111,7 @@ def streaming(
     The trainings are alike in model, settings, seed and number of steps, and online ones hold as many trajectories at
     once as the static one has; only how often each is walked through differs. About 15 minutes a training on two cores.
     """
-    console = Console()
+    console = PlainConsole()
     torch.set_num_threads(1)
     try:
         parsed = [Contestant.parse(text.strip()) for text in contestants.split(",")]

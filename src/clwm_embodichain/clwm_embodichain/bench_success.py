@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from clwm_common.console import PlainConsole
 from clwm_embodichain.bench_report import (
     EncoderFolder,
     JsonFile,
@@ -60,7 +60,7 @@ def success(
     Every mode has the same delay, so that only what the chunks are worth differs. Paired differences to sequential come
     with a 95 % interval and McNemar's exact test. An interrupted measurement goes on where it stopped.
     """
-    console = Console()
+    console = PlainConsole()
     names = modes or list(MODES)
     try:
         source = Source(model, policy, encoder)
@@ -85,7 +85,7 @@ def success(
 
 
 def run_jobs(
-    console: Console, what: str, source: Source, jobs: list[Job], workers: int, ledger: Path
+    console: PlainConsole, what: str, source: Source, jobs: list[Job], workers: int, ledger: Path
 ) -> dict[Job, Outcome]:
     """All outcomes, with progress; those in the ledger are not run again. Raises as `made_with` and `Ledger.read`."""
     modes = list(dict.fromkeys(job.mode for job in jobs))

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from clwm_common.console import PlainConsole
 from clwm_embodichain.bench_report import (
     EncoderFolder,
     JsonFile,
@@ -47,7 +47,7 @@ def surprise(
 
     Trials that are in the folder are not run again, so an interrupted measurement goes on where it stopped.
     """
-    console = Console()
+    console = PlainConsole()
     try:
         source = Source(model, policy, encoder)
         loaded, _, plan, checkpoint = source.load()

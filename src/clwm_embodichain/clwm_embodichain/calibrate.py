@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
+from clwm_common.console import PlainConsole
 from clwm_common.provenance import commit, machine
 from clwm_embodichain.surrogate_errors import measured_errors
 from clwm_embodichain.trial_recording import Source, recorded_trials
@@ -82,7 +82,7 @@ def calibrate(
 
     Then a few undisturbed episodes more, for the surrogate error above which the out-of-distribution alarm counts.
     """
-    console = Console()
+    console = PlainConsole()
     try:
         source = Source(model, policy, encoder)
         loaded, _, plan, checkpoint = source.load()
@@ -93,7 +93,7 @@ def calibrate(
             errors = measured_errors(source, calibration, alarm_episodes, first_seed, workers, console)
             calibration = with_alarm_limit(calibration, errors)
     except (CheckpointError, CalibrationError, TrialsError) as error:
-        console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        console.error(error)
         raise typer.Exit(2) from None
     path = checkpoint.with_name(FILE_NAME)
     save_calibration(path, calibration)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from clwm_common.console import PlainConsole, description_column
 from clwm_embodichain.evaluation import (
     CONTROLS,
     FIRST_SEED,
@@ -47,7 +47,7 @@ def evaluate(
     video: Annotated[Path | None, typer.Option(help="film the first episode as an mp4")] = None,
 ) -> None:
     """Evaluate a policy on unseen seeds under a virtual clock, in one process without ROS."""
-    console = Console()
+    console = PlainConsole()
     try:
         settings = EvaluationSettings.of_model(
             model,
@@ -68,7 +68,7 @@ def evaluate(
         )
         check_settings(settings)
     except EvaluationError as error:
-        console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        console.error(error)
         raise typer.Exit(2) from None
     report = run_with_progress(settings, console)
     console.print(as_table(report))
@@ -83,9 +83,9 @@ def evaluate(
         console.print(f"video of seed {first_seed}: {video}")
 
 
-def run_with_progress(settings: EvaluationSettings, console: Console) -> dict[str, Any]:
+def run_with_progress(settings: EvaluationSettings, console: PlainConsole) -> dict[str, Any]:
     """`run_evaluation` with a bar that shows the success rate so far."""
-    text = TextColumn("{task.description}")
+    text = description_column()
     columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task(f"{settings.task}, {settings.control}", total=settings.episodes)

@@ -7,25 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
-    TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
 from rich.text import Text
 
+from clwm_common.console import PlainConsole, description_column
 from clwm_embodichain.fuzz_run import RunResult
 from clwm_embodichain.fuzzer import FuzzSettings, run_fuzzer
 
 
-def fuzz(console: Console, settings: FuzzSettings, json_file: Path | None) -> None:
+def fuzz(console: PlainConsole, settings: FuzzSettings, json_file: Path | None) -> None:
     """Run the fuzzer with a bar, print its table, write its report. Raises typer.Exit: 1 for a broken rule, 130 for
     Ctrl-C, which ends it early with the report of what was done."""
     console.print(f"seed {settings.seed}, {settings.workers} workers", highlight=False)
@@ -44,14 +43,14 @@ def fuzz(console: Console, settings: FuzzSettings, json_file: Path | None) -> No
         raise typer.Exit(130)
 
 
-def run_with_progress(settings: FuzzSettings, console: Console) -> dict[str, Any]:
+def run_with_progress(settings: FuzzSettings, console: PlainConsole) -> dict[str, Any]:
     """`run_fuzzer` with a bar that counts chunks; where nobody looks at a terminal, a line for every twentieth.
 
     The first broken rule of a run is shown at once, with what repeats the run.
     """
     chunks = sum(job[-1] for job in settings.jobs)
     columns = (
-        TextColumn("{task.description}"),
+        description_column(),
         BarColumn(),
         MofNCompleteColumn(),
         _RateColumn(),

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from clwm_common.console import description_column
 from clwm_embodichain.episodes import Episode
 
 ImageEncoder = Callable[[NDArray[np.uint8]], NDArray[np.float16]]
@@ -58,7 +59,7 @@ def encode_features(files: list[Path], cache: Path, encode: ImageEncoder, progre
     An interrupted run loses at most one episode: files appear under their name only when complete.
     """
     missing = [path for path in files if not _cached(cache, path).exists()]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (description_column(), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not progress) as bar:
         for path in bar.track(missing, description="encoding episodes"):
             features = np.stack([encode(image_set) for image_set in Episode.load(path).images])

@@ -11,10 +11,10 @@ from typing import Annotated
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import track
 
 from clwm_common.actions import CHUNK_ROWS, GRIPPERS, ROW_DT
+from clwm_common.console import PlainConsole
 from clwm_embodichain.disturbance import Disturbance
 from clwm_embodichain.episodes import IMAGE_STRIDE, Episode, EpisodeError, episode_path
 from clwm_sim.cameras import CAMERAS
@@ -133,12 +133,12 @@ def record(
     workers: Annotated[int, typer.Option(min=1, help="processes")] = 1,
 ) -> None:
     """Record the expert under disturbance; seeds recorded before are skipped, failed ones are counted, not kept."""
-    console = Console()
+    console = PlainConsole()
     try:
         task_named(task)
         check_seeds(first_seed, episodes)
     except ValueError as error:
-        console.print(f"[red]{error}[/red]")
+        console.error(error)
         raise typer.Exit(2) from None
     wanted = range(first_seed, first_seed + episodes)
     seeds = [seed for seed in wanted if not episode_path(out, task, seed).exists()]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from clwm_common.console import PlainConsole
 from clwm_embodichain.chunk_sources import ModelSource
 from clwm_embodichain.trial_recording import Part, Source, parts
 from clwm_embodichain.virtual_stack import Latency, VirtualStack
@@ -38,7 +38,7 @@ def errors_of(source: Source, part: Part, calibration: Calibration) -> list[floa
 
 
 def measured_errors(
-    source: Source, calibration: Calibration, episodes: int, first_seed: int, workers: int, console: Console
+    source: Source, calibration: Calibration, episodes: int, first_seed: int, workers: int, console: PlainConsole
 ) -> NDArray[np.float64]:
     """(n,) relative surrogate errors of `episodes` of each task. Raises CheckpointError."""
     wanted = parts(Path(), episodes, first_seed)

@@ -10,9 +10,9 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TimeElapsedColumn
 
+from clwm_common.console import PlainConsole, description_column
 from clwm_common.kinematics import DualArmKinematics
 from clwm_common.robot import RobotDescription
 from clwm_embodichain.coarse_encoder import CoarseEncoder, ImageEncoder
@@ -93,7 +93,7 @@ def main(
     seed: int = 0,
 ) -> None:
     """Train one policy on remember_side, resuming from `out` when a training of its kind was begun there."""
-    console = Console()
+    console = PlainConsole()
     torch.set_num_threads(1)
     try:
         settings = MemoryTrainingSettings(
@@ -109,7 +109,7 @@ def main(
         jacobians = DualArmKinematics(RobotDescription.load("dual_fr3_mujoco")).jacobians
         samples, validation = (side_samples(part, coding, embed, jacobians) for part in (training, unseen))
     except (CheckpointError, ValueError, RuntimeError) as error:
-        console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        console.error(error)
         raise typer.Exit(2) from None
     torch.manual_seed(seed)
     trainer = MemoryTrainer(MODELS[kind](CONFIG), samples, coding, settings)
@@ -144,9 +144,9 @@ def main(
         raise typer.Exit(130)
 
 
-def gather(path: Path, episodes: int, encoder: ImageEncoder, console: Console) -> Recordings:
+def gather(path: Path, episodes: int, encoder: ImageEncoder, console: PlainConsole) -> Recordings:
     """Record what is missing, with a progress bar, or plain lines where there is no terminal."""
-    with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console) as progress:
+    with Progress(description_column(), BarColumn(), TimeElapsedColumn(), console=console) as progress:
         bar = progress.add_task("recording remember_side", total=episodes)
 
         def show(have: int) -> None:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import torch
 import typer
-from rich.console import Console
 
+from clwm_common.console import PlainConsole
 from clwm_common.kinematics import DualArmKinematics
 from clwm_common.robot import RobotDescription, RobotError
 from clwm_embodichain.episodes import EpisodeError
@@ -64,7 +64,7 @@ def main(
 
     With --online nothing need be recorded: simulation processes stream fresh trajectories into the training.
     """
-    console = Console()
+    console = PlainConsole()
     export = export or out / "policy.safetensors"
     torch.set_num_threads(threads)
     try:
@@ -85,7 +85,7 @@ def main(
         with source as opened:
             is_done = train(opened, settings, preset, loaded.weights_hash, out, export, export_minutes, console)
     except (PolicyDataError, EpisodeError, RingError, RobotError, ValueError, RuntimeError) as error:
-        console.print(f"[red]{error}[/red]")
+        console.error(error)
         raise typer.Exit(2) from None
     console.print(f"try it: clwm eval --sai fixed:0.5 --policy {export}", highlight=False, soft_wrap=True)
     if not is_done:
@@ -100,7 +100,7 @@ def train(
     out: Path,
     export: Path,
     export_minutes: float,
-    console: Console,
+    console: PlainConsole,
 ) -> bool:
     """Train until the budget is used; every `export_minutes`, and at the end, save, validate and export.
 

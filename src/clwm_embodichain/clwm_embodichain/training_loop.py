@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from clwm_common.console import PlainConsole, description_column
 from clwm_embodichain.policy_curves import Curves
 
 _RECORD_EVERY = 20  # steps
@@ -40,7 +40,7 @@ def run_training(
     curves: Curves,
     keep: Callable[[], None],
     keep_minutes: float,
-    console: Console,
+    console: PlainConsole,
     known: Callable[[], dict[str, float]] = dict,
 ) -> bool:
     """Step until the budget is used or somebody presses Ctrl-C, which lets the step in flight finish; False then.
@@ -50,7 +50,7 @@ def run_training(
     """
     kept_at, recent = trainer.seconds, []
     share = TextColumn("{task.percentage:.1f} %")
-    columns = (TextColumn("{task.description}"), BarColumn(20), share, TimeElapsedColumn())
+    columns = (description_column(), BarColumn(20), share, TimeElapsedColumn())
     with (
         _asked_to_stop() as is_asked,
         Progress(*columns, console=console, disable=not console.is_terminal) as progress,

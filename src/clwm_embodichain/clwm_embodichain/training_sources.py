@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from torch import Tensor
 
+from clwm_common.console import PlainConsole
 from clwm_embodichain.bench_report import progress
 from clwm_embodichain.episodes import episode_files
 from clwm_embodichain.online_engine import OnlineEngine
@@ -126,7 +126,7 @@ def online_source(
     coder: SampleCoder,
     streams: int,
     seed: int,
-    console: Console,
+    console: PlainConsole,
 ) -> Iterator[TrainingSource]:
     """Trajectories of simulation processes that run as long as the context. encoder: its folder, for them.
 

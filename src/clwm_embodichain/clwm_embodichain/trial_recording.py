@@ -9,9 +9,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from clwm_common.console import PlainConsole
 from clwm_common.model_files import ModelFiles
 from clwm_embodichain.trials import Trials, run_trials
 from clwm_policy.checkpoint import CheckpointError, Policy
@@ -79,7 +79,7 @@ def record_part(source: Source, part: Part) -> int:
 
 
 def recorded_trials(
-    source: Source, episodes: int, first_seed: int, workers: int, console: Console, folder: Path | None = None
+    source: Source, episodes: int, first_seed: int, workers: int, console: PlainConsole, folder: Path | None = None
 ) -> Trials:
     """Trials of both tasks, read from `folder` as far as they are there, else recorded now and kept there.
 
@@ -94,7 +94,7 @@ def recorded_trials(
     return Trials.join([Trials.load(part.path, policy.policy_hash, plan) for part in wanted])
 
 
-def _record(source: Source, missing: list[Part], workers: int, console: Console) -> None:
+def _record(source: Source, missing: list[Part], workers: int, console: PlainConsole) -> None:
     columns = (TextColumn("recording trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from clwm_bringup import graph
 from clwm_bringup.log_lines import LogFiles
+from clwm_common.console import PlainConsole, description_column
 from clwm_common.model_files import ModelFiles, project_root
 
 START = 20.0  # s for the stack to come up
@@ -54,21 +55,21 @@ def chaos(
 
         RobotDescription.load(robot)
         seed = secrets.randbelow(2**31) if seed is None else seed
-        fuzz(Console(), FuzzSettings(chunks, seed, robot, workers, run), json_file)
+        fuzz(PlainConsole(), FuzzSettings(chunks, seed, robot, workers, run), json_file)
         return
-    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
+    console = PlainConsole(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
     names = list(FAULTS) if every else list(dict.fromkeys(fault or []))
     if unknown := [name for name in names if name not in FAULTS]:
-        console.print(f"[red]error:[/red] fault '{unknown[0]}' is unknown; expected one of: {', '.join(FAULTS)}")
+        console.error(f"fault '{unknown[0]}' is unknown; expected one of: {', '.join(FAULTS)}")
         raise typer.Exit(2)
     if not names:
-        console.print("[red]error:[/red] nothing to inject; add --all, --fault NAME, or --virtual")
+        console.error("nothing to inject; add --all, --fault NAME, or --virtual")
         raise typer.Exit(2)
     _inject_all(console, names, repeat, seed, graph.StackOptions(robot=robot, model=model), json_file)
 
 
 def _inject_all(
-    console: Console,
+    console: PlainConsole,
     names: Sequence[str],
     repeat: int,
     seed: int | None,
@@ -95,7 +96,7 @@ def _inject_all(
     try:
         journal = Journal(journal_file, head)
     except JournalError as error:
-        console.print(f"[red]error:[/red] {error}")
+        console.error(error)
         raise typer.Exit(2) from None
     planned = plan(names, repeat, seed)
     left = journal.left(planned)
@@ -103,7 +104,7 @@ def _inject_all(
     done = f", {len(journal.done)} are done already" if journal.done else ""
     console.print(f"seed {seed}: {len(planned)} injections{done}; this takes about {minutes:.1f} minutes")
     columns = (
-        TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(),
+        description_column(), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(),
         TimeRemainingColumn(),
     )  # fmt: skip
     logs = project_root() / "out" / "chaos" / started / "logs"
@@ -125,7 +126,7 @@ def _inject_all(
                         progress.advance(bar)
                         _say(progress.console, injection, console.is_terminal)
     except StackError as error:
-        console.print(f"[red]error:[/red] {error}; the nodes' logs are in {logs}, the same command goes on")
+        console.error(f"{error}; the nodes' logs are in {logs}, the same command goes on")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         console.print(f"interrupted; the same command goes on from {journal_file}")
@@ -139,10 +140,11 @@ def _inject_all(
         raise typer.Exit(1)
 
 
-def _say(console: Console, injection: object, is_terminal: bool) -> None:
+def _say(console: PlainConsole, injection: object, is_terminal: bool) -> None:
     """A line for every injection that was not as documented; without a terminal, which has a bar, for all of them."""
     if injection.violations or not is_terminal:
-        mark = "[red]not as documented[/red]" if injection.violations else "as documented"
-        console.print(f"{injection.fault} {injection.number}, {injection.task}: {mark}, {injection.seconds:.1f} s")
+        mark = ("not as documented", "red") if injection.violations else ("as documented", "")
+        what = f"{injection.fault} {injection.number}, {injection.task}: "
+        console.print(Text.assemble(what, mark, f", {injection.seconds:.1f} s"))
     for sentence in injection.violations:
-        console.print(f"    [red]{sentence}[/red]")
+        console.print(f"    {sentence}", style="red")

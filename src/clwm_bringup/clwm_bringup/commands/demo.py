@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TimeElapsedColumn
+from rich.text import Text
 
 from clwm_bringup import graph, log_lines
 from clwm_bringup.recording import Recording
 from clwm_bringup.supervisor import Line, Supervisor
+from clwm_common.console import PlainConsole, description_column
 from clwm_common.model_files import ModelFiles, project_root
 
 LIFTS = 3
@@ -38,7 +39,7 @@ def demo(
     from clwm_bringup.operator_node import StackError
     from clwm_common.robot import RobotDescription
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(highlight=False, soft_wrap=True)
     folder = out or project_root() / "out" / "demo" / time.strftime("%Y%m%d-%H%M%S")
     options = graph.StackOptions(model=model, seed=seed, sai=sai, record=str(folder.absolute() / RECORDING))
     specs = graph.build_graph(options)
@@ -47,7 +48,7 @@ def demo(
     ]
     recording = Recording(tuple(RobotDescription.load(options.robot).cameras))
     started = time.monotonic()
-    columns = (TextColumn("{task.description}"), BarColumn(20), TimeElapsedColumn())
+    columns = (description_column(), BarColumn(20), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress, log_lines.LogFiles(folder / "logs") as logs:
         bar = progress.add_task("starting the stack", total=len(plans) + 2)
 
@@ -71,12 +72,15 @@ def demo(
                     for plan in plans:
                         episode = course.run_episode(plan)
                         progress.advance(bar)
-                        mark = "[green]success[/green]" if episode.succeeded else f"[red]{episode.outcome}[/red]"
-                        progress.console.print(f"{plan.task}, seed {plan.seed}: {mark} after {episode.seconds:.1f} s")
+                        mark = (episode.outcome, "green" if episode.succeeded else "red")
+                        text = Text.assemble(
+                            f"{plan.task}, seed {plan.seed}: ", mark, f" after {episode.seconds:.1f} s"
+                        )
+                        progress.console.print(text)
                     course.linger(1.6)
                 restarts = supervisor.restart_count
         except StackError as error:
-            progress.console.print(f"[red]error:[/red] {error}", soft_wrap=True)
+            progress.console.error(error)
             progress.console.print(f"logs: {folder / 'logs'}")
             raise typer.Exit(1) from None
         progress.update(bar, description="writing video, timeline and report")

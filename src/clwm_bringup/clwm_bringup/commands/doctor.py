@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from clwm_bringup.doctor_checks import Outcome, Result, all_checks
+from clwm_common.console import PlainConsole
 
-_MARKS = {Outcome.OK: "[green]ok  [/green]", Outcome.WARN: "[yellow]warn[/yellow]", Outcome.FAIL: "[red]FAIL[/red]"}
+_MARKS = {Outcome.OK: ("ok  ", "green"), Outcome.WARN: ("warn", "yellow"), Outcome.FAIL: ("FAIL", "red")}
 
 
 def doctor(model: Annotated[str, typer.Option(help="name of a file in config/models")] = "nano") -> None:
@@ -17,7 +17,7 @@ def doctor(model: Annotated[str, typer.Option(help="name of a file in config/mod
 
     Ends with 1 when a check fails.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(highlight=False, soft_wrap=True)
     failed = 0
     for check in all_checks(model):
         with console.status(check.title):
@@ -30,8 +30,8 @@ def doctor(model: Annotated[str, typer.Option(help="name of a file in config/mod
     console.print("all is well")
 
 
-def print_result(console: Console, title: str, result: Result) -> None:
+def print_result(console: PlainConsole, title: str, result: Result) -> None:
     """One line, and one more for the remedy."""
-    console.print(f"{_MARKS[result.outcome]} {title:<22} {result.found}")
+    console.marked(*_MARKS[result.outcome], f"{title:<22} {result.found}")
     if result.remedy:
         console.print(f"     {'':<22} -> {result.remedy}")

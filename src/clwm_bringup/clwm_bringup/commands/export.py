@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from clwm_common.console import PlainConsole
 from clwm_common.model_files import ModelFiles
 
 
@@ -33,7 +33,7 @@ def export(
     from clwm_policy.checkpoint import CheckpointError, load_policy
 
     torch.set_num_threads(1)
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(highlight=False, soft_wrap=True)
     checkpoint = policy or ModelFiles.load(model).policy
     try:
         loaded = load_policy(checkpoint).model
@@ -48,6 +48,6 @@ def export(
             export_graphs(loaded, target, on_call)
             difference = check_parity(FlatModel(loaded, Sessions(loaded, target), "onnxruntime"), loaded)
     except (CheckpointError, BackendError) as error:
-        console.print(f"[red]error:[/red] {error}")
+        console.error(error)
         raise typer.Exit(2) from None
     console.print(f"{target}: differs from torch by at most {difference:.1e}, relative")

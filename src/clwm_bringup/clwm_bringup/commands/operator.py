@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.live import Live
 
+from clwm_common.console import PlainConsole
 from clwm_common.messages import MemoryPolicy, Mode
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def task(
         raise typer.BadParameter(f"--memory is {memory}; expected one of {', '.join(policies)}")
     if not instruction and not world:
         raise typer.BadParameter("say what to do, for instance: clwm task 'lift the tray', or name a --world")
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(highlight=False, soft_wrap=True)
     with _operator(console) as (node, session):
         waiting = _waiting(session)
         if world:
@@ -68,7 +68,7 @@ def mode(wanted: Annotated[str, typer.Argument(metavar="MODE", help="policy, hol
     if wanted.lower() not in choices:
         hint = "; to take the arms over, use clwm teleop" if wanted.lower() == "teleop" else ""
         raise typer.BadParameter(f"mode is {wanted}; expected one of {', '.join(choices)}{hint}")
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(highlight=False, soft_wrap=True)
     with _operator(console) as (node, session):
         node.set_mode(choices[wanted.lower()], _waiting(session))
     console.print(f"mode {wanted.upper()}")
@@ -84,7 +84,7 @@ def watch(
     from clwm_bringup import operator_view
     from clwm_bringup.operator_node import StackError
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(highlight=False, soft_wrap=True)
     with _operator(console) as (node, session):
         with contextlib.suppress(StackError):  # a stack that is not there yet may come
             _waiting(session)(lambda: node.mode is not None, "the executor")
@@ -120,7 +120,7 @@ def _look(node: OperatorNode) -> View:
 
 
 @contextlib.contextmanager
-def _operator(console: Console) -> Iterator[tuple[OperatorNode, RosSession]]:
+def _operator(console: PlainConsole) -> Iterator[tuple[OperatorNode, RosSession]]:
     # Here, since rclpy takes a second to import and --help must not wait for it.
     from clwm_bringup.operator_node import OperatorNode, RosSession, StackError
 
@@ -128,7 +128,7 @@ def _operator(console: Console) -> Iterator[tuple[OperatorNode, RosSession]]:
         with RosSession() as session:
             yield session.add(OperatorNode()), session
     except StackError as error:
-        console.print(f"[red]error:[/red] {error}")
+        console.error(error)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

@@ -6,11 +6,11 @@ import time
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from clwm_bringup import graph
 from clwm_bringup.commands.doctor import print_result
 from clwm_bringup.doctor_checks import Outcome
+from clwm_common.console import PlainConsole
 from clwm_common.robot import RobotDescription
 
 
@@ -25,7 +25,7 @@ def preflight(
     from clwm_bringup.operator_node import RosSession
     from clwm_bringup.preflight_node import PreflightNode
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(highlight=False, soft_wrap=True)
     description = RobotDescription.load(robot)
     with RosSession() as session:
         node = session.add(PreflightNode(description))

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress
 
+from clwm_common.console import PlainConsole, description_column
 from clwm_common.model_files import ModelFiles
 
 UNTRAINED = "random-"  # what the hash of untrained weights begins with; the rest is their seed
@@ -28,7 +28,7 @@ def replay(
     Ends with 0 when all are the same bit for bit, with 1 and the first difference when one is not, and with 2 when the
     file cannot be replayed: it is damaged, lacks a topic, or was recorded with other weights or settings.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(highlight=False, soft_wrap=True)
     # Here, since torch and rclpy take seconds to import and --help must not wait for them.
     from clwm_policy.backends.errors import BackendError
     from clwm_policy.checkpoint import CheckpointError
@@ -56,12 +56,12 @@ def replay(
         engine = load_engine(settings, stopwatch=stopwatch)
         warnings = check_facts(file, facts, engine.facts)
     except (EpisodeFileError, BackendError, CheckpointError, LanguageError, ReEntryError) as error:
-        console.print(f"[red]error:[/red] {error}")
+        console.error(error)
         raise typer.Exit(2) from None
     for warning in warnings:
-        console.print(f"[yellow]note:[/yellow] {warning}")
+        console.marked("note:", "yellow", warning)
     total = sum(entry.chunk is not None for entry in entries)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (description_column(), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("replaying", total=total)
         outcome = replay_entries(entries, engine, stopwatch, as_recorded, lambda: progress.advance(bar))
@@ -77,9 +77,9 @@ def replay(
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(result, indent=2, default=str) + "\n")
     if outcome.difference is not None:
-        console.print(f"[red]different[/red] after {outcome.chunks} of {total} chunks: {outcome.difference}")
+        console.marked("different", "red", f"after {outcome.chunks} of {total} chunks: {outcome.difference}")
         raise typer.Exit(1)
-    console.print(f"[green]same[/green]: {total} chunks, bit for bit")
+    console.marked("same:", "green", f"{total} chunks, bit for bit")
 
 
 def _fraction(file: Path, facts: dict[str, str], name: str) -> float:

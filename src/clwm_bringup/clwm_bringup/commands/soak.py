@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from clwm_bringup import graph
 from clwm_bringup.log_lines import LogFiles
+from clwm_common.console import PlainConsole, description_column
 from clwm_common.model_files import ModelFiles, project_root
 
 SAID_EVERY = 60.0  # s between progress lines where there is no terminal
@@ -35,7 +35,7 @@ def soak(
     from clwm_bringup.soak_course import SoakCourse
     from clwm_bringup.supervisor import Supervisor
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(highlight=False, soft_wrap=True)
     folder = project_root() / "out" / "soak" / time.strftime("%Y%m%d-%H%M%S")
     report_file = json_file or folder / "report.json"
     options = graph.StackOptions(robot=robot, model=model, sai=sai, seed=seed)
@@ -53,7 +53,7 @@ def soak(
 
     course: SoakCourse | None = None
     is_interrupted = False
-    columns = (TextColumn("{task.description}"), BarColumn(20), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (description_column(), BarColumn(20), TimeElapsedColumn(), TimeRemainingColumn())
     try:
         with Progress(*columns, console=console, transient=True) as progress, LogFiles(folder / "logs") as files:
             bar = progress.add_task("starting the stack", total=60.0 * minutes)
@@ -66,7 +66,7 @@ def soak(
                         is_interrupted = True
                     measured, seconds = course.finish(), course.elapsed
     except StackError as error:
-        console.print(f"[red]error:[/red] {error}; the nodes' logs are in {folder / 'logs'}")
+        console.error(f"{error}; the nodes' logs are in {folder / 'logs'}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
@@ -99,7 +99,7 @@ def _write(path: Path, measured: object, seconds: float, options: graph.StackOpt
     return report
 
 
-def _print(console: Console, report: dict) -> None:
+def _print(console: PlainConsole, report: dict) -> None:
     from rich.table import Table
 
     table = Table(title="soak")
@@ -110,4 +110,4 @@ def _print(console: Console, report: dict) -> None:
             table.add_row(name.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value))
     console.print(table)
     for sentence in report["not_met"]:
-        console.print(f"[red]not met:[/red] {sentence}")
+        console.marked("not met:", "red", sentence)

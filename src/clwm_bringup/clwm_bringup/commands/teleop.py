@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from clwm_bringup.teleop_motion import CircleHand, JointKeys, ToolKeys
+from clwm_common.console import PlainConsole
 from clwm_common.messages import Mode
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def teleop(
     # Here, since rclpy takes a second to import and --help must not wait for it.
     from clwm_bringup.teleop_node import running_teleop_node
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(highlight=False, soft_wrap=True)
     if then not in ("POLICY", "HOLD"):
         raise typer.BadParameter(f"--then is {then}; expected POLICY or HOLD")
     if circle and poses:
@@ -63,7 +63,7 @@ def teleop(
             _finish(node, Mode[then])
             console.print(f"the arms are given back, mode {then}")
     except TeleopError as error:
-        console.print(f"[red]error:[/red] {error}")
+        console.error(error)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         console.print("interrupted: the arms brake and hold")

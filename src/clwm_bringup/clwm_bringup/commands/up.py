@@ -8,10 +8,10 @@ from types import FrameType
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from clwm_bringup import graph, log_lines
 from clwm_bringup.supervisor import Line, Supervisor
+from clwm_common.console import PlainConsole
 
 
 def up(
@@ -30,7 +30,7 @@ def up(
     driver of its own (see clwm preflight). One that dies is started again.
     In another terminal: clwm task gives the arms a task, clwm watch shows what they do, clwm mode hold stops them.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(highlight=False, soft_wrap=True)
 
     def show(line: Line) -> None:
         console.print(log_lines.parse(line.name, line.text).styled())

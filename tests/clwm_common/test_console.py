@@ -1,0 +1,81 @@
+"""Texts of users, files and ROS reach the terminal as they are, brackets and all."""
+
+import ast
+import io
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.progress import Progress
+from rich.table import Table
+
+from clwm_common.console import PlainConsole, description_column
+from clwm_common.model_files import project_root
+
+# What rich would take for markup, for an emoji, or for an error.
+TEXTS = (
+    st.lists(
+        st.sampled_from(
+            ["[", "]", "/", "\\", "red", "bold", ":", "smiley", " ", "a", "[/]", "[red]", "[[", "é", "left"]
+        ),
+        min_size=1,
+        max_size=8,
+    )
+    .map("".join)
+    .filter(lambda text: text == text.strip())
+)
+
+
+def shown(write, **settings):
+    console = PlainConsole(file=io.StringIO(), width=400, highlight=False, soft_wrap=True, **settings)
+    write(console)
+    return console.file.getvalue()
+
+
+@given(TEXTS)
+def test_every_way_to_say_something_shows_it_as_it_is(text):
+    table = Table(title=text)
+    table.add_column(text)
+    table.add_row(text)
+    for write in (
+        lambda console: console.print(text),
+        lambda console: console.error(text),
+        lambda console: console.marked("note:", "yellow", text),
+        lambda console: console.print(f"“{text}”"),
+    ):
+        assert text in shown(write)
+    assert shown(lambda console: console.print(table)).count(text) >= 3
+
+
+@given(TEXTS)
+def test_a_status_and_a_progress_bar_show_it_as_it_is(text):
+    def status(console):
+        with console.status(text):
+            pass
+
+    def bar(console):
+        with Progress(description_column(), console=console, auto_refresh=False) as progress:
+            progress.add_task(text, total=1)
+
+    for write in (status, bar):
+        seen = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown(write, force_terminal=True, color_system=None))
+        assert text in seen
+
+
+SOURCES = [
+    path for path in (project_root() / "src").glob("*/*/**/*.py") if not path.is_symlink() and path.name != "console.py"
+]
+MARKUP = re.compile(r"\[/?(?:bold |dim )?(?:red|green|yellow|cyan|bold|dim)[^\]]*\]|\[/\]")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_no_command_has_a_console_or_a_text_of_its_own_that_reads_markup(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id != "Console", f"{path}:{node.lineno}: use PlainConsole"
+            assert node.func.id != "TextColumn" or "{task.description}" not in ast.unparse(node), (
+                f"{path}:{node.lineno}"
+            )
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            assert not MARKUP.search(node.value), f"{path}:{node.lineno}: markup is shown, not read; use rich's Text"
