@@ -1,4 +1,4 @@
-"""A setting with which ROS would not start is named with what was expected; where nothing can be written, it is mended."""
+"""A setting with which ROS would not start is named with its remedy; where nothing can be written, it is mended."""
 
 import os
 import stat

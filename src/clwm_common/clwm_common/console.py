@@ -1,4 +1,4 @@
-"""A terminal that shows texts as they are: what users, files and ROS say may hold brackets, which rich takes for markup."""
+"""A terminal that shows texts as they are: users, files and ROS may use brackets, which rich takes for markup."""
 
 from __future__ import annotations
 

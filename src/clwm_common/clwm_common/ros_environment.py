@@ -1,4 +1,4 @@
-"""The environment variables that ROS reads: checked in one place before ROS starts, where a wrong one ends in a crash."""
+"""The environment variables that ROS reads, checked in one place before it starts, since a wrong one crashes it."""
 
 from __future__ import annotations
 
