@@ -2,13 +2,14 @@
 
 import importlib
 import json
+import shutil
 
 import pytest
 import yaml
 
 from clwm_bringup import graph
 from clwm_common.model_files import ModelFilesError, project_root
-from clwm_common.robot import RobotError
+from clwm_common.robot import RobotError, config_directory
 from clwm_common.ros.lifecycle import ClwmNode
 
 
@@ -77,6 +78,61 @@ def test_an_unknown_model_is_refused_with_the_known_ones():
 def test_an_unknown_robot_is_refused():
     with pytest.raises(RobotError, match="known robots"):
         graph.build_graph(graph.StackOptions(robot="huge"))
+
+
+@pytest.fixture
+def own_config(tmp_path, monkeypatch):
+    """A copy of config/ that a test may change; models stay those of the project."""
+    shutil.copytree(config_directory(), tmp_path / "config")
+    monkeypatch.setenv("CLWM_ROOT", str(project_root()))
+    monkeypatch.setenv("CLWM_CONFIG", str(tmp_path / "config"))
+    return tmp_path / "config"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"sim: {}\nexecuter: {}\n", "field 'executer': no such node; did you mean 'executor'"),
+        (b"sim: 128\n", "field 'sim' is 128; expected names and values"),
+        (b"- sim\n", "holds list; expected names and values"),
+        (b"sim: {}\nsim: {}\n", "'sim' is given twice"),
+        (b"# gr\xfcn\n", "stack.yaml is not UTF-8: byte 0xFC at position 4"),
+        (b"sim: [\n", "stack.yaml is not YAML"),
+    ],
+)
+def test_what_is_wrong_in_the_stacks_file_is_named_before_a_process_starts(own_config, text, reason):
+    (own_config / "stack.yaml").write_bytes(text)
+    with pytest.raises(graph.GraphError, match=reason):
+        graph.build_graph(graph.StackOptions())
+
+
+def test_a_stack_without_its_file_is_refused(own_config):
+    (own_config / "stack.yaml").unlink()
+    with pytest.raises(graph.GraphError, match="stack.yaml does not exist; restore it"):
+        graph.build_graph(graph.StackOptions())
+
+
+def test_a_model_whose_files_are_missing_is_refused_before_a_process_starts(own_config):
+    model = own_config / "models/nano.yaml"
+    model.write_text(model.read_text().replace("nano/policy.safetensors", "nano/other.safetensors"))
+    with pytest.raises(ModelFilesError, match="models/nano/other.safetensors does not exist; restore"):
+        graph.build_graph(graph.StackOptions())
+
+
+@pytest.mark.parametrize("sai", ["fast", "fixed:2", "fixed:", "adaptive:x"])
+def test_an_unknown_re_entry_policy_is_refused_before_a_process_starts(sai):
+    with pytest.raises(graph.GraphError, match="re-entry policy|s_mid"):
+        graph.build_graph(graph.StackOptions(sai=sai))
+
+
+@pytest.mark.parametrize("name", graph.PROFILE_VARIABLES)
+def test_a_transport_profile_under_either_name_is_taken_for_both(name):
+    environment = graph.environment({name: "/mine.xml"})
+    assert {environment[each] for each in graph.PROFILE_VARIABLES} == {"/mine.xml"}
+
+
+def test_an_empty_variable_says_as_little_as_none():
+    assert graph.environment({"ROS_AUTOMATIC_DISCOVERY_RANGE": ""})["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
 
 
 def test_what_the_user_has_set_in_the_environment_stays():

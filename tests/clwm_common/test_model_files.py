@@ -43,9 +43,30 @@ def test_unknown_model_lists_the_known_ones(configure):
         (GOOD.replace("[torch]", "[]"), "backends"),
         (GOOD.replace("[lift_tray]", "[]"), "tasks"),
         (GOOD + "speed: 3\n", "speed"),
+        (GOOD + "polcy: 3\n", "polcy': no such field; did you mean 'policy'"),
+        (GOOD.replace("video_steps: 4", "video_steps: true"), "video_steps"),
     ],
 )
 def test_wrong_or_missing_field_is_named(configure, text, field):
     configure(text)
-    with pytest.raises(ModelFilesError, match=f"tiny.yaml: field '{field}'"):
+    with pytest.raises(ModelFilesError, match=f"tiny.yaml: field '{field}"):
         ModelFiles.load("tiny")
+
+
+def test_a_file_that_is_not_utf8_is_refused_with_the_byte_and_its_place(configure):
+    root = configure("")
+    (root / "config/models/tiny.yaml").write_bytes(b"# \xfc\n")
+    with pytest.raises(ModelFilesError, match="tiny.yaml is not UTF-8: byte 0xFC at position 2, line 1"):
+        ModelFiles.load("tiny")
+
+
+@pytest.mark.parametrize("missing", ["a/encoder/config.json", "a/policy.safetensors", "a/policy.json"])
+def test_a_file_of_the_model_that_is_missing_is_named_with_a_remedy(configure, missing):
+    root = configure(GOOD)
+    for name in ("a/encoder/config.json", "a/policy.safetensors", "a/policy.json"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    ModelFiles.load("tiny").require_files()
+    (root / missing).unlink()
+    with pytest.raises(ModelFilesError, match=f"{missing} does not exist; restore models/"):
+        ModelFiles.load("tiny").require_files()

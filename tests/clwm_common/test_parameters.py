@@ -90,6 +90,22 @@ def test_a_wrong_value_at_the_start_is_refused_by_name(name, value, reason):
         Probe(parameter_overrides=[RosParameter(name, value=value)])
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"), [("rat", "did you mean 'rate'"), ("zoom", "expected one of autostart, backend")]
+)
+def test_a_name_that_the_table_does_not_have_is_refused(name, reason):
+    with pytest.raises(ParameterError, match=f"node 'probe' has no parameter '{name}'; {reason}"):
+        Probe(parameter_overrides=[RosParameter(name, value=1.0)])
+
+
+def test_parameters_of_ros_itself_are_none_of_the_tables_business():
+    qos = "qos_overrides./parameter_events.publisher.depth"
+    names = {"use_sim_time": True, "start_type_description_service": True, qos: 10}
+    node = Probe(parameter_overrides=[RosParameter(name, value=value) for name, value in names.items()])
+    assert node.get_parameter("use_sim_time").value
+    node.destroy_node()
+
+
 @pytest.mark.parametrize(("name", "value", "reason"), WRONG)
 def test_a_wrong_value_while_the_node_runs_is_refused_and_the_old_one_stays(name, value, reason):
     node = Probe()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from clwm_bringup import dds_profile, graph
 from clwm_common import ros_environment
-from clwm_common.model_files import ModelFiles, ModelFilesError, project_root
+from clwm_common.model_files import RESTORE, ModelFiles, ModelFilesError, project_root
 
 SET_UP = "run `make setup`"
 SPARE_BYTES = 1_000_000_000
@@ -178,20 +178,16 @@ def check_checkpoints(model: str) -> Result:
     try:
         files = ModelFiles.load(model)
         encoder = open_checkpoint(files.encoder)
+        files.require_files()
+        wanted = json.loads(files.policy.with_suffix(".json").read_bytes())["encoder_sha256"]
     except (ModelFilesError, EncoderError) as error:
-        return Result(
-            Outcome.FAIL, str(error), "restore models/ from the repository, or train with `clwm train-encoder`"
-        )
-    policy = files.policy
-    restore = (
-        "restore models/ from the repository, or train with `clwm train-policy --export models/nano/policy.safetensors`"
-    )
-    if not policy.is_file() or not policy.with_suffix(".json").is_file():
-        return Result(Outcome.FAIL, f"{policy} or its .json does not exist", restore)
-    wanted = json.loads(policy.with_suffix(".json").read_text())["encoder_sha256"]
+        return Result(Outcome.FAIL, str(error), RESTORE)
+    except (OSError, ValueError, KeyError) as error:
+        found = f"{files.policy.with_suffix('.json')} cannot be used: {type(error).__name__}: {error}"
+        return Result(Outcome.FAIL, found, RESTORE)
     if wanted != encoder.weights_hash:
         found = f"the policy was trained on encoder {wanted[:12]}..., {files.encoder} is {encoder.weights_hash[:12]}..."
-        return Result(Outcome.FAIL, found, restore)
+        return Result(Outcome.FAIL, found, RESTORE)
     return Result(Outcome.OK, f"{model}: encoder {encoder.encoder_id} {encoder.weights_hash[:12]}, the policy's own")
 
 

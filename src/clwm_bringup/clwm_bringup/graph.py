@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from clwm_bringup.access_rights import enclave_arguments
+from clwm_common.config_files import ConfigFileError, nearest, read_yaml
 from clwm_common.model_files import ModelFiles, project_root
 from clwm_common.robot import RobotDescription, config_directory
 from clwm_common.ros_environment import PROFILE_VARIABLES
+from clwm_policy.re_entry import ReEntryError, parse_re_entry
 
 SAI_HELP = "re-entry policy: sequential, fixed:<s_mid> or adaptive; empty takes the model's"
 FOLLOW_HELP = "channels of the chunks that move the arms: joints, or poses by inverse kinematics"
@@ -79,6 +79,11 @@ def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
     """
     robot = RobotDescription.load(options.robot)
     model = ModelFiles.load(options.model)
+    model.require_files()
+    try:
+        parse_re_entry(options.sai or model.sai)
+    except ReEntryError as error:
+        raise GraphError(str(error)) from None
     fixed = _read_yaml(config_directory() / "stack.yaml")
     parameters: dict[str, dict[str, Any]] = {
         "sim": {"robot": options.robot, "task": options.task, "seed": options.seed},
@@ -94,8 +99,11 @@ def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
             "record": options.record,
         },
     }
-    if unknown := set(fixed) - set(parameters):
-        raise GraphError(f"stack.yaml has parameters for {sorted(unknown)}; expected only {sorted(parameters)}")
+    for name, values in fixed.items():
+        if name not in parameters:
+            raise GraphError(f"stack.yaml: field '{name}': no such node{nearest(str(name), parameters)}")
+        if not isinstance(values, dict | None):
+            raise GraphError(f"stack.yaml: field '{name}' is {values!r}; expected names and values of its parameters")
     packages = {
         "sim": "clwm_sim",
         "perception": "clwm_perception",
@@ -146,11 +154,11 @@ def environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise GraphError(f"{path} cannot be read ({error.strerror})") from None
-    except yaml.YAMLError as error:
-        raise GraphError(f"{path} is not YAML: {error}") from None
+        content = read_yaml(path)
+    except FileNotFoundError:
+        raise GraphError(f"{path} does not exist; restore it from the repository") from None
+    except ConfigFileError as error:
+        raise GraphError(str(error)) from None
     if not isinstance(content, dict):
         raise GraphError(f"{path} holds {type(content).__name__}; expected names and values")
     return content

@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from clwm_common.config_files import ConfigFileError, Strict, explain, read_yaml
 from clwm_common.robot import config_directory
+
+RESTORE = (
+    "restore models/ from the repository, or train with `clwm train-encoder` and `clwm train-policy --export FILE`"
+)
 
 
 class ModelFilesError(ValueError):
     """A model configuration that cannot be used; the message names the file, the field and what was expected."""
 
 
-class ModelFiles(BaseModel):
+class ModelFiles(Strict):
     """The files of a model, as absolute paths, and how it is run unless somebody asks for something else."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     encoder: Path = Field(strict=False, description="Hugging Face folder of the image encoder")
     policy: Path = Field(strict=False, description="policy .safetensors, its .json beside it")
@@ -39,15 +41,19 @@ class ModelFiles(BaseModel):
             known = ", ".join(sorted(found.stem for found in folder.glob("*.yaml")))
             raise ModelFilesError(f"model '{name}' is unknown: {path} does not exist; known models: {known}")
         try:
-            found = cls.model_validate(yaml.safe_load(path.read_text()))
-        except yaml.YAMLError as error:
-            raise ModelFilesError(f"{path} is not YAML: {error}") from None
+            found = cls.model_validate(read_yaml(path))
+        except ConfigFileError as error:
+            raise ModelFilesError(str(error)) from None
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ModelFilesError(f"{path}: field '{where}': {first['msg']} (got {first['input']!r})") from None
+            raise ModelFilesError(explain(path, error, cls)) from None
         root = project_root()
         return found.model_copy(update={"encoder": root / found.encoder, "policy": root / found.policy})
+
+    def require_files(self) -> None:
+        """Raises ModelFilesError for the first file of the model that is not there."""
+        for path in (self.encoder / "config.json", self.policy, self.policy.with_suffix(".json")):
+            if not path.is_file():
+                raise ModelFilesError(f"{path} does not exist; {RESTORE}")
 
 
 def project_root() -> Path:

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from clwm_common.config_files import ConfigFileError, Strict, explain, read_yaml
+from clwm_common.names import camera_name, topic_name
 
 Seven = Annotated[list[float], Field(min_length=7, max_length=7)]
-Three = Annotated[list[float], Field(min_length=3, max_length=3)]
+# No robot's base, workspace or link is so far away: these are millimetres.
+Metres = Annotated[float, Field(ge=-100.0, le=100.0)]
+Three = Annotated[list[Metres], Field(min_length=3, max_length=3)]
+Name = Annotated[str, Field(min_length=1)]
+Topic = Annotated[str, AfterValidator(topic_name)]
+OwnTopic = Annotated[str, AfterValidator(lambda name: name and topic_name(name))]
+Camera = Annotated[str, AfterValidator(camera_name)]
+
+_TURN = 2.0 * math.pi  # rad
 
 
 class RobotError(ValueError):
     """A robot description that cannot be used; the message names the file, the field and what was expected."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class JointLimits(_Strict):
+class JointLimits(Strict):
     """Limits of one arm's seven joints: rad, rad/s, rad/s^2, rad/s^3."""
 
     position_lower: Seven
@@ -38,14 +45,23 @@ class JointLimits(_Strict):
     def _ordered(self) -> JointLimits:
         if any(low >= high for low, high in zip(self.position_lower, self.position_upper, strict=True)):
             raise ValueError("position_lower must be below position_upper for every joint")
+        for name in ("position_lower", "position_upper"):
+            if max(map(abs, getattr(self, name))) > 2.0 * _TURN:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected rad, and these can only be degrees")
         for name in ("velocity", "acceleration", "jerk"):
             if any(value <= 0.0 for value in getattr(self, name)):
                 raise ValueError(f"{name} must be positive for every joint")
         return self
 
 
-class _Controller(_Strict):
-    topic: Annotated[str, Field(pattern=r"^(/\w+){2,}$")]
+class _Controller(Strict):
+    topic: Topic
+
+    @model_validator(mode="after")
+    def _below_its_node(self) -> _Controller:
+        if self.topic.count("/") < 2:
+            raise ValueError(f"topic is '{self.topic}'; expected it below the controller's name: /<controller>/<topic>")
+        return self
 
     @property
     def node(self) -> str:
@@ -66,14 +82,14 @@ class ForwardController(_Controller):
     rate: float = Field(100.0, ge=20.0, le=500.0, description="Hz")
 
 
-class GripperTopic(_Strict):
+class GripperTopic(Strict):
     """A gripper that takes openings [m] as std_msgs/Float64."""
 
     kind: Literal["topic"]
-    name: str
+    name: Topic
 
 
-class GripperAction(_Strict):
+class GripperAction(Strict):
     """A gripper that takes goals of an action of control_msgs.
 
     scale: what the goal counts for 1 m of opening: 1 where it is the opening, 0.5 where it is one of two finger joints.
@@ -81,53 +97,67 @@ class GripperAction(_Strict):
     """
 
     kind: Literal["action"]
-    name: str
+    name: Topic
     type: Literal["GripperCommand", "ParallelGripperCommand"] = "GripperCommand"
     scale: float = Field(1.0, gt=0.0)
     max_effort: float = Field(0.0, ge=0.0)
 
 
-class Gripper(_Strict):
+class Gripper(Strict):
     """A parallel gripper: opening range [m] and who takes an opening.
 
     joint_states_topic: where its finger is published; empty where the arm's joints are.
     """
 
-    joint_states_topic: str = ""
-    opening_min: float = 0.0
-    opening_max: float = 0.08
+    joint_states_topic: OwnTopic = ""
+    opening_min: float = Field(0.0, ge=0.0)
+    opening_max: float = Field(0.08, gt=0.0, le=1.0)
     speed: float = Field(0.1, gt=0.0, description="m/s of opening")
-    finger_joint: str
+    finger_joint: Name
     command: Annotated[GripperTopic | GripperAction, Field(discriminator="kind")]
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Gripper:
+        if self.opening_min >= self.opening_max:
+            low, high = self.opening_min, self.opening_max
+            raise ValueError(f"opening_min is {low} m; expected less than opening_max, {high} m")
+        return self
 
-class Arm(_Strict):
+
+class Arm(Strict):
     """One arm: joint names in order, base pose in the world, home position, its controller and its gripper.
 
     joint_states_topic: where its joints are published; empty where the robot's are. The names of arms with topics of
     their own may be alike.
     """
 
-    joint_states_topic: str = ""
-    joint_names: Annotated[list[str], Field(min_length=7, max_length=7)]
+    joint_states_topic: OwnTopic = ""
+    joint_names: Annotated[list[Name], Field(min_length=7, max_length=7)]
     base_position: Three
     base_yaw: float = 0.0
     home: Seven
     controller: Annotated[JtcController | ForwardController, Field(discriminator="kind")]
     gripper: Gripper
 
+    @model_validator(mode="after")
+    def _in_radians(self) -> Arm:
+        if abs(self.base_yaw) > _TURN:
+            text = f"base_yaw is {self.base_yaw:g}; expected rad, -2 pi to 2 pi"
+            raise ValueError(f"{text}: as degrees it is {math.radians(self.base_yaw):.4f} rad")
+        return self
 
-class Capsule(_Strict):
+
+class Capsule(Strict):
     """A part of an arm: all points within `radius` of the line from `start` to `end`, in the frame of a link [m]."""
 
     link: Literal["link0", "link1", "link2", "link3", "link4", "link5", "link6", "link7", "hand"]
     start: Three
     end: Three
-    radius: float = Field(gt=0.0)
+    radius: float = Field(gt=0.0, le=2.0)
     above_table: bool = True
 
 
-class Safety(_Strict):
+class Safety(Strict):
     """Where the arms may be. Distances in m, in the world frame.
 
     workspace_lower, workspace_upper: box of both tool centre points. clearance: arms closer than this to one another
@@ -136,7 +166,7 @@ class Safety(_Strict):
 
     workspace_lower: Three
     workspace_upper: Three
-    table_height: float = 0.0
+    table_height: Metres = 0.0
     arm_clearance: float = Field(0.01, ge=0.0)
     table_clearance: float = Field(0.0, ge=0.0)
     gross: float = Field(0.05, gt=0.0)
@@ -164,25 +194,43 @@ class JointSource:
         return min(self.places) < 14
 
 
-class RobotDescription(_Strict):
+class RobotDescription(Strict):
     """Two arms, left first. Arrays of 14 are left arm then right arm. Without `safety` no clearance is checked.
 
     driver: who moves the arms and publishes joints and pictures: `clwm_sim`, started with the stack, or `external`.
     """
 
-    name: str
+    name: Name
     driver: Literal["clwm_sim", "external"] = "clwm_sim"
-    urdf: str
-    eef_frame: str
+    urdf: Name
+    eef_frame: Name
     left: Arm
     right: Arm
     limits: JointLimits
     safety: Safety | None = None
-    cameras: list[str]
-    joint_states_topic: str = "/joint_states"
+    cameras: Annotated[list[Camera], Field(min_length=1)]
+    joint_states_topic: Topic = "/joint_states"
+
+    @model_validator(mode="after")
+    def _home_is_reachable(self) -> RobotDescription:
+        lower, upper = self.limits.position_lower, self.limits.position_upper
+        for side in ("left", "right"):
+            for joint, (value, low, high) in enumerate(zip(getattr(self, side).home, lower, upper, strict=True), 1):
+                if not low <= value <= high:
+                    text = f"home of the {side} joint {joint} is {value} rad"
+                    raise ValueError(f"{text}; its limits are {low} to {high} rad")
+        return self
 
     @model_validator(mode="after")
     def _distinct(self) -> RobotDescription:
+        if twice := sorted({name for name in self.cameras if self.cameras.count(name) > 1}):
+            raise ValueError(f"cameras has {', '.join(twice)} twice; expected each camera once")
+        commands = [arm.controller.topic for arm in self.arms] + [arm.gripper.command.name for arm in self.arms]
+        if twice := sorted({name for name in commands if commands.count(name) > 1}):
+            text = f"{', '.join(twice)} takes commands for two parts"
+            raise ValueError(f"{text}; expected a topic for each arm and gripper")
+        if (self.left.base_position, self.left.base_yaw) == (self.right.base_position, self.right.base_yaw):
+            raise ValueError(f"base_position of both arms is {self.left.base_position}; they cannot stand in one place")
         for source in self.joint_sources():
             if twice := sorted({name for name in source.names if source.names.count(name) > 1}):
                 raise ValueError(
@@ -201,17 +249,15 @@ class RobotDescription(_Strict):
         """
         path = Path(path)
         data = _read(path)
-        if isinstance(data, dict) and "extends" in data:
+        if "extends" in data:
             base = _read(path.with_name(f"{data.pop('extends')}.yaml"))
-            if not isinstance(base, dict) or "extends" in base:
+            if "extends" in base:
                 raise RobotError(f"{path}: field 'extends' must name a whole description, not one that extends another")
             data = _merged(base, data)
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise RobotError(f"{path}: field '{where}': {first['msg']} (got {first['input']!r})") from None
+            raise RobotError(explain(path, error, cls)) from None
 
     @classmethod
     def load(cls, name: str) -> RobotDescription:
@@ -264,13 +310,16 @@ class RobotDescription(_Strict):
         return Path(os.path.expandvars(self.urdf)).expanduser()
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> dict[str, Any]:
     try:
-        return yaml.safe_load(path.read_text())
+        found = read_yaml(path)
     except FileNotFoundError:
         raise RobotError(f"robot description {path} does not exist; known robots: {known_robots()}") from None
-    except yaml.YAMLError as error:
-        raise RobotError(f"{path} is not YAML: {error}") from None
+    except ConfigFileError as error:
+        raise RobotError(str(error)) from None
+    if not isinstance(found, dict):
+        raise RobotError(f"{path} holds {type(found).__name__}; expected names and values, as in dual_fr3_mujoco.yaml")
+    return found
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -293,8 +293,8 @@ def run(node_class: Callable[[], ClwmNode], args: Sequence[str] | None = None) -
     """Run one node until SIGINT or SIGTERM, then deactivate and clean it up. Returns the process's exit code.
 
     0 after a signal, 1 when the executor failed, 2 when the parameters, or settings that ROS reads, are wrong.
-    A configuration that is refused leaves the process running and unconfigured: it reports why in the diagnostics, and may be configured again by
-    service.
+    A configuration that is refused leaves the process running and unconfigured: it reports why in the diagnostics, and
+    may be configured again by service.
     """
     try:
         for note in ros_environment.prepare():

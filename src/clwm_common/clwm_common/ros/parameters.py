@@ -11,6 +11,10 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
+from clwm_common.config_files import nearest
+
+_OF_ROS = {"use_sim_time", "start_type_description_service"}
+
 
 class ParameterError(ValueError):
     """A parameter of the wrong type or outside its range; the message says which and what was expected."""
@@ -39,8 +43,13 @@ def declare(node: Node, table: Sequence[Parameter]) -> SimpleNamespace:
 
     All but the reconfigurable ones are read-only, since the cores are built from them once; change the configuration
     and start the node again.
-    Raises ParameterError for a wrong type, a value out of range or an unknown choice.
+    Raises ParameterError for a wrong type, a value out of range, an unknown choice, or a name that no row has.
     """
+    known = {row.name for row in table}
+    for name in node._parameter_overrides:
+        # What ROS's own parts declare by themselves.
+        if name not in known | _OF_ROS and not name.startswith("qos_overrides."):
+            raise ParameterError(f"node '{node.get_name()}' has no parameter '{name}'{nearest(name, known)}")
     values = {}
     for row in table:
         try:
