@@ -1,6 +1,5 @@
 """The doctor's checks say what they found and how to mend it."""
 
-import json
 import os
 import subprocess
 from collections import namedtuple
@@ -56,20 +55,32 @@ def test_an_unknown_model_fails_with_the_known_ones():
 
 @pytest.fixture
 def mixed_models(tmp_path, monkeypatch):
-    """A policy that was trained on another encoder than the one beside it."""
+    """The shipped policy, and an encoder of the same kind with other weights."""
+    shipped = ModelFiles.load("nano")
     encoder = tmp_path / "encoder"
     encoder.mkdir()
-    (encoder / "config.json").write_text('{"model_type": "dinov3_vit"}')
+    for name in ("config.json", "clwm.json"):
+        (encoder / name).write_bytes((shipped.encoder / name).read_bytes())
     (encoder / "model.safetensors").write_bytes(b"weights")
-    policy = tmp_path / "policy.safetensors"
-    policy.write_bytes(b"weights")
-    policy.with_suffix(".json").write_text(json.dumps({"encoder_sha256": "0123" * 16}))
-    steps = {"video_steps": 1, "action_steps": 1}
-    run = {"sai": "sequential", "backends": ("torch",), "tasks": ("lift_tray",)}
-    files = ModelFiles(encoder=encoder, policy=policy, **steps, **run)
+    files = shipped.model_copy(update={"encoder": encoder})
     monkeypatch.setattr(ModelFiles, "load", classmethod(lambda cls, name: files))
 
 
 def test_a_policy_of_another_encoder_fails_with_both_hashes(mixed_models):
     result = doctor_checks.check_checkpoints("nano")
-    assert result.outcome is Outcome.FAIL and "trained on encoder 012301230123" in result.found
+    assert result.outcome is Outcome.FAIL and "trained on encoder 1bed92f27068" in result.found
+
+
+def test_the_shipped_model_is_well():
+    assert doctor_checks.check_checkpoints("nano").outcome is Outcome.OK
+
+
+def test_weights_of_another_training_beside_the_document_fail(tmp_path, monkeypatch):
+    shipped = ModelFiles.load("nano")
+    policy = tmp_path / "policy.safetensors"
+    policy.with_suffix(".json").write_bytes(shipped.policy.with_suffix(".json").read_bytes())
+    policy.write_bytes(shipped.policy.read_bytes()[:-1])
+    files = shipped.model_copy(update={"policy": policy})
+    monkeypatch.setattr(ModelFiles, "load", classmethod(lambda cls, name: files))
+    result = doctor_checks.check_checkpoints("nano")
+    assert result.outcome is Outcome.FAIL and "truncated, damaged or from another training" in result.found

@@ -135,6 +135,34 @@ def test_an_empty_variable_says_as_little_as_none():
     assert graph.environment({"ROS_AUTOMATIC_DISCOVERY_RANGE": ""})["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
 
 
+@pytest.mark.parametrize(
+    ("file", "before", "after", "said"),
+    [
+        ("robots/dual_fr3_mujoco.yaml", "[head, left_wrist, right_wrist]", "[left_wrist, head, right_wrist]",
+         "cameras are left_wrist, head, right_wrist; the policy was trained on head, left_wrist, right_wrist"),
+        ("robots/dual_fr3_mujoco.yaml", "[head, left_wrist, right_wrist]", "[head, left_wrist]", "cameras are head"),
+        ("stack.yaml", "execution_horizon: 12", "execution_horizon: 13", "execution_horizon is 13; .* 12 or 16"),
+        ("stack.yaml", "execution_horizon: 12", "adapt_pace: true", "execution_horizon_min is 10; .* 12 or 16"),
+        ("stack.yaml", "image_size: 128", "image_size: 256", "they are 256 x 256; .* trained on 128 x 128"),
+        ("stack.yaml", "backend: auto", "pool: 4", "4 x 4 features a camera, the encoder gives 2 x 2"),
+    ],
+)  # fmt: skip
+def test_a_robot_or_setting_that_the_model_was_not_trained_for_is_refused_before_anything_starts(
+    own_config, file, before, after, said
+):
+    text = (own_config / file).read_text()
+    assert before in text
+    (own_config / file).write_text(text.replace(before, after))
+    with pytest.raises(graph.GraphError, match=said):
+        graph.build_graph(graph.StackOptions())
+
+
+def test_executor_and_policy_are_told_what_the_checkpoint_says(specs):
+    policy = specs["policy"].parameters
+    assert specs["executor"].parameters["policy_document"] == policy["checkpoint"].replace(".safetensors", ".json")
+    assert policy["encoder_hash"].startswith("1bed92f27068")
+
+
 def test_what_the_user_has_set_in_the_environment_stays():
     assert graph.environment({"MUJOCO_GL": "osmesa"})["MUJOCO_GL"] == "osmesa"
     assert graph.environment({})["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"

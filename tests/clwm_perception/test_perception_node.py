@@ -83,7 +83,8 @@ class Rig:
         self._ask.publish(ObservationRequest(chunk_id=chunk_id, observe_at=to_stamp(observe_at)))
 
     def send(self, camera, stamp, picture, encoding="rgb8"):
-        message = Image(height=SIDE, width=SIDE, step=3 * SIDE, encoding=encoding)
+        height, width, _ = picture.shape
+        message = Image(height=height, width=width, step=3 * width, encoding=encoding)
         message.header.stamp = to_stamp(stamp)
         message.data = array.array("B", picture.tobytes())
         self._send[camera].publish(message)
@@ -166,6 +167,22 @@ def test_a_picture_of_an_unknown_encoding_is_named_and_the_node_goes_on(rig):
     rig.ask(1, now)
     rig.spin_until(lambda: rig.frames, lambda: [rig.send(camera, now, picture) for camera in CAMERAS])
     assert "bayer" not in rig.node.diagnose().message
+
+
+def test_a_picture_of_another_size_is_refused_by_name_until_stretching_is_asked_for(rig):
+    now, wide = rig.node.now(), np.zeros((SIDE, 2 * SIDE, 3), np.uint8)
+
+    def send_all():
+        for camera in CAMERAS:
+            rig.send(camera, now, wide)
+
+    rig.ask(1, now)
+    rig.spin_until(lambda: "64 x 32" in rig.node.diagnose().message, send_all)
+    health = rig.node.diagnose()
+    assert health.level == 2 and "the encoder was trained on 32 x 32" in health.message
+    assert "perception's 'resize' to 'stretch'" in health.message and not rig.frames
+    rig.node.params.resize = "stretch"
+    rig.spin_until(lambda: rig.frames, send_all)
 
 
 def test_configuration_without_an_encoder_is_refused_with_the_reason(tmp_path):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from clwm_common.actions import ACTION_DIM, pack
+from clwm_common.actions import ACTION_DIM, LAYOUT_VERSION, ROW_DT, pack
 from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame
+from clwm_common.policy_document import PolicyInputs
 from clwm_policy.action_codec import ActionCodec, Normaliser
 from clwm_policy.checkpoint import Policy
 from clwm_policy.config import ClwmConfig
@@ -19,6 +20,15 @@ from clwm_policy.state_predictor import REGRESSORS, StatePredictor
 
 ENCODER_HASH = "e" * 64
 HORIZON = 12
+INPUTS = PolicyInputs(
+    cameras=("head", "left_wrist", "right_wrist"),
+    picture_size=(32, 32),
+    layout_version=LAYOUT_VERSION,
+    row_dt=ROW_DT,
+    execution_horizons=(HORIZON,),
+    prefix_lengths=(1, 2, 4),
+    sentences={"lift": ("lift the tray",)},
+)
 PERIOD = 0.6
 
 
@@ -46,6 +56,7 @@ def tiny_policy() -> Policy:
         state_predictor=StatePredictor(rng.normal(scale=0.1, size=(ACTION_DIM, REGRESSORS))),
         encoder_hash=ENCODER_HASH,
         policy_hash="tiny",
+        inputs=INPUTS,
     )
 
 

@@ -208,6 +208,20 @@ def test_a_bad_observation_is_refused_and_a_good_one_may_still_answer(make_episo
     assert report.memory_updates == 3
 
 
+@pytest.mark.parametrize(
+    "cameras", [("left_wrist", "head", "right_wrist"), ("front", "left_wrist", "right_wrist"), ("head", "left_wrist")]
+)
+def test_features_of_swapped_or_other_cameras_are_refused_and_leave_no_trace(make_episode, cameras):
+    episode = make_episode()
+    before = episode.engine.memory.digest()
+    episode.engine.request(episode.next_request())
+    with pytest.raises(
+        BadFrame, match=f"cameras are {', '.join(cameras)}; .* trained on head, left_wrist, right_wrist"
+    ):
+        episode.engine.observe(episode.frame(cameras=cameras), episode.state())
+    assert episode.engine.memory.digest() == before and episode.engine.pending is not None
+
+
 def test_an_unmeasured_joint_is_refused(make_episode):
     episode = make_episode()
     episode.engine.request(episode.next_request())
@@ -224,6 +238,8 @@ def test_an_unmeasured_joint_is_refused(make_episode):
         ({"committed_prefix": np.zeros((16, 30), np.float32)}, "16 rows"),
         ({"committed_prefix": np.zeros((1, 14), np.float32)}, r"\(1, 14\)"),
         ({"committed_prefix": np.full((1, 30), np.inf, np.float32)}, "inf"),
+        ({"committed_prefix": np.zeros((3, 30), np.float32)}, "3 rows; .* trained with 1 or 2 or 4: .* to 12 or 16"),
+        ({"committed_prefix": np.zeros((8, 30), np.float32)}, "8 rows; the policy was trained with 1 or 2 or 4"),
         ({"executed_rows": np.full((2, 30), np.nan, np.float32)}, "nan"),
         ({"layout_version": 2}, "layout version 2"),
     ],

@@ -1,11 +1,14 @@
 """Policies on disk: what is written comes back, what is damaged or foreign is refused by name."""
 
+import hashlib
 import json
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save as save_tensors
 
+from clwm_common.policy_document import PolicyInputs, document_hash
 from clwm_policy.action_codec import ActionCodec, Normaliser
 from clwm_policy.checkpoint import CheckpointError, Policy, load_policy, save_policy
 from clwm_policy.config import ClwmConfig
@@ -15,15 +18,23 @@ from clwm_policy.state_predictor import StatePredictor
 
 TINY = ClwmConfig(width=24, layers=1, heads=2, ffn_width=48, memory_rank=8, feature_channels=6, text_width=10)
 ENCODER = "ab" * 32
+INPUTS = PolicyInputs(
+    cameras=("head", "left_wrist", "right_wrist"),
+    picture_size=(64, 48),
+    layout_version=1,
+    row_dt=0.05,
+    execution_horizons=(12,),
+    prefix_lengths=(1, 2, 4),
+    sentences={"lift": ("lift the tray",)},
+)
 
 
 def make_policy():
     torch.manual_seed(0)
     unit = Normaliser(-np.ones(30), np.ones(30), np.ones(30, dtype=bool))
     scale = FeatureScale(np.zeros(6, np.float32), np.ones(6, np.float32), np.ones(6, np.float32))
-    return Policy(
-        Clwm(TINY), ActionCodec(unit, unit, unit), scale, StatePredictor(np.zeros((30, 14))), ENCODER, {"steps": 3}
-    )
+    predictor = StatePredictor(np.zeros((30, 14)))
+    return Policy(Clwm(TINY), ActionCodec(unit, unit, unit), scale, predictor, ENCODER, {"steps": 3}, inputs=INPUTS)
 
 
 @pytest.fixture
@@ -35,8 +46,6 @@ def saved(tmp_path):
 
 def rewrite(path, **changes):
     """Change fields of the JSON and make its own hash right again, as an honest writer of another release would."""
-    from clwm_policy.checkpoint import document_hash
-
     document = json.loads(path.with_suffix(".json").read_text()) | changes
     document["document_sha256"] = document_hash(document)
     path.with_suffix(".json").write_text(json.dumps(document))
@@ -46,6 +55,7 @@ def test_a_policy_comes_back_as_it_was(saved):
     original, loaded = make_policy(), load_policy(saved, ENCODER)
     for name, tensor in original.model.state_dict().items():
         assert torch.equal(loaded.model.state_dict()[name], tensor), name
+    assert loaded.inputs == original.inputs
     assert loaded.facts == {"steps": 3} and len(loaded.policy_hash) == 64 and not loaded.model.training
     np.testing.assert_array_equal(loaded.codec.chunk.low, original.codec.chunk.low)
 
@@ -120,10 +130,28 @@ def test_a_missing_file_is_named(tmp_path, saved):
         load_policy(saved)
 
 
+def test_a_weight_that_is_not_finite_is_neither_written_nor_read(saved):
+    before = saved.read_bytes(), saved.with_suffix(".json").read_bytes()
+    policy = make_policy()
+    policy.model.action_out.weight.data[0, 0] = float("nan")
+    with pytest.raises(CheckpointError, match="'action_out.weight' has numbers that are not finite"):
+        save_policy(saved, policy)
+    policy.model.action_out.weight.data[0, 0] = 1e6  # finite, and beyond half precision
+    with pytest.raises(CheckpointError, match="'action_out.weight' has numbers that are not finite"):
+        save_policy(saved, policy)
+    assert before == (saved.read_bytes(), saved.with_suffix(".json").read_bytes())
+    poisoned = {name: tensor.clone() for name, tensor in make_policy().model.state_dict().items()}
+    poisoned["action_out.weight"][0, 0] = float("inf")
+    saved.write_bytes(save_tensors(poisoned))
+    rewrite(saved, weights_sha256=hashlib.sha256(saved.read_bytes()).hexdigest())
+    with pytest.raises(CheckpointError, match="'action_out.weight' has numbers that are not finite"):
+        load_policy(saved)
+
+
 def test_the_random_control_differs_and_is_reproducible():
     policy = make_policy()
     first, second = policy.randomised(1), policy.randomised(1)
     for name, tensor in first.model.state_dict().items():
         assert torch.equal(tensor, second.model.state_dict()[name])
     assert first.model.action_out.weight.abs().max() > 0.0
-    assert first.policy_hash == "random-1"
+    assert first.policy_hash == "random-1" and first.inputs == policy.inputs

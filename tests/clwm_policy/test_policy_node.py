@@ -160,6 +160,21 @@ def test_features_of_another_encoder_show_as_an_error_and_make_no_chunk(graph, m
     assert not any(isinstance(message, core.ActionChunk) for message in stack.heard)
 
 
+def test_swapped_cameras_show_as_an_error_with_both_orders_and_make_no_chunk(graph, make_episode):
+    stack, episode = graph(), make_episode()
+    stack.policy.trigger_configure()
+    stack.policy.trigger_activate()
+    stack.connect()
+    stack.send(episode.next_request())
+    stack.send(episode.state())
+    stack.wait_for(core.ObservationRequest)
+    stack.send(episode.frame(cameras=("left_wrist", "head", "right_wrist")))
+    stack.until(lambda: stack.policy.diagnose().level is Level.ERROR)
+    said = stack.policy.diagnose().message
+    assert "cameras are left_wrist, head, right_wrist; the policy was trained on head, left_wrist, right_wrist" in said
+    assert not any(isinstance(message, core.ActionChunk) for message in stack.heard)
+
+
 def test_an_engine_that_breaks_stops_the_node_with_the_reason(graph, make_episode):
     stack, episode = graph(), make_episode()
     stack.policy.trigger_configure()

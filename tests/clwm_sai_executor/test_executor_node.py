@@ -8,12 +8,14 @@ import pytest
 import rclpy
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from clwm_common.actions import JOINTS
 from clwm_common.messages import Mode, TeleopCommand
+from clwm_common.model_files import ModelFiles
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg, to_msg, to_stamp
 from clwm_common.ros.lifecycle import NodeError
@@ -23,6 +25,7 @@ from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, EpisodeStatus
 from clwm_msgs.srv import SetMode, SetTask
 from clwm_sai_executor.node import ExecutorNode
 
+DOCUMENT = str(ModelFiles.load("nano").policy.with_suffix(".json"))
 PATIENCE = 30.0  # s until a test gives up; each needs well below one on a machine with nothing else to do
 
 
@@ -231,6 +234,34 @@ def test_an_executor_that_is_started_again_does_not_repeat_the_epochs_of_the_one
     bench.executor_node.trigger_cleanup()
     bench.executor_node.trigger_configure()
     assert bench.executor_node.scheduler.task_epoch != first
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"execution_horizon": 8}, "execution_horizon is 8; the policy was trained for 12 or 16: set it so"),
+        ({"adapt_pace": True}, "execution_horizon_min is 10; the policy was trained for 12 or 16"),
+        ({"policy_document": "/nowhere/policy.json"}, "/nowhere/policy.json cannot be read"),
+    ],
+)
+@pytest.mark.usefixtures("ros_context")
+def test_a_horizon_that_the_policy_does_not_know_refuses_the_configuration(settings, said):
+    settings = {"policy_document": DOCUMENT, **settings}
+    node = ExecutorNode(parameter_overrides=[Parameter(name, value=value) for name, value in settings.items()])
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert said in node.fault
+    node.destroy_node()
+
+
+def test_a_horizon_that_nobody_vouches_for_is_warned_about_until_the_document_is_given(bench):
+    health = bench.executor_node.diagnose()
+    assert health.level == 1 and "execution_horizon is unchecked: set 'policy_document'" in health.message
+    node = bench.executor_node
+    node.trigger_deactivate()
+    node.trigger_cleanup()
+    node.params.policy_document = DOCUMENT
+    node.trigger_configure()
+    assert "unchecked" not in node.diagnose().message
 
 
 def test_run_task_ends_with_the_success_of_the_world(bench):

@@ -78,6 +78,26 @@ def test_bounds_in_the_wrong_order_are_refused_by_name(wrong):
         SchedulerConfig(adapt_pace=True, **wrong)
 
 
+@pytest.mark.parametrize(("rows", "horizon"), [(1, 12), (3, 12), (4, 10), (6, 8), (9, 8)])
+def test_only_horizons_that_the_policy_knows_are_chosen(rows, horizon):
+    known = (4, 8, 10, 12, 16)
+    assert adapted([rows] * 50, execution_horizon_min=8, known_horizons=known).horizon == horizon
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"execution_horizon": 8}, "execution_horizon is 8; the policy was trained for 12 or 16: set it so"),
+        ({"execution_horizon": 14}, "execution_horizon is 14; the policy was trained for 12 or 16"),
+        ({"adapt_pace": True}, "execution_horizon_min is 10; the policy was trained for 12 or 16"),
+    ],
+)
+def test_a_horizon_that_the_policy_does_not_know_is_refused(settings, said):
+    SchedulerConfig(known_horizons=(12, 16))
+    with pytest.raises(ConfigError, match=said):
+        SchedulerConfig(known_horizons=(12, 16), **settings)
+
+
 def test_change_of_the_horizon_shows_in_the_next_request_only(make_stack):
     stack = make_stack(adapt_pace=True)
     stack.begin()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,12 @@ from typing import Any
 from clwm_bringup.access_rights import enclave_arguments
 from clwm_common.config_files import ConfigFileError, nearest, read_yaml
 from clwm_common.model_files import ModelFiles, project_root
+from clwm_common.policy_document import CheckpointError
 from clwm_common.robot import RobotDescription, config_directory
 from clwm_common.ros_environment import PROFILE_VARIABLES
+from clwm_embodichain.model_check import check_model
+from clwm_perception.checkpoint import EncoderCheckpoint
+from clwm_perception.preprocess import NO_RESIZE, check_size
 from clwm_policy.re_entry import ReEntryError, parse_re_entry
 
 SAI_HELP = "re-entry policy: sequential, fixed:<s_mid> or adaptive; empty takes the model's"
@@ -22,6 +26,13 @@ FOLLOW_HELP = "channels of the chunks that move the arms: joints, or poses by in
 TELEOP_POSES_HELP = "let a human ask for poses of the tools, not only for joints"
 # First those that make chunks; then the executor, which brings the arms to rest while they still listen.
 STOP_ORDER = (("policy", "perception"), ("executor",), ("sim",))
+
+_PACKAGES = {
+    "sim": "clwm_sim",
+    "perception": "clwm_perception",
+    "executor": "clwm_sai_executor",
+    "policy": "clwm_policy",
+}
 
 
 class GraphError(ValueError):
@@ -84,13 +95,20 @@ def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
         parse_re_entry(options.sai or model.sai)
     except ReEntryError as error:
         raise GraphError(str(error)) from None
-    fixed = _read_yaml(config_directory() / "stack.yaml")
+    fixed = _settings()
+    encoder = fitting_encoder(model, robot)
     parameters: dict[str, dict[str, Any]] = {
         "sim": {"robot": options.robot, "task": options.task, "seed": options.seed},
         "perception": {"encoder": str(model.encoder), "cameras": list(robot.cameras)},
-        "executor": {"robot": options.robot, "follow": options.follow, "teleop_poses": options.teleop_poses},
+        "executor": {
+            "robot": options.robot,
+            "policy_document": str(model.policy.with_suffix(".json")),
+            "follow": options.follow,
+            "teleop_poses": options.teleop_poses,
+        },
         "policy": {
             "checkpoint": str(model.policy),
+            "encoder_hash": encoder.weights_hash,
             "sai": options.sai or model.sai,
             "backends": list(options.backends or model.backends),
             "video_steps": model.video_steps,
@@ -99,28 +117,42 @@ def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
             "record": options.record,
         },
     }
-    for name, values in fixed.items():
-        if name not in parameters:
-            raise GraphError(f"stack.yaml: field '{name}': no such node{nearest(str(name), parameters)}")
-        if not isinstance(values, dict | None):
-            raise GraphError(f"stack.yaml: field '{name}' is {values!r}; expected names and values of its parameters")
-    packages = {
-        "sim": "clwm_sim",
-        "perception": "clwm_perception",
-        "executor": "clwm_sai_executor",
-        "policy": "clwm_policy",
-    }
     return tuple(
         NodeSpec(
             name=name,
             package=package,
             executable=f"{name}_node",
             module=f"{package}.node",
-            parameters={**(fixed.get(name) or {}), **parameters[name]},
+            parameters={**fixed[name], **parameters[name]},
         )
-        for name, package in packages.items()
+        for name, package in _PACKAGES.items()
         if name != "sim" or robot.driver == "clwm_sim"
     )
+
+
+def fitting_encoder(model: ModelFiles, robot: RobotDescription) -> EncoderCheckpoint:
+    """The model's encoder, when the model fits the robot and stack.yaml. Raises GraphError, saying what does not."""
+    fixed = _settings()
+    side = fixed["sim"].get("image_size")
+    is_known = robot.driver == "clwm_sim" and side is not None
+    try:
+        return check_model(
+            model.policy,
+            model.encoder,
+            robot.cameras,
+            picture_size=(side, side) if is_known else None,
+            perception=fixed["perception"],
+            executor=fixed["executor"],
+        )
+    except CheckpointError as error:
+        raise GraphError(f"robot '{robot.name}' and the model do not fit: {error}") from None
+
+
+def picture_check(model: str, robot: RobotDescription) -> Callable[[int, int], None]:
+    """What perception does with a picture of this height and width: raises ImageError for one that it will not take."""
+    size = fitting_encoder(ModelFiles.load(model), robot).preprocessing.size
+    resize = _settings()["perception"].get("resize", NO_RESIZE)
+    return lambda height, width: check_size(height, width, size, resize)
 
 
 def simulated_robot(name: str) -> RobotDescription:
@@ -150,6 +182,17 @@ def environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
     }
     # An empty variable says as little as none.
     return {**base, **{name: base.get(name) or value for name, value in defaults.items()}}
+
+
+def _settings() -> dict[str, dict[str, Any]]:
+    """Of every node its parameters in stack.yaml. Raises GraphError."""
+    fixed = _read_yaml(config_directory() / "stack.yaml")
+    for name, values in fixed.items():
+        if name not in _PACKAGES:
+            raise GraphError(f"stack.yaml: field '{name}': no such node{nearest(str(name), _PACKAGES)}")
+        if not isinstance(values, dict | None):
+            raise GraphError(f"stack.yaml: field '{name}' is {values!r}; expected names and values of its parameters")
+    return {name: fixed.get(name) or {} for name in _PACKAGES}
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def judge_camera(topic: str, stream: Stream, config: SynchroniserConfig) -> Resu
     if not stream.arrivals:
         return Result(Outcome.FAIL, f"nothing on {topic}", "start the camera, or remap its topic to this one")
     if stream.problem:
-        return Result(Outcome.FAIL, stream.problem, "set the camera's driver to rgb8 or bgr8")
+        return Result(Outcome.FAIL, stream.problem, "set the camera's driver so")
     found = f"{stream.rate:.0f} Hz, {1e3 * stream.age:.0f} ms old on arrival"
     if not -config.frame_period < stream.age < 4.0 * config.frame_period:
         return Result(Outcome.FAIL, found, _CLOCKS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import time
+from collections.abc import Callable
 
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
@@ -29,8 +30,10 @@ _EXECUTOR = "executor"  # the one node that may command the arms
 class PreflightNode(Node):
     """Spin it for some seconds with `poll` in between, then ask for `results`."""
 
-    def __init__(self, robot: RobotDescription) -> None:
+    def __init__(self, robot: RobotDescription, check_picture: Callable[[int, int], None] | None = None) -> None:
+        """check_picture: raises ImageError for a picture's height and width; None when no model is known."""
         super().__init__("clwm_preflight")
+        self._check_picture = check_picture
         self._robot, self._joint_map = robot, JointMap(robot)
         self._joints = {source.topic: Stream() for source in robot.joint_sources()}
         self._cameras = {camera: Stream() for camera in robot.cameras}
@@ -97,6 +100,8 @@ class PreflightNode(Node):
     def _on_image(self, camera: str, message: Image) -> None:
         problem = ""
         try:
+            if self._check_picture is not None:
+                self._check_picture(message.height, message.width)
             from_raw(message.encoding, message.height, message.width, message.step, message.data)
         except ImageError as error:
             problem = str(error)

@@ -146,8 +146,8 @@ def contest(setup: Setup, contestant: Contestant) -> dict[str, Any]:
     if _facts_of(policy).get("steps", 0) < setup.settings.steps:
         console.print(f"{contestant.name}: training of {setup.settings.steps} steps", highlight=False)
         with _source(setup, contestant) as source:
-            encoder_hash = setup.encoder.weights_hash
-            if not train(source, setup.settings, _PRESET, encoder_hash, folder, policy, _VALIDATE_MINUTES, console):
+            encoder = setup.encoder.checkpoint
+            if not train(source, setup.settings, _PRESET, encoder, folder, policy, _VALIDATE_MINUTES, console):
                 raise typer.Exit(130)
     facts = _facts_of(policy)
     reports = {task: _evaluated(setup, policy, task) for task in setup.coder.tasks}

@@ -22,7 +22,7 @@ from clwm_embodichain.encoder_heads import Supervision, pose_errors, pose_loss, 
 from clwm_embodichain.encoder_model import REGISTERS, TrainingConfig, build_model, whiten_patches
 from clwm_embodichain.muon import Muon
 from clwm_perception.backends import PooledEncoder, export_graph, picture_shape, pool_tokens
-from clwm_perception.checkpoint import open_checkpoint
+from clwm_perception.checkpoint import encoder_inputs, open_checkpoint
 from clwm_perception.preprocess import Preprocessing
 
 EVALUATED = 100  # held-out scenes looked at between steps: enough to see the trend, 2 % of the time
@@ -199,8 +199,10 @@ class Trainer:
 
 def save_encoder(trainer: Trainer, folder: Path, facts: dict) -> None:
     """Write the averaged weights as a Hugging Face folder with `clwm.json`."""
+    side = trainer.config.image_size
     trainer.ema.save_pretrained(folder, safe_serialization=True)
-    (folder / "clwm.json").write_text(json.dumps(facts, indent=2) + "\n")
+    whole = facts | {"inputs": encoder_inputs(Preprocessing((side, side)))}
+    (folder / "clwm.json").write_text(json.dumps(whole, indent=2) + "\n")
 
 
 def save_graph(folder: Path, pool: int) -> None:
@@ -280,7 +282,6 @@ def main() -> None:
     if arguments["out"]:
         facts = {
             "id": "clwm-nano-encoder",
-            "image_size": config.image_size,
             "pool": config.pool,
             "architecture": "DINOv3 ViT, trained from random weights on simulator key points; not Meta's weights",
             "training": asdict(config) | {"seconds": round(trainer.seconds), "frames": 3 * len(trainer.pool)},

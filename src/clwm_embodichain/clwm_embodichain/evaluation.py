@@ -15,6 +15,7 @@ from clwm_common.messages import Mode
 from clwm_common.model_files import ModelFiles, ModelFilesError
 from clwm_common.provenance import commit, machine
 from clwm_embodichain.chunk_sources import ChunkSource, ExpertSource, ModelSource
+from clwm_embodichain.model_check import check_simulated
 from clwm_embodichain.statistics import mean, percentiles, wilson95
 from clwm_embodichain.virtual_stack import EpisodeResult, Latency, LatencyError, VirtualStack
 from clwm_policy.re_entry import Plan, ReEntryError, parse_re_entry
@@ -116,17 +117,16 @@ def check_settings(settings: EvaluationSettings) -> dict[str, str]:
 
 def _model_hashes(settings: EvaluationSettings) -> dict[str, str]:
     # Here and in `_source`, since torch and transformers take seconds to import and only a model needs them.
-    from clwm_perception.checkpoint import EncoderError, open_checkpoint
     from clwm_policy.checkpoint import CheckpointError, load_policy
     from clwm_policy.local_policy import calibrated
 
     try:
-        encoder_hash = open_checkpoint(settings.encoder).weights_hash
+        encoder_hash = check_simulated(settings.policy, settings.encoder).weights_hash
         policy = load_policy(settings.policy, encoder_hash)
         if settings.control == "noise":
             policy = policy.randomised(_NOISE_SEED)
         calibrated(settings.sai, settings.policy, policy, Plan(settings.video_steps, settings.action_steps))
-    except (EncoderError, CheckpointError) as error:
+    except CheckpointError as error:
         raise EvaluationError(str(error)) from error
     return {"policy_hash": policy.policy_hash, "encoder_hash": encoder_hash}
 

@@ -20,7 +20,7 @@ from clwm_policy.flow import point_on_path
 from clwm_policy.memory import MemoryState
 from clwm_policy.model import Clwm, Context
 
-_PREFIX_LENGTHS = (1, 1, 2, LONGEST_PREFIX, LONGEST_PREFIX)
+PREFIX_LENGTHS = (1, 1, 2, LONGEST_PREFIX, LONGEST_PREFIX)  # of committed rows; each is drawn equally often
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _future_mix(residual: Tensor, own: Tensor, settings: LossSettings) -> Tensor
 
 def _action_loss(model: Clwm, memory: MemoryState, context: Context, batch: Samples, settings: LossSettings) -> Tensor:
     count, noises = len(batch), settings.noises
-    lengths = torch.tensor(_PREFIX_LENGTHS)[torch.randint(len(_PREFIX_LENGTHS), (count * noises,))]
+    lengths = torch.tensor(PREFIX_LENGTHS)[torch.randint(len(PREFIX_LENGTHS), (count * noises,))]
     # After four committed rows, noise and all, the expert goes on from where they led.
     long = lengths == LONGEST_PREFIX
     clean = _choose(long, batch.committed, batch.target)

@@ -24,6 +24,7 @@ from clwm_embodichain.policy_samples import Coding, Samples
 from clwm_embodichain.remember_choice import chosen_arms, chunks_after
 from clwm_embodichain.remember_data import CHOOSING, OBSERVATIONS, Recordings, record_sides
 from clwm_embodichain.remember_samples import SideStreams, side_samples
+from clwm_embodichain.trained_inputs import trained_inputs
 from clwm_embodichain.training_loop import load_state, run_training, save_state
 from clwm_perception.encoder import Encoder
 from clwm_policy.checkpoint import CheckpointError, Policy, load_policy, save_policy
@@ -32,6 +33,7 @@ from clwm_policy.feature_scale import FeatureScale
 from clwm_policy.language import SentenceEncoder
 from clwm_policy.model import Clwm
 from clwm_policy.re_entry import Plan
+from clwm_sim.tasks import RememberSide
 
 # A quarter of the nano model's cells and one token of executed rows: 15 tokens an observation, so that streams of
 # sixty observations can be trained on one CPU core.
@@ -100,7 +102,8 @@ def main(
             minutes=minutes, steps=steps, streams=streams, learning_rate=learning_rate, seed=seed
         )
         shipped = load_policy(codec_of)
-        loaded = CoarseEncoder(Encoder.load(encoder))
+        whole = Encoder.load(encoder)
+        loaded = CoarseEncoder(whole)
         recordings = gather(out / "recordings.npz", episodes, loaded, console)
         held_out = max(10, round(HELD_OUT * len(recordings)))
         training, unseen = recordings.take(slice(len(recordings) - held_out)), recordings.take(slice(-held_out, None))
@@ -133,7 +136,13 @@ def main(
             "settings": settings.to_json(),
         }
         policy = Policy(
-            trainer.model, coding.codec, coding.features, coding.state_predictor, loaded.weights_hash, facts
+            trainer.model,
+            coding.codec,
+            coding.features,
+            coding.state_predictor,
+            loaded.weights_hash,
+            facts,
+            inputs=trained_inputs([RememberSide.name], whole.checkpoint),
         )
         save_policy(export / f"{kind.value}.safetensors", policy)
         draw_curves(export / "training.png", {each.value: out / f"{each.value}.jsonl" for each in Kind})

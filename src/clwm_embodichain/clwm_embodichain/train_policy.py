@@ -17,6 +17,7 @@ from clwm_embodichain.policy_curves import Curves
 from clwm_embodichain.policy_features import PolicyDataError
 from clwm_embodichain.policy_training import PolicyTrainer, TrainingSettings
 from clwm_embodichain.policy_validation import validate
+from clwm_embodichain.trained_inputs import trained_inputs
 from clwm_embodichain.training_loop import load_state, run_training, save_state
 from clwm_embodichain.training_sources import (
     OnlineSettings,
@@ -27,6 +28,7 @@ from clwm_embodichain.training_sources import (
     recorded_source,
 )
 from clwm_embodichain.trajectory_ring import RingError
+from clwm_perception.checkpoint import EncoderCheckpoint
 from clwm_perception.encoder import Encoder
 from clwm_policy.checkpoint import Policy, save_policy
 from clwm_policy.config import PRESETS, ClwmConfig
@@ -83,7 +85,7 @@ def main(
             cache = features / loaded.weights_hash
             source = nullcontext(recorded_source(data, cache, out, loaded, coder, streams, seed))
         with source as opened:
-            is_done = train(opened, settings, preset, loaded.weights_hash, out, export, export_minutes, console)
+            is_done = train(opened, settings, preset, loaded.checkpoint, out, export, export_minutes, console)
     except (PolicyDataError, EpisodeError, RingError, RobotError, ValueError, RuntimeError) as error:
         console.error(error)
         raise typer.Exit(2) from None
@@ -96,7 +98,7 @@ def train(
     source: TrainingSource,
     settings: TrainingSettings,
     preset: str,
-    encoder_hash: str,
+    encoder: EncoderCheckpoint,
     out: Path,
     export: Path,
     export_minutes: float,
@@ -130,9 +132,16 @@ def train(
             "validation": result,
             "settings": settings.to_json(),
         }
-        save_policy(
-            export, Policy(trainer.ema, coding.codec, coding.features, coding.state_predictor, encoder_hash, facts)
+        policy = Policy(
+            trainer.ema,
+            coding.codec,
+            coding.features,
+            coding.state_predictor,
+            encoder.weights_hash,
+            facts,
+            inputs=trained_inputs(TASKS, encoder),
         )
+        save_policy(export, policy)
         console.print(f"step {trainer.steps_done}: " + ", ".join(f"{k} {v:.3g}" for k, v in result.items()))
 
     def known() -> dict[str, float]:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from clwm_common.console import PlainConsole
 from clwm_common.model_files import ModelFiles
+from clwm_embodichain.model_check import check_simulated
 from clwm_embodichain.trials import Trials, run_trials
 from clwm_policy.checkpoint import CheckpointError, Policy
 from clwm_policy.re_entry import Plan
@@ -43,9 +44,10 @@ class Source:
 
         torch.set_num_threads(1)
         files = ModelFiles.load(self.model)
+        path = self.policy or files.policy
+        check_simulated(path, self.encoder or files.encoder)
         try:
             encoder = Encoder.load(self.encoder or files.encoder)
-            path = self.policy or files.policy
             policy = choose(files.backends, load_policy(path, encoder.weights_hash), path).policy
         except (EncoderError, BackendError) as error:
             raise CheckpointError(str(error)) from error

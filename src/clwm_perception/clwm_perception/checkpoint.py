@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from clwm_perception.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 WEIGHTS = "model.safetensors"
 SHARD_INDEX = "model.safetensors.index.json"
 ARCHITECTURE = "dinov3_vit"
+POOL = 2  # side of the square of patch tokens that one feature is the mean of, unless somebody asks for another
 
 
 class EncoderError(RuntimeError):
@@ -21,12 +24,26 @@ class EncoderError(RuntimeError):
 
 @dataclass(frozen=True)
 class EncoderCheckpoint:
-    """A checked folder. weights_hash: SHA-256 hex over the weight files, which identifies the features."""
+    """A checked folder. weights_hash: SHA-256 hex over the weight files, which identifies the features.
+
+    patch_size: (height, width) px of one patch token.
+    """
 
     folder: Path
     encoder_id: str
     weights_hash: str
     preprocessing: Preprocessing
+    patch_size: tuple[int, int]
+
+    def grid(self, pool: int) -> tuple[int, int]:
+        """(rows, columns) of features a picture, each the mean of `pool` x `pool` patch tokens.
+
+        Raises EncoderError for a pool that does not divide the patches.
+        """
+        rows, columns = (side // patch for side, patch in zip(self.preprocessing.size, self.patch_size, strict=True))
+        if pool < 1 or rows % pool or columns % pool:
+            raise EncoderError(f"pool factor {pool} does not divide the {rows} x {columns} patches; choose a divisor")
+        return rows // pool, columns // pool
 
     def load_model(self) -> Any:
         """Build transformers' DINOv3ViTModel in float32, evaluation mode, with these weights and no others.
@@ -78,11 +95,13 @@ def open_checkpoint(folder: str | Path) -> EncoderCheckpoint:
             f"{folder / 'config.json'}: model_type is {kind!r}; expected '{ARCHITECTURE}', a ViT and not a ConvNeXt"
         )
     ours = _read_json(folder / "clwm.json")
+    patch_size = _pair(config.get("patch_size", 16))
     return EncoderCheckpoint(
         folder=folder,
         encoder_id=str(ours.get("id", folder.resolve().name)),
         weights_hash=weights_hash(folder),
-        preprocessing=_preprocessing(config, ours, _read_json(folder / "preprocessor_config.json")),
+        preprocessing=_preprocessing(folder, config, ours, patch_size),
+        patch_size=patch_size,
     )
 
 
@@ -128,22 +147,52 @@ def _read_json(path: Path, required: bool = False) -> dict[str, Any]:
     return data
 
 
-def _preprocessing(config: dict[str, Any], ours: dict[str, Any], processor: dict[str, Any]) -> Preprocessing:
-    """Input size and statistics: of the folder's image processor if it has one, else the configuration's image size."""
-    side = ours.get("image_size", config.get("image_size", 224))
-    size = processor.get("size", {})
-    height, width = (size["height"], size["width"]) if {"height", "width"} <= set(size) else _pair(side)
-    patch_height, patch_width = _pair(config.get("patch_size", 16))
-    if height % patch_height or width % patch_width:
-        raise EncoderError(
-            f"input size {height} x {width} is no multiple of the patch size {patch_height} x {patch_width}; "
-            "correct image_size in config.json or size in preprocessor_config.json"
+def encoder_inputs(preprocessing: Preprocessing) -> dict[str, Any]:
+    """What clwm.json says under 'inputs': (height, width) of the pictures in training, and their normalisation."""
+    return {
+        "picture_size": list(preprocessing.size),
+        "mean": list(preprocessing.mean),
+        "std": list(preprocessing.std),
+    }
+
+
+def _preprocessing(
+    folder: Path, config: dict[str, Any], ours: dict[str, Any], patch_size: tuple[int, int]
+) -> Preprocessing:
+    """Of our own encoders what clwm.json says; of others the image processor's, else the configuration's image size."""
+    if ours:
+        found = _trained_inputs(folder / "clwm.json", ours)
+    else:
+        processor = _read_json(folder / "preprocessor_config.json")
+        size = processor.get("size", {})
+        has_both = {"height", "width"} <= set(size)
+        found = Preprocessing(
+            size=_pair((size["height"], size["width"]) if has_both else config.get("image_size", 224)),
+            mean=tuple(processor.get("image_mean", IMAGENET_MEAN)),
+            std=tuple(processor.get("image_std", IMAGENET_STD)),
         )
-    return Preprocessing(
-        size=(int(height), int(width)),
-        mean=tuple(processor.get("image_mean", IMAGENET_MEAN)),
-        std=tuple(processor.get("image_std", IMAGENET_STD)),
-    )
+    if any(side % patch for side, patch in zip(found.size, patch_size, strict=True)):
+        raise EncoderError(
+            f"input size {found.size[0]} x {found.size[1]} is no multiple of the patch size "
+            f"{patch_size[0]} x {patch_size[1]}; correct image_size in config.json or size in preprocessor_config.json"
+        )
+    return found
+
+
+def _trained_inputs(path: Path, ours: dict[str, Any]) -> Preprocessing:
+    again = "start `clwm train-encoder` once more in the same --run folder: it writes the encoder anew"
+    inputs = ours.get("inputs")
+    if inputs is None:
+        raise EncoderError(f"{path} does not say what the encoder's inputs are ('inputs' is missing); {again}")
+    try:
+        found = {name: np.asarray(inputs[name], dtype=np.float64) for name in ("picture_size", "mean", "std")}
+    except (KeyError, TypeError, ValueError) as error:
+        raise EncoderError(f"{path}: 'inputs' cannot be read ({error}); {again}") from None
+    for name, length in (("picture_size", 2), ("mean", 3), ("std", 3)):
+        values = found[name]
+        if values.shape != (length,) or not np.isfinite(values).all() or (name != "mean" and (values <= 0.0).any()):
+            raise EncoderError(f"{path}: 'inputs.{name}' is {inputs[name]!r}; expected {length} numbers; {again}")
+    return Preprocessing(_pair(inputs["picture_size"]), tuple(inputs["mean"]), tuple(inputs["std"]))
 
 
 def _pair(value: Any) -> tuple[int, int]:

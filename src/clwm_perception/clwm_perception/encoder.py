@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from clwm_perception.backends import Backend, PooledEncoder, TorchBackend, open_onnx
-from clwm_perception.checkpoint import EncoderCheckpoint, EncoderError, open_checkpoint
+from clwm_perception.checkpoint import POOL, EncoderCheckpoint, EncoderError, open_checkpoint
 from clwm_perception.preprocess import ImageError
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Encoder:
         self._backend = backend
 
     @classmethod
-    def load(cls, folder: str | Path, backend: str = "auto", pool: int = 2) -> Encoder:
+    def load(cls, folder: str | Path, backend: str = "auto", pool: int = POOL) -> Encoder:
         """Open `folder` and prepare it for pictures of its size.
 
         backend: 'torch', 'onnxruntime', or 'auto': ONNX Runtime when it can be had, else torch with a warning.
@@ -41,11 +41,8 @@ class Encoder:
         if backend not in BACKENDS:
             raise EncoderError(f"backend {backend!r} is unknown; expected one of {', '.join(BACKENDS)}")
         checkpoint = open_checkpoint(folder)
+        checkpoint.grid(pool)
         model = checkpoint.load_model()
-        patch = model.config.patch_size
-        rows, columns = (side // patch for side in checkpoint.preprocessing.size)
-        if pool < 1 or rows % pool or columns % pool:
-            raise EncoderError(f"pool factor {pool} does not divide the {rows} x {columns} patches; choose a divisor")
         network = PooledEncoder(model, pool).eval()
         if backend == "torch":
             return cls(checkpoint, TorchBackend(network), pool, "torch")

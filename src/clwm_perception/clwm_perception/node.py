@@ -23,14 +23,14 @@ from clwm_common.ros.lifecycle import ClwmNode, run
 from clwm_common.ros.parameters import Parameter
 from clwm_msgs.msg import FeatureFrame as FeatureFrameMsg
 from clwm_msgs.msg import ObservationRequest as ObservationRequestMsg
+from clwm_perception.checkpoint import POOL
 from clwm_perception.encoder import BACKENDS, Encoder
 from clwm_perception.image_sets import Answer, Synchroniser, SynchroniserConfig
 from clwm_perception.picture import Picture
-from clwm_perception.preprocess import ImageError, from_raw
+from clwm_perception.preprocess import NO_RESIZE, RESIZES, ImageError, check_size, from_raw
 
 _HEADER = 1024  # bytes of an image message that are not pixels, at most
 NICENESS = 5  # of encoder threads: below camera drivers and the executor, not below everything
-_UNSEEN = 128  # side of the blank picture that warms up the encoder
 
 
 class PerceptionNode(ClwmNode):
@@ -42,7 +42,8 @@ class PerceptionNode(ClwmNode):
     PARAMETERS = (
         Parameter("encoder", "models/nano/encoder", "Hugging Face folder of a DINOv3 ViT"),
         Parameter("backend", "auto", "what runs the encoder", choices=BACKENDS),
-        Parameter("pool", 2, "side of the square of patch tokens averaged into one feature", minimum=1, maximum=16),
+        Parameter("pool", POOL, "side of the square of patch tokens averaged into one feature", minimum=1, maximum=16),
+        Parameter("resize", NO_RESIZE, "what becomes of pictures of another size than the encoder's", choices=RESIZES),
         Parameter("encoder_threads", 2, "pictures that are encoded at a time", minimum=1, maximum=16),
         Parameter("cameras", ["head", "left_wrist", "right_wrist"], "cameras in the order of the frame's first axis"),
         Parameter("image_bytes", 8_000_000, "a larger picture is refused unseen", "bytes", 1_000, 100_000_000),
@@ -66,7 +67,8 @@ class PerceptionNode(ClwmNode):
         self._encoder = Encoder.load(self.params.encoder, self.params.backend, self.params.pool)
         cores = itertools.cycle(own_cores(self.params.encoder_threads, os.sched_getaffinity(0)))
         self._threads = ThreadPoolExecutor(self.params.encoder_threads, "encoder", _begin_thread, (cores,))
-        self._encoder(np.zeros((1, _UNSEEN, _UNSEEN, 3), dtype=np.uint8))
+        self._picture_size = self._encoder.checkpoint.preprocessing.size
+        self._encoder(np.zeros((1, *self._picture_size, 3), dtype=np.uint8))
         self._bad_pictures: dict[str, str] = {}
         self._answered = 0
         self._encode_seconds = 0.0
@@ -111,6 +113,7 @@ class PerceptionNode(ClwmNode):
         if not self.is_active:
             return
         try:
+            check_size(msg.height, msg.width, self._picture_size, self.params.resize)
             pixels = from_raw(msg.encoding, msg.height, msg.width, msg.step, msg.data)
         except ImageError as error:
             if self._bad_pictures.get(camera) != str(error):

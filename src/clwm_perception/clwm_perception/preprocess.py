@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    import torch
+
+NO_RESIZE, STRETCH = RESIZES = ("none", "stretch")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -30,6 +34,8 @@ class Preprocessing:
         Pictures of another size are resized bilinearly with antialiasing, as the Hugging Face processor of DINOv3 does.
         Raises ImageError for another shape or type.
         """
+        import torch  # here, so that what a checkpoint expects can be read without it
+
         check_images(images)
         pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
         pixels = pixels.to(torch.float32, memory_format=torch.contiguous_format).div_(255.0)
@@ -49,6 +55,18 @@ def check_images(images: NDArray[np.uint8]) -> None:
         raise ImageError(f"pictures are {kind}; expected a numpy array of uint8 RGB values")
     if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
         raise ImageError(f"pictures have shape {images.shape}; expected (cameras, height, width, 3)")
+
+
+def check_size(height: int, width: int, size: tuple[int, int], resize: str) -> None:
+    """Raise ImageError for a picture of another size than (height, width) `size`, unless `resize` is STRETCH.
+
+    The encoder would stretch it in silence, and see a world of other proportions than in training.
+    """
+    if (height, width) != size and resize != STRETCH:
+        raise ImageError(
+            f"they are {width} x {height}; the encoder was trained on {size[1]} x {size[0]}: set the camera to "
+            f"that size, or perception's 'resize' to '{STRETCH}' if stretched pictures will do"
+        )
 
 
 def from_raw(encoding: str, height: int, width: int, step: int, data: bytes) -> NDArray[np.uint8]:

@@ -53,6 +53,12 @@ class Border:
                 f"{what}: committed_prefix has {len(prefix)} rows; "
                 f"expected 1 (at rest: the held command) to {CHUNK_ROWS - 1}"
             )
+        if len(prefix) not in (known := self._policy.inputs.prefix_lengths):
+            horizons = self._policy.inputs.known_horizons()
+            raise RequestRefused(
+                f"{what}: committed_prefix has {len(prefix)} rows; the policy was trained with "
+                f"{_listed(known)}: set the executor's execution_horizon to {_listed(horizons)}"
+            )
 
     def observation(self, frame: FeatureFrame, state: DualArmState) -> Observation:
         """Raises EncoderMismatch, BadFrame or BadState."""
@@ -61,6 +67,8 @@ class Border:
                 f"features come from encoder {frame.encoder_hash[:12]}..., the policy was trained on "
                 f"{self._policy.encoder_hash[:12]}...; start perception with the encoder shipped beside the policy"
             )
+        if problem := self._policy.inputs.problem_with_cameras(frame.cameras):
+            raise BadFrame(f"frame of {frame.stamp}: {problem}")
         features = np.asarray(frame.features)
         if features.shape != self._shape:
             raise BadFrame(
@@ -68,9 +76,8 @@ class Border:
                 f"expected {self._shape} (cameras, rows, columns, channels)"
             )
         if not np.isfinite(features).all():
-            camera = int(np.argwhere(~np.isfinite(features))[0][0])
-            name = frame.cameras[camera] if camera < len(frame.cameras) else str(camera)
-            raise BadFrame(f"features of camera {name} are not finite at stamp {frame.stamp}; restart perception")
+            camera = frame.cameras[int(np.argwhere(~np.isfinite(features))[0][0])]
+            raise BadFrame(f"features of camera {camera} are not finite at stamp {frame.stamp}; restart perception")
         return self._seen(features, _measured(state))
 
     def conditions(self, observation: Observation, executed: ArrayLike, anchor: Rows, language: Tensor) -> Conditions:
@@ -152,6 +159,10 @@ def _measured(state: DualArmState) -> Rows:
             "the executor must see all joints first"
         )
     return values
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    return " or ".join(map(str, numbers))
 
 
 def _batch(array: NDArray) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +19,20 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from clwm_common.actions import LAYOUT_VERSION, LayoutError
+from clwm_common.policy_document import FORMAT, CheckpointError, PolicyInputs, check_weights, document_hash
 from clwm_policy.action_codec import ActionCodec
 from clwm_policy.config import ClwmConfig
 from clwm_policy.feature_scale import FeatureScale
 from clwm_policy.model import Clwm
 from clwm_policy.state_predictor import StatePredictor
 
-FORMAT = "clwm-policy/1"
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint that must not be used; the message names the file, what is wrong and the remedy."""
-
 
 @dataclass(frozen=True)
 class Policy:
-    """A model with all that belongs to it. facts: how it was trained. policy_hash: sha256 of the weights."""
+    """A model with all that belongs to it.
+
+    inputs: what it was trained with. facts: how it was trained, for people. policy_hash: sha256 of the weights.
+    """
 
     model: Clwm
     codec: ActionCodec
@@ -43,6 +41,7 @@ class Policy:
     encoder_hash: str
     facts: Mapping[str, Any] = field(default_factory=dict)
     policy_hash: str = ""
+    inputs: PolicyInputs = field(kw_only=True)
 
     def randomised(self, seed: int) -> Policy:
         """The same architecture with untrained weights: the control that must fail at the task.
@@ -54,17 +53,19 @@ class Policy:
             model = Clwm(self.model.config)
             for out in (model.video_out, model.action_out):
                 torch.nn.init.normal_(out.weight, std=out.in_features**-0.5)
-        return Policy(
-            model.eval(), self.codec, self.features, self.state_predictor, self.encoder_hash, {}, f"random-{seed}"
-        )
+        return replace(self, model=model.eval(), facts={}, policy_hash=f"random-{seed}")
 
 
 def save_policy(path: str | Path, policy: Policy, dtype: torch.dtype = torch.float16) -> str:
-    """Write `path` (.safetensors) and the .json beside it, each by an atomic rename; return the policy's hash."""
+    """Write `path` (.safetensors) and the .json beside it, each by an atomic rename; return the policy's hash.
+
+    Raises CheckpointError, and writes nothing, when a weight is not finite in `dtype`.
+    """
     path = Path(path)
+    state = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in policy.model.state_dict().items()}
+    _check_finite(state, path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = policy.model.state_dict()
-    weights = save_tensors({name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()})
+    weights = save_tensors(state)
     document: dict[str, Any] = {
         "format": FORMAT,
         "layout_version": LAYOUT_VERSION,
@@ -74,11 +75,18 @@ def save_policy(path: str | Path, policy: Policy, dtype: torch.dtype = torch.flo
         "normaliser": policy.codec.to_json(),
         "features": policy.features.to_json(),
         "state_predictor": policy.state_predictor.to_json(),
+        "inputs": policy.inputs.model_dump(mode="json"),
         "facts": dict(policy.facts),
     }
     document["document_sha256"] = document_hash(document)
-    _replace(path, weights)
-    _replace(path.with_suffix(".json"), json.dumps(document, indent=1).encode())
+    document_path = path.with_suffix(".json")
+    contents = {path: weights, document_path: json.dumps(document, indent=1).encode()}
+    partials = {target: target.with_name(target.name + ".partial") for target in contents}
+    for target, content in contents.items():
+        partials[target].write_bytes(content)
+    # Both are on disk before either is seen: only an end between these two lines leaves a pair that is refused.
+    for target, partial in partials.items():
+        partial.replace(target)
     return document["weights_sha256"]
 
 
@@ -89,50 +97,28 @@ def load_policy(path: str | Path, encoder_hash: str | None = None, architecture:
     Raises CheckpointError.
     """
     path = Path(path)
-    document = _read_document(path.with_suffix(".json"))
+    document, weights = check_weights(path)
+    content = document.content
+    if encoder_hash is not None:
+        document.check_encoder(encoder_hash)
     try:
-        weights = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read ({error.strerror}); train a policy or restore the file") from None
-    found = hashlib.sha256(weights).hexdigest()
-    if found != document["weights_sha256"]:
-        raise CheckpointError(
-            f"{path} has sha256 {found[:12]}..., its JSON says {document['weights_sha256'][:12]}...: "
-            "the file is truncated, damaged or from another training; restore both files together"
-        )
-    if encoder_hash is not None and encoder_hash != document["encoder_sha256"]:
-        raise CheckpointError(
-            f"{path} was trained on encoder {document['encoder_sha256'][:12]}..., the encoder in use is "
-            f"{encoder_hash[:12]}...; use the encoder shipped beside the policy"
-        )
-    try:
-        model = architecture(ClwmConfig.from_json(document["config"]))
-        codec = ActionCodec.from_json(document["normaliser"])
-        features = FeatureScale.from_json(document["features"])
-        predictor = StatePredictor.from_json(document["state_predictor"])
+        model = architecture(ClwmConfig.from_json(content["config"]))
+        codec = ActionCodec.from_json(content["normaliser"])
+        features = FeatureScale.from_json(content["features"])
+        predictor = StatePredictor.from_json(content["state_predictor"])
     except (KeyError, TypeError, ValueError, LayoutError) as error:
-        raise CheckpointError(f"{path.with_suffix('.json')}: {error}; export the policy again") from error
+        raise CheckpointError(f"{document.path}: {error}; export the policy again") from error
     _fill(model, weights, path)
-    return Policy(model.eval(), codec, features, predictor, document["encoder_sha256"], document["facts"], found)
-
-
-def _read_document(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read ({error.strerror}); it belongs beside the weights") from None
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON ({error}); restore it with its weights") from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not a CLWM policy (format is not '{FORMAT}'); give the policy's own path")
-    if document.get("layout_version") != LAYOUT_VERSION:
-        raise CheckpointError(
-            f"{path} speaks action layout version {document.get('layout_version')}, this code {LAYOUT_VERSION}; "
-            "train the policy again with this release"
-        )
-    if document.get("document_sha256") != document_hash(document):
-        raise CheckpointError(f"{path} was changed after it was written; restore it with its weights")
-    return document
+    return Policy(
+        model=model.eval(),
+        codec=codec,
+        features=features,
+        state_predictor=predictor,
+        encoder_hash=document.encoder_hash,
+        facts=content["facts"],
+        policy_hash=document.weights_hash,
+        inputs=document.inputs,
+    )
 
 
 def _fill(model: Clwm, weights: bytes, path: Path) -> None:
@@ -148,16 +134,13 @@ def _fill(model: Clwm, weights: bytes, path: Path) -> None:
                 f"{path}: tensor '{name}' has shape {found.get(name)}, the configuration asks for "
                 f"{expected.get(name)}; the weights and the JSON are of different models"
             )
+    _check_finite(tensors, path)
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
 
 
-def document_hash(document: Mapping[str, Any]) -> str:
-    """sha256 hex of a JSON document's content, which it carries itself as `document_sha256`."""
-    content = {name: value for name, value in document.items() if name != "document_sha256"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+def _check_finite(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(
+                f"{path}: tensor '{name}' has numbers that are not finite; go on from an earlier checkpoint"
+            )

@@ -16,7 +16,6 @@ from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, Featur
 from clwm_policy.backends.choice import TORCH, Choice, choose
 from clwm_policy.calibration import FILE_NAME, load_calibration
 from clwm_policy.checkpoint import Policy, load_policy
-from clwm_policy.config import EXECUTED_ROWS
 from clwm_policy.engine import Engine
 from clwm_policy.evidence import FRACTION
 from clwm_policy.language import SentenceEncoder
@@ -100,8 +99,8 @@ def made_up_episode(engine: Engine, policy: Policy, chunks: int) -> Iterator[Act
     config = policy.model.config
     pose = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
     row = pack(pose, pose, np.zeros(14), np.zeros(2))[None]
+    horizon = policy.inputs.execution_horizons[0]
     features = np.zeros((config.cameras, config.grid, config.grid, config.feature_channels), np.float16)
-    cameras = tuple(f"camera {index}" for index in range(config.cameras))
     for chunk_id in range(chunks):
         moves = chunk_id > 0
         engine.request(
@@ -110,13 +109,13 @@ def made_up_episode(engine: Engine, policy: Policy, chunks: int) -> Iterator[Act
                 task_epoch=0,
                 observe_at=float(chunk_id),
                 needed_by=float(chunk_id),
-                committed_prefix=np.repeat(row, CHUNK_ROWS - EXECUTED_ROWS if moves else 1, axis=0),
-                executed_rows=np.repeat(row, EXECUTED_ROWS if moves else 0, axis=0),
+                committed_prefix=np.repeat(row, CHUNK_ROWS - horizon if moves else 1, axis=0),
+                executed_rows=np.repeat(row, horizon if moves else 0, axis=0),
                 instruction="warm up",
                 at_rest=not moves,
             )
         )
         while engine.advance():
             pass
-        frame = FeatureFrame(float(chunk_id), features, cameras, "none", policy.encoder_hash)
+        frame = FeatureFrame(float(chunk_id), features, policy.inputs.cameras, "none", policy.encoder_hash)
         yield engine.observe(frame, DualArmState(float(chunk_id), row[0], np.ones(ACTION_DIM, dtype=bool)))[0]

@@ -66,7 +66,7 @@ def replay(
 
 
 def _again(entry: Entry, engine: Engine) -> tuple[tuple[ActionChunk, SaiReport] | int | None, str]:
-    """What the call gives, and the name of the EngineError that it raises."""
+    """What the call gives, and the EngineError that it raises: its name and, after a colon, its text."""
     try:
         match entry.call:
             case EpisodeStarted():
@@ -80,12 +80,12 @@ def _again(entry: Entry, engine: Engine) -> tuple[tuple[ActionChunk, SaiReport] 
             case Observed(frame, state, time_left):
                 return (engine.finish(frame, state, time_left=time_left), engine.report()), ""
     except EngineError as error:
-        return None, type(error).__name__
+        return None, f"{type(error).__name__}: {error}"
     return None, ""
 
 
 def _compared(entry: Entry, chunk_id: int, made: Any, refusal: str, as_recorded: Callable[[T], T]) -> Difference | None:
-    if refusal != entry.refusal:
+    if refusal.partition(":")[0] != entry.refusal:
         return Difference(chunk_id, "refusal", entry.refusal or "none", refusal or "none")
     if isinstance(entry.call, Worked) and made != entry.call.steps:
         return Difference(chunk_id, "steps of idle time", entry.call.steps, made)

@@ -26,6 +26,7 @@ class SchedulerConfig:
     lead: how long before a row's instant its message must leave for the controllers.
     adapt_pace: choose the execution horizon between `execution_horizon_min` and `execution_horizon`, and the lead
         between `lead` and `lead_max`, from recent latencies (`horizon.py`); otherwise both stay as they are set.
+    known_horizons: execution horizons that the policy's weights were trained for; empty when nobody said.
     pace_percentile: the share of chunks that are to come in time then.
     chunk_timeout: a chunk that has not come so long after its observation never will; it is asked for again, at rest.
     teleop_timeout: a teleoperation source whose newest command is older than this has let go of the arms.
@@ -57,6 +58,7 @@ class SchedulerConfig:
     adapt_pace: bool = False
     execution_horizon_min: int = 10
     lead_max: float = 0.04
+    known_horizons: tuple[int, ...] = ()
     pace_percentile: float = 0.99
     teleop_timeout: float = 0.2
     chunk_timeout: float = 2.0
@@ -89,6 +91,11 @@ class SchedulerConfig:
                 value = getattr(self, item.name)
                 if not low <= value <= high:
                     raise ConfigError(f"{item.name} is {value}; expected {low} to {high}")
+        asked = ("execution_horizon", "execution_horizon_min") if self.adapt_pace else ("execution_horizon",)
+        for name in asked:
+            if self.known_horizons and getattr(self, name) not in self.known_horizons:
+                known = " or ".join(map(str, self.known_horizons))
+                raise ConfigError(f"{name} is {getattr(self, name)}; the policy was trained for {known}: set it so")
         if self.follow not in FOLLOW:
             raise ConfigError(f"follow is {self.follow!r}; expected one of {', '.join(FOLLOW)}")
         if self.adapt_pace and self.execution_horizon_min > self.execution_horizon:

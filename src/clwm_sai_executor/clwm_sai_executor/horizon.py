@@ -51,7 +51,10 @@ class Pace:
         if not config.adapt_pace or config.execution_horizon >= CHUNK_ROWS or len(self._rows) < _ENOUGH:
             return config.execution_horizon
         cost = int(np.quantile(self._rows, config.pace_percentile, method="higher"))
-        return min(max(CHUNK_ROWS - 1 - cost, config.execution_horizon_min), config.execution_horizon)
+        wanted = min(max(CHUNK_ROWS - 1 - cost, config.execution_horizon_min), config.execution_horizon)
+        # The lower bound is a known one, so there always is one that leaves enough rows within the bounds.
+        known = [rows for rows in config.known_horizons if config.execution_horizon_min <= rows <= wanted]
+        return max(known, default=wanted)
 
     @property
     def lead(self) -> float:

@@ -7,6 +7,7 @@ import json
 import secrets
 import time
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from sensor_msgs.msg import JointState
@@ -15,6 +16,7 @@ from std_msgs.msg import String
 from clwm_common.actions import LayoutError
 from clwm_common.messages import ChunkRequest as CoreRequest
 from clwm_common.messages import MemoryPolicy, Mode, TaskStatus
+from clwm_common.policy_document import CheckpointError, read_policy_document
 from clwm_common.robot import RobotDescription, RobotError
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import ConversionError, from_msg, from_stamp, to_msg
@@ -40,7 +42,8 @@ from clwm_sai_executor.task_run import WorldVerdict
 # s; every joint state is a tick as well, so this only bounds how late a watchdog bites when they fall silent.
 TICK_PERIOD = 0.02
 JOINTS_BYTES = 16384  # more than a hundred named joints take
-_SETTINGS = {field.name for field in fields(SchedulerConfig)} - {"initial_mode"}
+_SETTINGS = {field.name for field in fields(SchedulerConfig)} - {"initial_mode", "known_horizons"}
+UNCHECKED = "execution_horizon is unchecked: set 'policy_document' to the .json beside the policy's weights"
 
 
 def _setting(name: str, meaning: str, unit: str = "") -> Parameter:
@@ -52,6 +55,7 @@ class ExecutorNode(ClwmNode):
 
     PARAMETERS = (
         Parameter("robot", "dual_fr3_mujoco", "name of the robot description in config/robots"),
+        Parameter("policy_document", "", ".json of the policy in use, which says what horizons it knows; empty: any"),
         Parameter("start_mode", "POLICY", "mode after activation", choices=("POLICY", "HOLD")),
         Parameter("follow", "joints", "channels of a chunk that move the arms; poses need mink", choices=FOLLOW),
         _setting("teleop_poses", "let a human ask for poses, too, which needs mink"),
@@ -89,11 +93,12 @@ class ExecutorNode(ClwmNode):
         try:
             self._robot = RobotDescription.load(self.params.robot)
             settings = {name: value for name, value in vars(self.params).items() if name in _SETTINGS}
-            config = SchedulerConfig(**settings, initial_mode=Mode[self.params.start_mode])
+            known = known_horizons(self.params.policy_document)
+            config = SchedulerConfig(**settings, initial_mode=Mode[self.params.start_mode], known_horizons=known)
             # A policy outlives executors: it must not take the first task of a new one for that of another before.
             epoch = secrets.randbits(31)
             self._scheduler = Scheduler(self._robot, config, margins=margins_of(self._robot), epoch=epoch)
-        except (RobotError, ConfigError) as error:
+        except (CheckpointError, ConfigError, RobotError) as error:
             raise NodeError(str(error)) from error
         self._joint_map = JointMap(self._robot)
         self._lateness = Lateness(TICK_PERIOD)
@@ -153,7 +158,8 @@ class ExecutorNode(ClwmNode):
             level, message = Level.ERROR, scheduler.fault
         elif scheduler.phase in (Phase.BLIND, Phase.STALLED):
             level = Level.WARN
-        problems = [self._problem] if self._problem else []
+        problems = [] if self.params.policy_document else [UNCHECKED]
+        problems += [self._problem] if self._problem else []
         problems += [*self._outputs.problems, *self._controllers.warnings]
         if problems:
             level, message = max(level, Level.WARN), "; ".join([message, *problems])
@@ -318,6 +324,11 @@ class ExecutorNode(ClwmNode):
         """One line of JSON for every chunk whose story is complete."""
         for record in self.scheduler.timeline.take_complete(self.now()):
             self._timeline_output.publish(String(data=json.dumps(record.as_dict())))
+
+
+def known_horizons(policy_document: str) -> tuple[int, ...]:
+    """Execution horizons of the policy with this .json; none without a path. Raises CheckpointError."""
+    return read_policy_document(Path(policy_document)).inputs.known_horizons() if policy_document else ()
 
 
 def main() -> int:

@@ -27,6 +27,7 @@ from clwm_sim.tasks import PadChange, Pose, Situation, task_named
 
 Setpoint = Callable[[float], tuple[ArrayLike, ArrayLike]]
 
+ROBOT, IMAGE_SIZE = "dual_fr3_mujoco", 128  # what is simulated, and px of its pictures, unless asked for otherwise
 START_SPREAD = 0.03  # rad by which every joint may start away from home
 CHECK_EVERY = 8  # physics steps between two looks at success and failure: 20 ms
 
@@ -55,10 +56,12 @@ class ArmsMeasured:
 class World:
     """Two FR3 arms and the objects of `task`; pictures are square with `image_size` pixels a side."""
 
-    def __init__(self, task: str, image_size: int = 128, seed: int = 0, robot: RobotDescription | None = None) -> None:
+    def __init__(
+        self, task: str, image_size: int = IMAGE_SIZE, seed: int = 0, robot: RobotDescription | None = None
+    ) -> None:
         """Raises UnknownTask for a task that does not exist, RobotError when the robot's assets are missing."""
         self.task = task_named(task)
-        self.robot = robot if robot is not None else RobotDescription.load("dual_fr3_mujoco")
+        self.robot = robot if robot is not None else RobotDescription.load(ROBOT)
         self.image_size = image_size
         self._model = build_model(self.robot, image_size)
         self._data = mujoco.MjData(self._model)

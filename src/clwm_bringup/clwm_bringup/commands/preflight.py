@@ -9,13 +9,14 @@ import typer
 
 from clwm_bringup import graph
 from clwm_bringup.commands.doctor import print_result
-from clwm_bringup.doctor_checks import Outcome
+from clwm_bringup.doctor_checks import Outcome, check_checkpoints
 from clwm_common.console import PlainConsole
 from clwm_common.robot import RobotDescription
 
 
 def preflight(
     robot: Annotated[str, typer.Option(help="name of a file in config/robots")] = graph.StackOptions.robot,
+    model: Annotated[str, typer.Option(help="name of a file in config/models")] = graph.StackOptions.model,
     seconds: Annotated[float, typer.Option(min=1.0, max=60.0, help="to listen")] = 4.0,
 ) -> None:
     """Listen to a robot's drivers and cameras before the stack is started: names, rates, clocks, controllers.
@@ -27,14 +28,16 @@ def preflight(
 
     console = PlainConsole(highlight=False, soft_wrap=True)
     description = RobotDescription.load(robot)
+    fits = check_checkpoints(model, robot)
+    takes = graph.picture_check(model, description) if fits.outcome is Outcome.OK else None
     with RosSession() as session:
-        node = session.add(PreflightNode(description))
+        node = session.add(PreflightNode(description, takes))
         until = time.monotonic() + seconds
         with console.status(f"listening to {robot} for {seconds:g} s"):
             while time.monotonic() < until:
                 session.spin_once(timeout_sec=0.02)
                 node.poll()
-        results = node.results()
+        results = [("model", fits), *node.results()]
     for title, result in results:
         print_result(console, title, result)
     if failed := sum(result.outcome is Outcome.FAIL for _, result in results):
