@@ -1,6 +1,7 @@
 """The node `policy` over DDS: from a request to a chunk, and what it says when it cannot."""
 
 import time
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
@@ -127,7 +128,7 @@ def test_a_request_while_inactive_is_ignored(graph, make_episode):
     stack.send(episode.next_request())
     for _ in range(5):
         stack.executor.spin_once(timeout_sec=0.05)
-    assert stack.policy._events.empty()
+    assert stack.policy._worker is None and stack.policy._session._engine.pending is None
     assert stack.heard == []
 
 
@@ -184,6 +185,63 @@ def test_an_engine_that_breaks_stops_the_node_with_the_reason(graph, make_episod
     stack.send(episode.next_request())
     stack.until(lambda: not stack.policy.is_active)
     assert "division by zero" in stack.policy.fault
+
+
+class Blocking:
+    """Idle-time work that does not come back until it is let go."""
+
+    def __init__(self, session):
+        self._advance, self.entered, self.let_go, self.calls = session.advance, Event(), Event(), 0
+        session.advance = self
+
+    def __call__(self):
+        self.calls += 1
+        self.entered.set()
+        self.let_go.wait(30.0)
+        return self._advance()
+
+
+def test_a_stuck_engine_refuses_configuration_and_never_touches_the_session_after_it(graph, make_episode, monkeypatch):
+    monkeypatch.setattr("clwm_policy.node.JOIN_TIMEOUT", 0.05)
+    stack, episode = graph(), make_episode()
+    policy = stack.policy
+    policy.trigger_configure()
+    blocking = Blocking(old := policy._session)
+    policy.trigger_activate()
+    stuck = policy._worker
+    assert blocking.entered.wait(10.0)
+    stuck.put(episode.next_request(), 0.0)
+    policy.trigger_deactivate()
+    assert "the engine did not stop within 0.05 s; end this process" in policy.fault
+    assert policy.trigger_configure() == FAILURE
+    assert "still in a step that it did not end" in policy.fault and "end this process" in policy.fault
+
+    blocking.let_go.set()
+    stuck._thread.join(10.0)
+    assert not stuck.is_alive and blocking.calls == 1, "its step is the last, whatever was queued"
+    assert policy.trigger_configure() == SUCCESS and policy.trigger_activate() == SUCCESS
+    assert policy._session is not old and old._engine.pending is None
+    stack.connect()
+    stack.send(episode.next_request(chunk_id=9))
+    assert stack.wait_for(core.ObservationRequest).chunk_id == 9
+
+
+def test_a_step_that_fails_after_the_stop_does_not_stop_the_session_after_it(graph, monkeypatch):
+    monkeypatch.setattr("clwm_policy.node.JOIN_TIMEOUT", 0.05)
+    policy = graph().policy
+    policy.trigger_configure()
+    blocking = Blocking(policy._session)
+    blocking._advance = lambda: 1 / 0
+    policy.trigger_activate()
+    stuck = policy._worker
+    assert blocking.entered.wait(10.0)
+    policy.trigger_deactivate()
+    blocking.let_go.set()
+    stuck._thread.join(10.0)
+    assert policy.trigger_configure() == SUCCESS and policy.trigger_activate() == SUCCESS
+    for _ in range(3):
+        policy.executor.spin_once(timeout_sec=0.02)
+    assert policy.is_active and not policy.fault
 
 
 def test_a_backend_that_cannot_run_is_passed_over_visibly(graph):

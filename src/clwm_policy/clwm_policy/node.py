@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import gc
-import queue
-import threading
 import traceback
 from collections import deque
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, FeatureFrame,
 from clwm_policy.backends.choice import KNOWN, TORCH, Choice
 from clwm_policy.backends.errors import BackendError
 from clwm_policy.checkpoint import CheckpointError
+from clwm_policy.engine_thread import EngineThread
 from clwm_policy.episode_log import RecordedEngine, RecordingError
 from clwm_policy.evidence import FRACTION, Tally
 from clwm_policy.language import LanguageError
@@ -73,10 +71,16 @@ class PolicyNode(ClwmNode):
         super().__init__("policy", **kwargs)
         self._session: Session | None = None
         self._recording: RecordedEngine | None = None
-        self._events: queue.SimpleQueue = queue.SimpleQueue()
-        self._worker: threading.Thread | None = None
+        self._worker: EngineThread | None = None
+        self._stuck: EngineThread | None = None
 
     def configure(self) -> None:
+        if self._stuck is not None and self._stuck.is_alive:
+            raise NodeError(
+                "the engine is still in a step that it did not end when it was stopped; end this process: "
+                "`clwm up` starts a new one, started by hand it has to be started again"
+            )
+        self._stuck = None
         params = self.params
         settings = PolicySettings(
             checkpoint=Path(params.checkpoint),
@@ -119,17 +123,13 @@ class PolicyNode(ClwmNode):
         self.create_timer(TICK_PERIOD, self._tick)
 
     def activate(self) -> None:
-        self._events = queue.SimpleQueue()
-        self._worker = threading.Thread(target=self._work, args=(self._events,), name="engine", daemon=True)
-        self._worker.start()
+        self._worker = EngineThread(self._session, self._send, self._on_failure)
 
     def deactivate(self) -> None:
         worker, self._worker = self._worker, None
-        if worker is not None:
-            self._events.put(None)
-            worker.join(JOIN_TIMEOUT)
-            if worker.is_alive():
-                raise NodeError(f"the engine did not stop within {JOIN_TIMEOUT} s; end this process")
+        if worker is not None and not worker.stop(JOIN_TIMEOUT):
+            self._stuck = worker
+            raise NodeError(f"the engine did not stop within {JOIN_TIMEOUT} s; end this process")
         self._session.stop()
 
     def cleanup(self) -> None:
@@ -187,44 +187,18 @@ class PolicyNode(ClwmNode):
                 )
             return
         try:
-            self._events.put((from_msg(msg), arrived_at))
+            self._worker.put(from_msg(msg), arrived_at)
         except (ConversionError, LayoutError) as error:
             self._note(Notice(Severity.ERROR, f"{type(msg).__name__} dropped: {error}"))
 
     def _tick(self) -> None:
         if self.is_active:
-            self._events.put((None, self.now()))
+            self._worker.put(None, self.now())
 
-    def _work(self, events: queue.SimpleQueue) -> None:
-        try:
-            while (event := self._next_event(events)) is not None:
-                for output in self._answer(*event):
-                    self._send(output)
-        except Exception as error:
-            # Lifecycle transitions belong to the executor's thread, and this one must have ended by then.
-            self.get_logger().error(traceback.format_exc())
-            self.executor.create_task(self.fail, f"stopped: the engine failed: {type(error).__name__}: {error}")
-
-    def _next_event(self, events: queue.SimpleQueue) -> tuple[Any, float] | None:
-        """The next event, after idle-time work as long as there is some and none has come."""
-        while True:
-            try:
-                return events.get_nowait()
-            except queue.Empty:
-                if not self._session.advance():
-                    return events.get()
-
-    def _answer(self, message: Any, arrived_at: float) -> Iterable[Output]:
-        match message:
-            case core.ChunkRequest():
-                return self._session.on_request(message, arrived_at)
-            case core.FeatureFrame():
-                return self._session.on_frame(message, arrived_at)
-            case core.DualArmState():
-                self._session.on_state(message)
-                return ()
-            case _:
-                return self._session.on_tick()
+    def _on_failure(self, error: Exception) -> None:
+        # Lifecycle transitions belong to the executor's thread, and the engine's must have ended by then.
+        self.get_logger().error("".join(traceback.format_exception(error)))
+        self.executor.create_task(self.fail, f"stopped: the engine failed: {type(error).__name__}: {error}")
 
     def _send(self, output: Output) -> None:
         if isinstance(output, Notice):
