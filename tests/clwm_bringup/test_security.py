@@ -18,9 +18,10 @@ from clwm_bringup.preflight_node import PreflightNode
 from clwm_bringup.recording import Recording
 from clwm_bringup.sros_policy import to_xml
 from clwm_bringup.teleop_node import TeleopNode
-from clwm_common.messages import MemoryPolicy, Mode
+from clwm_common.messages import Mode
 from clwm_common.robot import GripperAction, RobotDescription
 from clwm_common.ros.lifecycle import ClwmNode
+from clwm_msgs.action import RunTask
 
 NAMES = ("sim", "perception", "executor", "policy")
 ACTION_SERVICES = ("send_goal", "cancel_goal", "get_result")
@@ -138,7 +139,7 @@ def test_an_operator_who_runs_a_task_opens_nothing_that_the_table_does_not_grant
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        operator.run_task("lift the tray", 1.0, MemoryPolicy.RESET, look, lambda: None)
+        operator.run_task(RunTask.Goal(instruction="lift the tray", timeout=1.0), look, lambda: None)
     with pytest.raises(InterruptedError):
         operator.set_mode(Mode.HOLD, look)
     both = tuple(a | b for a, b in zip(*seen, strict=True))

@@ -111,6 +111,7 @@ class Episode:
             instruction="lift the tray",
             episode_seed=self.seed,
             at_rest=not moving,
+            executed_chunk_id=self.last.chunk_id if moving else 0,
         )
         return replace(request, **changes)
 

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 
@@ -14,7 +13,9 @@ from clwm_common import messages as core
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg, to_msg
 from clwm_common.ros.diagnostics import Level
+from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_msgs import msg as ros
+from clwm_msgs.srv import CheckTask
 from clwm_policy.checkpoint import save_policy
 from clwm_policy.episode_log import PlayedStopwatch
 from clwm_policy.local_policy import PolicySettings, load_engine
@@ -52,9 +53,10 @@ class Graph:
             (ros.ObservationRequest, "/clwm/observation_request", qos.CRITICAL),
             (ros.ActionChunk, "/clwm/action_chunk", qos.CRITICAL),
             (ros.SaiReport, "/clwm/sai_report", qos.REPORT),
+            (ros.ChunkRefusal, "/clwm/chunk_refusal", qos.CRITICAL),
         ):
             self.peer.create_subscription(kind, topic, lambda msg: self.heard.append(from_msg(msg)), profile)
-        self.executor = SingleThreadedExecutor()
+        self.executor = StaticSingleThreadedExecutor()
         for node in (self.policy, self.peer):
             self.executor.add_node(node)
 
@@ -121,15 +123,45 @@ def test_requests_are_answered_with_chunks_and_reports(graph, make_episode):
     assert stack.policy.diagnose().level is Level.OK
 
 
-def test_a_request_while_inactive_is_ignored(graph, make_episode):
+def test_a_request_while_inactive_is_answered_with_that(graph, make_episode):
     stack, episode = graph(), make_episode()
     assert stack.policy.trigger_configure() == SUCCESS
     stack.connect()
-    stack.send(episode.next_request())
-    for _ in range(5):
-        stack.executor.spin_once(timeout_sec=0.05)
-    assert stack.policy._worker is None and stack.policy._session._engine.pending is None
-    assert stack.heard == []
+    request = episode.next_request()
+    stack.send(request)
+    refusal = stack.wait_for(core.ChunkRefusal)
+    assert (refusal.chunk_id, refusal.task_epoch) == (request.chunk_id, request.task_epoch)
+    assert (refusal.kind, refusal.may_pass) == (core.RefusalKind.INACTIVE, True)
+    assert "not active" in refusal.reason and stack.policy._worker is None
+
+
+def test_a_request_of_another_release_is_answered_with_what_is_wrong(graph, make_episode):
+    stack, episode = graph(), make_episode()
+    stack.policy.trigger_configure()
+    stack.policy.trigger_activate()
+    stack.connect()
+    stack.send(episode.next_request(layout_version=9))
+    refusal = stack.wait_for(core.ChunkRefusal)
+    assert "layout version" in refusal.reason and not refusal.may_pass
+
+
+def test_a_task_is_checked_before_it_is_begun(graph):
+    stack = graph()
+    stack.policy.trigger_configure()
+    client = stack.peer.create_client(CheckTask, "/clwm/check_task")
+    stack.until(client.service_is_ready)
+
+    def check(**request):
+        answer = client.call_async(CheckTask.Request(instruction="dance", **request))
+        stack.until(answer.done)
+        return answer.result()
+
+    assert "not active" in check().message
+    stack.policy.trigger_activate()
+    assert check(memory_policy=1).accepted
+    refused = check(memory_policy=2)
+    assert not refused.accepted and "no memory was kept for the task 'dance'" in refused.message
+    assert "9" in check(memory_policy=9).message
 
 
 def test_a_frame_that_never_comes_shows_in_the_diagnostics(graph, make_episode):
@@ -139,7 +171,8 @@ def test_a_frame_that_never_comes_shows_in_the_diagnostics(graph, make_episode):
     stack.connect()
     stack.send(episode.next_request())
     stack.until(lambda: stack.policy.diagnose().level is Level.WARN)
-    assert "asking perception again" in stack.policy.diagnose().message
+    assert "no usable picture" in stack.policy.diagnose().message
+    stack.send(episode.next_request())
     # An INFO after the WARN: rclpy raises when one line logs with two severities.
     stack.send(episode.next_request(chunk_id=1, cancel=True))
     stack.until(lambda: stack.policy._session._engine.pending is None)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from clwm_common.clocks import VirtualClock
-from clwm_common.messages import ActionChunk, ObservationRequest, SaiReport
+from clwm_common.messages import ActionChunk, MemoryPolicy, ObservationRequest, RefusalKind, SaiReport
+from clwm_policy.errors import UnknownSnapshot
 from clwm_policy.session import Notice, Session, Severity
 
 
@@ -88,9 +89,10 @@ def test_the_state_nearest_to_the_frame_is_used(stack, make_episode):
 
 def test_without_a_measured_state_nothing_is_made_and_the_operator_is_told(stack):
     stack.ask()
-    (notice,) = stack.session.on_frame(stack.episode.frame(), 0.6)
-    assert notice.severity is Severity.ERROR
-    assert "is the executor running" in notice.text
+    refusal, notice = stack.session.on_frame(stack.episode.frame(), 0.6)
+    assert "is the executor running" in notice.text and refusal.reason in notice.text
+    assert refusal.may_pass and refusal.kind is RefusalKind.NO_OBSERVATION
+    stack.ask()
     assert kinds(stack.answer()) == [ActionChunk, SaiReport]
 
 
@@ -115,17 +117,18 @@ def test_cancelling_twice_says_nothing_more(stack):
     assert list(stack.session.on_request(replace(request, cancel=True), 0.2)) == []
 
 
-def test_a_frame_that_never_comes_is_asked_for_again_once_a_period(stack):
+def test_a_chunk_whose_frame_never_comes_is_declined_once_and_may_be_asked_for_again(stack):
     request, _ = stack.ask()
     stack.clock.advance_to(request.observe_at + 0.9)
     assert list(stack.session.on_tick()) == []
     stack.clock.advance_to(request.observe_at + 1.1)
-    notice, again = stack.session.on_tick()
-    assert notice.severity is Severity.WARNING
-    assert again == ObservationRequest(request.chunk_id, stack.clock.now())
-    assert list(stack.session.on_tick()) == []
+    refusal, notice = stack.session.on_tick()
+    assert notice.severity is Severity.WARNING and "no usable picture for 1.1 s" in notice.text
+    assert (refusal.chunk_id, refusal.task_epoch, refusal.may_pass) == (request.chunk_id, request.task_epoch, True)
     stack.clock.advance_to(request.observe_at + 2.2)
-    assert len(list(stack.session.on_tick())) == 2
+    assert list(stack.session.on_tick()) == []
+    stack.ask()
+    assert kinds(stack.answer()) == [ActionChunk, SaiReport]
 
 
 def test_when_the_picture_is_the_last_one_again_a_newer_one_is_asked_for_at_once(stack):
@@ -143,10 +146,44 @@ def test_a_tick_without_a_request_does_nothing(stack):
     assert list(stack.session.on_tick()) == []
 
 
-def test_a_refused_request_is_told_and_asks_for_no_observation(stack):
-    _, (notice,) = stack.ask(committed_prefix=np.zeros((0, 30), np.float32))
-    assert notice.severity is Severity.ERROR
-    assert "committed_prefix" in notice.text
+REFUSED = {
+    "a request without a prefix": ({"committed_prefix": np.zeros((0, 30), np.float32)}, {}, RefusalKind.REQUEST, False),
+    "an unknown memory": ({"memory_policy": MemoryPolicy.RESTORE}, {}, RefusalKind.SNAPSHOT, False),
+    "another encoder": ({}, {"encoder_hash": "0" * 64}, RefusalKind.OBSERVATION, False),
+    "too few cameras": ({}, {"features": np.zeros((1, 2, 2, 6), np.float16)}, RefusalKind.OBSERVATION, False),
+    "spoilt features": ({}, {"features": np.full((3, 2, 2, 6), np.nan, np.float16)}, RefusalKind.NO_OBSERVATION, True),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_refused_is_answered_with_the_reason_and_whether_asking_again_can_help(stack, what):
+    asking, seeing, kind, may_pass = REFUSED[what]
+    request, out = stack.ask(**asking)
+    if seeing:
+        stack.session.on_state(stack.episode.state())
+        out = list(stack.session.on_frame(stack.episode.frame(**seeing), 0.6))
+    refusal, notice = out
+    assert (refusal.chunk_id, refusal.task_epoch) == (request.chunk_id, request.task_epoch)
+    assert (refusal.kind, refusal.may_pass) == (kind, may_pass)
+    assert refusal.reason and refusal.reason in notice.text
+    assert stack.episode.engine.pending is None
+
+
+def test_a_chunk_that_was_not_executed_is_noticed_and_nothing_is_foreseen_from_it(stack):
+    stack.ask()
+    stack.answer()
+    _, out = stack.ask(executed_chunk_id=0)
+    assert kinds(out) == [Notice, ObservationRequest] and "chunk 1 was not executed" in out[0].text
+    assert stack.session.not_executed == 1
+    assert not stack.session.advance()
+    stack.clock.advance_to(1.2)
+    assert np.isnan(stack.answer()[-1].surrogate_error)
+
+
+def test_a_task_can_be_checked_before_it_is_asked_for(stack):
+    with pytest.raises(UnknownSnapshot, match="no memory was kept for the task 'dance'; kept for: \\[\\]"):
+        stack.session.check_task("dance", MemoryPolicy.RESTORE)
+    stack.session.check_task("dance", MemoryPolicy.KEEP)
 
 
 def test_stopping_drops_the_pending_chunk_and_keeps_the_memory(stack):
@@ -154,6 +191,7 @@ def test_stopping_drops_the_pending_chunk_and_keeps_the_memory(stack):
     stack.answer()
     before = stack.episode.engine.memory.digest()
     stack.ask()
-    stack.session.stop()
+    refusal, _ = stack.session.stop()
+    assert refusal.kind is RefusalKind.INACTIVE and refusal.may_pass
     assert kinds(stack.answer()) == [Notice]
     assert stack.episode.engine.memory.digest() == before

@@ -100,7 +100,7 @@ def test_reports_of_a_session_say_it_and_the_operator_is_told_once(make_episode,
     found, notices = play(session, episode, 5)
     assert found == flags
     assert [notice.severity for notice in notices] == [Severity.WARNING] * any(flags)
-    session.stop()
+    list(session.stop())
     assert alarm is None or not alarm.is_raised
 
 

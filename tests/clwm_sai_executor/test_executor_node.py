@@ -7,22 +7,22 @@ import numpy as np
 import pytest
 import rclpy
 from rclpy.action import ActionClient
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from clwm_common.actions import JOINTS
-from clwm_common.messages import Mode, TeleopCommand
+from clwm_common.messages import ChunkRefusal, Judgement, Mode, RefusalKind, TeleopCommand, Verdict
 from clwm_common.model_files import ModelFiles
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg, to_msg, to_stamp
+from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_common.ros.lifecycle import NodeError
 from clwm_msgs import msg
 from clwm_msgs.action import RunTask
 from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, EpisodeStatus, ModeStatus, TaskStatus
-from clwm_msgs.srv import SetMode, SetTask
+from clwm_msgs.srv import CheckTask, SetMode, SetTask
 from clwm_sai_executor.node import ExecutorNode
 
 DOCUMENT = str(ModelFiles.load("nano").policy.with_suffix(".json"))
@@ -32,16 +32,17 @@ PATIENCE = 30.0  # s until a test gives up; each needs well below one on a machi
 class Bench:
     """Arms that stay at home, a world without an opinion, and a policy that answers when told to."""
 
-    def __init__(self, robot, make_chunk) -> None:
+    def __init__(self, robot, make_chunk, has_policy=True) -> None:
         self._robot, self._make_chunk = robot, make_chunk
         settings = {"state_timeout": 5.0, "teleop_timeout": 1.0, "chunk_timeout": 60.0}
         self.executor_node = ExecutorNode(
             parameter_overrides=[Parameter(name, value=value) for name, value in settings.items()]
         )
         self.node = rclpy.create_node("bench")
-        self._spinner = SingleThreadedExecutor()
+        self._spinner = StaticSingleThreadedExecutor()
         self._spinner.add_node(self.executor_node)
         self._spinner.add_node(self.node)
+        self.feedback: list[RunTask.Feedback] = []
         self.received = {name: [] for name in ("request", "left", "right", "state", "status", "mode")}
         for name, kind, topic, profile in (
             ("request", ChunkRequest, "/clwm/chunk_request", qos.CRITICAL),
@@ -54,6 +55,11 @@ class Bench:
             self.node.create_subscription(kind, topic, self.received[name].append, profile)
         self._joints = self.node.create_publisher(JointState, robot.joint_states_topic, qos.SENSOR)
         self._chunks = self.node.create_publisher(ActionChunk, "/clwm/action_chunk", qos.CRITICAL)
+        self._refusals = self.node.create_publisher(msg.ChunkRefusal, "/clwm/chunk_refusal", qos.CRITICAL)
+        self._verdicts = self.node.create_publisher(msg.Verdict, "/clwm/verdict", qos.VERDICT)
+        self.objection = ""
+        if has_policy:
+            self.node.create_service(CheckTask, "/clwm/check_task", self._on_check)
         self._episodes = self.node.create_publisher(EpisodeStatus, "/clwm_sim/episode", qos.REPORT)
         self._teleop = self.node.create_publisher(msg.TeleopCommand, "/clwm/teleop", qos.TELEOP)
         self.set_task = self.node.create_client(SetTask, "/clwm/set_task")
@@ -108,9 +114,35 @@ class Bench:
             setattr(message, name, value)
         self._chunks.publish(message)
 
-    def episode(self, elapsed, succeeded=False) -> None:
+    def _on_check(self, request, response):
+        response.accepted, response.message = not self.objection, self.objection
+        return response
+
+    def refuse(self, request, kind, reason, may_pass=False) -> None:
+        refusal = ChunkRefusal(request.chunk_id, request.task_epoch, kind, reason, may_pass)
+        self._refusals.publish(to_msg(refusal))
+
+    def judge(self, outcome, epoch=None, reason="", judge="bench") -> None:
+        """Somebody's verdict on an epoch, by default the present one."""
+        epoch = self.executor_node.scheduler.task_epoch if epoch is None else epoch
+        self._verdicts.publish(to_msg(Verdict(self.executor_node.now(), epoch, judge, outcome, "", reason)))
+
+    def episode(self, number, succeeded=False) -> None:
         stamp = to_stamp(self.executor_node.now())
-        self._episodes.publish(EpisodeStatus(stamp=stamp, task="lift_tray", elapsed=elapsed, succeeded=succeeded))
+        self._episodes.publish(EpisodeStatus(stamp=stamp, task="lift_tray", episode=number, succeeded=succeeded))
+
+    def run(self, instruction="lift the tray", timeout=60.0):
+        """A future of the result of a run."""
+        self.wait_for(self.run_task.server_is_ready)
+        goal = self.run_task.send_goal_async(
+            RunTask.Goal(instruction=instruction, timeout=timeout), lambda m: self.feedback.append(m.feedback)
+        )
+        self.wait_for(goal.done)
+        return goal.result().get_result_async()
+
+    def result(self, run) -> RunTask.Result:
+        self.wait_for(run.done)
+        return run.result().result
 
     def ask(self, dead_man=True, layout_version=1) -> None:
         """A human wants the left arm a little aside."""
@@ -137,6 +169,15 @@ pytestmark = pytest.mark.usefixtures("ros_context")
 @pytest.fixture
 def bench(robot, make_stack):
     made = Bench(robot, make_stack().chunk)
+    made.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def lonely_bench(robot, make_stack):
+    """Without a policy."""
+    made = Bench(robot, make_stack().chunk, has_policy=False)
     made.start()
     yield made
     made.close()
@@ -222,8 +263,8 @@ def test_chunk_for_another_layout_latches_hold_and_moves_nothing(bench):
 def test_world_that_starts_anew_begins_an_epoch_with_a_fresh_memory(bench):
     bench.call(bench.set_task, SetTask.Request(instruction="lift the tray"))
     first = bench.request()
-    bench.episode(elapsed=3.0)
-    bench.episode(elapsed=0.1)
+    bench.episode(3)
+    bench.episode(4)
     request = bench.request(2)
     assert request.task_epoch == first.task_epoch + 1 and request.memory_policy == 1
 
@@ -264,23 +305,111 @@ def test_a_horizon_that_nobody_vouches_for_is_warned_about_until_the_document_is
     assert "unchecked" not in node.diagnose().message
 
 
-def test_run_task_ends_with_the_success_of_the_world(bench):
-    bench.wait_for(bench.run_task.server_is_ready)
-    goal = bench.run_task.send_goal_async(RunTask.Goal(instruction="lift the tray", timeout=60.0))
-    bench.wait_for(goal.done)
-    assert goal.result().accepted
+def test_run_task_ends_with_the_success_of_its_own_epoch_and_no_earlier_one(bench):
+    bench.judge(Judgement.SUCCEEDED)
+    run = bench.run()
+    bench.judge(Judgement.SUCCEEDED, epoch=bench.executor_node.scheduler.task_epoch - 1, judge="late")
     bench.answer(bench.request())
-    result = goal.result().get_result_async()
-    bench.wait_for(lambda: bench.status().get("phase") == "MOVING")
-    bench.episode(elapsed=1.0, succeeded=True)
-    bench.wait_for(result.done)
-    assert result.result().result.outcome == RunTask.Result.SUCCEEDED
+    bench.wait_for(lambda: bench.status().get("phase") == "MOVING" and len(bench.feedback) > 1)
+    assert not run.done()
+    bench.judge(Judgement.SUCCEEDED)
+    assert bench.result(run).outcome == RunTask.Result.SUCCEEDED
     assert bench.wait_for(lambda: bench.status()["instruction"] == "")
 
 
-def test_run_task_without_words_or_time_is_refused(bench):
-    bench.wait_for(bench.run_task.server_is_ready)
-    for goal in (RunTask.Goal(instruction="", timeout=1.0), RunTask.Goal(instruction="go", timeout=0.0)):
-        answer = bench.run_task.send_goal_async(goal)
-        bench.wait_for(answer.done)
-        assert not answer.result().accepted
+def test_what_the_world_says_of_its_own_episode_is_no_verdict_on_a_run(bench):
+    run = bench.run(timeout=1.0)
+    bench.request()
+    bench.episode(3, succeeded=True)
+    result = bench.result(run)
+    assert result.outcome == RunTask.Result.TIMED_OUT and "nobody judged it" in result.message
+
+
+def test_a_run_that_nobody_can_judge_ends_with_its_time_and_says_why(bench):
+    run = bench.run("dance", timeout=1.5)
+    bench.request()
+    bench.judge(Judgement.UNJUDGED, reason="this world cannot judge 'dance'")
+    bench.wait_for(lambda: any("cannot judge 'dance'" in feedback.note for feedback in bench.feedback))
+    result = bench.result(run)
+    assert result.outcome == RunTask.Result.TIMED_OUT
+    assert result.message.endswith("nobody can judge this task: this world cannot judge 'dance'")
+
+
+def test_a_verdict_on_the_world_before_its_reset_does_not_end_the_run(bench):
+    bench.episode(3)
+    run = bench.run()
+    first = bench.request()
+    bench.episode(4)
+    bench.request(2)
+    bench.judge(Judgement.FAILED, epoch=first.task_epoch)
+    bench.wait_for(lambda: len(bench.feedback) > 2)
+    assert not run.done()
+    bench.judge(Judgement.SUCCEEDED)
+    assert bench.result(run).outcome == RunTask.Result.SUCCEEDED
+
+
+@pytest.mark.parametrize("goal", [{"instruction": ""}, {"timeout": 0.0}, {"timeout": float("inf")}])
+def test_run_task_without_words_or_a_finite_time_is_refused_with_the_reason(bench, goal):
+    result = bench.result(bench.run(**goal))
+    assert result.outcome == RunTask.Result.REFUSED
+    assert ("instruction is empty" if "instruction" in goal else "its timeout is") in result.message
+
+
+def test_a_task_that_the_policy_does_not_take_is_refused_with_its_reason(bench):
+    bench.objection = "no memory was kept for the task 'dance'"
+    before = bench.executor_node.scheduler.task_epoch
+    answer = bench.call(bench.set_task, SetTask.Request(instruction="dance", memory_policy=2))
+    assert not answer.accepted and answer.message == bench.objection
+    result = bench.result(bench.run("dance"))
+    assert (result.outcome, result.message) == (RunTask.Result.REFUSED, bench.objection)
+    assert bench.executor_node.scheduler.task_epoch == before and not bench.received["request"]
+
+
+def test_without_a_policy_a_task_is_refused_within_a_few_seconds_and_orders_are_heard_meanwhile(lonely_bench):
+    bench = lonely_bench
+    asked = bench.set_task.call_async(SetTask.Request(instruction="lift the tray"))
+    run = bench.run()
+    assert bench.call(bench.set_mode, SetMode.Request(mode=SetMode.Request.HOLD)).accepted
+    assert not asked.done()
+    bench.wait_for(asked.done)
+    assert not asked.result().accepted and "no policy offers /clwm/check_task within 2 s" in asked.result().message
+    assert bench.result(run).outcome == RunTask.Result.REFUSED
+
+
+def test_a_refusal_of_the_policy_ends_the_run_with_its_reason_and_the_next_task_is_free(bench):
+    run = bench.run()
+    bench.refuse(bench.request(), RefusalKind.OBSERVATION, "features come from another encoder")
+    result = bench.result(run)
+    assert (result.outcome, result.message) == (RunTask.Result.FAILED, "features come from another encoder")
+    bench.call(bench.set_task, SetTask.Request(instruction="lift the tray"))
+    bench.request(2)
+    bench.wait_for(lambda: bench.status()["fault"] == "")
+
+
+def test_a_refusal_that_may_pass_is_shown_as_what_is_waited_for_until_a_chunk_comes(bench):
+    bench.call(bench.set_task, SetTask.Request(instruction="lift the tray"))
+    bench.refuse(bench.request(), RefusalKind.NO_OBSERVATION, "no usable picture", may_pass=True)
+    bench.wait_for(lambda: bench.status()["waiting"] == "no usable picture")
+    assert "no usable picture" in bench.executor_node.diagnose().message
+    bench.answer(bench.request(2))
+    bench.wait_for(lambda: bench.status()["waiting"] == "" and bench.status()["phase"] == "MOVING")
+
+
+def test_deactivation_ends_a_run_with_the_reason(bench):
+    run = bench.run()
+    bench.request()
+    bench.executor_node.trigger_deactivate()
+    result = bench.result(run)
+    assert (result.outcome, result.message) == (RunTask.Result.FAILED, "the executor was deactivated")
+    assert bench.result(bench.run()).message == "the executor is not active; activate it first"
+
+
+def test_deactivation_and_clean_up_end_what_the_policy_was_still_asked_about(lonely_bench):
+    bench = lonely_bench
+    run = bench.run()
+    asked = bench.set_task.call_async(SetTask.Request(instruction="dance"))
+    bench.wait_for(lambda: len(bench.executor_node.task_check._open) == 2)
+    bench.executor_node.trigger_deactivate()
+    assert bench.result(run).message == "the executor was deactivated"
+    bench.wait_for(asked.done)
+    assert not asked.result().accepted

@@ -1,9 +1,11 @@
 """Every event in every phase: where it leads, and that nothing moves which should not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from clwm_common.messages import ChunkRequest, Mode, SaiReport
+from clwm_common.messages import ChunkRefusal, ChunkRequest, Mode, RefusalKind, SaiReport
 from clwm_sai_executor import events
 from clwm_sai_executor.scheduler import Phase
 
@@ -20,6 +22,9 @@ TABLE = {
     "a chunk of an old epoch": "= = = = = = =",
     "the wanted chunk with NaN": "= = IDLE/H STOPPING/H STOPPING/H = =",
     "the wanted chunk unreadable": "= = IDLE/H STOPPING/H STOPPING/H = =",
+    "a final refusal": "= = IDLE STOPPING STOPPING = =",
+    "a refusal that may pass": "= = IDLE STOPPING STOPPING = =",
+    "a refusal of another chunk": "= = = = = = =",
     "report": "= = = = = = =",
     "task": "= ASKED ASKED STOPPING STOPPING = =",
     "task without words": "= = = = = = =",
@@ -85,7 +90,11 @@ def send(stack, event):
     broken[7, 20] = np.nan
     measured = events.MeasuredArms(stack.now + 1e-3, *stack.controller.sample(stack.now)[:2], stack.widths)
     invalid = events.MeasuredArms(stack.now + 1e-3, np.full(14, np.nan), np.zeros(14), stack.widths)
+    refusal = ChunkRefusal(request.chunk_id, request.task_epoch, RefusalKind.REQUEST, "no")
     made = {
+        "a final refusal": events.RefusalArrived(refusal),
+        "a refusal that may pass": events.RefusalArrived(replace(refusal, may_pass=True)),
+        "a refusal of another chunk": events.RefusalArrived(replace(refusal, chunk_id=999)),
         "tick": events.Tick(),
         "joint state": measured,
         "invalid joint state": invalid,

@@ -58,8 +58,8 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
     return (
         _node_of_the_graph(
             "sim",
-            publishes=["/clock", "/clwm_sim/episode", *joints, *images, *camera_infos],
-            subscribes=commands,
+            publishes=["/clock", "/clwm/verdict", "/clwm_sim/episode", *joints, *images, *camera_infos],
+            subscribes=["/clwm/task_status", *commands],
             serves=["/clwm_sim/reset"],
         ),
         _node_of_the_graph(
@@ -73,16 +73,20 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
                 "/clwm/chunk_request", "/clwm/chunk_timeline", "/clwm/mode", "/clwm/state", "/clwm/task_status",
                 *commands,
             ],
-            subscribes=["/clwm/action_chunk", "/clwm/sai_report", "/clwm/teleop", "/clwm_sim/episode", *joints],
+            subscribes=[
+                "/clwm/action_chunk", "/clwm/chunk_refusal", "/clwm/sai_report", "/clwm/teleop", "/clwm/verdict",
+                "/clwm_sim/episode", *joints,
+            ],
             serves=["/clwm/set_mode", "/clwm/set_task"],
-            calls=asked,
+            calls=["/clwm/check_task", *asked],
             executes=["/clwm/run_task"],
             sends=[it.name for it in grippers if it.kind == "action"],
         ),
         _node_of_the_graph(
             "policy",
-            publishes=["/clwm/action_chunk", "/clwm/observation_request", "/clwm/sai_report"],
+            publishes=["/clwm/action_chunk", "/clwm/chunk_refusal", "/clwm/observation_request", "/clwm/sai_report"],
             subscribes=["/clwm/chunk_request", "/clwm/feature_frame", "/clwm/state"],
+            serves=["/clwm/check_task"],
         ),
         _node_of_the_operator("clwm_operator", subscribes=seen, calls=orders, sends=["/clwm/run_task"]),
         _node_of_the_operator(

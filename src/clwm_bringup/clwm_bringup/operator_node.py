@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -33,6 +34,8 @@ RUN_OUTCOMES = {
     RunTask.Result.TIMED_OUT: "timed out",
     RunTask.Result.CANCELLED: "cancelled",
 }
+SILENCE = 3.0  # s without feedback, which comes every half second, after which the executor counts as dead
+LONGEST_SPIN = 0.2  # s
 _CHUNKS_KEPT = 50
 
 
@@ -73,6 +76,32 @@ class RosSession(AbstractContextManager):
         rclpy.try_shutdown()
 
 
+class Pulse:
+    """Signs of life of a task that runs. silence: s that were waited since the last one.
+
+    on_note: told the note that comes with one, when it is another than before.
+    """
+
+    def __init__(self, on_note: Callable[[str], None]) -> None:
+        self.silence = 0.0
+        self._is_heard = False
+        self._on_note = on_note
+        self._note = ""
+
+    def hear(self, note: str) -> None:
+        """A sign of life."""
+        self._is_heard = True
+        if note != self._note:
+            self._note = note
+            self._on_note(note)
+
+    def spin(self, spin: Callable[[], None]) -> None:
+        """Wait for the next sign. Whoever was stopped itself has not listened meanwhile."""
+        began, self._is_heard = time.monotonic(), False
+        spin()
+        self.silence = 0.0 if self._is_heard else self.silence + min(time.monotonic() - began, LONGEST_SPIN)
+
+
 class OperatorNode(Node):
     """`health` has the last diagnostics by node name, `episode` the world's last word, `status` the executor's, `mode`
     who moves the arms, `chunks` the stories of the last ones.
@@ -111,39 +140,52 @@ class OperatorNode(Node):
             raise StackError(f"the world refused to be reset to {task}, seed {seed}: {response.message}")
         return response.instruction
 
-    def set_task(self, instruction: str, seed: int, wait: Wait, memory: MemoryPolicy = MemoryPolicy.RESET) -> None:
-        """Give the arms a task, with a fresh memory unless told otherwise."""
-        request = SetTask.Request(instruction=instruction, memory_policy=int(memory), episode_seed=seed)
+    def set_task(
+        self, instruction: str, seed: int, wait: Wait, memory: MemoryPolicy = MemoryPolicy.RESET, goal: str = ""
+    ) -> None:
+        """Give the arms a task, with a fresh memory unless told otherwise. Raises StackError when it is refused."""
+        request = SetTask.Request(instruction=instruction, memory_policy=int(memory), episode_seed=seed, goal=goal)
         response = self._call(self._set_task, request, wait)
         if not response.accepted:
             raise StackError(f"the executor refused the task '{instruction}': {response.message}")
 
     def run_task(
-        self, instruction: str, timeout: float, memory: MemoryPolicy, wait: Wait, spin: Callable[[], None]
+        self,
+        goal: RunTask.Goal,
+        wait: Wait,
+        spin: Callable[[], None],
+        on_note: Callable[[str], None] = lambda note: None,
     ) -> tuple[str, float, str]:
-        """Have a task run until it succeeds, fails or takes `timeout` s: (outcome, seconds, message).
+        """Have a task run until it succeeds, fails or takes too long: (outcome, seconds, message).
 
-        spin: serves ROS for a moment; KeyboardInterrupt out of it cancels the task, and the arms hold.
+        spin: serves ROS for a moment; KeyboardInterrupt out of it cancels the task, and the arms hold. on_note: told
+        what an operator should know meanwhile, when it changes. Raises StackError when the task is refused, or the
+        executor falls silent.
         """
+        pulse = Pulse(on_note)
         client = ActionClient(self, RunTask, "/clwm/run_task")
         try:
             wait(client.server_is_ready, "the action /clwm/run_task")
-            goal = RunTask.Goal(instruction=instruction, memory_policy=int(memory), timeout=timeout)
-            sent = client.send_goal_async(goal)
+            sent = client.send_goal_async(goal, lambda message: pulse.hear(message.feedback.note))
             wait(sent.done, "the answer of /clwm/run_task")
             handle = sent.result()
-            if not handle.accepted:
-                raise StackError(f"the executor refused to run '{instruction}'; its log has the reason")
             over = handle.get_result_async()
             try:
                 while not over.done():
-                    spin()
+                    pulse.spin(spin)
+                    if pulse.silence > SILENCE:
+                        raise StackError(
+                            f"the executor has been silent for {SILENCE:g} s while it ran '{goal.instruction}'. It has "
+                            "died or hangs: the arms run out what was sent and rest; see `clwm watch` and its log"
+                        )
             except KeyboardInterrupt:
                 handle.cancel_goal_async()
                 wait(over.done, "the end of the cancelled task")
             result = over.result().result
         finally:
             client.destroy()
+        if result.outcome == RunTask.Result.REFUSED:
+            raise StackError(f"the executor refused the task '{goal.instruction}': {result.message}")
         return RUN_OUTCOMES[result.outcome], result.elapsed, result.message
 
     def set_mode(self, mode: Mode, wait: Wait) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from clwm_common.actions import ACTION_DIM, LAYOUT_VERSION, ROW_DT
 
 INSTRUCTION_BYTES = 256  # bound of every `instruction` in clwm_msgs, in UTF-8
+GOAL_BYTES = 64  # the same of every `goal`
 
 
 class Mode(IntEnum):
@@ -59,6 +60,13 @@ def instruction_problem(instruction: str) -> str:
         return "its instruction is empty; say what to do"
     if (size := len(instruction.encode())) > INSTRUCTION_BYTES:
         return f"its instruction has {size} bytes; expected at most {INSTRUCTION_BYTES}"
+    return ""
+
+
+def goal_problem(goal: str) -> str:
+    """Why this cannot name a goal; empty when it can, or names none."""
+    if (size := len(goal.encode())) > GOAL_BYTES:
+        return f"its goal has {size} bytes; expected at most {GOAL_BYTES}"
     return ""
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from clwm_common.actions import ACTION_DIM, CHUNK_ROWS, GRIPPERS, LayoutError, check_layout_version, check_rows
 from clwm_common.messages import ChunkRequest, DualArmState, FeatureFrame
 from clwm_policy.checkpoint import Policy
-from clwm_policy.errors import BadFrame, BadState, EncoderMismatch, NonFiniteOutput, RequestRefused
+from clwm_policy.errors import BadFrame, BadState, EncoderMismatch, NonFiniteOutput, RequestRefused, SpoiltFrame
 from clwm_policy.program import Conditions
 
 Rows = NDArray[np.float32]
@@ -77,7 +77,7 @@ class Border:
             )
         if not np.isfinite(features).all():
             camera = frame.cameras[int(np.argwhere(~np.isfinite(features))[0][0])]
-            raise BadFrame(f"features of camera {camera} are not finite at stamp {frame.stamp}; restart perception")
+            raise SpoiltFrame(f"features of camera {camera} are not finite at stamp {frame.stamp}; restart perception")
         return self._seen(features, _measured(state))
 
     def conditions(self, observation: Observation, executed: ArrayLike, anchor: Rows, language: Tensor) -> Conditions:

@@ -18,6 +18,7 @@ from clwm_policy.tool_motion import chunk_distance
 class Real:
     """A chunk made from a real observation; its program can still be asked for its own prediction."""
 
+    chunk_id: int
     observation: Observation
     program: Program
 

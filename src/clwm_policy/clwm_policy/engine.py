@@ -30,7 +30,7 @@ from clwm_policy.calibration import CalibrationError
 from clwm_policy.checkpoint import Policy
 from clwm_policy.deadline import Course, StepTimes, course
 from clwm_policy.engine_facts import engine_facts
-from clwm_policy.errors import DuplicateFrame, NothingRequested, StaleFrame, UnknownSnapshot
+from clwm_policy.errors import DuplicateFrame, NothingRequested, StaleFrame
 from clwm_policy.evidence import FRACTION, Evidence
 from clwm_policy.flow import noise
 from clwm_policy.long_term_memory import LongTermMemory
@@ -141,6 +141,11 @@ class Engine:
         self._forget()
         self._w_long.adopt(state, observations)
 
+    def check_task(self, instruction: str, memory_policy: MemoryPolicy) -> None:
+        """Raises UnknownSnapshot when the task could not be begun like this. May be called from another thread."""
+        if memory_policy is MemoryPolicy.RESTORE:
+            self._w_long.require(instruction)
+
     @torch.inference_mode()
     def set_task(self, epoch: int, instruction: str, memory_policy: MemoryPolicy = MemoryPolicy.KEEP) -> None:
         """Change the task; the branch and the surrogate of the old one are dropped.
@@ -149,7 +154,7 @@ class Engine:
         Raises UnknownSnapshot when nothing was; the task is then not changed.
         """
         self._settle()
-        self._check_restorable(instruction, memory_policy)
+        self.check_task(instruction, memory_policy)
         language = torch.as_tensor(self._embed(instruction)).reshape(1, -1)
         if self._epoch is not None and self._w_long.observations:
             self._w_long.save(self._instruction)
@@ -167,8 +172,9 @@ class Engine:
     def request(self, request: ChunkRequest) -> None:
         """Begin the program of a chunk, or drop one; an unfinished one is cancelled.
 
-        Another epoch or instruction changes the task as the request says. Noise is a function of its episode seed and
-        chunk id. Raises RequestRefused or UnknownSnapshot; what was being made then goes on.
+        Another epoch or instruction changes the task as the request says. Nothing is predicted from a chunk finished
+        last that was not the last to be executed. Noise is a function of episode seed and chunk id. Raises
+        RequestRefused or UnknownSnapshot; what was being made then goes on.
         """
         if request.cancel:
             self.cancel(request.chunk_id)
@@ -182,6 +188,9 @@ class Engine:
             action=noise(request.episode_seed, request.chunk_id, self._border.action_shape, "action"),
             prefix=self._border.prefix(request.committed_prefix),
         )
+        if self._last is not None and self._last.chunk_id != request.executed_chunk_id:
+            # It moved nothing, so the world one horizon of its motion later is not what will be seen.
+            self._last = None
         self._branch = Branch(request, draw)
 
     def cancel(self, chunk_id: int) -> bool:
@@ -274,7 +283,7 @@ class Engine:
         )
         previous = self._last if is_foreseen(request) else None
         self._finished = Finished(report, observation, previous, branch.surrogate)
-        self._last = Real(observation, program)
+        self._last = Real(request.chunk_id, observation, program)
         if point != START and not way.is_cut:
             self._evidence.begin(program, request)
         else:
@@ -387,11 +396,4 @@ class Engine:
             raise StaleFrame(
                 f"the frame of {frame.stamp} is older than the one of {self._last_stamp} taken in last; "
                 "a newer one is needed (after a reset of the world, start a new episode)"
-            )
-
-    def _check_restorable(self, instruction: str, memory_policy: MemoryPolicy) -> None:
-        if memory_policy is MemoryPolicy.RESTORE and instruction not in self._w_long.snapshots:
-            raise UnknownSnapshot(
-                f"no memory was kept for the task '{instruction}'; kept for: {list(self._w_long.snapshots)}; "
-                "use KEEP or RESET for a task not met before"
             )

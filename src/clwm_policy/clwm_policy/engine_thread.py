@@ -12,7 +12,7 @@ from clwm_policy.session import Output, Session
 
 
 class EngineThread:
-    """Hands messages to `session` and its answers to `send`; works ahead while none come, and sleeps with nothing to do.
+    """Hands messages to `session` and its answers to `send`; works ahead while none come, sleeps with nothing to do.
 
     on_failure: called on the thread with what the session raised, which ends it. A step of the engine cannot be broken
     off: what one that outlasts `stop` leads to is dropped, and no further one is made.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, SaiReport
+from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, MemoryPolicy, SaiReport
 from clwm_policy.errors import EngineError
 from clwm_policy.re_entry import Point, ReEntryPolicy
 
@@ -139,6 +139,9 @@ class RecordedEngine:
     @property
     def was_evidence(self) -> bool:
         return self._engine.was_evidence
+
+    def check_task(self, instruction: str, memory_policy: MemoryPolicy) -> None:
+        self._engine.check_task(instruction, memory_policy)
 
     def start_episode(self) -> None:
         self._close_steps()

@@ -113,6 +113,7 @@ def made_up_episode(engine: Engine, policy: Policy, chunks: int) -> Iterator[Act
                 executed_rows=np.repeat(row, horizon if moves else 0, axis=0),
                 instruction="warm up",
                 at_rest=not moves,
+                executed_chunk_id=chunk_id - 1 if moves else 0,
             )
         )
         while engine.advance():

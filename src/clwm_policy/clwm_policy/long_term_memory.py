@@ -59,13 +59,17 @@ class LongTermMemory:
         while len(self._snapshots) > SNAPSHOTS_MAX:
             self._snapshots.popitem(last=False)
 
-    def restore(self, name: str) -> None:
-        """Bring back the state saved under `name`. Raises UnknownSnapshot, and then changes nothing."""
+    def require(self, name: str) -> None:
+        """Raises UnknownSnapshot when `restore` would. May be called from another thread."""
         if name not in self._snapshots:
             raise UnknownSnapshot(
-                f"no memory is saved under '{name}'; saved: {list(self._snapshots)}; "
+                f"no memory was kept for the task '{name}'; kept for: {list(self._snapshots)}; "
                 "use KEEP or RESET for a task not met before"
             )
+
+    def restore(self, name: str) -> None:
+        """Bring back the state saved under `name`. Raises UnknownSnapshot, and then changes nothing."""
+        self.require(name)
         self._hold(self._snapshots[name])
 
     def digest(self) -> str:

@@ -12,17 +12,28 @@ import numpy as np
 
 from clwm_common import messages as core
 from clwm_common.actions import LayoutError
+from clwm_common.messages import RefusalKind
 from clwm_common.ros import qos
-from clwm_common.ros.conversions import ConversionError, from_msg, to_msg
+from clwm_common.ros.conversions import ConversionError, cut_text, from_msg, to_msg
 from clwm_common.ros.diagnostics import Health, Level
 from clwm_common.ros.lifecycle import ClwmNode, NodeError, run
 from clwm_common.ros.parameters import Parameter
-from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, ObservationRequest, SaiReport
+from clwm_msgs.msg import (
+    ActionChunk,
+    ChunkRefusal,
+    ChunkRequest,
+    DualArmState,
+    FeatureFrame,
+    ObservationRequest,
+    SaiReport,
+)
+from clwm_msgs.srv import CheckTask
 from clwm_policy.backends.choice import KNOWN, TORCH, Choice
 from clwm_policy.backends.errors import BackendError
 from clwm_policy.checkpoint import CheckpointError
 from clwm_policy.engine_thread import EngineThread
 from clwm_policy.episode_log import RecordedEngine, RecordingError
+from clwm_policy.errors import EngineError
 from clwm_policy.evidence import FRACTION, Tally
 from clwm_policy.language import LanguageError
 from clwm_policy.local_policy import PolicySettings, load_engine
@@ -64,7 +75,7 @@ class PolicyNode(ClwmNode):
         Parameter(
             "state_apart", 0.1, "largest distance between a frame and the measured state with it", "s", 0.0, 10.0
         ),
-        Parameter("frame_late", 1.0, "a frame that has not come after this is asked for again", "s", 0.05, 60.0),
+        Parameter("frame_late", 1.0, "a chunk whose frame has not come after this is declined", "s", 0.05, 60.0),
     )
 
     def __init__(self, **kwargs: Any) -> None:
@@ -116,7 +127,10 @@ class PolicyNode(ClwmNode):
             ),
             core.ActionChunk: self.create_lifecycle_publisher(ActionChunk, "/clwm/action_chunk", qos.CRITICAL),
             core.SaiReport: self.create_lifecycle_publisher(SaiReport, "/clwm/sai_report", qos.REPORT),
+            # Not a lifecycle publisher: an inactive policy has to say that it is.
+            core.ChunkRefusal: self.create_publisher(ChunkRefusal, "/clwm/chunk_refusal", qos.CRITICAL),
         }
+        self.create_service(CheckTask, "/clwm/check_task", self._on_check_task)
         self.create_subscription(ChunkRequest, "/clwm/chunk_request", self._queue, qos.CRITICAL)
         self.create_subscription(FeatureFrame, "/clwm/feature_frame", self._queue, qos.CRITICAL, max_bytes=FRAME_BYTES)
         self.create_subscription(DualArmState, "/clwm/state", self._queue, qos.STATE)
@@ -130,7 +144,8 @@ class PolicyNode(ClwmNode):
         if worker is not None and not worker.stop(JOIN_TIMEOUT):
             self._stuck = worker
             raise NodeError(f"the engine did not stop within {JOIN_TIMEOUT} s; end this process")
-        self._session.stop()
+        for output in self._session.stop():
+            self._send(output)
 
     def cleanup(self) -> None:
         self._session = None
@@ -139,7 +154,8 @@ class PolicyNode(ClwmNode):
             recorded.close()
 
     def diagnose(self) -> Health:
-        values: dict[str, Any] = {"chunks": self._chunks, "sai": self.params.sai, "backend": self._choice.name}
+        values: dict[str, Any] = {"chunks": self._chunks, "not_executed": self._session.not_executed}
+        values |= {"sai": self.params.sai, "backend": self._choice.name}
         if self._choice.refused:
             values["backends_refused"] = "; ".join(self._choice.refused)
         if self._blocking:
@@ -181,15 +197,34 @@ class PolicyNode(ClwmNode):
     def _queue(self, msg: ChunkRequest | FeatureFrame | DualArmState) -> None:
         arrived_at = self.now()
         if not self.is_active:
-            if isinstance(msg, ChunkRequest):
-                self.get_logger().info(
-                    f"chunk request {msg.chunk_id} ignored: the policy is not active; activate it first"
-                )
+            self._decline(msg, self._inactivity(), RefusalKind.INACTIVE)
             return
         try:
             self._worker.put(from_msg(msg), arrived_at)
         except (ConversionError, LayoutError) as error:
             self._note(Notice(Severity.ERROR, f"{type(msg).__name__} dropped: {error}"))
+            self._decline(msg, str(error), RefusalKind.REQUEST)
+
+    def _inactivity(self) -> str:
+        return f"the policy is not active: {self.fault or 'activate it first'}"
+
+    def _decline(self, msg: ChunkRequest | FeatureFrame | DualArmState, reason: str, kind: RefusalKind) -> None:
+        """Answer what asks for a chunk and cannot be given to the session."""
+        if isinstance(msg, ChunkRequest) and msg.kind != ChunkRequest.CANCEL:
+            may_pass = kind is RefusalKind.INACTIVE
+            self._send(core.ChunkRefusal(msg.chunk_id, msg.task_epoch, kind, reason, may_pass))
+
+    def _on_check_task(self, request: CheckTask.Request, response: CheckTask.Response) -> CheckTask.Response:
+        if not self.is_active:
+            response.message = cut_text(self._inactivity(), CheckTask.Response, "message")
+            return response
+        try:
+            self._session.check_task(request.instruction, core.MemoryPolicy(request.memory_policy))
+        except (EngineError, ValueError) as error:
+            response.message = cut_text(str(error), CheckTask.Response, "message")
+            return response
+        response.accepted = True
+        return response
 
     def _tick(self) -> None:
         if self.is_active:

@@ -12,9 +12,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, ObservationRequest, SaiReport
+from clwm_common.messages import (
+    ActionChunk,
+    ChunkRefusal,
+    ChunkRequest,
+    DualArmState,
+    FeatureFrame,
+    MemoryPolicy,
+    ObservationRequest,
+    SaiReport,
+)
 from clwm_policy.engine import Engine
-from clwm_policy.errors import BadState, EngineError, StaleFrame
+from clwm_policy.errors import BadState, EngineError, NoFrame, StaleFrame, Stopped
 from clwm_policy.surprise_alarm import SurpriseAlarm
 
 STATES_KEPT = 100  # 2 s of a 50 Hz stream
@@ -37,7 +46,7 @@ class Notice:
     text: str
 
 
-Output = ObservationRequest | ActionChunk | SaiReport | Notice
+Output = ObservationRequest | ActionChunk | ChunkRefusal | SaiReport | Notice
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ class Patience:
     """How far stamps may be apart, and how long a frame is waited for [s].
 
     frame_early: a frame captured this much before `observe_at` still answers it. state_apart: largest distance between
-    a frame and the measured state paired with it. frame_late: after this long without a frame it is asked for again.
+    a frame and the measured state paired with it. frame_late: after this long without a frame the chunk is declined.
     """
 
     frame_early: float = 0.05
@@ -64,8 +73,9 @@ class _Times:
 
 
 class Session:
-    """Answers the executor with the engine's chunks.
+    """Answers every request of the executor with one of the engine's chunks, or with a refusal.
 
+    not_executed: chunks sent that were not the last to move the arms when the next one was asked for.
     clock: the stack's clock, for stamps. alarm: told of every surrogate error; None when no limit is known.
     """
 
@@ -82,6 +92,8 @@ class Session:
         self._alarm = alarm
         self._states: deque[DualArmState] = deque(maxlen=STATES_KEPT)
         self._times: _Times | None = None
+        self._sent_id = 0
+        self.not_executed = 0
 
     def advance(self) -> bool:
         """One step of idle-time work; False when there is none."""
@@ -100,10 +112,11 @@ class Session:
                 self._times = None
                 yield Notice(Severity.INFO, f"chunk {request.chunk_id} cancelled")
             return
+        yield from self._account(request)
         try:
             self._engine.request(request)
         except EngineError as error:
-            yield Notice(Severity.ERROR, str(error))
+            yield from self._decline(request, error)
             return
         self._times = _Times(requested_at=arrived_at, asked_at=arrived_at)
         yield ObservationRequest(request.chunk_id, request.observe_at)
@@ -135,11 +148,11 @@ class Session:
             yield self._ask_again(request)
             return
         except EngineError as error:
-            # The request stays pending: `on_tick` asks for another frame, and the executor decides how long it waits.
-            yield Notice(Severity.ERROR, f"chunk {request.chunk_id}: {error}")
+            yield from self._decline(request, error)
             return
         finished_at = self._clock()
         times, self._times = self._times, None
+        self._sent_id = request.chunk_id
         yield chunk
         report = self._engine.report()
         yield from self._judged(report.surrogate_error)
@@ -154,28 +167,44 @@ class Session:
         )
 
     def on_tick(self) -> Iterator[Output]:
-        """Ask again for a frame that does not come. Call a few times a second."""
+        """Decline the chunk whose frame does not come. Call a few times a second."""
         request, times = self._engine.pending, self._times
         if request is None or times is None:
             return
         waited = self._clock() - max(times.asked_at, request.observe_at)
         if waited <= self._patience.frame_late:
             return
-        yield Notice(
-            Severity.WARNING,
-            f"no usable frame for chunk {request.chunk_id} after {waited:.1f} s; asking perception again. "
-            "Is it active, and do all cameras publish?",
-        )
-        yield self._ask_again(request)
+        text = f"no usable picture for {waited:.1f} s; is perception active, and do all cameras publish?"
+        yield from self._decline(request, NoFrame(text))
 
-    def stop(self) -> None:
-        """Drop the pending chunk; the long-term memory stays for the next activation."""
+    def check_task(self, instruction: str, memory_policy: MemoryPolicy) -> None:
+        """Raises EngineError when the task could not be begun like this. May be called from another thread."""
+        self._engine.check_task(instruction, memory_policy)
+
+    def stop(self) -> Iterator[Output]:
+        """Decline the pending chunk; the long-term memory stays for the next activation."""
         if self._engine.pending is not None:
-            self._engine.cancel(self._engine.pending.chunk_id)
+            yield from self._decline(self._engine.pending, Stopped("the policy was deactivated; activate it again"))
         self._times = None
         self._states.clear()
         if self._alarm is not None:
             self._alarm.reset()
+
+    def _account(self, request: ChunkRequest) -> Iterator[Notice]:
+        """Notice when the chunk sent last is not the one that was executed last."""
+        sent, self._sent_id = self._sent_id, 0
+        # An executor that was started again counts from 1, and knows nothing of its predecessor's chunks.
+        if sent and request.chunk_id > sent != request.executed_chunk_id:
+            self.not_executed += 1
+            last = request.executed_chunk_id
+            yield Notice(Severity.INFO, f"chunk {sent} was not executed; the last that was is chunk {last}")
+
+    def _decline(self, request: ChunkRequest, error: EngineError) -> Iterator[Output]:
+        """Drop the request, and say so to whoever asked and to the operator."""
+        self._engine.cancel(request.chunk_id)
+        self._times = None
+        yield ChunkRefusal(request.chunk_id, request.task_epoch, error.kind, str(error), error.may_pass)
+        yield Notice(Severity.WARNING if error.may_pass else Severity.ERROR, f"no chunk {request.chunk_id}: {error}")
 
     def _judged(self, surrogate_error: float) -> Iterator[Notice]:
         """Tell the alarm, and the operator when that changes it."""

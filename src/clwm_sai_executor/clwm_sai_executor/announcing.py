@@ -45,9 +45,12 @@ class Announcer:
         )
         return [PublishState(state)]
 
-    def mode(self, arbitration: Arbitration, blindness: str, task_epoch: int) -> list[PublishMode]:
-        """Mode, owner, reason and epoch, when one of them has changed; blindness: why the arms hold in any mode."""
-        reason = blindness or arbitration.reason
+    def mode(self, arbitration: Arbitration, blindness: str, idleness: str, task_epoch: int) -> list[PublishMode]:
+        """Mode, owner, reason and epoch, when one of them has changed.
+
+        blindness: why the arms hold in any mode; idleness: why nothing moves them in the present one.
+        """
+        reason = blindness or arbitration.reason or idleness
         status = ModeStatus(arbitration.since, arbitration.mode, arbitration.owner, reason, task_epoch)
         if status == self._mode:
             return []

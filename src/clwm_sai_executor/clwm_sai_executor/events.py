@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from clwm_common.messages import (
     ActionChunk,
+    ChunkRefusal,
     ChunkRequest,
     DualArmState,
     MemoryPolicy,
@@ -68,6 +69,13 @@ class ChunkUnreadable:
 
 
 @dataclass(frozen=True)
+class RefusalArrived:
+    """The policy's answer to a request that it makes no chunk for."""
+
+    refusal: ChunkRefusal
+
+
+@dataclass(frozen=True)
 class ReportArrived:
     """The policy's account of one chunk; it goes into the metrics and moves nothing."""
 
@@ -113,6 +121,7 @@ Event = (
     | MeasuredArms
     | ChunkArrived
     | ChunkUnreadable
+    | RefusalArrived
     | ReportArrived
     | TaskSet
     | TaskEnded

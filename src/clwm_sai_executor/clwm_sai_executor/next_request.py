@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clwm_common.actions import ACTION_DIM, CHUNK_ROWS
-from clwm_common.messages import ChunkRequest, MemoryPolicy
+from clwm_common.messages import ChunkRequest, MemoryPolicy, RefusalKind
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import TaskSet
 from clwm_sai_executor.horizon import Pace
@@ -29,26 +29,38 @@ class Pending:
 
 
 class Asking:
-    """Composes requests; their ids grow by one."""
+    """Composes requests; their ids grow by one. executed_id: the chunk that was sent to the arms last; 0: none yet."""
 
     def __init__(self, pace: Pace, config: SchedulerConfig, motion: Motion) -> None:
         self._pace = pace
         self._config = config
         self._motion = motion
         self._next_id = 1
-        self._owed = MemoryPolicy.KEEP
+        self._owes_reset = False
+        self._owes_restoring: str | None = None
+        self.executed_id = 0
 
-    def start_epoch(self, memory_policy: MemoryPolicy) -> None:
+    def start_epoch(self, memory_policy: MemoryPolicy, instruction: str) -> None:
         """What the next requests say about the memory.
 
-        KEEP does not undo a RESET or RESTORE that was ordered before and that the policy has not carried out yet.
+        KEEP does not undo what was ordered before and has not been carried out yet: a RESET, or a RESTORE of the memory
+        of the same `instruction`.
         """
-        if memory_policy is not MemoryPolicy.KEEP:
-            self._owed = memory_policy
+        match memory_policy:
+            case MemoryPolicy.RESET:
+                self._owes_reset, self._owes_restoring = True, None
+            case MemoryPolicy.RESTORE:
+                self._owes_restoring = instruction
 
-    def answered(self) -> None:
-        """A chunk of the present epoch has come, so the policy has done to its memory what was asked."""
-        self._owed = MemoryPolicy.KEEP
+    def executed(self, chunk_id: int) -> None:
+        """A chunk of the present epoch moves the arms: the policy has done to its memory what was asked."""
+        self._owes_reset, self._owes_restoring = False, None
+        self.executed_id = chunk_id
+
+    def declined(self, kind: RefusalKind) -> None:
+        """The policy makes no chunk; when it has nothing to restore, what it was owed before is owed again."""
+        if kind is RefusalKind.SNAPSHOT:
+            self._owes_restoring = None
 
     def from_rest(self, task: TaskSet, epoch: int, observe_at: float, executed: NDArray[np.float32]) -> Pending:
         """For arms that rest, or will from `observe_at` on, at the end of the path: one committed row, the held one."""
@@ -92,9 +104,15 @@ class Asking:
             committed_prefix=self._motion.rows(observed, follows + 1),
             executed_rows=executed,
             instruction=task.instruction,
-            memory_policy=self._owed,
+            memory_policy=self._memory_policy(task.instruction),
             episode_seed=task.episode_seed,
             at_rest=at_rest,
+            executed_chunk_id=self.executed_id,
         )
         self._next_id += 1
         return Pending(request, follows, observed)
+
+    def _memory_policy(self, instruction: str) -> MemoryPolicy:
+        if self._owes_restoring == instruction:
+            return MemoryPolicy.RESTORE
+        return MemoryPolicy.RESET if self._owes_reset else MemoryPolicy.KEEP

@@ -10,12 +10,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 from clwm_common.actions import LayoutError
 from clwm_common.messages import ChunkRequest as CoreRequest
-from clwm_common.messages import MemoryPolicy, Mode, TaskStatus
+from clwm_common.messages import MemoryPolicy, Mode, TaskStatus, goal_problem, instruction_problem
 from clwm_common.policy_document import CheckpointError, read_policy_document
 from clwm_common.robot import RobotDescription, RobotError
 from clwm_common.ros import qos
@@ -37,7 +38,7 @@ from clwm_sai_executor.outputs_node import Outputs
 from clwm_sai_executor.phase import Phase
 from clwm_sai_executor.run_task_node import RunTaskServer
 from clwm_sai_executor.scheduler import Scheduler
-from clwm_sai_executor.task_run import WorldVerdict
+from clwm_sai_executor.task_check_node import TaskCheck
 
 # s; every joint state is a tick as well, so this only bounds how late a watchdog bites when they fall silent.
 TICK_PERIOD = 0.02
@@ -87,7 +88,7 @@ class ExecutorNode(ClwmNode):
         self._scheduler: Scheduler | None = None
         self._run_task: RunTaskServer | None = None
         self._outputs: Outputs | None = None
-        self._verdict: WorldVerdict | None = None
+        self._task_check: TaskCheck | None = None
 
     def configure(self) -> None:
         try:
@@ -104,11 +105,11 @@ class ExecutorNode(ClwmNode):
         self._lateness = Lateness(TICK_PERIOD)
         self._problem = ""
         self._status: TaskStatus | None = None
-        self._verdict = None
-        self._episode: tuple[str, int, float] | None = None
+        self._episode: int | None = None
         self._controllers = ControllerCheck(self, self._robot)
         self._create_outputs()
         self._create_inputs()
+        self._task_check = TaskCheck(self)
         self._run_task = RunTaskServer(self)
 
     def _create_outputs(self) -> None:
@@ -126,8 +127,12 @@ class ExecutorNode(ClwmNode):
         self.create_subscription(ActionChunk, "/clwm/action_chunk", self._on_chunk, qos.CRITICAL)
         self.create_subscription(TeleopCommand, "/clwm/teleop", self._on_teleop, qos.TELEOP)
         self.create_subscription(SaiReport, "/clwm/sai_report", self._on_report, qos.REPORT)
+        self.create_subscription(ros.ChunkRefusal, "/clwm/chunk_refusal", self._on_refusal, qos.CRITICAL)
+        self.create_subscription(ros.Verdict, "/clwm/verdict", self._on_verdict, qos.VERDICT)
         self.create_subscription(EpisodeStatus, "/clwm_sim/episode", self._on_episode, qos.REPORT)
-        self.create_service(SetTask, "/clwm/set_task", self._on_set_task)
+        # It waits for the policy; all else goes on meanwhile.
+        own_group = MutuallyExclusiveCallbackGroup()
+        self.create_service(SetTask, "/clwm/set_task", self._on_set_task, callback_group=own_group)
         self.create_service(SetMode, "/clwm/set_mode", self._on_set_mode)
         self.create_timer(TICK_PERIOD, self._on_tick)
         self.create_timer(0.5, self._publish_timeline)
@@ -139,6 +144,9 @@ class ExecutorNode(ClwmNode):
     def deactivate(self) -> None:
         self._step(events.ModeSet(Mode.HOLD))
         self._outputs.run_out()
+        reason = self.fault or "the executor was deactivated"
+        self._task_check.drop(reason)
+        self._run_task.abort(reason)
         self._publish_status()
 
     def cleanup(self) -> None:
@@ -147,6 +155,7 @@ class ExecutorNode(ClwmNode):
         if self._outputs is not None:
             self._outputs.destroy()
         self._run_task = None
+        self._task_check = None
         self._outputs = None
         self._scheduler = None
 
@@ -159,7 +168,7 @@ class ExecutorNode(ClwmNode):
         elif scheduler.phase in (Phase.BLIND, Phase.STALLED):
             level = Level.WARN
         problems = [] if self.params.policy_document else [UNCHECKED]
-        problems += [self._problem] if self._problem else []
+        problems += [text for text in (scheduler.waiting, self._problem) if text]
         problems += [*self._outputs.problems, *self._controllers.warnings]
         if problems:
             level, message = max(level, Level.WARN), "; ".join([message, *problems])
@@ -180,9 +189,22 @@ class ExecutorNode(ClwmNode):
         return self._scheduler
 
     @property
-    def verdict(self) -> WorldVerdict | None:
-        """What the simulated world said last."""
-        return self._verdict
+    def task_check(self) -> TaskCheck:
+        assert self._task_check is not None
+        return self._task_check
+
+    def problem_with(self, instruction: str, memory_policy: int, goal: str = "") -> str:
+        """Why such a task cannot even be tried; empty when the policy may be asked."""
+        if not self.is_active:
+            return "the executor is not active; activate it first"
+        if memory_policy not in list(MemoryPolicy):
+            return f"memory_policy is {memory_policy}; expected KEEP (0), RESET (1) or RESTORE (2)"
+        return instruction_problem(instruction) or goal_problem(goal)
+
+    def end_task(self) -> None:
+        """Nothing more is asked of the policy, whether or not the executor is still active."""
+        self._step(events.TaskEnded())
+        self._publish_status()
 
     def perform(self, event: events.Event) -> str:
         """One step of the scheduler. Returns the reason when it refused, else an empty text."""
@@ -224,6 +246,7 @@ class ExecutorNode(ClwmNode):
             return
         self._step(events.Tick(lateness))
         self._outputs.poll(self.now())
+        self._task_check.poll()
         self._run_task.poll(self.now())
         self._publish_status()
 
@@ -266,20 +289,32 @@ class ExecutorNode(ClwmNode):
         if self.is_active:
             self._step(events.ReportArrived(from_msg(message)))
 
+    def _on_refusal(self, message: ros.ChunkRefusal) -> None:
+        if not self.is_active:
+            return
+        try:
+            self._step(events.RefusalArrived(from_msg(message)))
+        except ConversionError as error:
+            self._note(f"refusal of chunk {message.chunk_id} cannot be read: {error}")
+        self._publish_status()
+
+    def _on_verdict(self, message: ros.Verdict) -> None:
+        try:
+            self._run_task.hear(from_msg(message))
+        except ConversionError as error:
+            self._note(f"verdict of '{message.judge}' cannot be read: {error}")
+
     def _on_episode(self, message: EpisodeStatus) -> None:
-        self._verdict = WorldVerdict(from_stamp(message.stamp), message.succeeded, message.failed)
-        before, self._episode = self._episode, (message.task, message.seed, message.elapsed)
-        is_new = before is not None and (before[:2] != self._episode[:2] or message.elapsed < before[2])
-        if is_new and self.is_active:
+        before, self._episode = self._episode, message.episode
+        if before is not None and before != message.episode and self.is_active:
             self._step(events.EpisodeReset())
 
-    def _on_set_task(self, request: SetTask.Request, response: SetTask.Response) -> SetTask.Response:
-        try:
+    async def _on_set_task(self, request: SetTask.Request, response: SetTask.Response) -> SetTask.Response:
+        response.message = self.problem_with(request.instruction, request.memory_policy, request.goal)
+        if not response.message:
             memory = MemoryPolicy(request.memory_policy)
-        except ValueError:
-            response.message = f"memory_policy is {request.memory_policy}; expected KEEP (0), RESET (1) or RESTORE (2)"
-            return response
-        response.message = self.perform(events.TaskSet(request.instruction, memory, request.episode_seed))
+            task = events.TaskSet(request.instruction, memory, request.episode_seed, request.goal)
+            response.message = await self.task_check.ask(task) or self.perform(task)
         response.accepted = not response.message
         response.task_epoch = self.scheduler.task_epoch
         return response
@@ -310,10 +345,11 @@ class ExecutorNode(ClwmNode):
             mode=scheduler.mode,
             phase=scheduler.phase.name,
             task_epoch=scheduler.task_epoch,
-            started_at=scheduler.epoch_began_at,
-            instruction=scheduler.instruction,
-            goal=scheduler.goal,
+            started_at=scheduler.epoch.began_at,
+            instruction=scheduler.task.instruction if scheduler.task else "",
+            goal=scheduler.task.goal if scheduler.task else "",
             fault=scheduler.fault,
+            waiting=scheduler.waiting,
             is_active=self.is_active,
         )
         if status != self._status:

@@ -1,4 +1,29 @@
-"""What the arms are doing and what they wait for; the state chart is in `scheduler.py`."""
+"""What the arms are doing and what they wait for.
+
+            joint state          POLICY and a task: request at rest
+    BLIND ---------------> IDLE ------------------------------------> ASKED
+      ^                     ^ <------------------------------------     |
+      |                     |    time-out, cancel, refusal              | chunk: row p-1 = held, at now + lead
+      | joint states stale: | at rest                                   v
+      | brake (any phase)   |        HOLD, ESTOP: brake now           MOVING <--+ chunk in time: splice,
+      |                     |        SetTask: run out what was sent   | | |_____| request the next one
+      |                     |        refused chunk: brake, HOLD       | |
+      +-------------- STOPPING <--------------------------------------+ | rows end, no chunk: a stall
+                            ^                                           v
+                            +-------- time-out, cancel, refusal ------ STALLED --chunk--> MOVING
+                                                                      (into the braking tail, or from rest)
+
+    any but BLIND --TELEOP: cancel; the first target is followed at once--> STEERED --each target: a new path
+    STEERED --POLICY; HOLD, ESTOP; switch released, source silent, broken target: brake now--> STOPPING
+    STEERED --joint states stale: brake, HOLD--> BLIND
+
+EpisodeReset, a jump of the measured arms, a clock that jumped back: all is dropped; BLIND until measured again,
+then the arms are held where they are and the memory starts anew; TELEOP becomes HOLD.
+SetTask while the policy moves the arms: the branch in flight is cancelled, the rows that were sent run out and end
+at rest, and the first chunk of the new epoch is asked for there. A human goes on steering.
+After TELEOP the policy is asked from where the arms came to rest, and told the last rows they were steered along.
+A refusal of the policy that may pass is asked again after a moment, any other one in another epoch only.
+"""
 
 from enum import Enum
 

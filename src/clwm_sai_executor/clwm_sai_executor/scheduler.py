@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from clwm_common.kinematics import DualArmKinematics
-from clwm_common.messages import ActionChunk, MemoryPolicy, Mode, TeleopCommand, instruction_problem
+from clwm_common.messages import ActionChunk, ChunkRefusal, MemoryPolicy, Mode, TeleopCommand, instruction_problem
 from clwm_common.robot import RobotDescription
 from clwm_sai_executor import events
 from clwm_sai_executor.announcing import Announcer
@@ -23,36 +23,15 @@ from clwm_sai_executor.pose_solver import pose_solver
 from clwm_sai_executor.rules import ChunkRefused, ChunkStale
 from clwm_sai_executor.splice import Path
 from clwm_sai_executor.state_watch import ArmWatch, Verdict
+from clwm_sai_executor.task_epoch import TaskEpoch
 from clwm_sai_executor.teleop import Teleop
 
 
 class Scheduler:
     """Decides what to ask of the policy and what to send to the arms.
 
-    Mode says who may move the arms (ESTOP > HOLD > TELEOP > POLICY, see `arbitration.py`), phase what they are doing:
-
-                joint state          POLICY and a task: request at rest
-        BLIND ---------------> IDLE ------------------------------------> ASKED
-          ^                     ^ <------------------------------------     |
-          |                     |    time-out, cancel                       | chunk: row p-1 = held, at now + lead
-          | joint states stale: | at rest                                   v
-          | brake (any phase)   |        HOLD, ESTOP: brake now           MOVING <--+ chunk in time: splice,
-          |                     |        SetTask: run out what was sent   | | |_____| request the next one
-          |                     |        refused chunk: brake, HOLD       | |
-          +-------------- STOPPING <--------------------------------------+ | rows end, no chunk: a stall
-                                ^                                           v
-                                +------------ time-out, cancel ---------- STALLED --chunk--> MOVING
-                                                                          (into the braking tail, or from rest)
-
-        any but BLIND --TELEOP: cancel; the first target is followed at once--> STEERED --each target: a new path
-        STEERED --POLICY; HOLD, ESTOP; switch released, source silent, broken target: brake now--> STOPPING
-        STEERED --joint states stale: brake, HOLD--> BLIND
-
-    EpisodeReset, a jump of the measured arms, a clock that jumped back: all is dropped; BLIND until measured again,
-    then the arms are held where they are and the memory starts anew; TELEOP becomes HOLD.
-    SetTask while the policy moves the arms: the branch in flight is cancelled, the rows that were sent run out and end
-    at rest, and the first chunk of the new epoch is asked for there. A human goes on steering.
-    After TELEOP the policy is asked from where the arms came to rest, and told the last rows they were steered along.
+    Mode says who may move the arms (ESTOP > HOLD > TELEOP > POLICY, see `arbitration.py`), phase what they are doing
+    (see the chart in `phase.py`), epoch what is asked of the policy (see `task_epoch.py`).
 
     Chunks count by consumed rows: one in time has its row p follow the committed row p-1; a late one has it follow the
     first knot that can still be changed. What was sent for an instant less than `lead` away is never changed.
@@ -83,17 +62,12 @@ class Scheduler:
         self.arbitration = Arbitration(self._config.initial_mode, self._config.teleop_timeout)
         self.metrics, self.timeline = self._books.metrics, self._books.timeline
         self.phase = Phase.BLIND
-        self.task_epoch = epoch
-        self.epoch_began_at = 0.0
+        self.epoch = TaskEpoch(epoch)
         self._blindness = ""
-        self._task: TaskSet | None = None
         self._now = -math.inf
         self._busy_from = math.inf
-        self._epoch_has_moved = False
-        self._epoch_was_steered = False
         self._must_hold_measured = False
         self._pending: Pending | None = None
-        self._executing_id = 0
 
     @property
     def mode(self) -> Mode:
@@ -103,22 +77,22 @@ class Scheduler:
     @property
     def fault(self) -> str:
         """What is wrong now, or was when the arms were held for it; empty when all is well."""
-        return self._blindness or self.arbitration.fault
+        return self._blindness or self.arbitration.fault or self.epoch.denial
+
+    @property
+    def waiting(self) -> str:
+        """Why the policy's next chunk is not there; empty when it may be expected, or nobody waits for it."""
+        return self.epoch.waiting if self.mode is Mode.POLICY else ""
+
+    @property
+    def task_epoch(self) -> int:
+        """The present epoch's number."""
+        return self.epoch.number
 
     @property
     def task(self) -> TaskSet | None:
         """The task as it was set."""
-        return self._task
-
-    @property
-    def instruction(self) -> str:
-        """The task in words; empty when there is none."""
-        return self._task.instruction if self._task else ""
-
-    @property
-    def goal(self) -> str:
-        """The goal that was named with the task; empty when there is none."""
-        return self._task.goal if self._task else ""
+        return self.epoch.task
 
     @property
     def path(self) -> Path | None:
@@ -133,7 +107,7 @@ class Scheduler:
     @property
     def executing_id(self) -> int:
         """Id of the chunk that was sent to the arms last; 0 before the first."""
-        return self._executing_id
+        return self._asking.executed_id
 
     @property
     def is_at_rest(self) -> bool:
@@ -156,10 +130,12 @@ class Scheduler:
             case events.ChunkUnreadable(chunk_id, reason):
                 if chunk_id == self.pending_id:
                     self._refuse(now, f"chunk {chunk_id} cannot be read: {reason}", out)
+            case events.RefusalArrived(refusal):
+                self._take_refusal(now, refusal, out)
             case events.TaskSet():
-                self._set_task(event, out)
+                self._set_task(now, event, out)
             case events.TaskEnded():
-                self._task = None
+                self.epoch.end()
                 self._cancel(out, "cancelled")
             case events.ModeSet(mode):
                 self._set_mode(now, mode, out)
@@ -171,9 +147,10 @@ class Scheduler:
                 self._books.ticked(lateness)
             case MeasuredArms() | events.EpisodeReset():
                 pass
-        if self.phase is Phase.IDLE and self.mode is Mode.POLICY and self._task is not None:
+        if self.phase is Phase.IDLE and self.mode is Mode.POLICY and self.epoch.may_ask(now):
             self._request_at_rest(now, out)
-        out.extend(self._announcer.mode(self.arbitration, self._blindness, self.task_epoch))
+        idleness = self.epoch.denial or self.waiting
+        out.extend(self._announcer.mode(self.arbitration, self._blindness, idleness, self.task_epoch))
         return out
 
     def _accept_time(self, now: float, out: list[Command]) -> float:
@@ -188,7 +165,7 @@ class Scheduler:
         before, self._now = self._now, now
         motion, pending = self._motion, self._pending
         out.extend(motion.consume(now))
-        if self.mode is Mode.POLICY and self._epoch_has_moved:
+        if self.mode is Mode.POLICY and self.epoch.has_moved:
             self.metrics.elapse(before, now, self._busy_from, motion.rows_end)
         if self.phase is Phase.MOVING and pending is not None and now >= motion.rows_end:
             self._run_out_of_rows(pending)
@@ -196,7 +173,8 @@ class Scheduler:
             self.phase = Phase.IDLE
         if pending is not None and now > pending.request.observe_at + self._config.chunk_timeout:
             text = f"chunk {pending.request.chunk_id} has not come {self._config.chunk_timeout} s after its observation"
-            out.append(Report("warning", f"{text}; asking again from rest. Is the policy alive?"))
+            self.epoch.wait(f"{text}; asking again from rest. Is the policy alive?")
+            out.append(Report("warning", self.epoch.waiting))
             self._cancel(out, "timed_out")
         if self.phase is not Phase.BLIND and self._watch.age(now) > self._config.state_timeout:
             self._go_blind(now, out)
@@ -264,11 +242,11 @@ class Scheduler:
         # Measured before they came to rest, or led on by somebody else: they are elsewhere by now.
         if arms is None or arms.stamp < motion.end or motion.is_led_by_others(arms):
             return
-        executed = motion.executed() if self._epoch_has_moved or self._epoch_was_steered else NO_ROWS
+        executed = motion.executed() if self.epoch.has_moved or self.epoch.was_steered else NO_ROWS
         if astray := motion.settle(now, arms):
             out.append(Report("warning", f"the arms rest {astray:.2f} rad from their command; holding them there"))
-        assert self._task is not None
-        self._ask(now, self._asking.from_rest(self._task, self.task_epoch, now, executed), out)
+        assert self.task is not None
+        self._ask(now, self._asking.from_rest(self.task, self.task_epoch, now, executed), out)
         self.phase = Phase.ASKED
 
     def _ask(self, now: float, pending: Pending, out: list[Command]) -> None:
@@ -306,10 +284,14 @@ class Scheduler:
             self._refuse(now, str(reason), out)
         except ChunkStale as reason:
             self.metrics.count("stale_observations")
+            self._motion.observe(pending.observed)
             out.append(Report("warning", f"{reason} Asking again from rest."))
             self._close("stale")
 
     def _refuse(self, now: float, reason: str, out: list[Command]) -> None:
+        assert self._pending is not None
+        # The policy has made this observation all the same: what it must be told is what was executed since.
+        self._motion.observe(self._pending.observed)
         self.arbitration.fall(now, reason, out)
         self._brake(now, out)
         self._close("refused")
@@ -328,34 +310,44 @@ class Scheduler:
         if request.at_rest or at != pending.follows:
             self._busy_from = motion.path.time(at)
         self._pending = None
-        self._executing_id = request.chunk_id
-        self._epoch_has_moved = True
+        self.epoch.has_moved = True
+        self.epoch.forgive()
         self.phase = Phase.MOVING
         out.extend(motion.messages(now))
-        self._asking.answered()
-        assert self._task is not None
-        self._ask(now, self._asking.after(at + 1 - len(request.committed_prefix), self._task, self.task_epoch), out)
+        self._asking.executed(request.chunk_id)
+        assert self.task is not None
+        self._ask(now, self._asking.after(at + 1 - len(request.committed_prefix), self.task, self.task_epoch), out)
+
+    def _take_refusal(self, now: float, refusal: ChunkRefusal, out: list[Command]) -> None:
+        """No chunk will come for the request in flight: what was sent runs out."""
+        pending = self._pending
+        if pending is None or (refusal.chunk_id, refusal.task_epoch) != (pending.request.chunk_id, self.task_epoch):
+            self.metrics.count("dropped")
+            return
+        self._close("declined")
+        self._asking.declined(refusal.kind)
+        out.extend(self.epoch.decline(now, refusal))
 
     def _brake(self, now: float, out: list[Command]) -> None:
         if self._motion.brake(now):
             out.extend(self._motion.messages(now))
 
-    def _set_task(self, task: TaskSet, out: list[Command]) -> None:
+    def _set_task(self, now: float, task: TaskSet, out: list[Command]) -> None:
         if problem := instruction_problem(task.instruction):
             out.append(Report("warning", f"task refused: {problem}", is_refusal=True))
             return
-        self._task = task
-        self._start_epoch(task.memory_policy, out)
+        self.epoch.task = task
+        self._start_epoch(now, task.memory_policy, out)
         out.append(Report("info", f"epoch {self.task_epoch}: {task.instruction!r}"))
 
-    def _start_epoch(self, memory_policy: MemoryPolicy, out: list[Command]) -> None:
+    def _start_epoch(self, now: float, memory_policy: MemoryPolicy, out: list[Command]) -> None:
         self._cancel(out, "cancelled")
-        self.task_epoch += 1
-        self.epoch_began_at = self._now
-        self._asking.start_epoch(memory_policy)
-        self._epoch_has_moved = self._epoch_was_steered = False
+        self.epoch.begin(now)
+        self._asking.start_epoch(memory_policy, self.task.instruction if self.task else "")
 
     def _set_mode(self, now: float, mode: Mode, out: list[Command]) -> None:
+        if mode is Mode.POLICY:
+            self.epoch.forgive()
         if not self.arbitration.order(now, mode, lambda: self._teleop.obstacle(now, self._watch.latest), out):
             return
         self._give_up_steering(now, out)
@@ -384,7 +376,7 @@ class Scheduler:
             self.arbitration.fall(now, str(reason), out)
             return
         if reaction is not None:
-            self._epoch_was_steered = True
+            self.epoch.was_steered = True
             self.metrics.answered_human(reaction)
             out.extend(self._motion.messages(now))
 
@@ -397,7 +389,7 @@ class Scheduler:
     def _reset(self, now: float, out: list[Command], why: str) -> None:
         """What was sent has no meaning any more: forget it, and hold where the arms are measured next."""
         self.arbitration.end_teleop(now, why, out)
-        self._start_epoch(MemoryPolicy.RESET, out)
+        self._start_epoch(now, MemoryPolicy.RESET, out)
         self._motion.drop()
         self._watch.forget(trusted_from=now)
         self._announcer.forget()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import functools
+import secrets
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,14 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Float64, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
 
+from clwm_common.messages import Verdict
 from clwm_common.robot import Arm, Gripper, RobotDescription, RobotError
 from clwm_common.ros import qos
-from clwm_common.ros.conversions import from_stamp, to_stamp
+from clwm_common.ros.conversions import ConversionError, from_msg, from_stamp, to_msg, to_stamp
 from clwm_common.ros.diagnostics import Health, Level
 from clwm_common.ros.lifecycle import ClwmNode, NodeError, run
 from clwm_common.ros.parameters import Parameter
+from clwm_msgs import msg as ros
 from clwm_msgs.msg import EpisodeStatus
 from clwm_msgs.srv import ResetWorld
 from clwm_sim.cameras import CameraIntrinsics, RenderError
@@ -67,11 +70,15 @@ class SimNode(ClwmNode):
         for index, arm in enumerate(self._robot.arms):
             self._listen_for_motion(index, arm)
             self._listen_for_openings(index, arm.gripper)
+        self.create_subscription(ros.TaskStatus, "/clwm/task_status", self._on_task, qos.LATCHED)
         self.create_service(ResetWorld, "/clwm_sim/reset", self._on_reset)
         self._timer = self.create_timer(TICK, self._advance)
 
     def activate(self) -> None:
-        self._simulation = PacedSimulation(self._world, self._robot, self.params.seed, self.now(), self.params.max_lag)
+        episodes = secrets.randbits(31)  # whoever counts resets must not take a simulation for the one before it
+        self._simulation = PacedSimulation(
+            self._world, self._robot, self.params.seed, self.now(), self.params.max_lag, episodes
+        )
 
     def deactivate(self) -> None:
         # Time stands still in the world from here on: nothing moves, so there is nothing to bring to rest.
@@ -99,6 +106,7 @@ class SimNode(ClwmNode):
         self._clock_output = self.create_publisher(Clock, "/clock", qos.SENSOR)
         self._joint_output = self.create_publisher(JointState, self._robot.joint_states_topic, qos.SENSOR)
         self._episode_output = self.create_publisher(EpisodeStatus, "/clwm_sim/episode", qos.REPORT)
+        self._verdict_output = self.create_publisher(ros.Verdict, "/clwm/verdict", qos.VERDICT)
         self._joint_names = [*self._robot.joint_names, *(arm.gripper.finger_joint for arm in self._robot.arms)]
         self._pictures = {
             camera: (
@@ -152,6 +160,24 @@ class SimNode(ClwmNode):
                     infos.publish(info)
                 case EpisodeSeen():
                     self._episode_output.publish(episode_status(stamp, seen))
+                case Verdict():
+                    self._publish_verdict(seen)
+
+    def _on_task(self, message: ros.TaskStatus) -> None:
+        if self._simulation is None:
+            return
+        try:
+            verdict = self._simulation.judge(from_msg(message))
+        except ConversionError as error:
+            self._refuse(f"/clwm/task_status: {error}")
+            return
+        if verdict is not None:
+            self._publish_verdict(verdict)
+
+    def _publish_verdict(self, verdict: Verdict) -> None:
+        self._verdict_output.publish(to_msg(verdict))
+        words = f"task epoch {verdict.task_epoch}: {verdict.outcome.name} {verdict.goal}"
+        self.get_logger().info(f"{words}: {verdict.reason}" if verdict.reason else words)
 
     def _on_trajectory(self, arm: int, message: JointTrajectoryMessage, _info: dict[str, int]) -> None:
         if self._simulation is None:
@@ -249,6 +275,7 @@ def episode_status(stamp: Time, seen: EpisodeSeen) -> EpisodeStatus:
         stamp=stamp,
         task=seen.task,
         seed=seen.seed,
+        episode=seen.episode,
         elapsed=seen.elapsed,
         succeeded=seen.succeeded,
         failed=seen.failed,

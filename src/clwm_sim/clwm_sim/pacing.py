@@ -8,13 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from clwm_common.messages import TaskStatus, Verdict
 from clwm_common.robot import RobotDescription
+from clwm_sim.judging import TaskJudge
 from clwm_sim.robot_control import RobotControl
 from clwm_sim.world import ArmsMeasured, World
 
 TICK = 0.01  # s between two looks at the joints: 100 Hz
 TICKS_PER_FRAME = 5  # cameras at 20 Hz
 TICKS_PER_STATUS = 10  # episode status at 10 Hz
+TICKS_PER_LOOK = 2  # tasks are judged at 50 Hz
 
 
 @dataclass(frozen=True)
@@ -37,18 +40,19 @@ class PictureTaken:
 
 @dataclass(frozen=True)
 class EpisodeSeen:
-    """How the episode stands at `stamp`; `elapsed` in simulated seconds since the reset."""
+    """How the episode stands at `stamp`; `elapsed` in simulated seconds since the reset, `episode` counts these."""
 
     stamp: float
     task: str
     seed: int
+    episode: int
     elapsed: float
     succeeded: bool
     failed: bool
     instruction: str
 
 
-Seen = JointsSeen | PictureTaken | EpisodeSeen
+Seen = JointsSeen | PictureTaken | EpisodeSeen | Verdict
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,16 @@ class PacedSimulation:
     the stack's clock, and says so in `pace`. The controllers stay on the stack's clock, as real ones do.
     """
 
-    def __init__(self, world: World, robot: RobotDescription, seed: int, now: float, max_lag: float = 0.1) -> None:
+    def __init__(
+        self,
+        world: World,
+        robot: RobotDescription,
+        seed: int,
+        now: float,
+        max_lag: float = 0.1,
+        episodes: int = 0,
+    ) -> None:
+        """episodes: the number from which resets are counted; another one for every simulation tells them apart."""
         self._world = world
         self._cameras = tuple(robot.cameras)
         self._max_lag = max_lag
@@ -75,6 +88,8 @@ class PacedSimulation:
         self._paced_since = now
         self._paced_ticks = 0
         self._slipped = 0.0
+        self._episode = episodes
+        self._judge = TaskJudge()
         world.reset(seed)
         self.control = RobotControl(world, robot, origin=now)
         self._begin(seed)
@@ -92,6 +107,10 @@ class PacedSimulation:
         self._world.reset(seed, task)
         self.control.reset(origin=self._instant)
         self._begin(seed)
+
+    def judge(self, status: TaskStatus) -> Verdict | None:
+        """Judge what is asked from now on; the first verdict on it, None when nothing new is asked."""
+        return self._judge.begin(self._instant, status, (self._world.task,))
 
     def run(self, now: float) -> Iterator[Seen]:
         """Advance to `now`, yielding what is seen at each instant that has become due, oldest first."""
@@ -115,6 +134,10 @@ class PacedSimulation:
             if self._tick % TICKS_PER_FRAME == 0:
                 for camera in self._cameras:
                     yield PictureTaken(self._instant, camera, self._world.render(camera))
+            if self._tick % TICKS_PER_LOOK == 0:
+                verdict = self._judge.look(self._instant, self._world.time, self._world.situation())
+                if verdict is not None:
+                    yield verdict
             if self._tick % TICKS_PER_STATUS == 0:
                 yield self._status()
 
@@ -137,6 +160,8 @@ class PacedSimulation:
 
     def _begin(self, seed: int) -> None:
         self._seed = seed
+        self._episode = (self._episode + 1) % 2**32
+        self._judge.drop()
         self._is_new = True
         self._instruction = self._world.instruction(seed)
         self._openings = self._world.measured().widths
@@ -147,6 +172,7 @@ class PacedSimulation:
             self._instant,
             world.task.name,
             self._seed,
+            self._episode,
             world.time,
             world.succeeded(),
             world.failed(),

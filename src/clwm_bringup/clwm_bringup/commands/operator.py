@@ -28,13 +28,17 @@ def task(
     world: Annotated[str, typer.Option(help="first reset the simulated world to this task, such as place_block")] = "",
     seed: Annotated[int, typer.Option(min=0, help="of the world and of the denoising noise")] = 0,
     memory: Annotated[str, typer.Option(help="of the policy: reset, keep or restore")] = "reset",
+    goal: Annotated[str, typer.Option(help="name of the goal to be judged, where the words are not one's own")] = "",
     wait: Annotated[float, typer.Option(min=0.0, help="s to wait for its end; 0: only give it")] = 0.0,
 ) -> None:
     """Give the arms of the running stack a task, also while they move.
 
-    With --wait it is watched until it succeeds, fails or takes too long, and Ctrl-C cancels it: the arms hold. Ends
-    with 1 unless it succeeded; without --wait, unless it was accepted.
+    With --wait it is watched until it succeeds, fails or takes too long, and Ctrl-C cancels it: the arms hold. Who can
+    judge it says whether it succeeded; where nobody can, it ends with its time. Ends with 1 unless it succeeded;
+    without --wait, unless it was accepted.
     """
+    from clwm_msgs.action import RunTask
+
     policies = {policy.name.lower(): policy for policy in MemoryPolicy}
     if memory not in policies:
         raise typer.BadParameter(f"--memory is {memory}; expected one of {', '.join(policies)}")
@@ -47,12 +51,15 @@ def task(
             own = node.reset_world(world, seed, waiting)
             instruction = instruction or own
         if not wait:
-            node.set_task(instruction, seed, waiting, policies[memory])
+            node.set_task(instruction, seed, waiting, policies[memory], goal)
             console.print(f"task: “{instruction}”")
             return
         with console.status(f"“{instruction}”"):
             outcome, seconds, message = node.run_task(
-                instruction, wait, policies[memory], waiting, lambda: session.spin_once(timeout_sec=0.05)
+                RunTask.Goal(instruction=instruction, memory_policy=int(policies[memory]), timeout=wait, goal=goal),
+                waiting,
+                lambda: session.spin_once(timeout_sec=0.05),
+                lambda note: console.print(note or "all is well again", markup=False),
             )
     console.print(f"“{instruction}”: {outcome} after {seconds:.1f} s" + (f" ({message})" if message else ""))
     if outcome != "succeeded":

@@ -7,6 +7,7 @@ stops the arms is for the core that receives it to decide. Sizes are compared be
 from __future__ import annotations
 
 import array
+import dataclasses
 import math
 from functools import singledispatch
 from typing import Any
@@ -160,8 +161,8 @@ def _(message: core.ModeStatus) -> ros.ModeStatus:
     return ros.ModeStatus(
         stamp=to_stamp(message.stamp),
         mode=int(message.mode),
-        owner=_text(message.owner, ros.ModeStatus, "owner"),
-        reason=_text(message.reason, ros.ModeStatus, "reason"),
+        owner=cut_text(message.owner, ros.ModeStatus, "owner"),
+        reason=cut_text(message.reason, ros.ModeStatus, "reason"),
         task_epoch=message.task_epoch,
     )
 
@@ -179,80 +180,40 @@ def _(message: ros.ModeStatus) -> core.ModeStatus:
 
 @to_msg.register
 def _(message: core.TaskStatus) -> ros.TaskStatus:
-    return ros.TaskStatus(
-        stamp=to_stamp(message.stamp),
-        mode=int(message.mode),
-        phase=message.phase,
-        task_epoch=message.task_epoch,
-        started_at=to_stamp(message.started_at),
-        instruction=message.instruction,
-        goal=message.goal,
-        fault=_text(message.fault, ros.TaskStatus, "fault"),
-        waiting=_text(message.waiting, ros.TaskStatus, "waiting"),
-        is_active=message.is_active,
-    )
+    stamps = {name: to_stamp(getattr(message, name)) for name in ("stamp", "started_at")}
+    texts = {name: cut_text(getattr(message, name), ros.TaskStatus, name) for name in ("fault", "waiting")}
+    return ros.TaskStatus(**{**vars(message), **stamps, **texts, "mode": int(message.mode)})
 
 
 @from_msg.register
 def _(message: ros.TaskStatus) -> core.TaskStatus:
-    return core.TaskStatus(
-        stamp=from_stamp(message.stamp),
-        mode=_enumeration(core.Mode, message.mode, "mode"),
-        phase=message.phase,
-        task_epoch=message.task_epoch,
-        started_at=from_stamp(message.started_at),
-        instruction=message.instruction,
-        goal=message.goal,
-        fault=message.fault,
-        waiting=message.waiting,
-        is_active=message.is_active,
-    )
+    stamps = {name: from_stamp(getattr(message, name)) for name in ("stamp", "started_at")}
+    mode = _enumeration(core.Mode, message.mode, "mode")
+    return core.TaskStatus(**{**_fields(message, core.TaskStatus), **stamps, "mode": mode})
 
 
 @to_msg.register
 def _(message: core.Verdict) -> ros.Verdict:
-    return ros.Verdict(
-        stamp=to_stamp(message.stamp),
-        task_epoch=message.task_epoch,
-        goal=_text(message.goal, ros.Verdict, "goal"),
-        judge=_text(message.judge, ros.Verdict, "judge"),
-        outcome=int(message.outcome),
-        reason=_text(message.reason, ros.Verdict, "reason"),
-    )
+    texts = {name: cut_text(getattr(message, name), ros.Verdict, name) for name in ("goal", "judge", "reason")}
+    return ros.Verdict(**{**vars(message), **texts, "stamp": to_stamp(message.stamp), "outcome": int(message.outcome)})
 
 
 @from_msg.register
 def _(message: ros.Verdict) -> core.Verdict:
-    return core.Verdict(
-        stamp=from_stamp(message.stamp),
-        task_epoch=message.task_epoch,
-        judge=message.judge,
-        outcome=_enumeration(core.Judgement, message.outcome, "outcome"),
-        goal=message.goal,
-        reason=message.reason,
-    )
+    outcome = _enumeration(core.Judgement, message.outcome, "outcome")
+    return core.Verdict(**{**_fields(message, core.Verdict), "stamp": from_stamp(message.stamp), "outcome": outcome})
 
 
 @to_msg.register
 def _(message: core.ChunkRefusal) -> ros.ChunkRefusal:
-    return ros.ChunkRefusal(
-        chunk_id=message.chunk_id,
-        task_epoch=message.task_epoch,
-        kind=int(message.kind),
-        may_pass=message.may_pass,
-        reason=_text(message.reason, ros.ChunkRefusal, "reason"),
-    )
+    reason = cut_text(message.reason, ros.ChunkRefusal, "reason")
+    return ros.ChunkRefusal(**{**vars(message), "kind": int(message.kind), "reason": reason})
 
 
 @from_msg.register
 def _(message: ros.ChunkRefusal) -> core.ChunkRefusal:
-    return core.ChunkRefusal(
-        chunk_id=message.chunk_id,
-        task_epoch=message.task_epoch,
-        kind=_enumeration(core.RefusalKind, message.kind, "kind"),
-        reason=message.reason,
-        may_pass=message.may_pass,
-    )
+    kind = _enumeration(core.RefusalKind, message.kind, "kind")
+    return core.ChunkRefusal(**{**_fields(message, core.ChunkRefusal), "kind": kind})
 
 
 @to_msg.register
@@ -366,6 +327,11 @@ def _(message: ros.SaiReport) -> core.SaiReport:
     return core.SaiReport(**stamps, **{name: getattr(message, name) for name in _REPORT_FIELDS})
 
 
+def _fields(message: Any, kind: type) -> dict[str, Any]:
+    """Those of a message that a core class has."""
+    return {field.name: getattr(message, field.name) for field in dataclasses.fields(kind)}
+
+
 def _vector(values: Any, width: int, name: str, dtype: type = np.float32) -> NDArray:
     vector = np.asarray(values, dtype=dtype)
     if vector.shape != (width,):
@@ -393,7 +359,7 @@ def _rows(flat: array.array, name: str) -> NDArray[np.float32]:
     )
 
 
-def _text(text: str, message_type: Any, name: str) -> str:
+def cut_text(text: str, message_type: Any, name: str) -> str:
     """`text` for people, cut to the field's bound in bytes: one that is longer would be refused at the other end."""
     bound = message_type.SLOT_TYPES[list(message_type.get_fields_and_field_types()).index(name)].maximum_size
     return text.encode()[:bound].decode(errors="ignore")

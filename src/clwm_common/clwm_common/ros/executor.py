@@ -153,7 +153,9 @@ class StaticSingleThreadedExecutor(Executor):
                 with self._tasks_lock:
                     self._tasks.remove(entry)
                 self._is_stale |= entity is not None
-                task.result()
+                # The service that it should answer may have been destroyed while it waited.
+                with contextlib.suppress(InvalidHandle):
+                    task.result()
 
 
 class _Entities:

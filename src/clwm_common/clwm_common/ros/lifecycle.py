@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import signal
 import sys
@@ -254,15 +255,25 @@ class ClwmNode(LifecycleNode):
             try:
                 return callback(*args)
             except Exception as error:
-                self.get_logger().error(traceback.format_exc())
-                self.fail(f"stopped: {type(error).__name__} in {_place(error)}: {error}")
-                # A service must answer, or its client waits for ever.
-                response = args[1] if len(args) == 2 else None
-                if hasattr(response, "accepted"):
-                    response.accepted, response.message = False, self._fault
-                return response
+                return self._fail_in_callback(error, args)
 
-        return guarded
+        @functools.wraps(callback)
+        async def guarded_coroutine(*args: Any) -> Any:
+            try:
+                return await callback(*args)
+            except Exception as error:
+                return self._fail_in_callback(error, args)
+
+        return guarded_coroutine if inspect.iscoroutinefunction(callback) else guarded
+
+    def _fail_in_callback(self, error: Exception, args: tuple[Any, ...]) -> Any:
+        """Stop for an exception that a callback raised; a service must answer, or its client waits for ever."""
+        self.get_logger().error("".join(traceback.format_exception(error)))
+        self.fail(f"stopped: {type(error).__name__} in {_place(error)}: {error}")
+        response = args[1] if len(args) == 2 else None
+        if hasattr(response, "accepted"):
+            response.accepted, response.message = False, self._fault
+        return response
 
     def _guarded_change_state(self, callback: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         def change_state(request: Any, response: Any) -> Any:

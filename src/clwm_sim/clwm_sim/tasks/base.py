@@ -67,12 +67,16 @@ class Situation:
 
 
 class Task(Protocol):
-    """One task. `hold_time` is how long `is_achieved` must stay true to count; `timeout` ends an episode (s)."""
+    """One task. `hold_time` is how long `is_achieved` must stay true to count; `timeout` ends an episode (s).
+
+    loss: what has happened when `is_lost`, in words.
+    """
 
     name: str
     instructions: tuple[str, ...]
     timeout: float
     hold_time: float
+    loss: str
 
     def place(self, rng: np.random.Generator) -> Placement: ...
 

@@ -23,6 +23,7 @@ class LiftTray:
     )
     timeout = 12.0
     hold_time = 0.3
+    loss = "the tray has tipped over, or left the arms' reach"
 
     def place(self, rng: np.random.Generator) -> Placement:
         return Placement(

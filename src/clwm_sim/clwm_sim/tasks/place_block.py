@@ -23,6 +23,7 @@ class PlaceBlock:
     )
     timeout = 15.0
     hold_time = 0.2
+    loss = "the block has left the arms' reach"
 
     def place(self, rng: np.random.Generator) -> Placement:
         side = 1.0 if rng.random() < 0.5 else -1.0

@@ -34,6 +34,7 @@ class RememberSide:
         "when the pad comes back, point at it with the arm of the side where it was first",
     )
     hold_time: ClassVar[float] = 0.1
+    loss: ClassVar[str] = "the wrong hand has reached for the pad"
 
     delay: int | None = None
     asked_arm: int | None = None

@@ -1,0 +1,69 @@
+"""Asks the policy whether it takes a task, before anybody is told that it was accepted."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from rclpy.node import Node
+from rclpy.task import Future
+
+from clwm_msgs.srv import CheckTask
+from clwm_sai_executor.events import TaskSet
+
+ANSWER_TIMEOUT = 2.0  # s
+SERVICE = "/clwm/check_task"
+
+
+@dataclass
+class _Question:
+    """outcome: why the task is refused, empty when it is not. answer: of the policy, once it could be asked."""
+
+    task: TaskSet
+    deadline: float
+    outcome: Future
+    answer: Future | None = None
+
+
+class TaskCheck:
+    """Never blocks: `poll` looks after the questions that are open."""
+
+    def __init__(self, node: Node) -> None:
+        self._client = node.create_client(CheckTask, SERVICE)
+        self._open: list[_Question] = []
+
+    def ask(self, task: TaskSet) -> Future:
+        """A future of the policy's reason against this task, which is empty when it takes it."""
+        question = _Question(task, time.monotonic() + ANSWER_TIMEOUT, Future())
+        self._open.append(question)
+        self.poll()
+        return question.outcome
+
+    def poll(self) -> None:
+        """Ask what could not be asked before, and end what is answered or has waited too long."""
+        for question in list(self._open):
+            if question.answer is None and self._client.service_is_ready():
+                request = CheckTask.Request(
+                    instruction=question.task.instruction, memory_policy=int(question.task.memory_policy)
+                )
+                question.answer = self._client.call_async(request)
+            if question.answer is not None and question.answer.done():
+                response = question.answer.result()
+                self._close(question, "" if response.accepted else response.message or "the policy refuses this task")
+            elif time.monotonic() > question.deadline:
+                self._close(question, self._silence(question))
+
+    def drop(self, reason: str) -> None:
+        """Answer all open questions with this refusal."""
+        for question in list(self._open):
+            self._close(question, reason)
+
+    def _close(self, question: _Question, refusal: str) -> None:
+        self._open.remove(question)
+        if question.answer is not None and not question.answer.done():
+            self._client.remove_pending_request(question.answer)
+        question.outcome.set_result(refusal)
+
+    def _silence(self, question: _Question) -> str:
+        what = "no policy offers" if question.answer is None else "the policy has not answered"
+        return f"{what} {SERVICE} within {ANSWER_TIMEOUT:g} s; is it up and well? See `clwm watch`, or start `clwm up`"
