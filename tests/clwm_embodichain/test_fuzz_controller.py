@@ -20,6 +20,7 @@ class Both:
     def __init__(self):
         start = np.linspace(-1.0, 1.0, 7)
         self.knots, self.full = KnotController(start), JointTrajectoryController(NAMES, start)
+        self._updated_at, self._set_by = 0.0, 0.0
 
     def receive(self, message, now):
         """Whether they take the message; they must agree."""
@@ -37,8 +38,14 @@ class Both:
         self.compare(now)
         return taken[0]
 
+    def set_clock(self, seconds):
+        self.knots.set_clock(seconds)
+        self._set_by += seconds
+
     def compare(self, now):
-        found, expected = self.knots.sample(now), self.full.update(now, 0.0, NOWHERE)
+        steady = now - self._set_by
+        late, self._updated_at = steady - self._updated_at, steady
+        found, expected = self.knots.sample(now), self.full.update(now, 0.0, NOWHERE, late)
         np.testing.assert_allclose(found[0], expected.positions, atol=1e-11)
         np.testing.assert_allclose(found[1], expected.velocities, atol=1e-9)
 
@@ -61,7 +68,10 @@ def test_commands_are_those_of_the_joint_trajectory_controller(seed, counts):
         for _ in range(6):
             now += rng.uniform(0.0, 0.3)
             both.compare(now)
-        both.compare(now - 100.0)
+        seconds = rng.uniform(-5.0, 5.0)
+        both.set_clock(seconds)
+        now += seconds
+        both.compare(now)
 
 
 @pytest.mark.parametrize("spoil", ["nan", "stamp", "times", "moving", "over"])

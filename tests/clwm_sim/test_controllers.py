@@ -19,9 +19,21 @@ PERIOD = 0.01
 HOME = np.array([0.0, 1.0])
 
 
+class TwoClocks(JointTrajectoryController):
+    """A controller whose stack's clock is set by `set_by` s, while its steady one shows the instants of the updates."""
+
+    set_by = 0.0
+    before = None
+
+    def update(self, steady, period, measured):
+        late = 0.0 if self.before is None else steady - self.before - period
+        self.before = steady
+        return super().update(steady + self.set_by, period, measured, late)
+
+
 @pytest.fixture
 def controller() -> JointTrajectoryController:
-    return JointTrajectoryController(NAMES, HOME)
+    return TwoClocks(NAMES, HOME)
 
 
 def trajectory(times, positions, velocities=None, accelerations=None, stamp=0.0) -> JointTrajectory:
@@ -102,7 +114,7 @@ def test_lead_in_starts_from_the_measured_state_by_default(controller):
 
 
 def test_lead_in_starts_from_the_last_command_when_asked(controller):
-    controller = JointTrajectoryController(NAMES, HOME, ControllerParameters(interpolate_from_desired_state=True))
+    controller = TwoClocks(NAMES, HOME, ControllerParameters(interpolate_from_desired_state=True))
     controller.receive(trajectory([1.0], [[1.0, 1.0]], stamp=10.0), now=10.0)
     controller.update(10.0, PERIOD, at_rest([0.2, 1.0]))
     assert command_for(controller, 10.5)[0] == pytest.approx(0.5)
@@ -129,11 +141,51 @@ def test_last_point_is_held_for_ever(controller):
         np.testing.assert_array_equal(state.velocities, [0.0, 0.0])
 
 
-def test_command_stays_while_time_is_before_the_trajectory_was_entered(controller):
-    controller.receive(trajectory([1.0], [[1.0, 1.0]], stamp=10.0), now=10.0)
+@pytest.mark.parametrize("set_by", [-0.3, 0.3])
+def test_motion_goes_on_smoothly_when_the_clock_is_set(controller, set_by):
+    controller.receive(trajectory([0.0, 1.0], [[0.0, 1.0], [1.0, 1.0]], stamp=10.0), now=10.0)
     controller.update(10.0, PERIOD, at_rest())
-    before = command_for(controller, 10.5)
-    np.testing.assert_array_equal(command_for(controller, 9.0), before)
+    assert command_for(controller, 10.5)[0] == pytest.approx(0.5)
+    controller.set_by = set_by
+    assert command_for(controller, 10.5 + PERIOD)[0] == pytest.approx(0.5 + PERIOD)
+    assert command_for(controller, 11.0)[0] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("set_by", [-0.3, 0.3])
+def test_next_message_is_entered_where_the_clock_says(controller, set_by):
+    message = trajectory([0.0, 1.0], [[0.0, 1.0], [1.0, 1.0]], stamp=10.0)
+    controller.receive(message, now=10.0)
+    controller.update(10.0, PERIOD, at_rest())
+    controller.set_by = set_by
+    assert command_for(controller, 10.5)[0] == pytest.approx(0.5)
+    controller.receive(message, now=10.5 + set_by)
+    assert command_for(controller, 10.5 + PERIOD)[0] == pytest.approx(0.5 + PERIOD + set_by)
+
+
+@pytest.mark.parametrize("late", [0.047, 0.3])
+def test_loop_that_comes_late_steps_the_command_by_the_motion_it_missed(controller, late):
+    controller.receive(trajectory([0.0, 1.0], [[0.0, 1.0], [1.0, 1.0]], stamp=10.0), now=10.0)
+    controller.update(10.0, PERIOD, at_rest())
+    before = command_for(controller, 10.3)[0]
+    assert command_for(controller, 10.3 + PERIOD + late)[0] - before == pytest.approx(PERIOD + late)
+
+
+def test_command_stays_while_the_clock_is_before_the_last_command_that_a_trajectory_leads_in_from():
+    controller = TwoClocks(NAMES, HOME, ControllerParameters(interpolate_from_desired_state=True))
+    controller.update(10.0, PERIOD, at_rest())
+    controller.set_by = -0.3
+    controller.receive(trajectory([2.0], [[1.0, 1.0]], stamp=10.0), now=9.71)
+    assert command_for(controller, 10.01 + PERIOD)[0] == 0.0
+    assert command_for(controller, 10.29)[0] == 0.0
+    assert command_for(controller, 11.3)[0] == pytest.approx(0.5)
+
+
+def test_first_lead_in_after_holding_starts_at_the_last_command():
+    """Not at the first update of the trajectory, a period later, which would lag behind all along."""
+    controller = TwoClocks(NAMES, HOME, ControllerParameters(interpolate_from_desired_state=True))
+    controller.update(9.9, PERIOD, at_rest())
+    controller.receive(trajectory([0.1], [[1.0, 1.0]], stamp=10.0), now=9.95)
+    assert controller.update(10.0, PERIOD, at_rest()).positions[0] == pytest.approx((0.1 + PERIOD) / 0.2)
 
 
 def test_positions_alone_are_followed_linearly(controller):
@@ -190,7 +242,7 @@ def test_wrong_joint_names_are_refused(controller, names, reason):
 
 
 def test_partial_goal_is_taken_when_allowed_and_the_other_joint_keeps_its_command():
-    controller = JointTrajectoryController(NAMES, HOME, ControllerParameters(allow_partial_joints_goal=True))
+    controller = TwoClocks(NAMES, HOME, ControllerParameters(allow_partial_joints_goal=True))
     controller.receive(JointTrajectory(("shoulder",), (TrajectoryPoint(1.0, (0.5,)),), 10.0), now=10.0)
     controller.update(10.0, PERIOD, at_rest([0.0, 1.3]))
     np.testing.assert_array_equal(command_for(controller, 11.0), [0.5, 1.0])
@@ -219,7 +271,7 @@ def test_velocity_at_the_last_point_within_float_rounding_is_taken(controller):
 
 def test_velocity_at_the_last_point_is_taken_when_allowed():
     parameters = ControllerParameters(allow_nonzero_velocity_at_trajectory_end=True)
-    controller = JointTrajectoryController(NAMES, HOME, parameters)
+    controller = TwoClocks(NAMES, HOME, parameters)
     controller.receive(trajectory([1.0], np.zeros((1, 2)), [[0.0, 1.0]]), now=0.0)
 
 

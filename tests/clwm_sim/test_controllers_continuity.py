@@ -25,8 +25,19 @@ def trajectories(draw, degree: int) -> JointTrajectory:
     return JointTrajectory.from_arrays(NAMES, times, *fields, stamp=100.0)
 
 
+class InTime(JointTrajectoryController):
+    """Updated at the instants that a steady clock shows, too."""
+
+    before = None
+
+    def update(self, now, period, measured):
+        late = 0.0 if self.before is None else now - self.before - period
+        self.before = now
+        return super().update(now, period, measured, late)
+
+
 def states(message: JointTrajectory, start: JointState, instants) -> list[JointState]:
-    controller = JointTrajectoryController(NAMES, start.positions)
+    controller = InTime(NAMES, start.positions)
     controller.receive(message, now=100.0)
     controller.update(100.0, 0.0, start)
     return [controller.update(instant, 0.0, start) for instant in instants]
@@ -75,8 +86,8 @@ def test_resending_the_same_trajectory_with_its_stamp_changes_no_command(message
     start = JointState(position, np.zeros(3))
     first, last = message.points[0].time_from_start, message.points[-1].time_from_start
     again = 100.0 + first + fraction * (last - first)
-    once = JointTrajectoryController(NAMES, position)
-    twice = JointTrajectoryController(NAMES, position)
+    once = InTime(NAMES, position)
+    twice = InTime(NAMES, position)
     for controller in (once, twice):
         controller.receive(message, now=100.0)
         controller.update(100.0, 0.001, start)

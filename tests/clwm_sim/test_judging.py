@@ -121,14 +121,14 @@ def test_a_task_asked_for_after_the_worlds_own_time_is_open_and_a_reset_counts_a
     robot = RobotDescription.load("dual_fr3_mujoco")
     world = World("lift_tray", image_size=32, robot=robot)
     world.task = type("Hurried", (type(world.task),), {"timeout": 0.05})()
-    simulation = PacedSimulation(world, robot, seed=3, now=NOW, episodes=7)
-    seen = [item for step in range(30) for item in simulation.run(NOW + 0.01 * step)]
+    simulation = PacedSimulation(world, robot, seed=3, now=NOW, steady=0.0, episodes=7)
+    seen = [item for step in range(30) for item in simulation.run(NOW + 0.01 * step, 0.01 * step)]
     assert [item.failed for item in seen if isinstance(item, EpisodeSeen)][-1]
     assert simulation.judge(asked(instruction="grasp the tray by its handles and raise it")).outcome is Judgement.OPEN
-    seen = [item for step in range(30, 60) for item in simulation.run(NOW + 0.01 * step)]
+    seen = [item for step in range(30, 60) for item in simulation.run(NOW + 0.01 * step, 0.01 * step)]
     assert not any(isinstance(item, Verdict) for item in seen)
     simulation.reset(4, "place_block")
-    seen = [item for item in simulation.run(NOW + 0.7) if isinstance(item, EpisodeSeen)]
+    seen = [item for item in simulation.run(NOW + 0.7, 0.7) if isinstance(item, EpisodeSeen)]
     assert seen[0].episode == 9
     assert simulation.judge(asked(2, "put the block on the pad")).goal == "place_block"
     world.close()

@@ -61,11 +61,11 @@ class FuzzedArms:
             while queue and queue[0][0] <= until:
                 self._receive(arm, *queue.popleft())
 
-    def shift(self, seconds: float) -> None:
-        """The clock was set: what is on the way arrives as much later on the new clock."""
-        for queue in self._on_the_way:
-            for index, (arrival, message, may_jump) in enumerate(queue):
-                queue[index] = (arrival + seconds, message, may_jump)
+    def set_clock(self, seconds: float) -> None:
+        """The stack's clock is set while nothing is on the way; motions go on."""
+        self.deliver(np.inf)
+        for controller in self._controllers:
+            controller.set_clock(seconds)
 
     def sample(self, now: float) -> Array:
         """Positions and velocities (2, 14) commanded at `now`."""

@@ -44,16 +44,20 @@ class KnotController:
             raise TrajectoryRefused(f"the trajectory ended at {end:.3f} s, {now - end:.3f} s ago")
         if message.stamp + float(times[0]) > now:
             raise TrajectoryRefused(f"the trajectory begins {message.stamp + float(times[0]) - now:.4f} s from now")
-        self._stamp, self._times, self._entered_at = message.stamp, times.tolist(), now
+        self._stamp, self._times = message.stamp, times.tolist()
         # Start, start velocity, way and end velocity of every segment: joints at rest then stay so to the last bit.
         self._segments = np.stack([positions[:-1], velocities[:-1], np.diff(positions, axis=0), velocities[1:]], axis=1)
         self._last = np.stack([positions[-1], velocities[-1]])
 
+    def set_clock(self, seconds: float) -> None:
+        """The stack's clock was set by `seconds`: the motion goes on by a steady one."""
+        if self._times:
+            self._stamp += seconds
+
     def sample(self, now: float) -> Array:
         """Positions [rad] and velocities [rad/s] (2, joints) commanded at `now`."""
         times = self._times
-        # Before the trajectory was entered: the clock was set back, and the command stays until time has caught up.
-        if not times or now < self._entered_at:
+        if not times:
             return self._command
         offset = now - self._stamp
         index = bisect_right(times, offset) - 1

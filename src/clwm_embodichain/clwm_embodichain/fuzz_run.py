@@ -30,6 +30,7 @@ Array = NDArray[np.float64]
 
 START = 1.8e9  # s, as clocks show it today: a float has 0.24 us there
 LED_ON = 2.5  # s after the clock was set forward; joint states may be silent for 2 s of it
+LONGEST_BRAKING = 0.6  # s from full speed
 PATIENCE = 5.0  # s without a chunk executed and without a reason for it, on top of the policy's time-out
 _OPEN = np.array([0.08, 0.08])  # m
 _CLEARANCE_SLACK = 2e-5  # m, of rounding
@@ -133,6 +134,7 @@ class FuzzRun:
         self._may_jump = False
         self._led_on_until = -math.inf
         self._still_from = math.inf
+        self._run_out_by = -math.inf
         self._waiting_since = START
         self._acceleration = robot.limit("acceleration") * self._config.acceleration_scale
 
@@ -238,8 +240,8 @@ class FuzzRun:
 
     def _expect_rest(self, instant: float) -> None:
         """From `instant` on nothing may move; it is looked at then, and at every joint state after."""
-        self._still_from = instant
-        self._look_at = instant + 1e-6
+        self._still_from = max(instant, self._run_out_by)
+        self._look_at = self._still_from + 1e-6
 
     def _rest_by(self) -> float:
         """When arms that are told now to stop must rest: nothing changes for a lead and up to one row."""
@@ -353,16 +355,20 @@ class FuzzRun:
         self._do(events.EpisodeReset())
 
     def _set_clock(self, seconds: float) -> None:
-        """All clocks are set together; the controllers hold where they are, as theirs leap along what was sent."""
+        """The stack's clock is set; the controllers go on by their own steady one."""
         # The executor ticks every 20 ms whatever the joint states do: it knows the time from just before.
         self._do(events.Tick())
-        self._arms.put(self._arms.sample(self._now)[0])
+        self._arms.set_clock(seconds)
         self._now += seconds
+        path = self._scheduler.path
+        if path is not None:
+            # By the new clock their path is over, or not begun, while they are on it still.
+            self._run_out_by = self._now + max(0.0, path.time(path.last) - self._now + seconds) + LONGEST_BRAKING
         self._silent_until += seconds
         self._state_at += seconds
         self._disturbance_at += seconds
         self._change_at += seconds
-        self._look_at += seconds
+        self._expect_rest(self._still_from + seconds)
         self._queue = [(at + seconds, serial, answer) for at, serial, answer in self._queue]
         self._waiting_since = self._now + max(0.0, self._config.chunk_timeout)
         if seconds < 0.0:

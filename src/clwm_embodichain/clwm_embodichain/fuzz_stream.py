@@ -41,6 +41,10 @@ class StreamedArms(FuzzedArms):
         for stream in self._streams:
             stream.drop()
 
+    def set_clock(self, seconds: float) -> None:
+        """The stack's clock is set: drives hold where they are, as nothing comes from a stream that samples by it."""
+        self.put(self.sample(0.0)[0])
+
     def send(self, command: SendTrajectory, now: float, delay: float, *, may_jump: bool) -> None:
         """The stream of an arm takes a path; positions are on their way for no time that counts."""
         self._check(command)

@@ -14,9 +14,12 @@ interface, and position and velocity state interfaces. What that controller does
   zero: the command then jumps to point 0.
 - Segments are linear, cubic or quintic by the lower specification of their two ends. After the last point it is held.
 - The command written at an update is the trajectory one update period later, when it will be acted upon.
+- The stack's clock counts at the first update of a message only. From then on time is what the controller manager's
+  steady clock says: a stack's clock that is set moves nothing, and a loop that comes late steps the command.
 
-Refused here, where that controller is merely undefined: a joint named twice, a number that is not finite (both pass its
-checks), and accelerations without velocities (its interpolation then commands position 0).
+Refused here, where that controller accepts and does harm: a joint named twice (the one left out is led to what an
+earlier message left in its memory, by radians), a number that is not finite, and accelerations without velocities (its
+interpolation then commands position 0).
 """
 
 from __future__ import annotations
@@ -53,7 +56,7 @@ class ControllerParameters:
 
 
 class JointTrajectoryController:
-    """One arm's controller. Knows no clock: `now` is the time of the update, in s on the stack's clock.
+    """One arm's controller. Knows no clock: `now` is the instant of the update, in s on the stack's clock.
 
     It holds `position` (joints,) in rad until the first trajectory.
     """
@@ -78,6 +81,7 @@ class JointTrajectoryController:
         self._command = JointState(position, zero, zero)
         self._commanded_at: float | None = None
         self._active: ActiveTrajectory | None = None
+        self._begun_at = self._followed = 0.0
         self._waiting: JointTrajectory | None = None
 
     def receive(self, message: JointTrajectory, now: float) -> None:
@@ -85,27 +89,42 @@ class JointTrajectoryController:
         check_trajectory(message, self._names, now, self._parameters)
         self._waiting = message
 
-    def update(self, now: float, period: float, measured: JointState) -> JointState:
+    @property
+    def stamp(self) -> float | None:
+        """Stamp [s] of the message that came last; None when there was none since the last `reset`."""
+        if self._waiting is not None:
+            return self._waiting.stamp
+        return None if self._active is None else self._active.stamp
+
+    def update(self, now: float, period: float, measured: JointState, late: float = 0.0) -> JointState:
         """The command for the interval that starts at `now` and lasts `period` seconds.
 
-        measured: the arm's state at `now`; used only at the first update of a trajectory.
+        measured: the arm's state at `now`; used only at the first update of a trajectory, as `now` is.
+        late: s by which this update is more than a period after the one before, on the steady clock.
         """
         if self._waiting is not None:
             self._active, self._waiting = self._in_own_order(self._waiting), None
         if self._active is None:
+            self._commanded_at = now
             return self._command
-        if not self._active.has_begun:
-            if self._parameters.interpolate_from_desired_state:
-                entered_at = now if self._commanded_at is None else self._commanded_at
-                self._active.begin(now, entered_at, self._command)
-            else:
-                self._active.begin(now, now, JointState(measured.positions, measured.velocities))
-        desired = self._active.sample(now + period)
+        if self._active.has_begun:
+            self._followed += period + late
+        else:
+            self._begin(self._active, now, measured)
+        desired = self._active.sample(self._begun_at + self._followed + period)
         # None: time was set back before the trajectory was entered; the command stays until time has caught up.
         if desired is not None:
             self._command = desired
             self._commanded_at = now
         return self._command
+
+    def _begin(self, trajectory: ActiveTrajectory, now: float, measured: JointState) -> None:
+        self._begun_at, self._followed = now, 0.0
+        if self._parameters.interpolate_from_desired_state:
+            entered_at = now if self._commanded_at is None else self._commanded_at
+            trajectory.begin(now, entered_at, self._command)
+        else:
+            trajectory.begin(now, now, JointState(measured.positions, measured.velocities))
 
     def _in_own_order(self, message: JointTrajectory) -> ActiveTrajectory:
         """Columns in the controller's order; a joint that a partial goal leaves out keeps its command."""

@@ -52,8 +52,8 @@ class ForwardCommandController:
             raise CommandRefused(f"positions are {list(positions)}; expected finite numbers")
         self._arrived.append((at, np.array(positions, dtype=np.float64)))
 
-    def update(self, now: float, period: float, measured: JointState) -> JointState:
-        """The command at `now`; the measured state does not change it."""
+    def update(self, now: float, period: float, measured: JointState, late: float = 0.0) -> JointState:
+        """The command at `now`; neither the measured state nor a late update changes it."""
         while self._arrived and self._arrived[0][0] <= now:
             self._command = self._arrived.popleft()[1]
         return JointState(self._command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import functools
 import secrets
+import time
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from clwm_msgs.srv import ResetWorld
 from clwm_sim.cameras import CameraIntrinsics, RenderError
 from clwm_sim.controllers import TrajectoryRefused
 from clwm_sim.forward_controller import CommandRefused
-from clwm_sim.pacing import TICK, EpisodeSeen, JointsSeen, PacedSimulation, PictureTaken
+from clwm_sim.pacing import CLOCK_SET, TICK, EpisodeSeen, JointsSeen, PacedSimulation, PictureTaken
 from clwm_sim.tasks import UnknownTask
 from clwm_sim.trajectory import JointTrajectory, TrajectoryPoint
 from clwm_sim.world import World
@@ -77,7 +78,7 @@ class SimNode(ClwmNode):
     def activate(self) -> None:
         episodes = secrets.randbits(31)  # whoever counts resets must not take a simulation for the one before it
         self._simulation = PacedSimulation(
-            self._world, self._robot, self.params.seed, self.now(), self.params.max_lag, episodes
+            self._world, self._robot, self.params.seed, *self._clocks(), self.params.max_lag, episodes
         )
 
     def deactivate(self) -> None:
@@ -90,7 +91,7 @@ class SimNode(ClwmNode):
         self._world = None
 
     def diagnose(self) -> Health:
-        pace = self._simulation.pace(self.now())
+        pace = self._simulation.pace(time.monotonic())
         values = {
             "real_time_factor": pace.real_time_factor,
             "slipped_s": pace.slipped,
@@ -100,6 +101,13 @@ class SimNode(ClwmNode):
         if pace.slipped > 0.0 or pace.real_time_factor < SLOW:
             return Health(Level.WARN, f"too slow: real-time factor {pace.real_time_factor:.2f}, time slips", values)
         return Health(Level.OK, "keeps pace", values)
+
+    def _clocks(self) -> tuple[float, float]:
+        """The stack's clock and a steady one at the same instant [s]: read again when a pause came between them."""
+        while True:
+            before, now, steady = time.monotonic(), self.now(), time.monotonic()
+            if steady - before < CLOCK_SET / 5.0:
+                return now, steady
 
     def _open_outputs(self) -> None:
         # Not `_clock`: rclpy's nodes keep their own clock under that name.
@@ -120,10 +128,10 @@ class SimNode(ClwmNode):
     def _listen_for_motion(self, index: int, arm: Arm) -> None:
         topic = arm.controller.topic
         if arm.controller.kind == "forward":
-            given = Float64MultiArray, topic, functools.partial(self._on_positions, index), qos.CRITICAL
+            given = Float64MultiArray, topic, functools.partial(self._on_positions, index), qos.CONTROLLER_STREAM
             limit = POSITIONS_BYTES
         else:
-            given = JointTrajectoryMessage, topic, functools.partial(self._on_trajectory, index), qos.SETPOINT
+            given = JointTrajectoryMessage, topic, functools.partial(self._on_trajectory, index), qos.CONTROLLER
             limit = TRAJECTORY_BYTES
         self._motion_inputs.append(self.create_subscription(*given, max_bytes=limit))
 
@@ -141,12 +149,12 @@ class SimNode(ClwmNode):
             return
         self._publish_until_now()
         # What is seen at a tick is sent right then: a fixed period would be up to a period late, with every phase.
-        self._timer.timer_period_ns = round(1e9 * max(self._simulation.due - self.now(), SHORTEST_WAIT))
+        self._timer.timer_period_ns = round(1e9 * max(self._simulation.due - time.monotonic(), SHORTEST_WAIT))
         self._timer.reset()
 
     def _publish_until_now(self) -> None:
         self._take_motion()
-        for seen in self._simulation.run(self.now()):
+        for seen in self._simulation.run(*self._clocks()):
             self._take_motion()
             stamp = to_stamp(seen.stamp)
             match seen:

@@ -18,6 +18,7 @@ TICK = 0.01  # s between two looks at the joints: 100 Hz
 TICKS_PER_FRAME = 5  # cameras at 20 Hz
 TICKS_PER_STATUS = 10  # episode status at 10 Hz
 TICKS_PER_LOOK = 2  # tasks are judged at 50 Hz
+CLOCK_SET = 0.01  # s; by less, the clock was not set, but read a moment after the steady one
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,12 @@ class Pace:
 
 
 class PacedSimulation:
-    """The simulation on the stack's clock, which is handed in as `now`; one thread does everything, in due order.
+    """The simulation in real time; one thread does everything, in due order.
 
-    When it is more than `max_lag` s behind it does not hurry: it *slips*, that is, the world's time is moved later on
-    the stack's clock, and says so in `pace`. The controllers stay on the stack's clock, as real ones do.
+    It has two clocks, handed in as `now` and `steady`: the stack's, on which its stamps are and which may be set, and a
+    steady one, by which the world runs. When it is more than `max_lag` s behind it does not hurry: it *slips*, that is,
+    the world's time is moved later on both clocks, and says so in `pace`. Controllers do not wait for it, as real ones
+    do not; when the stack's clock is set, they go on smoothly.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class PacedSimulation:
         robot: RobotDescription,
         seed: int,
         now: float,
+        steady: float,
         max_lag: float = 0.1,
         episodes: int = 0,
     ) -> None:
@@ -83,9 +87,10 @@ class PacedSimulation:
         self._world = world
         self._cameras = tuple(robot.cameras)
         self._max_lag = max_lag
-        self._base = now
+        self._base = steady
+        self._apart = now - steady
         self._tick = 0
-        self._paced_since = now
+        self._paced_since = steady
         self._paced_ticks = 0
         self._slipped = 0.0
         self._episode = episodes
@@ -112,15 +117,18 @@ class PacedSimulation:
         """Judge what is asked from now on; the first verdict on it, None when nothing new is asked."""
         return self._judge.begin(self._instant, status, (self._world.task,))
 
-    def run(self, now: float) -> Iterator[Seen]:
+    def run(self, now: float, steady: float) -> Iterator[Seen]:
         """Advance to `now`, yielding what is seen at each instant that has become due, oldest first."""
-        behind = now - self._instant - TICK
-        # Far ahead means that the clock was set back; the world then waits for nothing and goes on from there.
-        if behind > self._max_lag or behind < -self._max_lag - TICK:
+        set_by = now - steady - self._apart
+        if abs(set_by) > CLOCK_SET:
+            self._apart += set_by
+            self.control.set_clock(set_by)
+        behind = steady - self.due
+        if behind > self._max_lag:
             self._base += behind
-            self.control.origin += behind
-            self._slipped += max(behind, 0.0)
-        while self.due <= now:
+            self.control.slip(behind)
+            self._slipped += behind
+        while self.due <= steady:
             self._tick += 1
             self._paced_ticks += 1
             self.control.advance(self._instant)
@@ -141,22 +149,22 @@ class PacedSimulation:
             if self._tick % TICKS_PER_STATUS == 0:
                 yield self._status()
 
-    def pace(self, now: float) -> Pace:
+    def pace(self, steady: float) -> Pace:
         """The pace since the last call (since the start, at first)."""
-        elapsed = now - self._paced_since
+        elapsed = steady - self._paced_since
         factor = self._paced_ticks * TICK / elapsed if elapsed > 0.0 else 1.0
         slipped, self._slipped = self._slipped, 0.0
-        self._paced_since, self._paced_ticks = now, 0
+        self._paced_since, self._paced_ticks = steady, 0
         return Pace(factor, slipped)
 
     @property
     def due(self) -> float:
-        """Instant on the stack's clock at which `run` has something to do next."""
-        return self._instant + TICK
+        """Instant on the steady clock at which `run` has something to do next."""
+        return self._base + (self._tick + 1) * TICK
 
     @property
     def _instant(self) -> float:
-        return self._base + self._tick * TICK
+        return self._apart + self._base + self._tick * TICK
 
     def _begin(self, seed: int) -> None:
         self._seed = seed

@@ -116,7 +116,7 @@ class ActiveTrajectory:
     """
 
     def __init__(self, stamp: float, times: Numbers, points: Sequence[JointState]) -> None:
-        self._stamp = stamp
+        self.stamp = stamp
         self._times = times
         self._points = list(points)
         self._start: float | None = None
@@ -141,7 +141,7 @@ class ActiveTrajectory:
 
     def begin(self, now: float, entered_at: float, state: JointState) -> None:
         """Fix the origin of time at the first update `now`, and lead in from `state`, the arm's at `entered_at`."""
-        self._start = now if self._stamp == 0.0 else self._stamp
+        self._start = now if self.stamp == 0.0 else self.stamp
         self._entered_at = entered_at
         first = self._points[0]
         # A state that lacks a derivative which the first point has would lower the lead-in's degree: take it as zero.

@@ -23,8 +23,12 @@ STATE = _profile(ReliabilityPolicy.BEST_EFFORT, 5)
 CRITICAL = _profile(ReliabilityPolicy.RELIABLE, 10)
 # A human's targets: only the newest counts, and a release of the dead-man switch must not be lost.
 TELEOP = _profile(ReliabilityPolicy.RELIABLE, 5)
-# Trajectories and gripper commands: a newer one replaces an older one, as joint_trajectory_controller subscribes.
+# Trajectories and gripper commands as they are sent: a newer one replaces an older one.
 SETPOINT = _profile(ReliabilityPolicy.RELIABLE, 1)
+# As ros2_controllers subscribe to them: with the system's defaults, which are best effort with Fast DDS.
+CONTROLLER = _profile(ReliabilityPolicy.BEST_EFFORT, 1)
+# The same for a simulated controller of streamed positions, which acts on each in its own time.
+CONTROLLER_STREAM = _profile(ReliabilityPolicy.BEST_EFFORT, 10)
 # Reports, diagnostics, episode status: read by people and recorders.
 REPORT = _profile(ReliabilityPolicy.RELIABLE, 50)
 # What a late joiner must still learn.
