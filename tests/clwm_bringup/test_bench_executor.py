@@ -12,7 +12,7 @@ from clwm_bringup.process_usage import Usage
 
 def test_report_is_of_the_largest_memory_and_the_mean_share_of_a_core():
     samples = [Usage(100_000_000, 50_000_000, 1.0), Usage(160_000_000, 60_000_000, 1.3), Usage(120_000_000, 0, 1.4)]
-    report = _report(samples, 2.0, chunks=3, states=200)
+    report = _report(samples, 2.0, chunks=3, states=200, joint_rate=100)
     assert report["processor_share"] == pytest.approx(0.2) and not report["meets_processor_goal"]
     assert report["processor_share_worst_second"] == pytest.approx(0.3)
     assert report["resident_mb"] == 160.0 and not report["meets_memory_goal"]

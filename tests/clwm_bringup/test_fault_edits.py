@@ -8,7 +8,7 @@ from sensor_msgs.msg import JointState
 
 from clwm_bringup.fault_edits import EDITS
 from clwm_common.robot import RobotDescription
-from clwm_common.ros.conversions import from_msg
+from clwm_common.ros.conversions import from_msg, from_stamp
 from clwm_msgs.msg import ActionChunk
 from clwm_sai_executor.joint_map import JointMap
 
@@ -43,8 +43,18 @@ def test_a_joint_state_without_a_joint_is_what_the_executor_cannot_use(joint_sta
     robot = RobotDescription.load("dual_fr3_mujoco")
     names = [*robot.joint_names, *(arm.gripper.finger_joint for arm in robot.arms)]
     edited = EDITS["without_first_joint"](JointState(name=names, position=[0.0] * 16, velocity=[0.0] * 16))
-    with pytest.raises(Exception, match="lacks left_fr3_joint1"):
-        JointMap(robot).measured(robot.joint_states_topic, 0.0, edited.name, edited.position, edited.velocity)
+    given = robot.joint_states_topic, 0.0, edited.name, edited.position, edited.velocity
+    assert JointMap(robot).measured(*given) is None
+
+
+def test_velocities_that_are_no_numbers_leave_the_positions(joint_state):
+    edited = EDITS["nan_velocities"](copy.deepcopy(joint_state))
+    assert all(math.isnan(value) for value in edited.velocity) and list(edited.position) == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(("edit", "stamp"), [("stamped_zero", 0.0), ("stamped_ahead", 50.09), ("stamped_behind", 49.6)])
+def test_stamps_of_a_picture_are_off_by_so_much(joint_state, edit, stamp):
+    assert from_stamp(EDITS[edit](joint_state).header.stamp) == pytest.approx(stamp, abs=1e-6)
 
 
 @pytest.mark.parametrize(("edit", "seconds"), [("stamped_back", 49), ("stamped_forward", 51)])

@@ -8,16 +8,19 @@ from clwm_bringup.doctor_checks import Outcome
 from clwm_bringup.preflight_checks import Stream
 from clwm_common.robot import RobotDescription
 from clwm_perception.image_sets import SynchroniserConfig
+from clwm_sai_executor.clearance import margins_of
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.controller_parameters import Findings
+from clwm_sai_executor.events import MeasuredArms
+from clwm_sai_executor.start_check import StartCheck
 
 EXECUTOR, PERCEPTION = SchedulerConfig(), SynchroniserConfig(("head", "left"))
 
 
-def heard(rate, age=0.004, seconds=4.0, offset=0.0, problem=""):
-    stream = Stream()
+def heard(rate, age=0.004, seconds=4.0, offset=0.0, problem="", warning=""):
+    stream = Stream(problem=problem, warning=warning)
     for stamp in 100.0 + offset + np.arange(0.0, seconds, 1.0 / rate):
-        stream.hear(stamp + age, stamp, problem)
+        stream.hear(stamp + age, stamp)
     return stream
 
 
@@ -35,7 +38,8 @@ def assert_says(result, outcome, text):
     [
         (heard(100.0), Outcome.OK, "100 Hz, 4 ms old"),
         (Stream(), Outcome.FAIL, "nothing on /joints"),
-        (heard(100.0, problem="/joints lacks elbow"), Outcome.FAIL, "/joints lacks elbow"),
+        (heard(100.0, problem="/joints lacks elbow; publish it"), Outcome.FAIL, "/joints lacks elbow -> publish it"),
+        (heard(100.0, warning="/joints: no velocity; export it"), Outcome.WARN, "/joints: no velocity -> export it"),
         (heard(100.0, age=1.5), Outcome.FAIL, "synchronise the clocks"),
         (heard(100.0, age=-1.5), Outcome.FAIL, "synchronise the clocks"),
         (heard(30.0), Outcome.WARN, "raise the rate to 50 Hz"),
@@ -57,21 +61,30 @@ def robot():
     return RobotDescription.load("dual_fr3_mujoco")
 
 
+def judged(robot, positions, velocity=0.0, widths=(0.08, 0.08)):
+    arms = MeasuredArms(0.0, np.array(positions), np.full(14, velocity), np.array(widths))
+    return checks.judge_arms(robot, arms, StartCheck(robot, margins_of(robot)))
+
+
 def test_arms_at_home_and_at_rest_are_ready(robot):
-    assert_says(checks.judge_arms(robot, robot.home, np.zeros(14)), Outcome.OK, "at rest, at most 0.00 rad from home")
+    assert_says(judged(robot, robot.home), Outcome.OK, "at rest, at most 0.00 rad from home")
 
 
 def test_arms_that_move_or_are_elsewhere_are_told_of(robot):
     away = robot.home.copy()
     away[8] += 0.7
-    assert_says(checks.judge_arms(robot, away, np.zeros(14)), Outcome.WARN, "0.70 rad from home (right joint 2)")
-    assert_says(checks.judge_arms(robot, robot.home, np.full(14, 0.2)), Outcome.WARN, "moving")
+    assert_says(judged(robot, away), Outcome.WARN, "0.70 rad from home (right joint 2)")
+    assert_says(judged(robot, robot.home, velocity=0.2), Outcome.WARN, "moving")
 
 
-def test_a_joint_beyond_its_limits_is_a_failure_by_name(robot):
-    beyond = robot.home.copy()
+def test_what_the_executor_refuses_to_start_from_is_a_failure_and_what_it_cuts_off_a_warning(robot):
+    beyond, aside = robot.home.copy(), robot.home.copy()
     beyond[3] = 0.2
-    assert_says(checks.judge_arms(robot, beyond, np.zeros(14)), Outcome.FAIL, "left joint 4 is at 0.200 rad")
+    aside[[0, 3]] = [1.5, -1.2]
+    assert_says(judged(robot, beyond), Outcome.FAIL, "joint left left_fr3_joint4 is at 0.200 rad, outside its limits")
+    assert_says(judged(robot, beyond), Outcome.FAIL, "-> move it back with the robot's own tools")
+    assert_says(judged(robot, robot.home, widths=(0.2, 0.0)), Outcome.FAIL, "the left gripper is 0.200 m open")
+    assert_says(judged(robot, aside), Outcome.WARN, "outside the workspace")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
 from std_msgs.msg import Float64
 
-from clwm_common.ros.executor import StaticSingleThreadedExecutor
+from clwm_common.ros.executor import StaticSingleThreadedExecutor, shortest_period
 from clwm_msgs.action import RunTask
 from clwm_msgs.srv import SetMode
 
@@ -61,6 +61,21 @@ def test_every_message_reaches_its_subscription_in_order(executor, node):
         numbers.publish(Float64(data=float(number)))
     spin_until(executor, lambda: len(heard) == 10)
     assert heard == list(range(10))
+
+
+def test_subscription_with_a_shortest_period_is_served_no_oftener_and_gets_the_newest(executor, node):
+    heard = []
+    fast = node.create_subscription(Float64, "/fast", lambda message: heard.append(message.data), 1)
+    shortest_period(fast, 0.05)
+    numbers = node.create_publisher(Float64, "/fast", 1)
+    spin_until(executor, lambda: numbers.get_subscription_count() == 1)
+    began, sent = time.monotonic(), 0
+    while time.monotonic() < began + 0.5:
+        sent += 1
+        numbers.publish(Float64(data=float(sent)))
+        executor.spin_once(timeout_sec=0.001)
+    assert sent > 100 and 2 <= len(heard) <= 11
+    spin_until(executor, lambda: heard[-1] == sent)
 
 
 def test_callback_that_wants_the_message_info_gets_it(executor, node):

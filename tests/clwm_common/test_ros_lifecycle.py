@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
@@ -282,3 +284,19 @@ def test_wrong_parameters_end_the_process_with_two_and_one_sentence():
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=20)
     assert done.returncode == 2 and "expected at most 2.0" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_node_that_waits_for_a_clock_says_so_though_its_timers_stand_still(make):
+    heard, node = [], make(parameter_overrides=[RosParameter("use_sim_time", value=True)])
+    listener = rclpy.create_node("listener")
+    listener.create_subscription(DiagnosticArray, "/diagnostics", lambda array: heard.extend(array.status), 10)
+    spinner = SingleThreadedExecutor()
+    for each in (node, listener):
+        spinner.add_node(each)
+    until = time.monotonic() + 20.0
+    while not any("no /clock has come for" in status.message for status in heard):
+        assert time.monotonic() < until, [status.message for status in heard]
+        spinner.spin_once(timeout_sec=0.1)
+    assert from_status(heard[-1]).level is Level.ERROR and "unset use_sim_time" in heard[-1].message
+    spinner.shutdown(timeout_sec=1.0)
+    listener.destroy_node()

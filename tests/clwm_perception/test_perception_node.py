@@ -56,8 +56,8 @@ def new_node(**parameters):
 class Rig:
     """The node under test, and a node that plays cameras and policy."""
 
-    def __init__(self, folder):
-        self.node = new_node(encoder=str(folder), silent_after=1.0)
+    def __init__(self, folder, **parameters):
+        self.node = new_node(encoder=str(folder), silent_after=1.0, **parameters)
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
         self.other = rclpy.create_node("cameras_and_policy")
@@ -74,6 +74,11 @@ class Rig:
                 and self.other.count_publishers("/clwm/feature_frame")
             )
         )
+
+    def close(self):
+        self.node.trigger_shutdown()
+        self.node.destroy_node()
+        self.other.destroy_node()
 
     @property
     def waits(self):
@@ -106,9 +111,7 @@ class Rig:
 def rig(folder):
     rig = Rig(folder)
     yield rig
-    rig.node.trigger_shutdown()
-    rig.node.destroy_node()
-    rig.other.destroy_node()
+    rig.close()
 
 
 def test_a_request_brings_one_frame_with_the_features_of_its_instant(rig, folder):
@@ -183,6 +186,31 @@ def test_a_picture_of_another_size_is_refused_by_name_until_stretching_is_asked_
     assert "perception's 'resize' to 'stretch'" in health.message and not rig.frames
     rig.node.params.resize = "stretch"
     rig.spin_until(lambda: rig.frames, send_all)
+
+
+def test_pictures_stamped_ahead_answer_nothing_and_are_named_until_the_clocks_agree(rig):
+    picture, ahead = np.zeros((SIDE, SIDE, 3), np.uint8), [0.09]
+
+    def send_all():
+        for camera in CAMERAS:
+            rig.send(camera, rig.node.now() + ahead[0], picture)
+
+    rig.ask(1, rig.node.now())
+    rig.spin_until(lambda: "ahead of this clock" in rig.node.diagnose().message and rig.waits, send_all)
+    assert not rig.frames and rig.node.diagnose().message.startswith("pictures of 'head' cannot be used for")
+    ahead[0] = 0.0
+    rig.spin_until(lambda: rig.frames and rig.node.diagnose().level == 0, send_all)
+
+
+def test_picture_beyond_image_bytes_is_named_with_camera_size_and_parameter(folder):
+    rig = Rig(folder, image_bytes=1000)
+    try:
+        picture = np.zeros((SIDE, SIDE, 3), np.uint8)
+        said = "pictures of 'head' cannot be used"
+        rig.spin_until(lambda: said in rig.node.diagnose().message, lambda: rig.send("head", rig.node.now(), picture))
+        assert "raise perception's image_bytes (now 1000)" in rig.node.diagnose().message
+    finally:
+        rig.close()
 
 
 def test_configuration_without_an_encoder_is_refused_with_the_reason(tmp_path):

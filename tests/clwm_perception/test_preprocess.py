@@ -57,9 +57,11 @@ def test_padded_and_bgr_messages_give_the_rgb_picture(height, width, padding, fl
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        (("mono8", 2, 2, 2, b"\0" * 4), "mono8"),
-        (("rgb8", 2, 2, 6, b"\0" * 11), "11 bytes"),
-        (("rgb8", 2, 4, 6, b"\0" * 12), "4 pixels"),
+        (("mono8", 2, 2, 2, b"\0" * 4), "encoding is 'mono8'; expected rgb8 or bgr8; have the camera's driver"),
+        (("rgb8", 2, 2, 6, b"\0" * 11), "data has 11 bytes; expected height x step = 2 x 6 = 12; have the driver"),
+        (("rgb8", 2, 2, 6, b"\0" * 13), "data has 13 bytes; expected height x step = 2 x 6 = 12"),
+        (("rgb8", 2, 4, 6, b"\0" * 12), "step is 6 bytes; expected at least 12 for 4 pixels of rgb8"),
+        (("rgb8", 0, 4, 12, b""), "4 x 0 pixels; expected at least one"),
     ],
 )
 def test_a_message_that_contradicts_itself_is_refused(fields, named):

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
+from clwm_bringup.fast_joint_states import FastJointStates
 from clwm_common.actions import CHUNK_ROWS, JOINTS, ROW_DT
 from clwm_common.messages import ActionChunk as CoreChunk
 from clwm_common.messages import ChunkRequest as CoreRequest
 from clwm_common.robot import RobotDescription
 from clwm_common.ros import qos
-from clwm_common.ros.conversions import from_msg, from_stamp, to_msg, to_stamp
+from clwm_common.ros.conversions import from_msg, from_stamp, to_msg
+from clwm_common.ros.diagnostics import from_status
 from clwm_msgs.msg import ActionChunk, ChunkRequest, TaskStatus
 from clwm_msgs.srv import CheckTask, SetTask
 
@@ -30,19 +34,21 @@ SWING, SWING_PERIOD = 0.1, 4.0  # rad, s: how far and how fast the joints are mo
 
 
 class ExecutorLoadNode(Node):
-    """Joint states at 100 Hz that follow the trajectories, and an answer to every request."""
+    """Joint states that follow the trajectories, and an answer to every request."""
 
-    def __init__(self, robot: RobotDescription, **kwargs: Any) -> None:
+    def __init__(self, robot: RobotDescription, rate: float = 1.0 / STATE_PERIOD, **kwargs: Any) -> None:
+        """rate: Hz of joint states on every topic; positions in them are new 100 times a second."""
         super().__init__("executor_load", **kwargs)
         self._robot = robot
-        self._names = [*robot.joint_names, *(arm.gripper.finger_joint for arm in robot.arms)]
         self._position = robot.home.copy()
         self._trajectories: list[tuple[np.ndarray, np.ndarray] | None] = [None, None]
         self._due: tuple[float, CoreRequest] | None = None
         self.chunks = 0
-        self.states = 0
+        self.summary: dict[str, Any] = {}
         self.status = ""
-        self._joints = self.create_publisher(JointState, robot.joint_states_topic, qos.SENSOR)
+        outputs = [self.create_publisher(JointState, one.topic, qos.SENSOR) for one in robot.joint_sources()]
+        self._joints = FastJointStates(outputs, rate, self._now)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.REPORT)
         self._answers = self.create_publisher(ActionChunk, "/clwm/action_chunk", qos.CRITICAL)
         self._set_task = self.create_client(SetTask, "/clwm/set_task")
         self.create_service(CheckTask, "/clwm/check_task", _take_any_task)
@@ -83,14 +89,36 @@ class ExecutorLoadNode(Node):
             if trajectory is not None:
                 times, positions = trajectory
                 self._position[7 * arm : 7 * arm + 7] = [np.interp(now, times, column) for column in positions.T]
-        message = JointState(name=self._names, position=[*self._position.tolist(), 0.04, 0.04], velocity=[0.0] * 16)
-        message.header.stamp = to_stamp(now)
-        self._joints.publish(message)
-        self.states += 1
+        everything = [*self._position.tolist(), 0.04, 0.04]
+        self._joints.update(
+            [
+                JointState(
+                    name=list(one.names),
+                    position=[everything[place] for place in one.places],
+                    velocity=[0.0] * len(one.places),
+                )
+                for one in self._robot.joint_sources()
+            ]
+        )
         if self._due is not None and now >= self._due[0]:
             self._answers.publish(to_msg(self._chunk(self._due[1])))
             self._due = None
             self.chunks += 1
+
+    @property
+    def states(self) -> int:
+        """How many joint states have been sent on each topic."""
+        return self._joints.sent
+
+    def destroy_node(self) -> None:
+        self._joints.close()
+        super().destroy_node()
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            values = from_status(status).values
+            if status.name == "executor" and "summary" in values:
+                self.summary = json.loads(values["summary"])
 
     def _on_status(self, message: TaskStatus) -> None:
         self.status = str(from_msg(message))
@@ -132,13 +160,13 @@ def _take_any_task(_: CheckTask.Request, response: CheckTask.Response) -> CheckT
 
 
 @contextlib.contextmanager
-def running_load_node(robot: RobotDescription, domain: int) -> Iterator[ExecutorLoadNode]:
+def running_load_node(robot: RobotDescription, domain: int, rate: float) -> Iterator[ExecutorLoadNode]:
     """The node in a ROS domain of its own, beside whatever else this process does."""
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=domain)
     node = None
     try:
-        node = ExecutorLoadNode(robot, context=context)
+        node = ExecutorLoadNode(robot, rate, context=context)
         spinner = SingleThreadedExecutor(context=context)  # a node alone does not keep its executor alive
         spinner.add_node(node)
         yield node

@@ -6,7 +6,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from clwm_common.ros.conversions import from_stamp, to_stamp
+
 CLOCK_STEP = 1.0  # s by which the robot's clock is set
+AHEAD, BEHIND = 0.09, 0.4  # s by which a camera's clock is off
 
 
 def nan_position(joint_state: Any) -> Any:
@@ -34,6 +37,33 @@ def stamped_forward(message: Any) -> Any:
     return message
 
 
+def nan_velocities(joint_state: Any) -> Any:
+    """A JointState of a broadcaster whose hardware gives no velocities."""
+    joint_state.velocity = [math.nan] * len(joint_state.velocity)
+    return joint_state
+
+
+def stamped_zero(message: Any) -> Any:
+    """Any stamped message of a driver that does not stamp."""
+    message.header.stamp = to_stamp(0.0)
+    return message
+
+
+def stamped_ahead(message: Any) -> Any:
+    """Any stamped message of a machine whose clock is a little ahead: what it claims to be newer is old."""
+    return _moved(message, AHEAD)
+
+
+def stamped_behind(message: Any) -> Any:
+    """Any stamped message of a machine whose clock is a little behind."""
+    return _moved(message, -BEHIND)
+
+
+def _moved(message: Any, seconds: float) -> Any:
+    message.header.stamp = to_stamp(from_stamp(message.header.stamp) + seconds)
+    return message
+
+
 def of_the_epoch_before(chunk: Any) -> Any:
     """An ActionChunk for the task before this one."""
     chunk.task_epoch -= 1
@@ -56,6 +86,6 @@ EDITS: Mapping[str, Callable[[Any], Any]] = {
     function.__name__: function
     for function in (
         nan_position, without_first_joint, stamped_back, stamped_forward, of_the_epoch_before, of_another_layout,
-        nan_row,
+        nan_row, nan_velocities, stamped_zero, stamped_ahead, stamped_behind,
     )
 }  # fmt: skip

@@ -155,6 +155,11 @@ def picture_check(model: str, robot: RobotDescription) -> Callable[[int, int], N
     return lambda height, width: check_size(height, width, size, resize)
 
 
+def fixed_parameters(node: str) -> dict[str, Any]:
+    """What config/stack.yaml gives this node. Raises GraphError."""
+    return _settings()[node]
+
+
 def simulated_robot(name: str) -> RobotDescription:
     """A robot on which anything may be tried. Raises GraphError for one that is not driven by the simulation."""
     robot = RobotDescription.load(name)

@@ -6,33 +6,39 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clwm_bringup.doctor_checks import Outcome, Result
 from clwm_common.robot import RobotDescription
+from clwm_common.stamps import CLOCKS
 from clwm_perception.image_sets import SynchroniserConfig
+from clwm_perception.picture_watch import AHEAD, OLD
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.controller_parameters import Findings
+from clwm_sai_executor.events import MeasuredArms
+from clwm_sai_executor.start_check import StartCheck
 
 _RATE_TO_WANT = 50.0  # Hz of joint states; the executor publishes the arms' state as often
 _AT_REST = 0.05  # rad/s
 _FAR_FROM_HOME = 0.5  # rad
 _WHOLE_SETS = 0.9  # share of a camera's pictures that must find partners
-_CLOCKS = "synchronise the clocks of both machines (chrony), and let the driver stamp with the time of capture"
 
 
 @dataclass
 class Stream:
-    """What was heard on a topic: instants of arrival and stamps, s on the same clock; the last reason not to use it."""
+    """What was heard on a topic: instants of arrival and stamps, s on the same clock.
+
+    problem, warning: what the node that reads it would say of it at the end, remedy last (`JointIntake`,
+    `PictureWatch`): the stack and preflight judge alike.
+    """
 
     arrivals: list[float] = field(default_factory=list)
     stamps: list[float] = field(default_factory=list)
     problem: str = ""
+    warning: str = ""
 
-    def hear(self, arrival: float, stamp: float, problem: str = "") -> None:
+    def hear(self, arrival: float, stamp: float) -> None:
         self.arrivals.append(arrival)
         self.stamps.append(stamp)
-        self.problem = problem
 
     @property
     def rate(self) -> float:
@@ -53,15 +59,17 @@ class Stream:
 
 def judge_joints(topic: str, stream: Stream, config: SchedulerConfig, *, has_arm: bool) -> Result:
     """Whether joint states come often enough, are fresh, and have the joints of the robot description."""
-    if not stream.arrivals:
+    if not stream.arrivals and not stream.problem:
         return Result(Outcome.FAIL, f"nothing on {topic}", "start the driver, or correct the topic in config/robots")
     if stream.problem:
-        return Result(Outcome.FAIL, stream.problem, "correct names and topics in config/robots, or the driver")
+        return _judged(Outcome.FAIL, stream.problem)
     found = f"{stream.rate:.0f} Hz, {1e3 * stream.age:.0f} ms old on arrival, longest gap {1e3 * stream.gap:.0f} ms"
     if not -config.state_timeout < stream.age < config.state_timeout:
-        return Result(Outcome.FAIL, f"{found}; at most {config.state_timeout} s expected", _CLOCKS)
+        return Result(Outcome.FAIL, f"{found}; at most {config.state_timeout} s expected", CLOCKS)
     if not has_arm:
         return Result(Outcome.OK, found)
+    if stream.warning:
+        return _judged(Outcome.WARN, stream.warning)
     if stream.gap + stream.age >= config.state_timeout:
         remedy = f"publish joint states oftener than every {config.state_timeout} s, or the arms will brake"
         return Result(Outcome.FAIL, found, remedy)
@@ -70,33 +78,37 @@ def judge_joints(topic: str, stream: Stream, config: SchedulerConfig, *, has_arm
     return Result(Outcome.OK, found)
 
 
-def judge_arms(robot: RobotDescription, positions: NDArray[np.float64], velocities: NDArray[np.float64]) -> Result:
-    """Whether the arms (14,) stand where they may and where the policy expects to begin."""
+def judge_arms(robot: RobotDescription, arms: MeasuredArms, start: StartCheck) -> Result:
+    """Whether the arms stand where they may and where the policy expects to begin."""
+    if refusal := start.refusal(arms):
+        return _judged(Outcome.FAIL, refusal)
+    if warnings := start.warnings(arms):
+        return _judged(Outcome.WARN, warnings[0])
     names = [f"{side} joint {number}" for side in ("left", "right") for number in range(1, 8)]
-    for name, value, low, high in zip(
-        names, positions, robot.limit("position_lower"), robot.limit("position_upper"), strict=True
-    ):
-        if not low <= value <= high:
-            found = f"{name} is at {value:.3f} rad; its limits are {low:.3f} to {high:.3f} rad"
-            return Result(Outcome.FAIL, found, "check the joints' order and signs, and limits in config/robots")
-    away = np.abs(positions - robot.home)
+    away = np.abs(arms.positions - robot.home)
     found = f"at most {away.max():.2f} rad from home ({names[int(away.argmax())]})"
-    if np.abs(velocities).max() > _AT_REST:
+    if np.abs(arms.velocities).max() > _AT_REST:
         return Result(Outcome.WARN, f"moving, {found}", "let them come to rest before the stack is started")
     if away.max() > _FAR_FROM_HOME:
         return Result(Outcome.WARN, found, "move them home with their own controllers: policies begin from there")
     return Result(Outcome.OK, f"at rest, {found}")
 
 
+def _judged(outcome: Outcome, said: str) -> Result:
+    """What a node would say, its remedy apart: that is the part after the last semicolon."""
+    found, _, remedy = said.rpartition("; ")
+    return Result(outcome, found, remedy) if found else Result(outcome, said, "see docs/integration.md")
+
+
 def judge_camera(topic: str, stream: Stream, config: SynchroniserConfig) -> Result:
     """Whether pictures come often enough, are fresh and can be read."""
-    if not stream.arrivals:
+    if not stream.arrivals and (not stream.problem or "has sent no picture" in stream.problem):
         return Result(Outcome.FAIL, f"nothing on {topic}", "start the camera, or remap its topic to this one")
     if stream.problem:
-        return Result(Outcome.FAIL, stream.problem, "set the camera's driver so")
+        return _judged(Outcome.FAIL, stream.problem)
     found = f"{stream.rate:.0f} Hz, {1e3 * stream.age:.0f} ms old on arrival"
-    if not -config.frame_period < stream.age < 4.0 * config.frame_period:
-        return Result(Outcome.FAIL, found, _CLOCKS)
+    if not -AHEAD < stream.age < OLD * config.frame_period:
+        return Result(Outcome.FAIL, found, CLOCKS)
     if stream.rate < 0.9 / config.frame_period:
         wanted = f"{1.0 / config.frame_period:.0f}"
         return Result(Outcome.WARN, found, f"raise its rate to {wanted} Hz, or set perception's frame_period")

@@ -6,23 +6,28 @@ import functools
 import importlib.util
 import time
 from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import TypeVar
 
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 
+from clwm_bringup import graph
 from clwm_bringup import preflight_checks as checks
 from clwm_bringup.doctor_checks import Outcome, Result
 from clwm_bringup.preflight_checks import Stream
-from clwm_common.actions import LayoutError
 from clwm_common.robot import Gripper, RobotDescription
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_stamp
+from clwm_common.ros.intake import intake
 from clwm_perception.image_sets import SynchroniserConfig
+from clwm_perception.picture_watch import HEADER_BYTES, IMAGE_BYTES, PictureWatch
 from clwm_perception.preprocess import ImageError, from_raw
+from clwm_sai_executor.clearance import margins_of
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.controller_check_node import ControllerCheck
-from clwm_sai_executor.events import MeasuredArms
-from clwm_sai_executor.joint_map import JointMap
+from clwm_sai_executor.joint_intake import JointIntake
+from clwm_sai_executor.start_check import StartCheck
 
 _EXECUTOR = "executor"  # the one node that may command the arms
 
@@ -34,18 +39,29 @@ class PreflightNode(Node):
         """check_picture: raises ImageError for a picture's height and width; None when no model is known."""
         super().__init__("clwm_preflight")
         self._check_picture = check_picture
-        self._robot, self._joint_map = robot, JointMap(robot)
+        self._robot = robot
+        self._executor = _configured(SchedulerConfig(), "executor")
+        self._perception = _configured(SynchroniserConfig(tuple(robot.cameras)), "perception")
+        self._image_bytes = graph.fixed_parameters("perception").get("image_bytes", IMAGE_BYTES)
+        self._intake = JointIntake(robot, self._executor.state_timeout)
+        self._watch = PictureWatch(self._perception)
+        self._intake.start(self._now())
+        self._watch.start(self._now())
         self._joints = {source.topic: Stream() for source in robot.joint_sources()}
         self._cameras = {camera: Stream() for camera in robot.cameras}
-        self._arms: MeasuredArms | None = None
         self._controllers = ControllerCheck(self, robot)
         self._controllers.ask(time.monotonic())
         for topic in self._joints:
             on_joints = functools.partial(self._on_joints, topic)
             self.create_subscription(JointState, topic, on_joints, qos.SENSOR_DEEP)
         for camera in self._cameras:
-            on_image = functools.partial(self._on_image, camera)
-            self.create_subscription(Image, _image_topic(camera), on_image, qos.SENSOR_BUFFERED)
+            on_image = intake(
+                Image,
+                self._image_bytes + HEADER_BYTES,
+                functools.partial(self._on_image, camera),
+                functools.partial(self._on_refused, camera),
+            )
+            self.create_subscription(Image, _image_topic(camera), on_image, qos.SENSOR_BUFFERED, raw=True)
 
     def poll(self) -> None:
         """Go on asking the controllers for their parameters."""
@@ -53,7 +69,11 @@ class PreflightNode(Node):
 
     def results(self) -> list[tuple[str, Result]]:
         """(title, judgement), from the arms to the pictures."""
-        robot, executor, perception = self._robot, SchedulerConfig(), SynchroniserConfig(tuple(self._cameras))
+        robot, executor, perception = self._robot, self._executor, self._perception
+        for topic, stream in self._joints.items():
+            stream.problem, stream.warning = self._intake.problem(self._now(), topic), self._intake.warning(topic)
+        for camera, stream in self._cameras.items():
+            stream.problem = self._watch.problem(self._now(), camera)
         found = [
             (
                 f"joints {source.topic}",
@@ -61,10 +81,10 @@ class PreflightNode(Node):
             )
             for source in robot.joint_sources()
         ]
-        if self._arms is None:
+        if self._intake.latest is None:
             found.append(("arms", Result(Outcome.FAIL, "not all joints are known", "see above")))
         else:
-            found.append(("arms", checks.judge_arms(robot, self._arms.positions, self._arms.velocities)))
+            found.append(("arms", checks.judge_arms(robot, self._intake.latest, StartCheck(robot, margins_of(robot)))))
         for side, arm, inquiry in zip(("left", "right"), robot.arms, self._controllers.inquiries, strict=True):
             topic, listeners = arm.controller.topic, self.count_subscribers(arm.controller.topic)
             judged = checks.judge_controller(topic, listeners, inquiry.findings, inquiry.summary)
@@ -89,23 +109,33 @@ class PreflightNode(Node):
         return self.get_clock().now().nanoseconds * 1e-9
 
     def _on_joints(self, topic: str, message: JointState) -> None:
-        stamp, problem = from_stamp(message.header.stamp), ""
-        try:
-            arms = self._joint_map.measured(topic, stamp, message.name, message.position, message.velocity)
-            self._arms = arms or self._arms
-        except LayoutError as error:
-            problem = str(error)
-        self._joints[topic].hear(self._now(), stamp, problem)
+        now, stamp = self._now(), from_stamp(message.header.stamp)
+        self._intake.take(now, topic, stamp, message.name, message.position, message.velocity)
+        self._joints[topic].hear(now, stamp)
 
     def _on_image(self, camera: str, message: Image) -> None:
-        problem = ""
+        now, stamp = self._now(), from_stamp(message.header.stamp)
+        self._cameras[camera].hear(now, stamp)
         try:
             if self._check_picture is not None:
                 self._check_picture(message.height, message.width)
-            from_raw(message.encoding, message.height, message.width, message.step, message.data)
+            pixels = from_raw(message.encoding, message.height, message.width, message.step, message.data)
         except ImageError as error:
-            problem = str(error)
-        self._cameras[camera].hear(self._now(), from_stamp(message.header.stamp), problem)
+            self._watch.refuse(now, camera, str(error))
+            return
+        self._watch.hear(now, camera, stamp, pixels.shape[:2])
+
+    def _on_refused(self, camera: str, reason: str) -> None:
+        self._watch.refuse_bytes(self._now(), camera, reason, self._image_bytes)
+
+
+Config = TypeVar("Config", SchedulerConfig, SynchroniserConfig)
+
+
+def _configured(config: Config, node: str) -> Config:
+    """With what config/stack.yaml gives the node: it will run with that."""
+    names = {item.name for item in fields(config)}
+    return replace(config, **{name: value for name, value in graph.fixed_parameters(node).items() if name in names})
 
 
 def _image_topic(camera: str) -> str:

@@ -56,7 +56,6 @@ class _Track:
 
     stamps: list[float] = field(default_factory=list)
     pictures: list[Any] = field(default_factory=list)
-    heard_at: float | None = None
 
     def insert(self, stamp: float, picture: Any, depth: int) -> bool:
         place = bisect.bisect_left(self.stamps, stamp)
@@ -84,7 +83,6 @@ class Synchroniser:
     def __init__(self, config: SynchroniserConfig) -> None:
         self.config = config
         self.ignored = 0
-        self._started_at: float | None = None
         self.clear()
 
     def clear(self) -> None:
@@ -96,17 +94,13 @@ class Synchroniser:
     def is_waiting(self) -> bool:
         return self._request is not None
 
-    def start(self, now: float) -> None:
-        """From `now` on cameras are expected to send."""
-        self._started_at = now
-
     def request(self, chunk_id: int, observe_at: float) -> Answer | None:
         """Ask for the instant `observe_at`; the answer if it can be had at once. Replaces a request still waiting."""
         self._request = (chunk_id, observe_at)
         return self._answer()
 
-    def add(self, now: float, camera: str, stamp: float, picture: Any) -> Answer | None:
-        """Take in a picture captured at `stamp` and received at `now`; the answer if a request was waiting for it.
+    def add(self, camera: str, stamp: float, picture: Any) -> Answer | None:
+        """Take in a picture captured at `stamp`; the answer if a request was waiting for it.
 
         A stamp more than CLOCK_RESTART older than the newest means that the clock was set back: all is forgotten.
         Raises ValueError for an unknown camera.
@@ -117,7 +111,6 @@ class Synchroniser:
         if track.stamps and stamp < track.stamps[-1] - CLOCK_RESTART:
             self.clear()
             track = self._tracks[camera]
-        track.heard_at = now
         if not track.insert(stamp, picture, self.config.depth):
             self.ignored += 1
             return None
@@ -162,20 +155,13 @@ class Synchroniser:
         self._request = None
         return Answer(chunk_id, observe_at, chosen)
 
-    def diagnose(self, now: float) -> str | None:
-        """What keeps sets from completing, in one sentence for each cause; None when all is well."""
-        problems = []
-        for camera, track in self._tracks.items():
-            since = track.heard_at if track.heard_at is not None else self._started_at
-            silence = now - since if since is not None else 0.0
-            if silence > self.config.silent_after:
-                never = " (none since the start)" if track.heard_at is None else ""
-                problems.append(f"camera '{camera}' has sent no picture for {silence:.1f} s{never}")
-        if not problems and all(track.stamps for track in self._tracks.values()) and not self.sets():
-            newest = {camera: track.stamps[-1] for camera, track in self._tracks.items()}
-            first, last = min(newest, key=newest.__getitem__), max(newest, key=newest.__getitem__)
-            problems.append(
-                f"pictures of '{first}' and '{last}' are {newest[last] - newest[first]:.3f} s apart, "
-                f"more than skew_limit {self.config.skew_limit:g} s"
-            )
-        return "; ".join(problems) or None
+    def diagnose(self) -> str:
+        """What keeps sets from completing although pictures of all cameras are there; empty when nothing does."""
+        if not all(track.stamps for track in self._tracks.values()) or self.sets():
+            return ""
+        newest = {camera: track.stamps[-1] for camera, track in self._tracks.items()}
+        first, last = min(newest, key=newest.__getitem__), max(newest, key=newest.__getitem__)
+        return (
+            f"pictures of '{first}' and '{last}' are {newest[last] - newest[first]:.3f} s apart, "
+            f"more than skew_limit {self.config.skew_limit:g} s; trigger the cameras together, or raise skew_limit"
+        )

@@ -27,9 +27,9 @@ from clwm_perception.checkpoint import POOL
 from clwm_perception.encoder import BACKENDS, Encoder
 from clwm_perception.image_sets import Answer, Synchroniser, SynchroniserConfig
 from clwm_perception.picture import Picture
+from clwm_perception.picture_watch import HEADER_BYTES, IMAGE_BYTES, PictureWatch
 from clwm_perception.preprocess import NO_RESIZE, RESIZES, ImageError, check_size, from_raw
 
-_HEADER = 1024  # bytes of an image message that are not pixels, at most
 NICENESS = 5  # of encoder threads: below camera drivers and the executor, not below everything
 
 
@@ -46,7 +46,7 @@ class PerceptionNode(ClwmNode):
         Parameter("resize", NO_RESIZE, "what becomes of pictures of another size than the encoder's", choices=RESIZES),
         Parameter("encoder_threads", 2, "pictures that are encoded at a time", minimum=1, maximum=16),
         Parameter("cameras", ["head", "left_wrist", "right_wrist"], "cameras in the order of the frame's first axis"),
-        Parameter("image_bytes", 8_000_000, "a larger picture is refused unseen", "bytes", 1_000, 100_000_000),
+        Parameter("image_bytes", IMAGE_BYTES, "a larger picture is refused unseen", "bytes", 1_000, 100_000_000),
         Parameter("frame_period", 0.05, "time between two pictures of a camera", "s", minimum=0.001, maximum=10.0),
         Parameter("skew_limit", 0.02, "largest spread of stamps within one set", "s", minimum=0.0001, maximum=10.0),
         Parameter(
@@ -64,20 +64,26 @@ class PerceptionNode(ClwmNode):
         self._sets = Synchroniser(
             SynchroniserConfig(cameras, self.params.frame_period, self.params.skew_limit, self.params.silent_after)
         )
+        self._watch = PictureWatch(self._sets.config)
         self._encoder = Encoder.load(self.params.encoder, self.params.backend, self.params.pool)
         cores = itertools.cycle(own_cores(self.params.encoder_threads, os.sched_getaffinity(0)))
         self._threads = ThreadPoolExecutor(self.params.encoder_threads, "encoder", _begin_thread, (cores,))
         self._picture_size = self._encoder.checkpoint.preprocessing.size
         self._encoder(np.zeros((1, *self._picture_size, 3), dtype=np.uint8))
-        self._bad_pictures: dict[str, str] = {}
         self._answered = 0
         self._encode_seconds = 0.0
         self._frames = self.create_lifecycle_publisher(FeatureFrameMsg, "/clwm/feature_frame", qos.CRITICAL)
         for camera in cameras:
             topic = f"/cameras/{camera}/image_raw"
             on_image = functools.partial(self._on_image, camera)
-            limit = self.params.image_bytes + _HEADER
-            self.create_subscription(Image, topic, on_image, qos.SENSOR_BUFFERED, max_bytes=limit)
+            self.create_subscription(
+                Image,
+                topic,
+                on_image,
+                qos.SENSOR_BUFFERED,
+                max_bytes=self.params.image_bytes + HEADER_BYTES,
+                on_refused=functools.partial(self._on_refused, camera),
+            )
         self.create_subscription(ObservationRequestMsg, "/clwm/observation_request", self._on_request, qos.CRITICAL)
         self.get_logger().info(
             f"encoder {self._encoder.encoder_id} {self._encoder.weights_hash[:12]} runs on {self._encoder.backend_note}"
@@ -85,7 +91,7 @@ class PerceptionNode(ClwmNode):
 
     def activate(self) -> None:
         self._sets.clear()
-        self._sets.start(self.now())
+        self._watch.start(self.now())
 
     def cleanup(self) -> None:
         if self._threads is not None:
@@ -101,13 +107,17 @@ class PerceptionNode(ClwmNode):
             "encode_seconds": self._encode_seconds,
             "ignored_pictures": self._sets.ignored,
         }
-        if self._bad_pictures:
-            camera, reason = next(iter(self._bad_pictures.items()))
-            return Health(Level.ERROR, f"pictures of '{camera}' cannot be used: {reason}", values)
-        if problem := self._sets.diagnose(self.now()):
-            waiting = "; an observation request waits" if self._sets.is_waiting else ""
-            return Health(Level.ERROR, f"{problem}{waiting}; check the driver of that camera", values)
-        return Health(values=values)
+        problems = self._watch.problems(self.now())
+        if not problems and (apart := self._sets.diagnose()):
+            problems = [apart]
+        if problems:
+            problems += ["an observation request waits"] if self._sets.is_waiting else []
+            return Health(Level.ERROR, "; ".join(problems), values)
+        changes = self._watch.changes()
+        return Health(Level.WARN if changes else Level.OK, "; ".join(changes), values)
+
+    def _on_refused(self, camera: str, reason: str) -> None:
+        self._watch.refuse_bytes(self.now(), camera, reason, self.params.image_bytes)
 
     def _on_image(self, camera: str, msg: Image) -> None:
         if not self.is_active:
@@ -116,15 +126,15 @@ class PerceptionNode(ClwmNode):
             check_size(msg.height, msg.width, self._picture_size, self.params.resize)
             pixels = from_raw(msg.encoding, msg.height, msg.width, msg.step, msg.data)
         except ImageError as error:
-            if self._bad_pictures.get(camera) != str(error):
-                self.get_logger().error(f"pictures of '{camera}' cannot be used: {error}")
-            self._bad_pictures[camera] = str(error)
+            self._watch.refuse(self.now(), camera, str(error))
             return
-        self._bad_pictures.pop(camera, None)
-        picture, stamp = Picture(pixels, self._encoder, self._threads), from_stamp(msg.header.stamp)
+        stamp = from_stamp(msg.header.stamp)
+        if not self._watch.hear(self.now(), camera, stamp, pixels.shape[:2]):
+            return
+        picture = Picture(pixels, self._encoder, self._threads)
         if self._sets.may_answer(stamp):
             picture.start()
-        self._publish(self._sets.add(self.now(), camera, stamp, picture))
+        self._publish(self._sets.add(camera, stamp, picture))
 
     def _on_request(self, msg: ObservationRequestMsg) -> None:
         if self.is_active:

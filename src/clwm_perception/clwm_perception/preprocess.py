@@ -75,8 +75,18 @@ def from_raw(encoding: str, height: int, width: int, step: int, data: bytes) -> 
     Raises ImageError for an encoding other than rgb8 or bgr8, and for a size that contradicts the data.
     """
     if encoding not in ("rgb8", "bgr8"):
-        raise ImageError(f"encoding is '{encoding}'; expected rgb8 or bgr8, have the camera driver convert it")
-    if height < 1 or width < 1 or step < 3 * width or len(data) != height * step:
-        raise ImageError(f"{height} rows of {step} bytes for {width} pixels do not fit {len(data)} bytes of data")
+        raise ImageError(f"encoding is '{encoding}'; expected rgb8 or bgr8; have the camera's driver convert it")
+    if height < 1 or width < 1:
+        raise ImageError(f"the picture is {width} x {height} pixels; expected at least one; look at its driver")
+    if step < 3 * width:
+        raise ImageError(
+            f"step is {step} bytes; expected at least {3 * width} for {width} pixels of {encoding}; have the driver "
+            "set it to the length of a row"
+        )
+    if len(data) != height * step:
+        raise ImageError(
+            f"data has {len(data)} bytes; expected height x step = {height} x {step} = {height * step}; have the "
+            "driver make height, step and data agree"
+        )
     picture = np.frombuffer(data, dtype=np.uint8).reshape(height, step)[:, : 3 * width].reshape(height, width, 3)
     return picture if encoding == "rgb8" else picture[..., ::-1]

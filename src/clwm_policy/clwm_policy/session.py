@@ -174,7 +174,9 @@ class Session:
         waited = self._clock() - max(times.asked_at, request.observe_at)
         if waited <= self._patience.frame_late:
             return
-        text = f"no usable picture for {waited:.1f} s; is perception active, and do all cameras publish?"
+        text = (
+            f"no usable picture for {waited:.1f} s; what keeps it is in perception's health (clwm watch, /diagnostics)"
+        )
         yield from self._decline(request, NoFrame(text))
 
     def check_task(self, instruction: str, memory_policy: MemoryPolicy) -> None:
@@ -230,9 +232,12 @@ class Session:
         """The measured state nearest to `stamp`. Raises BadState when none is near enough."""
         nearest = min(self._states, key=lambda state: abs(state.stamp - stamp), default=None)
         if nearest is None or abs(nearest.stamp - stamp) > self._patience.state_apart:
-            known = "none has come" if nearest is None else f"the nearest is of {nearest.stamp:.3f}"
+            known = "none has come; is the executor running?"
+            if nearest is not None:
+                known = (
+                    f"the nearest is of {nearest.stamp:.3f}; look at the stamps in perception's and executor's health"
+                )
             raise BadState(
-                f"no measured state within {self._patience.state_apart} s of the frame of {stamp:.3f}: {known}; "
-                "is the executor running, and on the same clock?"
+                f"no measured state within {self._patience.state_apart} s of the frame of {stamp:.3f}: {known}"
             )
         return nearest

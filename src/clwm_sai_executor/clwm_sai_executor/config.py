@@ -32,6 +32,7 @@ class SchedulerConfig:
     teleop_timeout: a teleoperation source whose newest command is older than this has let go of the arms.
     state_timeout: joint states older than this make the arms brake and hold.
     state_period: measured states are published no more often than this.
+    joint_period: joint states are looked at no more often than this, however fast a driver publishes; the newest wins.
     refuse_step: a row farther than this from the one before it is a gross violation: the chunk is refused. The same
         goes for a human's target and the one before it, and for the first one and the arms.
     refuse_jerk: rows that jerk more than so many times the robot's limit are a gross violation.
@@ -64,6 +65,7 @@ class SchedulerConfig:
     chunk_timeout: float = 2.0
     state_timeout: float = 0.2
     state_period: float = 0.01
+    joint_period: float = 0.005
     refuse_step: float = 0.5
     refuse_jerk: float = 2.0
     pose_tolerance: float = 0.005
@@ -119,6 +121,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "chunk_timeout": (0.1, 60.0),
     "state_timeout": (0.02, 5.0),
     "state_period": (0.0, 0.02),
+    "joint_period": (0.0, 0.02),
     "refuse_step": (0.01, 3.0),
     "refuse_jerk": (1.0, 1000.0),
     "pose_tolerance": (0.0, 1.0),

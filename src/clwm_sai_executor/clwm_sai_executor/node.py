@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import secrets
 import time
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 from clwm_common.actions import LayoutError
@@ -32,17 +30,18 @@ from clwm_sai_executor import events
 from clwm_sai_executor.clearance import margins_of
 from clwm_sai_executor.config import FOLLOW, RANGES, ConfigError, SchedulerConfig
 from clwm_sai_executor.controller_check_node import ControllerCheck
-from clwm_sai_executor.joint_map import JointMap
+from clwm_sai_executor.joint_inputs_node import JointInputs
+from clwm_sai_executor.joint_intake import JointIntake
 from clwm_sai_executor.lateness import Lateness
 from clwm_sai_executor.outputs_node import Outputs
 from clwm_sai_executor.phase import Phase
 from clwm_sai_executor.run_task_node import RunTaskServer
 from clwm_sai_executor.scheduler import Scheduler
+from clwm_sai_executor.start_check import StartCheck
 from clwm_sai_executor.task_check_node import TaskCheck
 
 # s; every joint state is a tick as well, so this only bounds how late a watchdog bites when they fall silent.
 TICK_PERIOD = 0.02
-JOINTS_BYTES = 16384  # more than a hundred named joints take
 _SETTINGS = {field.name for field in fields(SchedulerConfig)} - {"initial_mode", "known_horizons"}
 UNCHECKED = "execution_horizon is unchecked: set 'policy_document' to the .json beside the policy's weights"
 
@@ -69,6 +68,7 @@ class ExecutorNode(ClwmNode):
         _setting("teleop_timeout", "a teleoperation source that is silent for longer loses the arms", "s"),
         _setting("chunk_timeout", "a chunk this long after its observation is given up", "s"),
         _setting("state_timeout", "joint states older than this make the arms brake and hold", "s"),
+        _setting("joint_period", "joint states are looked at no oftener, the newest wins; 0: at each", "s"),
         _setting("following_error", "moving arms farther than this from their command brake and hold", "rad"),
         _setting("blend_rows", "new rows of a chunk that lead over from the committed motion; 0 changes no row"),
         _setting("refuse_step", "a chunk with a larger step from row to row is refused", "rad"),
@@ -101,7 +101,8 @@ class ExecutorNode(ClwmNode):
             self._scheduler = Scheduler(self._robot, config, margins=margins_of(self._robot), epoch=epoch)
         except (CheckpointError, ConfigError, RobotError) as error:
             raise NodeError(str(error)) from error
-        self._joint_map = JointMap(self._robot)
+        self._joints = JointIntake(self._robot, config.state_timeout)
+        self._start = StartCheck(self._robot)
         self._lateness = Lateness(TICK_PERIOD)
         self._problem = ""
         self._status: TaskStatus | None = None
@@ -121,9 +122,7 @@ class ExecutorNode(ClwmNode):
         self._outputs = Outputs(self, self._robot)
 
     def _create_inputs(self) -> None:
-        for topic in self._joint_map.topics:
-            on_joints = functools.partial(self._on_joints, topic)
-            self.create_subscription(JointState, topic, on_joints, qos.SENSOR, max_bytes=JOINTS_BYTES)
+        JointInputs(self, self._joints, self.params.joint_period, self._on_arms)
         self.create_subscription(ActionChunk, "/clwm/action_chunk", self._on_chunk, qos.CRITICAL)
         self.create_subscription(TeleopCommand, "/clwm/teleop", self._on_teleop, qos.TELEOP)
         self.create_subscription(SaiReport, "/clwm/sai_report", self._on_report, qos.REPORT)
@@ -139,6 +138,7 @@ class ExecutorNode(ClwmNode):
 
     def activate(self) -> None:
         self._controllers.ask(time.monotonic())
+        self._joints.start(self.now())
         self._publish_status()
 
     def deactivate(self) -> None:
@@ -167,8 +167,14 @@ class ExecutorNode(ClwmNode):
             level, message = Level.ERROR, scheduler.fault
         elif scheduler.phase in (Phase.BLIND, Phase.STALLED):
             level = Level.WARN
+        waits = self._joints.problems(self.now())
+        if not waits and scheduler.is_at_rest and self._joints.latest and not scheduler.fault:
+            waits = [refusal] if (refusal := self._start.refusal(self._joints.latest)) else []
+        if waits:
+            level, message = Level.ERROR, "; ".join([message, *waits])
         problems = [] if self.params.policy_document else [UNCHECKED]
         problems += [text for text in (scheduler.waiting, self._problem) if text]
+        problems += self._joints.warnings()
         problems += [*self._outputs.problems, *self._controllers.warnings]
         if problems:
             level, message = max(level, Level.WARN), "; ".join([message, *problems])
@@ -250,18 +256,9 @@ class ExecutorNode(ClwmNode):
         self._run_task.poll(self.now())
         self._publish_status()
 
-    def _on_joints(self, topic: str, message: JointState) -> None:
+    def _on_arms(self, arms: events.MeasuredArms) -> None:
         # The arms stay unseen, so untouched, until it is known what their controllers do with a command.
-        if not self.is_active or not self._controllers.is_settled:
-            return
-        try:
-            arms = self._joint_map.measured(
-                topic, from_stamp(message.header.stamp), message.name, message.position, message.velocity
-            )
-        except LayoutError as error:
-            self._note(str(error))
-            return
-        if arms is not None:
+        if self._controllers.is_settled:
             self._step(arms)
 
     def _on_chunk(self, message: ActionChunk) -> None:

@@ -26,6 +26,15 @@ EVENT_PERIOD = 100_000_000  # ns
 _WITH_MESSAGE_INFO = Subscription.CallbackType.WithMessageInfo
 
 
+def shortest_period(subscription: Subscription, seconds: float) -> Subscription:
+    """Wait for messages of `subscription` no oftener than every so many s. Returns it.
+
+    Meanwhile they stay in its queue and wake nobody. Only StaticSingleThreadedExecutor knows of this.
+    """
+    subscription.shortest_period = round(1e9 * seconds)
+    return subscription
+
+
 class StaticSingleThreadedExecutor(Executor):
     """Serves nodes in the thread that spins, as rclpy's SingleThreadedExecutor does, at a fraction of its cost.
 
@@ -188,9 +197,12 @@ class _Entities:
         self._wait_set = self._room(context)
         # Looked up once: these are what every wake-up calls.
         self._additions = [(self._wait_set.add_guard_condition, handle) for handle in self._own]
+        self._paced = [entity for entity, _ in self._of_kind["subscription"].values() if _period_of(entity)]
+        self._paced_due = 0
+        self._paced_period = min(map(_period_of, self._paced), default=0)
         for kind, found in self._of_kind.items():
             add = getattr(self._wait_set, f"add_{kind}")
-            self._additions += [(add, entity.handle) for entity, _ in found.values()]
+            self._additions += [(add, entity.handle) for entity, _ in found.values() if not _period_of(entity)]
 
     def _hold(self, handle: Any) -> bool:
         """Keep from destruction; False when that has been asked for already."""
@@ -235,7 +247,18 @@ class _Entities:
                 self._waited, self._events_due = self._waitables + self._events, now + EVENT_PERIOD
         for waitable, _ in self._waited:
             waitable.add_to_wait_set(self._wait_set)
+        if self._paced:
+            timeout = self._add_paced(timeout)
         self._wait_set.wait(timeout)
+
+    def _add_paced(self, timeout: int) -> int:
+        """Wait for what has a shortest period when that is over, else until then; returns for how many ns."""
+        left = self._paced_due - time.monotonic_ns()
+        if left > 0:
+            return min(timeout, left) if timeout >= 0 else left
+        for entity in self._paced:
+            self._wait_set.add_subscription(entity.handle)
+        return timeout
 
     def ready(self) -> Iterator[tuple[str, Any, Node]]:
         """Kind, entity and node of what the last wait found ready."""
@@ -246,6 +269,9 @@ class _Entities:
             for pointer in self._wait_set.get_ready_entities(kind) if entities else ():
                 # The executor's own guard conditions are ready for nobody; a timer may have been cancelled meanwhile.
                 entity, node = entities.get(pointer, (None, None))
+                if self._paced_period and entity in self._paced:
+                    # All at once: what comes a moment later on another topic is read together with the next.
+                    self._paced_due = time.monotonic_ns() + self._paced_period
                 if entity is not None and (kind != "timer" or entity.handle.is_timer_ready()):
                     yield kind, entity, node
 
@@ -274,6 +300,11 @@ def _serve_timer(timer: Timer) -> Coroutine | None:
     except InvalidHandle:
         return None
     return _call(timer.callback)
+
+
+def _period_of(entity: Any) -> int:
+    """ns, see `shortest_period`."""
+    return getattr(entity, "shortest_period", 0)
 
 
 def _call(callback: Callable[..., Any], *args: Any) -> Coroutine | None:

@@ -7,6 +7,7 @@ import inspect
 import os
 import signal
 import sys
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -24,6 +26,7 @@ from rclpy.parameter import Parameter as RosParameter
 from rclpy.signals import SignalHandlerOptions
 
 from clwm_common import ros_environment
+from clwm_common.clock_watch import ClockWatch
 from clwm_common.ros import qos
 from clwm_common.ros.diagnostics import ACTIVE, Health, Level, to_array
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
@@ -62,7 +65,9 @@ class ClwmNode(LifecycleNode):
         self._is_configured = False
         self.add_on_set_parameters_callback(self._may_set)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.REPORT)
-        self.create_timer(1.0, self._report_health)
+        self._clock_watch = ClockWatch(time.monotonic())
+        # By a clock that runs whatever use_sim_time says: health is wanted most when the stack's clock stands still.
+        self.create_timer(1.0, self._report_health, clock=Clock(clock_type=ClockType.STEADY_TIME))
         # rclpy lets an impossible transition escape from its service and end the process.
         service = self._service_change_state
         service.callback = self._guarded_change_state(service.callback)
@@ -206,15 +211,19 @@ class ClwmNode(LifecycleNode):
         except Exception:
             self.get_logger().error("clean-up step failed:\n" + traceback.format_exc())
 
-    def create_subscription(self, msg_type, topic, callback, *args, raw=False, max_bytes=None, **kwargs):
+    def create_subscription(
+        self, msg_type, topic, callback, *args, raw=False, max_bytes=None, on_refused=None, **kwargs
+    ):
         """A guarded subscription; what is longer than `max_bytes`, or malformed, is refused and counted.
+
+        on_refused: told the reason, too.
 
         max_bytes: of the serialised message; None for what the bounds in its .msg file add up to. raw: the callback
         takes the bytes as they come, and the limit is its own concern.
         Raises UnboundedType when neither the type nor the caller says what is too large.
         """
         if not raw:
-            callback = intake(msg_type, max_bytes, callback, functools.partial(self._refuse_message, topic))
+            callback = intake(msg_type, max_bytes, callback, functools.partial(self.refuse_message, topic, on_refused))
         return self._track(
             "subscription",
             super().create_subscription(msg_type, topic, self._guard(callback), *args, raw=True, **kwargs),
@@ -239,7 +248,10 @@ class ClwmNode(LifecycleNode):
     def create_lifecycle_publisher(self, *args, **kwargs):
         return self._track("lifecycle_publisher", super().create_lifecycle_publisher(*args, **kwargs))
 
-    def _refuse_message(self, topic: str, reason: str) -> None:
+    def refuse_message(self, topic: str, on_refused: Callable[[str], None] | None, reason: str) -> None:
+        """Count and log a message that was not let in."""
+        if on_refused is not None:
+            on_refused(reason)
         self._refusals[topic] += 1
         self.get_logger().warning(f"message on {topic} refused: {reason}", throttle_duration_sec=1.0)
 
@@ -295,6 +307,11 @@ class ClwmNode(LifecycleNode):
             health = self.diagnose()
         else:
             health = Health(Level.WARN, "not active")
+        uses_sim_time = self.get_parameter("use_sim_time").value
+        if clock_problem := self._clock_watch.look(time.monotonic(), self.now(), uses_sim_time):
+            message = "; ".join(text for text in (clock_problem, health.message) if text)
+            health = replace(health, level=Level.ERROR, message=message)
+            self.get_logger().error(clock_problem, throttle_duration_sec=10.0)
         refusals = {f"refused {topic}": count for topic, count in self._refusals.items()}
         health = replace(health, values={ACTIVE: self._is_active, **health.values, **refusals})
         self._diagnostics.publish(to_array(self.get_clock().now().to_msg(), self.get_name(), health))
