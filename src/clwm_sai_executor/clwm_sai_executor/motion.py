@@ -19,6 +19,7 @@ from clwm_sai_executor.gripper import GripperCommander
 from clwm_sai_executor.guard import Guard
 from clwm_sai_executor.limits import MotionLimits
 from clwm_sai_executor.splice import Path, SpliceFacts, splice, stop, stop_at
+from clwm_sai_executor.start_check import StartCheck
 
 Array = NDArray[np.float64]
 RowOf = Callable[[Array, Array], NDArray[np.float32]]
@@ -58,6 +59,7 @@ class Motion:
             np.array([arm.gripper.opening_min for arm in robot.arms]),
             np.array([arm.gripper.opening_max for arm in robot.arms]),
         )
+        self.start = StartCheck(robot)
         self.path: Path | None = None
         self.consumed = -1
         self.observed = 0
@@ -114,6 +116,14 @@ class Motion:
             self._restart(now + self.lead, position, openings)
         for commander, opening in zip(self._grippers, openings, strict=True):
             commander.assume(float(opening))
+
+    def hold_measured(self, now: float, arms: MeasuredArms) -> list[Command]:
+        """What holds the arms where they are. Nothing when that is outside their limits: a command would be clipped, and
+        they would leap; what holds them now goes on."""
+        if not arms.are_moving and self.start.refusal(arms):
+            return []
+        self.hold(now, arms, arms.widths)
+        return self.messages(now)
 
     def clip_openings(self, openings: Array) -> Array:
         """Openings (..., 2) [m] within the grippers' ranges."""

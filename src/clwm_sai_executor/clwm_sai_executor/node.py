@@ -18,7 +18,7 @@ from clwm_common.messages import MemoryPolicy, Mode, TaskStatus, goal_problem, i
 from clwm_common.policy_document import CheckpointError, read_policy_document
 from clwm_common.robot import RobotDescription, RobotError
 from clwm_common.ros import qos
-from clwm_common.ros.conversions import ConversionError, from_msg, from_stamp, to_msg
+from clwm_common.ros.conversions import ConversionError, from_msg, to_msg
 from clwm_common.ros.diagnostics import Health, Level
 from clwm_common.ros.lifecycle import ClwmNode, NodeError, run
 from clwm_common.ros.parameters import Parameter

@@ -22,7 +22,6 @@ from clwm_sai_executor.phase import Phase
 from clwm_sai_executor.pose_solver import pose_solver
 from clwm_sai_executor.rules import ChunkRefused, ChunkStale
 from clwm_sai_executor.splice import Path
-from clwm_sai_executor.start_check import StartCheck
 from clwm_sai_executor.state_watch import ArmWatch, Verdict
 from clwm_sai_executor.task_epoch import TaskEpoch
 from clwm_sai_executor.teleop import Teleop
@@ -53,7 +52,6 @@ class Scheduler:
         row_of = row_of or DualArmKinematics(robot).row
         self._announcer = Announcer(self._config.state_period, row_of)
         self._watch = ArmWatch(robot.limit("velocity"), self._config.jump_distance, self._config.state_timeout)
-        self._start = StartCheck(robot)
         self._following = Following(self._config.following_error)
         self._motion = Motion(robot, self._config, row_of, margins)
         solver = pose_solver(robot, self._config, self._motion.limits)
@@ -225,10 +223,7 @@ class Scheduler:
             out.append(Report("info", "joint states are back"))
         if self._must_hold_measured:
             self._must_hold_measured = False
-            # Outside their limits the arms are held by what holds them now: a command would be clipped, and they leap.
-            if arms.are_moving or not self._start.refusal(arms):
-                self._motion.hold(now, arms, arms.widths)
-                out.extend(self._motion.messages(now))
+            out.extend(self._motion.hold_measured(now, arms))
         self.phase = Phase.IDLE if now >= self._motion.end else Phase.STOPPING
 
     def _go_blind(self, now: float, out: list[Command]) -> None:
@@ -246,9 +241,8 @@ class Scheduler:
         # Measured before they came to rest, or led on by somebody else: they are elsewhere by now.
         if arms is None or arms.stamp < motion.end or motion.is_led_by_others(arms):
             return
-        if refusal := self._start.refusal(arms):
-            self.arbitration.fall(now, refusal, out)
-            return
+        if refusal := motion.start.refusal(arms):
+            return self.arbitration.fall(now, refusal, out)
         executed = motion.executed() if self.epoch.has_moved or self.epoch.was_steered else NO_ROWS
         if astray := motion.settle(now, arms):
             out.append(Report("warning", f"the arms rest {astray:.2f} rad from their command; holding them there"))

@@ -9,7 +9,6 @@ from clwm_sai_executor.events import MeasuredArms
 from clwm_sai_executor.motion import Motion
 from clwm_sai_executor.pose_solver import PoseSolver
 from clwm_sai_executor.rules import ChunkRefused
-from clwm_sai_executor.start_check import StartCheck
 from clwm_sai_executor.steering import Steering
 
 _PERIOD = 0.01  # s between two plans; a source that sends faster is followed all the same, by its newest target
@@ -24,7 +23,6 @@ class Teleop:
         """solver: makes joints of poses; without one a human can only ask for joints."""
         self._config = config
         self._motion = motion
-        self._start = StartCheck(robot)
         self._steering = Steering(robot, config, motion.limits, solver)
         self._newest: TeleopCommand | None = None
         self._planned_at = 0.0
@@ -37,7 +35,7 @@ class Teleop:
         """Why the newest target cannot be followed from where the arms are; empty when it can."""
         if arms is None or now - arms.stamp > self._config.state_timeout:
             return "the arms are not measured; look at the joint states"
-        if refusal := self._start.refusal(arms):
+        if refusal := self._motion.start.refusal(arms):
             return refusal
         try:
             self.begin(now, arms)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
-import signal
 import sys
 import time
 import traceback
@@ -32,6 +30,7 @@ from clwm_common.ros.diagnostics import ACTIVE, Health, Level, to_array
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_common.ros.intake import intake
 from clwm_common.ros.parameters import Parameter, ParameterError, declare, problem_with
+from clwm_common.ros.signals import Interrupted, StopOnSignal
 
 _AUTOSTART = Parameter("autostart", True, "configure and activate without being told by a supervisor")
 
@@ -331,7 +330,7 @@ def run(node_class: Callable[[], ClwmNode], args: Sequence[str] | None = None) -
         print(f"error: {error}", file=sys.stderr)
         return 2
     rclpy.init(args=list(args) if args is not None else None, signal_handler_options=SignalHandlerOptions.NO)
-    stop = _StopOnSignal()
+    stop = StopOnSignal()
     try:
         node = node_class()
     except ParameterError as error:
@@ -347,7 +346,7 @@ def run(node_class: Callable[[], ClwmNode], args: Sequence[str] | None = None) -
             # Signals reach Python between two spins only.
             executor.spin_once(timeout_sec=0.1)
         return 0
-    except (ExternalShutdownException, _Interrupted):
+    except (ExternalShutdownException, Interrupted):
         return 0
     except Exception:
         node.get_logger().fatal("executor failed:\n" + traceback.format_exc())
@@ -361,7 +360,7 @@ def run(node_class: Callable[[], ClwmNode], args: Sequence[str] | None = None) -
         rclpy.try_shutdown()
 
 
-def _start(node: ClwmNode, stop: _StopOnSignal) -> None:
+def _start(node: ClwmNode, stop: StopOnSignal) -> None:
     """Configure and activate. Nothing moves before the activation, so a signal may break into a long configuration."""
     stop.may_interrupt = True
     is_configured = node.trigger_configure() == TransitionCallbackReturn.SUCCESS
@@ -377,27 +376,6 @@ def _shut_down(node: ClwmNode) -> None:
         # The state machine knows no way out of an interrupted transition; the clean-up is done all the same.
         node.get_logger().info(f"no transition to finalized: {error}")
         node.release()
-
-
-class _Interrupted(BaseException):
-    """A signal came during the configuration."""
-
-
-class _StopOnSignal:
-    """Set by the first SIGINT or SIGTERM; a second one ends the process at once."""
-
-    def __init__(self) -> None:
-        self.is_asked = False
-        self.may_interrupt = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, frame: Any) -> None:
-        if self.is_asked:
-            os._exit(128 + number)
-        self.is_asked = True
-        if self.may_interrupt:
-            raise _Interrupted
 
 
 def _place(error: Exception) -> str:
