@@ -3,15 +3,32 @@
 ros2 launch clwm_bringup clwm.launch.py robot:=dual_fr3_mujoco model:=nano task:=lift_tray sai:=fixed:0.5
 
 The nodes configure and activate themselves; with autostart:=false a lifecycle manager, or `ros2 lifecycle`, does it.
+One that dies is started again as by `clwm up`. What is exported already stays as it is.
 """
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+import os
+import time
+from functools import partial
+
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+)
+from launch.event_handlers import OnProcessExit, OnProcessStart
+from launch.events import matches_action
+from launch.events.process import ProcessExited, ProcessStarted, ShutdownProcess
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
 from clwm_bringup import graph
 from clwm_bringup.access_rights import enclave_arguments
-from launch import LaunchContext, LaunchDescription
+from clwm_bringup.restarts import FIRST_DELAY, GiveUp, Restarts
+from clwm_common import ros_environment
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 DEFAULTS = graph.StackOptions()
 ARGUMENTS = {
@@ -32,23 +49,52 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=meaning)
         for name, (default, meaning) in ARGUMENTS.items()
     ]
-    variables = [SetEnvironmentVariable(name, value) for name, value in graph.environment({}).items()]
-    return LaunchDescription([*arguments, *variables, OpaqueFunction(function=_nodes)])
+    wanted = graph.environment()
+    notes = [LogInfo(msg=note) for note in ros_environment.prepare(wanted)]
+    variables = [SetEnvironmentVariable(name, value) for name, value in wanted.items() if os.environ.get(name) != value]
+    return LaunchDescription([*arguments, *notes, *variables, OpaqueFunction(function=_nodes)])
 
 
-def _nodes(context: LaunchContext) -> list[LifecycleNode]:
+def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     chosen = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     autostart, teleop_poses = (chosen.pop(name).lower() in ("true", "1") for name in ("autostart", "teleop_poses"))
     options = graph.StackOptions(**{**chosen, "seed": int(chosen["seed"]), "teleop_poses": teleop_poses})
-    return [
-        LifecycleNode(
-            name=spec.name,
-            namespace="",
-            package=spec.package,
-            executable=spec.executable,
-            parameters=[{**spec.parameters, "autostart": autostart}],
-            ros_arguments=enclave_arguments(spec.name),
-            output="screen",
-        )
-        for spec in graph.build_graph(options)
-    ]
+    # launch waits as long after every death.
+    restarts = Restarts(longest_delay=FIRST_DELAY)
+    return [entity for spec in graph.build_graph(options) for entity in _kept_alive(spec, autostart, restarts)]
+
+
+def _kept_alive(spec: graph.NodeSpec, autostart: bool, restarts: Restarts) -> list[LaunchDescriptionEntity]:
+    node = LifecycleNode(
+        name=spec.name,
+        namespace="",
+        package=spec.package,
+        executable=spec.executable,
+        parameters=[{**spec.parameters, "autostart": autostart}],
+        ros_arguments=enclave_arguments(spec.name),
+        output="screen",
+        respawn=True,
+        respawn_delay=FIRST_DELAY,
+    )
+
+    def on_start(event: ProcessStarted, context: LaunchContext) -> None:
+        restarts.started(spec.name, time.monotonic())
+
+    handlers = (
+        OnProcessStart(target_action=node, on_start=on_start),
+        OnProcessExit(target_action=node, on_exit=partial(_on_exit, spec.name, node, restarts)),
+    )
+    return [*map(RegisterEventHandler, handlers), node]
+
+
+def _on_exit(
+    name: str, node: LifecycleNode, restarts: Restarts, event: ProcessExited, context: LaunchContext
+) -> list[LaunchDescriptionEntity]:
+    if context.is_shutdown:
+        return []
+    decision = restarts.died(name, event.returncode, time.monotonic())
+    entities = [LogInfo(msg=decision.reason)]
+    if isinstance(decision, GiveUp):
+        # Within the delay this takes launch's intention back to start it again.
+        entities.append(EmitEvent(event=ShutdownProcess(process_matcher=matches_action(node))))
+    return entities

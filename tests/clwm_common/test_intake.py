@@ -8,7 +8,6 @@ import pytest
 import rclpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64
@@ -16,6 +15,7 @@ from std_msgs.msg import Float64
 from clwm_common.messages import INSTRUCTION_BYTES, ModeStatus, instruction_problem
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import to_msg
+from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_common.ros.intake import UnboundedType, intake, largest
 from clwm_common.ros.lifecycle import ClwmNode
 from clwm_msgs import msg as ros
@@ -128,7 +128,7 @@ def test_a_node_refuses_a_flood_from_the_network_counts_it_and_goes_on():
     rclpy.init()
     node, sender = Listener(), rclpy.create_node("sender")
     node.trigger_configure()
-    executor = SingleThreadedExecutor()
+    executor = StaticSingleThreadedExecutor()
     executor.add_node(node)
     output = sender.create_publisher(ros.ActionChunk, "/listener/chunk", qos.CRITICAL)
     good = bytes(serialize_message(full(ros.ActionChunk)))

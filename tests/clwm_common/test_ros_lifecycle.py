@@ -10,15 +10,16 @@ import time
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.serialization import serialize_message
 from std_msgs.msg import Float64
 
 from clwm_common.ros.diagnostics import Health, Level, from_status, to_status
+from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_common.ros.lifecycle import ClwmNode, NodeError
 from clwm_common.ros.parameters import Parameter, ParameterError
+from clwm_common.ros.signals import SAME_CTRL_C
 from clwm_msgs.srv import SetTask
 
 SUCCESS, FAILURE, ERROR = (
@@ -214,7 +215,7 @@ def test_health_survives_the_way_through_diagnostics():
 def test_a_defect_latched_in_one_node_does_not_stop_the_executor(make):
     node = make("value", RuntimeError("lost"))
     node.trigger_configure()
-    executor = SingleThreadedExecutor()
+    executor = StaticSingleThreadedExecutor()
     executor.add_node(node)
     caller = rclpy.create_node("caller")
     publisher = caller.create_publisher(Float64, "/probe/value", 1)
@@ -227,7 +228,7 @@ def test_a_defect_latched_in_one_node_does_not_stop_the_executor(make):
     assert "lost" in node.fault
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_deactivates_cleans_up_and_exits_with_zero(number):
     code = """
         import sys
@@ -248,8 +249,51 @@ def test_a_signal_deactivates_cleans_up_and_exits_with_zero(number):
     )
     assert process.stdout.readline() == "active\n"
     process.send_signal(number)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (0, "deactivated\ncleaned\n"), err
+
+
+NEEDED = """
+    import sys, time
+    from clwm_common.ros.lifecycle import ClwmNode, run
+    class Needed(ClwmNode):
+        def __init__(self):
+            super().__init__("needed")
+            self.asked = 0
+        def activate(self): print("active", flush=True)
+        def is_needed(self):
+            self.asked += 1
+            print("asked", flush=True)
+            return self.asked < {times}
+        def deactivate(self): print("deactivated", flush=True)
+    sys.exit(run(Needed))
+"""
+
+
+def needed(times):
+    code = textwrap.dedent(NEEDED.replace("{times}", times))
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "active\n"
+    return process
+
+
+def test_a_node_that_is_needed_goes_on_for_a_while_after_it_was_asked_to_end():
+    process = needed("4")
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=30)[0] == "asked\n" * 4 + "deactivated\n"
+    assert process.returncode == 0
+
+
+def test_one_ctrl_c_that_comes_twice_is_one_and_a_later_one_ends_the_node_at_once():
+    process = needed("1000")
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "asked\n"
+    process.send_signal(signal.SIGINT)
+    assert [process.stdout.readline() for _ in range(2)] == ["asked\n"] * 2
+    time.sleep(SAME_CTRL_C)
+    process.send_signal(signal.SIGINT)
+    assert "deactivated" not in process.communicate(timeout=30)[0]
+    assert process.returncode == 130
 
 
 def test_a_signal_breaks_into_a_long_configuration():
@@ -290,7 +334,7 @@ def test_node_that_waits_for_a_clock_says_so_though_its_timers_stand_still(make)
     heard, node = [], make(parameter_overrides=[RosParameter("use_sim_time", value=True)])
     listener = rclpy.create_node("listener")
     listener.create_subscription(DiagnosticArray, "/diagnostics", lambda array: heard.extend(array.status), 10)
-    spinner = SingleThreadedExecutor()
+    spinner = StaticSingleThreadedExecutor()
     for each in (node, listener):
         spinner.add_node(each)
     until = time.monotonic() + 20.0

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import rclpy
 import torch
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
@@ -17,6 +16,7 @@ from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg, to_stamp
+from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_msgs.msg import FeatureFrame, ObservationRequest
 from clwm_perception.encoder import Encoder
 from clwm_perception.node import NICENESS, PerceptionNode, own_cores
@@ -96,7 +96,7 @@ class Rig:
 
     def spin_until(self, condition, meanwhile=lambda: None, seconds=20.0):
         """Both nodes work until `condition` holds; `meanwhile` is repeated, since sensor data may be lost."""
-        executor = SingleThreadedExecutor()
+        executor = StaticSingleThreadedExecutor()
         executor.add_node(self.node)
         executor.add_node(self.other)
         deadline = time.monotonic() + seconds

@@ -4,13 +4,13 @@ import time
 
 import pytest
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 
 from clwm_common.ros import qos
+from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_sai_executor.node import ExecutorNode
 
 PATIENCE = 20.0  # s until a test gives up
@@ -26,7 +26,7 @@ class Bench:
         self._robot = robot
         self.executor = ExecutorNode(parameter_overrides=[Parameter("state_timeout", value=5.0)])
         self.probe = rclpy.create_node("probe")
-        self._spinner = SingleThreadedExecutor()
+        self._spinner = StaticSingleThreadedExecutor()
         for node in (self.executor, self.probe):
             self._spinner.add_node(node)
         self._joints = self.probe.create_publisher(JointState, robot.joint_states_topic, qos.SENSOR)

@@ -6,9 +6,9 @@ import time
 import pytest
 import rclpy
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from rclpy.executors import SingleThreadedExecutor
 
 from clwm_common.robot import Gripper, GripperAction
+from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_common.ros.lifecycle import ClwmNode, NodeError
 from clwm_sai_executor.gripper_action_node import GripperActionClient
 
@@ -74,7 +74,7 @@ class Bench:
         action = pytest.importorskip("control_msgs.action", reason="control_msgs is not installed")
         self.node = node
         self.peer = rclpy.create_node("gripper_controller")
-        self._spinner = SingleThreadedExecutor()
+        self._spinner = StaticSingleThreadedExecutor()
         self._spinner.add_node(node)
         self._spinner.add_node(self.peer)
         self.server = Server(self.peer, getattr(action, settings.get("type", "GripperCommand")))

@@ -4,13 +4,13 @@ import time
 
 import pytest
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 
 from clwm_common.robot import GripperTopic, RobotDescription
 from clwm_common.ros import qos
+from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_sai_executor.node import ExecutorNode
 from clwm_sai_executor.phase import Phase
 
@@ -37,7 +37,7 @@ class Bench:
             ]
         )
         self._node = rclpy.create_node("drivers")
-        self._spinner = SingleThreadedExecutor()
+        self._spinner = StaticSingleThreadedExecutor()
         for node in (self.executor, self._node):
             self._spinner.add_node(node)
         for source in robot.joint_sources():

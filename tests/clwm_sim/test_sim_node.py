@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import rclpy
 from builtin_interfaces.msg import Duration, Time
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from clwm_common.ros import qos
+from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_msgs.srv import ResetWorld
 from clwm_sim.node import SimNode, camera_info, image, joint_trajectory
 from clwm_sim.pacing import PictureTaken
@@ -43,7 +43,7 @@ def probe():
 
 
 def spin_until(condition, *nodes, seconds=10.0):
-    executor = SingleThreadedExecutor()
+    executor = StaticSingleThreadedExecutor()
     for node in nodes:
         executor.add_node(node)
     deadline = time.monotonic() + seconds

@@ -24,8 +24,8 @@ from clwm_policy.re_entry import ReEntryError, parse_re_entry
 SAI_HELP = "re-entry policy: sequential, fixed:<s_mid> or adaptive; empty takes the model's"
 FOLLOW_HELP = "channels of the chunks that move the arms: joints, or poses by inverse kinematics"
 TELEOP_POSES_HELP = "let a human ask for poses of the tools, not only for joints"
-# First those that make chunks; then the executor, which brings the arms to rest while they still listen.
-STOP_ORDER = (("policy", "perception"), ("executor",), ("sim",))
+# First those that make chunks; then the executor, which brings the arms to rest while they still listen; then the rest.
+STOP_ORDER = (("policy", "perception"), ("executor",))
 
 _PACKAGES = {
     "sim": "clwm_sim",

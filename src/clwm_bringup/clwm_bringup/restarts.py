@@ -31,9 +31,9 @@ class GiveUp:
 class Restarts:
     """Delays double with every early death, so that a node that cannot live does not burn the machine."""
 
-    def __init__(self, lived_well: float = LIVED_WELL) -> None:
-        """lived_well: s of life after which earlier deaths are forgotten."""
-        self._lived_well = lived_well
+    def __init__(self, lived_well: float = LIVED_WELL, longest_delay: float = LONGEST_DELAY) -> None:
+        """lived_well: s of life after which earlier deaths are forgotten. longest_delay: s."""
+        self._lived_well, self._longest_delay = lived_well, longest_delay
         self._started: dict[str, float] = {}
         self._deaths: dict[str, int] = {}
 
@@ -50,5 +50,5 @@ class Restarts:
         deaths = self._deaths[name] = self._deaths.get(name, 0) + 1
         if deaths > MAX_DEATHS:
             return GiveUp(name, f"{name} {how}, {deaths} times in a row; given up: run `clwm doctor` and see its log")
-        delay = min(FIRST_DELAY * 2 ** (deaths - 1), LONGEST_DELAY)
+        delay = min(FIRST_DELAY * 2 ** (deaths - 1), self._longest_delay)
         return Restart(name, now + delay, f"{name} {how}; starting it again in {delay:.1f} s")

@@ -137,16 +137,26 @@ class ExecutorNode(ClwmNode):
         self.create_timer(0.5, self._publish_timeline)
 
     def activate(self) -> None:
+        # Deactivation has left HOLD, or the emergency stop, which stays until somebody takes it back.
+        if self.scheduler.mode is not Mode.ESTOP:
+            self._step(events.ModeSet(Mode[self.params.start_mode]))
         self._controllers.ask(time.monotonic())
         self._joints.start(self.now())
         self._publish_status()
 
     def deactivate(self) -> None:
-        self._step(events.ModeSet(Mode.HOLD))
-        self._outputs.run_out()
         reason = self.fault or "the executor was deactivated"
-        self._task_check.drop(reason)
-        self._run_task.abort(reason)
+        try:
+            if self.scheduler.task is not None:
+                self.log("info", "the task ends here: once activated again, the arms hold until a task is given")
+            # Activation alone must not move the arms.
+            self._step(events.TaskEnded())
+            self._step(events.ModeSet(max(self.scheduler.mode, Mode.HOLD)))
+        finally:
+            # Whatever has failed, what was sent last ends at rest, and is followed until there.
+            self._outputs.run_out()
+            self._task_check.drop(reason)
+            self._run_task.abort(reason)
         self._publish_status()
 
     def cleanup(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from clwm_common.robot import Arm, Gripper, RobotDescription
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import to_stamp
-from clwm_common.ros.lifecycle import ClwmNode
+from clwm_common.ros.lifecycle import ClwmNode, NodeError
 from clwm_sai_executor.events import SIDES, MoveGripper, SendTrajectory, Side
 from clwm_sai_executor.forward import PositionStream
 from clwm_sai_executor.gripper_action_node import GripperActionClient
@@ -78,18 +78,38 @@ class Outputs:
 
         Streamed arms are followed until they rest, as nobody streams for them afterwards. Others brake by themselves,
         by a message that must have arrived: what is still on its way when a process ends is lost.
+        Raises NodeError for an arm to which nothing could be sent, when the other one has been seen to.
         """
         until = time.monotonic() + LONGEST_STOP
-        while any(not arm.stream.is_over for arm in self._streams) and time.monotonic() < until:
-            self._stream(self._streams)
-            time.sleep(min(arm.period for arm in self._streams))
-        for arm in self._arms.values():
-            arm.wait_until_heard()
+        failed: dict[Side, Exception] = {}
+        while time.monotonic() < until:
+            moving = {
+                side: arm
+                for side, arm in self._arms.items()
+                if arm in self._streams and side not in failed and not arm.stream.is_over
+            }
+            if not moving:
+                break
+            for side, arm in moving.items():
+                self._try(failed, side, functools.partial(arm.tick, self._node.now()))
+            time.sleep(min(arm.period for arm in moving.values()))
+        for side, arm in self._arms.items():
+            self._try(failed, side, arm.wait_until_heard)
+        if failed:
+            side, error = next(iter(failed.items()))
+            raise NodeError(f"the {side} arm may not have been brought to rest: {error}; look at it") from error
 
     def destroy(self) -> None:
         """Drop what the node does not destroy by itself."""
         for gripper in self._grippers.values():
             gripper.destroy()
+
+    def _try(self, failed: dict[Side, Exception], side: Side, action: Callable[[], None]) -> None:
+        """An arm that cannot be reached must not keep the other one from braking."""
+        try:
+            action()
+        except Exception as error:
+            failed.setdefault(side, error)
 
     def _stream(self, arms: Sequence[_ForwardArm]) -> None:
         now = self._node.now()

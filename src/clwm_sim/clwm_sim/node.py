@@ -90,6 +90,10 @@ class SimNode(ClwmNode):
             self._world.close()
         self._world = None
 
+    def is_needed(self) -> bool:
+        # An executor that is being ended with the rest still brings the arms to rest.
+        return self.is_active and any(self.count_publishers(arm.controller.topic) for arm in self._robot.arms)
+
     def diagnose(self) -> Health:
         pace = self._simulation.pace(time.monotonic())
         values = {

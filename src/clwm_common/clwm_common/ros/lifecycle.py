@@ -34,6 +34,8 @@ from clwm_common.ros.signals import Interrupted, StopOnSignal
 
 _AUTOSTART = Parameter("autostart", True, "configure and activate without being told by a supervisor")
 
+LONGEST_FAREWELL = 5.0  # s that a node goes on for others after it was asked to end
+
 
 class NodeError(RuntimeError):
     """Why a transition is refused, in words for the operator: what, which value, what was expected, the remedy."""
@@ -83,6 +85,10 @@ class ClwmNode(LifecycleNode):
 
     def cleanup(self) -> None:
         """Drop what `configure` built, also when it built only a part of it."""
+
+    def is_needed(self) -> bool:
+        """Whether somebody still depends on this node, which then goes on for a while after it was asked to end."""
+        return False
 
     def diagnose(self) -> Health:
         """The state of this node's own work, asked once a second while it is active."""
@@ -317,7 +323,7 @@ class ClwmNode(LifecycleNode):
 
 
 def run(node_class: Callable[[], ClwmNode], args: Sequence[str] | None = None) -> int:
-    """Run one node until SIGINT or SIGTERM, then deactivate and clean it up. Returns the process's exit code.
+    """Run one node until SIGINT, SIGTERM or SIGHUP, then deactivate and clean it up. Returns the process's exit code.
 
     0 after a signal, 1 when the executor failed, 2 when the parameters, or settings that ROS reads, are wrong.
     A configuration that is refused leaves the process running and unconfigured: it reports why in the diagnostics, and
@@ -345,6 +351,9 @@ def run(node_class: Callable[[], ClwmNode], args: Sequence[str] | None = None) -
         while not stop.is_asked:
             # Signals reach Python between two spins only.
             executor.spin_once(timeout_sec=0.1)
+        until = time.monotonic() + LONGEST_FAREWELL
+        while node.is_needed() and time.monotonic() < until:
+            executor.spin_once(timeout_sec=0.05)
         return 0
     except (ExternalShutdownException, Interrupted):
         return 0
