@@ -27,6 +27,7 @@ from launch_ros.actions import LifecycleNode
 from clwm_bringup import graph
 from clwm_bringup.access_rights import enclave_arguments
 from clwm_bringup.restarts import FIRST_DELAY, GiveUp, Restarts
+from clwm_bringup.supervisor import GRACE
 from clwm_common import ros_environment
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
@@ -75,6 +76,7 @@ def _kept_alive(spec: graph.NodeSpec, autostart: bool, restarts: Restarts) -> li
         output="screen",
         respawn=True,
         respawn_delay=FIRST_DELAY,
+        sigterm_timeout=str(GRACE),
     )
 
     def on_start(event: ProcessStarted, context: LaunchContext) -> None:

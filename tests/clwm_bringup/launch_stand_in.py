@@ -125,6 +125,7 @@ class LifecycleNode(LaunchDescriptionEntity):
     output: str
     respawn: bool
     respawn_delay: float
+    sigterm_timeout: str
 
 
 def is_real() -> bool:
