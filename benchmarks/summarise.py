@@ -43,7 +43,7 @@ def evaluation_rows(reports: Iterable[tuple[str, dict[str, Any]]]) -> list[list[
                 _share(report["idle_fraction"]),
                 f"{report['stalls']} / {report['chunks']}",
                 _pair(report["surrogate_error"], report["copy_error"]),
-                f"[{name}](../benchmarks/results/{name})",
+                _link(name),
             ]
         )
     return rows
@@ -62,7 +62,7 @@ def demo_rows(reports: dict[str, dict[str, Any]]) -> list[list[str]]:
                 _share(whole["idle_fraction"]),
                 f"{whole['stalls']} / {whole['chunks']}",
                 _pair(whole["surrogate_error"], whole["copy_error"]),
-                f"[{name}](../benchmarks/results/{name})",
+                _link(name),
             ]
         )
     return rows
@@ -87,7 +87,7 @@ def _provenance(report: dict[str, Any]) -> str:
 
 
 def page(reports: dict[str, dict[str, Any]]) -> str:
-    """The whole page from the reports by file name."""
+    """The whole page from the reports by file name. Raises ValueError for a report that it would leave out."""
     lines = [
         "# Results",
         "",
@@ -104,7 +104,7 @@ def page(reports: dict[str, dict[str, Any]]) -> str:
                 lines += ["", *table(*further(report))]
             lines += [
                 "",
-                f"File: [{name}](../benchmarks/results/{name}). Machine: {_provenance(report)}.",
+                f"File: {_link(name)}. Machine: {_provenance(report)}.",
                 "",
             ]
     evaluations = [(name, report) for name, report in reports.items() if "wilson95" in report and "control" in report]
@@ -139,7 +139,7 @@ def page(reports: dict[str, dict[str, Any]]) -> str:
             for name in probe["randomised"]
         ]
         lines += table(["median error", "randomised looks", "nominal looks", "predicting the mean", "gate"], rows)
-        lines += ["", f"Machine: {_provenance(probe)}.", ""]
+        lines += ["", f"File: {_link('encoder_probe.json')}. Machine: {_provenance(probe)}.", ""]
     if speed := reports.get("sim_realtime.json"):
         lines += ["## Speed of the simulation", ""]
         lines.append(
@@ -147,8 +147,15 @@ def page(reports: dict[str, dict[str, Any]]) -> str:
             f"{speed['image_size']} x {speed['image_size']} on {speed['machine']['cores']} core: "
             f"{speed['real_time_factor_of_cpu']:.1f} times real time by processor time."
         )
-        lines += ["", f"Machine: {_provenance(speed)}.", ""]
-    return "\n".join(lines)
+        lines += ["", f"File: {_link('sim_realtime.json')}. Machine: {_provenance(speed)}.", ""]
+    text = "\n".join(lines)
+    if left_out := [name for name in reports if _link(name) not in text]:
+        raise ValueError(f"{', '.join(left_out)}: no table for such a report; add one to measurement_tables.py")
+    return text
+
+
+def _link(name: str) -> str:
+    return f"[{name}](../benchmarks/results/{name})"
 
 
 def _gate(probe: dict[str, Any], name: str) -> str:

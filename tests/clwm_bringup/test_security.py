@@ -9,6 +9,7 @@ import pytest
 import rclpy
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
+from rclpy.qos import QoSCompatibility, qos_check_compatible
 from typer.testing import CliRunner
 
 from clwm_bringup import access_rights, cli, graph
@@ -93,6 +94,33 @@ def configured(request):
 def test_a_node_of_the_graph_has_the_rights_that_it_uses_and_no_other(configured, name):
     nodes, rights = configured
     assert opened(nodes[name]) == granted(rights[name], nodes[name].get_namespace())
+
+
+def test_every_subscription_is_compatible_with_every_publisher_of_its_topic(configured, robot):
+    nodes, _ = configured
+    others = [OperatorNode(), DemoNode(Recording(tuple(robot.cameras))), PreflightNode(robot), TeleopNode("leader")]
+    everybody = [*nodes.values(), *others]
+    met, asked = set(), nodes["policy"]
+    for topic, _ in asked.get_topic_names_and_types():
+        for publisher in asked.get_publishers_info_by_topic(topic):
+            for subscriber in asked.get_subscriptions_info_by_topic(topic):
+                verdict, reason = qos_check_compatible(publisher.qos_profile, subscriber.qos_profile)
+                ends = f"{topic}: {publisher.node_name} to {subscriber.node_name}"
+                assert verdict == QoSCompatibility.OK, f"{ends}: {reason}"
+                met.add((topic, publisher.node_name, subscriber.node_name))
+    everybody = {node.get_name() for node in everybody}
+    for node in others:
+        node.destroy_node()
+    # The look would be in vain if it met nobody: these are the ends of the way from a picture to a motion.
+    assert {
+        ("/cameras/head/image_raw", "sim", "perception"),
+        ("/clwm/feature_frame", "perception", "policy"),
+        ("/clwm/action_chunk", "policy", "executor"),
+        ("/clwm/chunk_request", "executor", "policy"),
+        ("/clwm/state", "executor", "clwm_teleop"),
+        ("/clwm/mode", "executor", "clwm_operator"),
+        ("/joint_states", "sim", "executor"),
+    } <= met and everybody <= {name for _, *ends in met for name in ends}
 
 
 def test_a_gripper_behind_an_action_is_sent_goals_and_no_topic(robot):

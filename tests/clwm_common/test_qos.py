@@ -7,13 +7,6 @@ from rclpy.qos import DurabilityPolicy, QoSCompatibility, ReliabilityPolicy, qos
 
 from clwm_common.ros import qos
 
-PROFILES = {name: value for name, value in vars(qos).items() if name.isupper()}
-
-
-@pytest.mark.parametrize("name", PROFILES)
-def test_a_profile_is_compatible_with_itself(name):
-    assert qos_check_compatible(PROFILES[name], PROFILES[name])[0] != QoSCompatibility.ERROR
-
 
 def test_every_sensor_subscription_receives_every_sensor_publication():
     for publisher, subscriber in itertools.product((qos.SENSOR, qos.SENSOR_BUFFERED), repeat=2):

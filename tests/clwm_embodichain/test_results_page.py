@@ -32,8 +32,30 @@ def test_a_measurement_becomes_a_table_with_a_link_to_its_file(summarise):
     assert "[success.json](../benchmarks/results/success.json)" in text
 
 
-def test_every_kept_measurement_is_on_the_page(summarise):
-    reports = {path.name: json.loads(path.read_text()) for path in (BENCHMARKS / "results").glob("*.json")}
-    measured = {name for name, report in reports.items() if summarise.kind_of(report) in summarise.TABLES}
-    text = summarise.page(reports)
-    assert measured and all(f"[{name}]" in text for name in measured)
+RESULTS = {path.name: json.loads(path.read_text()) for path in sorted((BENCHMARKS / "results").glob("*.json"))}
+
+
+def other(value):
+    """The same report with other figures."""
+    match value:
+        case dict():
+            return {name: other(one) for name, one in value.items()}
+        case list():
+            return [other(one) for one in value]
+        case bool() | str() | None:
+            return value
+        case int():
+            return value + 1
+    return value * 1.37
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_every_result_file_is_on_the_page_and_its_figures_are_too(summarise, name):
+    assert f"[{name}](../benchmarks/results/{name})" in summarise.PAGE.read_text()
+    changed = summarise.page({**RESULTS, name: other(RESULTS[name])})
+    assert changed != summarise.page(RESULTS), "the page would say the same of other figures"
+
+
+def test_a_result_file_of_an_unknown_kind_is_refused(summarise):
+    with pytest.raises(ValueError, match="odd.json: no table for such a report"):
+        summarise.page({"odd.json": {"measurement": "horoscope", "machine": {}, "commit": "abc"}})

@@ -14,6 +14,7 @@ from clwm_common.model_files import ModelFiles
 from clwm_common.robot import RobotDescription
 
 TASKS = ModelFiles.load("nano").tasks
+NEEDS_IDLE_CORES = ("standstill ", "a joint went ", "a joint's acceleration was ")
 SOAKED = 20.0  # s; long enough for two episodes, each with a reset and a dozen chunks
 
 
@@ -41,8 +42,8 @@ def test_faults_on_the_real_stack_end_in_their_documented_outcomes(robot):
     with ChaosCourse(graph.build_graph(graph.StackOptions()), robot, TASKS, lines.append) as course:
         for name in ("joint states NaN", "chunk of another layout"):
             injection = course.inject(FAULTS[name], Planned(name, 0, seed=1))
-            # Limits of time and acceleration are for a machine of its own: `clwm chaos --all` on two idle cores.
-            wrong = [text for text in injection.violations if "outcome" in text or "never said" in text]
+            # How fast the arms stop is for a machine of its own: `clwm chaos --all` on two idle cores. All else counts.
+            wrong = [text for text in injection.violations if not text.startswith(NEEDS_IDLE_CORES)]
             assert not wrong and injection.standstill_s is not None, (injection, lines[-20:])
 
 

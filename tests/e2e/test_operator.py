@@ -80,4 +80,4 @@ def test_without_a_stack_the_operator_is_told_where_to_look(monkeypatch):
     done = subprocess.run(clwm("mode", "hold"), capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "service /clwm/set_mode did not come within 5 s; is the stack up (clwm up)" in done.stdout
-    assert "ROS_DOMAIN_ID 101" in done.stdout
+    assert "ROS_DOMAIN_ID 101 of this machine only" in done.stdout and "RANGE=SUBNET on both" in done.stdout

@@ -37,3 +37,5 @@ def test_a_robot_that_is_there_is_ready_and_one_that_is_not_is_described_piece_b
     # Where control_msgs is not installed, that is what keeps the gripper from being served.
     assert re.search(r"FAIL right gripper +(nobody serves )?/right/franka_gripper/gripper_action", said), said
     assert "not ready for dual_fr3_franka" in said
+    # Drivers on another machine or in a container are there, and are not found.
+    assert "of this machine only (ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST)" in said and "--ipc host" in said, said

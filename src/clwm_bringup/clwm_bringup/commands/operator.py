@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.live import Live
 
+from clwm_common import ros_environment
 from clwm_common.console import PlainConsole
 from clwm_common.messages import MemoryPolicy, Mode
 
@@ -148,10 +148,9 @@ def _waiting(session: RosSession) -> Callable[[Callable[[], bool], str], None]:
         until = time.monotonic() + ANSWER_TIMEOUT
         while not condition():
             if time.monotonic() > until:
-                domain = os.environ.get("ROS_DOMAIN_ID", "0")
                 raise StackError(
-                    f"{what} did not come within {ANSWER_TIMEOUT:.0f} s; is the stack up (clwm up), on ROS_DOMAIN_ID "
-                    f"{domain}?"
+                    f"{what} did not come within {ANSWER_TIMEOUT:.0f} s; is the stack up (clwm up)? Looked for "
+                    f"{ros_environment.discovery()}"
                 )
             session.spin_once(timeout_sec=0.05)
 

@@ -10,6 +10,7 @@ import typer
 from clwm_bringup import graph
 from clwm_bringup.commands.doctor import print_result
 from clwm_bringup.doctor_checks import Outcome, check_checkpoints
+from clwm_common import ros_environment
 from clwm_common.console import PlainConsole
 from clwm_common.robot import RobotDescription
 
@@ -40,6 +41,8 @@ def preflight(
         results = [("model", fits), *node.results()]
     for title, result in results:
         print_result(console, title, result)
+    if any(result.found.startswith(("nothing on", "nobody")) for _, result in results):
+        console.print(f"looked for {ros_environment.discovery()}")
     if failed := sum(result.outcome is Outcome.FAIL for _, result in results):
         console.print(f"{failed} checks failed; the stack is not ready for {robot}")
         raise typer.Exit(1)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clwm_bringup.teleop_motion import CircleHand, JointKeys, ToolKeys
+from clwm_common import ros_environment
 from clwm_common.console import PlainConsole
 from clwm_common.messages import Mode
 
@@ -144,5 +145,6 @@ def _spin_until(node: TeleopNode, condition: Callable[[], bool], what: str) -> N
     deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:
-            raise TeleopError(f"no sign for {PATIENCE:.0f} s of {what}")
+            text = f"no sign for {PATIENCE:.0f} s of {what}"
+            raise TeleopError(f"{text}; looked for {ros_environment.discovery()}")
         node.spin(0.05)
