@@ -34,9 +34,7 @@ from clwm_common.ros.signals import Interrupted, StopOnSignal
 
 _AUTOSTART = Parameter("autostart", True, "configure and activate without being told by a supervisor")
 
-LONGEST_FAREWELL = (
-    2.0  # s, three times what arms need to brake, that a node goes on for others after it was asked to end
-)
+LONGEST_FAREWELL = 2.0  # s that a node goes on for others; arms need a third of it to brake
 
 
 class NodeError(RuntimeError):
