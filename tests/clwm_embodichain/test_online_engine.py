@@ -36,7 +36,16 @@ def test_fresh_trajectories_of_both_tasks_keep_coming_although_the_worker_is_kil
         killed = stream._processes[0].pid
         os.kill(killed, signal.SIGKILL)
         drawn = [stream.draw() for _ in range(8)]
-        counts, processes = stream.counts(), [process.pid for process in stream._processes]
+        counts = stream.counts()
+        hung = stream._processes[0].pid
+        os.kill(hung, signal.SIGSTOP)
+        stream._silence, deadline = 0.2, time.monotonic() + 20.0
+        while stream.counts().restarts < 2:
+            assert time.monotonic() < deadline, "a worker that is silent is not replaced"
+            stream._look_after_workers()
+            time.sleep(0.02)
+        processes = [process.pid for process in stream._processes]
+        assert not is_alive(hung) and hung not in processes
     assert [episode.task for episode in first] == ["lift_tray", "place_block"]
     seeds = [episode.seed for episode in drawn]
     assert min(seeds) == 40 and len(set(seeds)) >= 4, seeds
@@ -51,9 +60,27 @@ def test_fresh_trajectories_of_both_tasks_keep_coming_although_the_worker_is_kil
     assert np.array_equal(again.features, first[0].features)
 
 
+def _hang(order):
+    time.sleep(3600.0)
+
+
+def test_workers_that_hang_from_the_start_end_the_training_with_a_reason():
+    with engine(worker=_hang, silence=0.2) as stream:
+        with pytest.raises(PolicyDataError, match=r"worker 0 gave no sign of life for 0 s, and 3 times was lost"):
+            stream.collect(1)
+
+
+def test_a_learner_to_which_nothing_comes_does_not_wait_for_ever(monkeypatch):
+    for name in ("_PATIENCE", "_END"):
+        monkeypatch.setattr(f"clwm_embodichain.online_engine.{name}", 0.001)
+    with engine(worker=_hang, silence=100.0) as stream:
+        with pytest.raises(PolicyDataError, match="no trajectory came within 0 s: 0 episodes succeeded, 0 failed"):
+            stream.collect(1)
+
+
 def test_a_worker_that_never_simulates_ends_the_training_with_a_reason():
     with engine(worker=operator.not_) as stream:
-        with pytest.raises(PolicyDataError, match=r"worker 0 ended with code 0 3 times without an episode.*doctor"):
+        with pytest.raises(PolicyDataError, match=r"worker 0 ended with code 0, and 3 times was lost .*doctor"):
             stream.collect(1)
 
 

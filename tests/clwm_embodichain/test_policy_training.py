@@ -13,7 +13,7 @@ from clwm_embodichain.policy_samples import Coding, build_samples, fit_coding
 from clwm_embodichain.policy_streams import RecordedStreams
 from clwm_embodichain.policy_training import PolicyTrainer, TrainingSettings
 from clwm_embodichain.policy_validation import validate
-from clwm_embodichain.training_loop import load_state, save_state
+from clwm_embodichain.training_states import read_state, write_state
 from clwm_policy.config import ClwmConfig
 from clwm_policy.model import Clwm
 
@@ -49,10 +49,10 @@ def test_a_resumed_training_takes_the_very_step_that_would_have_followed(data, t
     trainer = make_trainer(data)
     for _ in range(3):
         trainer.step()
-    save_state(tmp_path / "trainer.pt", trainer)
+    write_state(tmp_path / "trainer.pt", trainer.state())
     expected = [trainer.step()["action"] for _ in range(3)]
     again = make_trainer(data, seed=99)
-    load_state(tmp_path / "trainer.pt", again)
+    again.resume(read_state(tmp_path / "trainer.pt"))
     assert [again.step()["action"] for _ in range(3)] == expected
     for ours, theirs in zip(again.ema.parameters(), trainer.ema.parameters(), strict=True):
         assert torch.equal(ours, theirs)
@@ -61,12 +61,12 @@ def test_a_resumed_training_takes_the_very_step_that_would_have_followed(data, t
 def test_a_training_goes_on_when_the_data_has_grown(data, tmp_path, made_up_episode, embed, jacobians):
     trainer = make_trainer(data)
     trainer.step()
-    save_state(tmp_path / "trainer.pt", trainer)
+    write_state(tmp_path / "trainer.pt", trainer.state())
     data[1].save(tmp_path / "coding.json")
     coding = Coding.load(tmp_path / "coding.json")
     grown = build_samples([made_up_episode(seed, "lift") for seed in range(14)], coding, embed, jacobians)
     again = make_trainer((grown, coding))
-    load_state(tmp_path / "trainer.pt", again)
+    again.resume(read_state(tmp_path / "trainer.pt"))
     assert again.steps_done == 1
     assert np.isfinite(again.step()["action"])
 
@@ -124,6 +124,31 @@ def test_channel_weights_favour_what_is_executed():
 def test_settings_that_cannot_train_are_refused():
     with pytest.raises(ValueError, match="streams is 0"):
         TrainingSettings(streams=0)
+
+
+@pytest.mark.parametrize("name", ["features", "plans", "executed", "states"])
+def test_an_episode_with_numbers_that_are_not_finite_is_named(data, made_up_episode, embed, jacobians, name):
+    bad = made_up_episode(4, "lift")
+    array = getattr(bad, name).copy()
+    array[2] = np.nan
+    bad = dataclasses.replace(bad, **{name: array})
+    with pytest.raises(PolicyDataError, match=rf"episode of lift, seed 4: {name}\[2\] has numbers that are not finite"):
+        build_samples([made_up_episode(0, "lift"), bad], data[1], embed, jacobians)
+    with pytest.raises(PolicyDataError, match="seed 4"):
+        fit_coding([bad])
+
+
+def test_a_coding_or_features_that_are_half_written_are_named(tmp_path, made_up_episode):
+    (tmp_path / "coding.json").write_text('{"normaliser": {')
+    with pytest.raises(PolicyDataError, match=r"coding.json cannot be read"):
+        Coding.load(tmp_path / "coding.json")
+    path, cache = tmp_path / "data" / "lift" / "3.npz", tmp_path / "cache"
+    write_episode(path, made_up_episode(3, "lift"))
+    encode_features([path], cache, lambda images: np.zeros((3, 4, 4, 8), np.float16), progress=False)
+    whole = (cache / "lift" / "3.npy").read_bytes()
+    (cache / "lift" / "3.npy").write_bytes(whole[:200])
+    with pytest.raises(PolicyDataError, match=r"3.npy is damaged .* delete it and encode again"):
+        list(load_episodes([path], cache))
 
 
 def test_no_episodes_are_refused(data, embed, jacobians):
@@ -193,5 +218,9 @@ def test_curves_continue_and_are_drawn(tmp_path):
     curves = Curves(tmp_path / "c.jsonl")
     curves.append({"minutes": 0.2, "action": 0.5, "video": 0.9, "eef_mm": 9.0})
     assert len(curves.records()) == 2
+    with (tmp_path / "c.jsonl").open("a") as stream:
+        stream.write('{"minutes": 0.3, "act')  # what a run that was killed left
+    curves.append({"minutes": 0.4, "action": 0.4, "video": 0.8})
+    assert [record["minutes"] for record in curves.records()] == [0.1, 0.2, 0.4]
     curves.draw(tmp_path / "c.png")
     assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"

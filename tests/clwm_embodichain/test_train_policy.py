@@ -55,5 +55,5 @@ def test_ctrl_c_ends_an_online_training_with_what_it_has_learned(tmp_path, monke
         train(tmp_path, steps=1000)
     assert ended.value.exit_code == 130
     assert json.loads((tmp_path / "policy.json").read_text())["facts"]["steps"] == 1
-    assert (tmp_path / "trainer.pt").exists()
+    assert (tmp_path / "trainer-00000001.pt").exists()
     assert not multiprocessing.active_children()

@@ -1,11 +1,14 @@
 """The loop of every training: it keeps what was learned, whenever it ends."""
 
+import io
 import os
 import signal
 
 import pytest
 from rich.console import Console
 
+from clwm_common.console import PlainConsole
+from clwm_embodichain.finite_steps import TrainingDiverged
 from clwm_embodichain.policy_curves import Curves
 from clwm_embodichain.training_loop import run_training
 
@@ -70,6 +73,30 @@ def test_a_second_signal_ends_it_at_once(curves):
     with pytest.raises(KeyboardInterrupt):
         run_training(CountingTrainer(100, press), curves, lambda: pytest.fail("nothing is kept"), 1e6, QUIET)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_step_that_was_left_out_is_told_and_does_not_enter_the_curves(curves):
+    trainer = CountingTrainer(21)
+    step = trainer.step
+    left_out = iter([True])
+    trainer.step = lambda: None if trainer.steps_done == 3 and next(left_out, False) else step()
+    said = io.StringIO()
+    assert run_training(trainer, curves, lambda: None, 1e6, PlainConsole(file=said))
+    assert "after step 3: a step left out, its loss or gradient is not finite" in said.getvalue()
+    assert curves.records()[0]["action"] == 10.5
+
+
+def test_a_training_that_diverges_keeps_nothing_more(curves):
+    kept = []
+
+    def diverge(step):
+        if step == 7:
+            raise TrainingDiverged("lost")
+
+    trainer = CountingTrainer(100, diverge)
+    with pytest.raises(TrainingDiverged):
+        run_training(trainer, curves, lambda: kept.append(trainer.steps_done), 5.0, QUIET)
+    assert kept == [5]
 
 
 def test_a_budget_that_was_used_up_before_is_kept_once_more_and_no_step_is_made(curves):

@@ -55,6 +55,16 @@ def test_a_writer_has_no_free_slot_until_the_learner_takes_one(ring, made_up_epi
     assert ring.free_slot(0) is not None
 
 
+def test_a_slow_learner_hears_of_every_writer_and_of_every_slot(ring, made_up_episode):
+    taken = []
+    for turn in range(8):  # all slots are filled again before the learner takes its next one
+        for writer in range(LAYOUT.writers):
+            while (slot := ring.free_slot(writer)) is not None:
+                ring.write(writer, slot, made_up_episode(100 * writer + 10 * slot + turn % 10, "lift"))
+        taken.append(ring.take().seed // 10 * 10)
+    assert taken == [0, 100, 10, 110] * 2
+
+
 def test_what_was_taken_stays_as_it_is_when_its_slot_is_filled_again(ring, made_up_episode):
     first = made_up_episode(1, "lift")
     ring.write(0, 0, first)

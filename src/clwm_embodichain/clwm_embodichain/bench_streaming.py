@@ -15,7 +15,7 @@ from rich.table import Table
 
 from clwm_common.console import PlainConsole
 from clwm_common.kinematics import DualArmKinematics
-from clwm_common.robot import RobotDescription, RobotError
+from clwm_common.robot import RobotDescription
 from clwm_embodichain.bench_report import (
     JsonFile,
     ModelName,
@@ -26,11 +26,9 @@ from clwm_embodichain.bench_report import (
     write_json,
     write_png,
 )
-from clwm_embodichain.episodes import EpisodeError
-from clwm_embodichain.evaluation import EvaluationError, EvaluationSettings
+from clwm_embodichain.evaluation import EvaluationSettings
 from clwm_embodichain.evaluation_command import run_with_progress
 from clwm_embodichain.policy_curves import Curves
-from clwm_embodichain.policy_features import PolicyDataError
 from clwm_embodichain.policy_training import TrainingSettings
 from clwm_embodichain.statistics import compare_pairs, wilson95
 from clwm_embodichain.train_policy import TASKS, train
@@ -43,7 +41,6 @@ from clwm_embodichain.training_sources import (
     record_and_encode,
     source_of,
 )
-from clwm_embodichain.trajectory_ring import RingError
 from clwm_perception.encoder import Encoder, EncoderError
 from clwm_policy.language import SentenceEncoder
 
@@ -130,7 +127,7 @@ def streaming(
             console=console,
         )
         found = [contest(setup, contestant) for contestant in parsed]
-    except (EncoderError, EpisodeError, EvaluationError, PolicyDataError, RingError, RobotError, ValueError) as error:
+    except (EncoderError, RuntimeError, ValueError) as error:
         refuse(console, error)
     report = {"steps": steps, "demonstrations": demonstrations, "contestants": found}
     report["against_first"] = against_first(found)

@@ -118,11 +118,15 @@ def load_frames(path: Path) -> Frames:
     """Read one file written here. Raises EncoderDataError when it is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as data:
-            return Frames(data["images"], data["keypoints"], data["present"], data["pixels"])
+            frames = Frames(data["images"], data["keypoints"], data["present"], data["pixels"])
     except (OSError, KeyError, ValueError) as error:
         raise EncoderDataError(
             f"{path} cannot be read ({error}); delete it and run python -m clwm_embodichain.encoder_data"
         ) from error
+    if not np.isfinite(frames.keypoints).all():
+        scene = int(np.argwhere(~np.isfinite(frames.keypoints))[0][0])
+        raise EncoderDataError(f"{path}: keypoints[{scene}] are not finite; delete it and run encoder_data again")
+    return frames
 
 
 def concatenate(parts: list[Frames]) -> Frames:

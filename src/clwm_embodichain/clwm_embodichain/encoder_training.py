@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -17,10 +18,12 @@ import torch
 from torch import Tensor, nn
 from transformers import DINOv3ViTModel
 
-from clwm_embodichain.encoder_data import Frames, concatenate, load_frames, object_poses
+from clwm_embodichain.encoder_data import EncoderDataError, Frames, concatenate, load_frames, object_poses
 from clwm_embodichain.encoder_heads import Supervision, pose_errors, pose_loss, unscale_poses
 from clwm_embodichain.encoder_model import REGISTERS, TrainingConfig, build_model, whiten_patches
+from clwm_embodichain.finite_steps import FiniteSteps, TrainingDiverged
 from clwm_embodichain.muon import Muon
+from clwm_embodichain.training_states import StateError, TrainingStates
 from clwm_perception.backends import PooledEncoder, export_graph, picture_shape, pool_tokens
 from clwm_perception.checkpoint import encoder_inputs, open_checkpoint
 from clwm_perception.preprocess import Preprocessing
@@ -70,6 +73,7 @@ class Trainer:
         self.pool = pool
         self.step = 0
         self.seconds = 0.0
+        self._finite = FiniteSteps()
         self.curve: list[dict[str, float]] = []
         self.model = build_model(config).train()
         self.ema = build_model(config).eval().requires_grad_(False)
@@ -122,15 +126,26 @@ class Trainer:
             "all_pose": 1.5 * pose_loss(heads.all_pose(together), poses[:wrists], present[:wrists]),
         }
 
-    def advance(self) -> dict[str, float]:
-        """One optimisation step on a batch that depends on nothing but the seed, the step and the pool."""
+    def advance(self) -> dict[str, float] | None:
+        """One optimisation step on a batch that depends on nothing but the seed, the step and the pool.
+
+        None when a loss or the gradient was not finite: no weight is changed then. Raises TrainingDiverged when that
+        happens ten times in a row.
+        """
         config = self.config
         started = time.monotonic()
         rng = np.random.default_rng([config.seed, 1, self.step])
         losses = self.losses(self.pool.take(rng.integers(0, len(self.pool), config.scenes)))
         total = torch.stack(list(losses.values())).sum()
         total.backward()
-        nn.utils.clip_grad_norm_([*self.model.parameters(), *self.supervision.parameters()], 5.0)
+        norm = nn.utils.clip_grad_norm_([*self.model.parameters(), *self.supervision.parameters()], 5.0)
+        found = {name: value.item() for name, value in losses.items()} | {"total": total.item()}
+        if not self._finite.may_take(found | {"gradient_norm": float(norm)}):
+            for optimiser in self._optimisers:
+                optimiser.zero_grad()
+            self.step += 1
+            self.seconds += time.monotonic() - started
+            return None
         groups = [group for optimiser in self._optimisers for group in optimiser.param_groups]
         for group, rate in zip(groups, self._base_rates, strict=True):
             group["lr"] = rate * self.schedule()
@@ -143,7 +158,7 @@ class Trainer:
             for kept, weight in zip(self.ema.parameters(), self.model.parameters(), strict=True):
                 kept.lerp_(weight, 1.0 - decay)
         self.seconds += time.monotonic() - started
-        return {name: value.item() for name, value in losses.items()} | {"total": total.item()}
+        return found
 
     def schedule(self) -> float:
         """Factor of the learning rate: linear warm-up, constant, linear fall to zero."""
@@ -243,6 +258,13 @@ def plot_curve(curve: list[dict[str, float]], path: Path) -> None:
 
 
 def main() -> None:
+    try:
+        _train()
+    except (EncoderDataError, StateError, TrainingDiverged) as error:
+        sys.exit(f"error: {error}")
+
+
+def _train() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("out/encoder_data"))
     parser.add_argument("--held-out", type=Path, default=Path("out/encoder_held_out/scenes_000.npz"))
@@ -259,22 +281,27 @@ def main() -> None:
     run.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(config, FramePool(arguments["data"]))
     held_out = load_frames(arguments["held_out"]).first(EVALUATED)
-    checkpoint = run / "state.pt"
-    if checkpoint.is_file():
-        trainer.restore(torch.load(checkpoint, weights_only=True))
-        print(f"resumed at step {trainer.step}", flush=True)
+    states = TrainingStates(run, "state")
+    resumed = states.resume(trainer.restore)
+    for skipped in resumed.skipped:
+        print(f"skipped: {skipped}", flush=True)
+    if resumed.path is not None:
+        print(f"resumed {resumed.path.name} at step {trainer.step}", flush=True)
     recent: list[dict[str, float]] = []
     while trainer.step < config.steps:
-        recent.append(trainer.advance())
-        if trainer.step % arguments["report_every"] and trainer.step < config.steps:
+        if (losses := trainer.advance()) is None:
+            print(f"step {trainer.step} left out: its loss or gradient is not finite", flush=True)
+        else:
+            recent.append(losses)
+        is_due = trainer.step % arguments["report_every"] == 0 or trainer.step == config.steps
+        if not (recent and is_due):
             continue
         row = {"step": trainer.step, "seconds": round(trainer.seconds, 1), "frames": len(trainer.pool)}
         row |= {name: float(np.mean([losses[name] for losses in recent])) for name in recent[0]}
         row |= trainer.evaluate(held_out)
         trainer.curve.append(row)
         recent = []
-        torch.save(trainer.state(), run / "state.tmp")
-        (run / "state.tmp").replace(checkpoint)
+        states.save(trainer.step, trainer.state(), is_best=row["head_px"] <= min(r["head_px"] for r in trainer.curve))
         (run / "curve.json").write_text(json.dumps(trainer.curve, indent=1) + "\n")
         plot_curve(trainer.curve, run / "curve.png")
         print(" ".join(f"{name}={value:.4g}" for name, value in row.items()), flush=True)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clwm_embodichain.finite_steps import FiniteSteps
 from clwm_embodichain.policy_losses import LossSettings, observation_losses
 from clwm_embodichain.policy_samples import Coding, Samples
 from clwm_embodichain.remember_data import CHOOSING
@@ -94,6 +95,7 @@ class MemoryTrainer:
             betas=(0.9, 0.98),
         )
         self._streams = SideStreams(samples, settings.seed)
+        self._finite = FiniteSteps()
         self.longest = float(DELAYS[0])
         self.recall = 0.5
         self.steps_done = 0
@@ -104,18 +106,26 @@ class MemoryTrainer:
         """0 at the start, 1 when the time or the number of steps is used up."""
         return min(1.0, max(self.steps_done / self.settings.steps, self.seconds / (60.0 * self.settings.minutes)))
 
-    def step(self) -> dict[str, float]:
-        """One optimiser step on a batch of streams of one delay; returns its losses."""
+    def step(self) -> dict[str, float] | None:
+        """One optimiser step on a batch of streams of one delay; returns its losses.
+
+        None when they or the gradient were not finite: nothing is changed then. Raises TrainingDiverged when that
+        happens ten times in a row.
+        """
         began, settings = self._clock(), self.settings
         delay = delays_drawn(int(self.longest), DELAYS[0], self._streams.generator)
         losses, recalled = self._run(self._streams.draw(settings.streams, delay), delay)
         total = losses["action"] + settings.video_share * losses["video"] + settings.recall_share * losses["recall"]
         rate = self._learning_rate()
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
         self._optimiser.zero_grad(set_to_none=True)
         total.backward()
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, settings.gradient_clip)
+        found = {name: float(loss.detach()) for name, loss in losses.items()} | {"gradient_norm": float(norm)}
+        if not self._finite.may_take(found):
+            self.seconds += self._clock() - began
+            return None
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
         self._optimiser.step()
         self.recall = _RECALL_DECAY * self.recall + (1.0 - _RECALL_DECAY) * recalled
         if self.recall > settings.recalled and self.longest < DELAYS[1]:
@@ -123,12 +133,7 @@ class MemoryTrainer:
             self.recall = 0.5 + 0.8 * (self.recall - 0.5)  # the new delays have to show it first
         self.steps_done += 1
         self.seconds += self._clock() - began
-        return {name: float(loss.detach()) for name, loss in losses.items()} | {
-            "delay": delay,
-            "recalled": recalled,
-            "gradient_norm": float(norm),
-            "rate": rate,
-        }
+        return found | {"delay": delay, "recalled": recalled, "rate": rate}
 
     def _run(self, steps: list[Tensor], delay: int) -> tuple[dict[str, Tensor], float]:
         """Losses of a batch of streams, and the share of sides read out right in the last waiting observation."""

@@ -23,6 +23,8 @@ from clwm_sim.tasks import TASKS
 SLOTS = 2  # of each worker: one is filled while the other waits to be taken
 _DEATHS = 3  # of a worker in a row, without an episode in between
 _LOOK_EVERY = 0.01  # s
+_SILENCE = 180.0  # s without a sign of life after which a worker counts as hung; an episode takes it seconds
+_PATIENCE = _DEATHS + 1.0  # silences for which the learner waits for a trajectory: longer than for hung workers
 _END = 10.0  # s that a worker has to finish its episode
 
 
@@ -46,7 +48,8 @@ class OnlineEngine(AbstractContextManager):
     """Trajectories, fresh from simulation, as training samples. Use as a context manager, from one thread.
 
     `collect` what the coding is fitted on, `begin` with that coding, then `draw` without end. All three raise
-    PolicyDataError when a worker keeps dying before it has simulated anything.
+    PolicyDataError when a worker keeps dying, or being silent, before it has simulated anything, and when nothing comes
+    although all seem alive: the learner never waits for ever.
     """
 
     def __init__(
@@ -60,10 +63,12 @@ class OnlineEngine(AbstractContextManager):
         capacity: int = 64,
         first_seed: int = 0,
         seed: int = 0,
+        silence: float = _SILENCE,
         worker: Callable[[WorkerOrder], None] = work,
     ) -> None:
         """reuse: walks through a trajectory at most; capacity: trajectories at hand; first_seed: of the simulation;
-        seed: of the order in which trajectories are drawn. Raises ValueError for a number below 1; entering the context
+        seed: of the order in which trajectories are drawn; silence: s after which a worker without a sign of life is
+        ended and replaced. Raises ValueError for a number below 1; entering the context
         raises RingError.
         """
         if workers < 1:
@@ -79,12 +84,16 @@ class OnlineEngine(AbstractContextManager):
         self._deaths, self._made = [0] * workers, [0] * workers
         self._observations = self._restarts = 0
         self._waited = 0.0
+        self._silence = silence
+        self._heard = [(-1, 0.0)] * workers  # of each worker its last count of beats, and when it was new
+        self._came_at = 0.0
 
     def __enter__(self) -> OnlineEngine:
         self._ring = TrajectoryRing.create(self._layout)
         self._writers = self._ring.writers
         self._writers["next_seed"] = self._first_seed + np.arange(self._layout.writers)
         self._processes = [self._start(writer) for writer in range(self._layout.writers)]
+        self._came_at = time.monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -103,7 +112,7 @@ class OnlineEngine(AbstractContextManager):
         if count > self._pool.capacity:
             raise ValueError(f"{count} trajectories do not fit into a pool of {self._pool.capacity}")
         while len(self._first) < count:
-            if (episode := self._ring.take()) is None:
+            if (episode := self._take()) is None:
                 self._rest()
             else:
                 self._first.append(episode)
@@ -120,6 +129,7 @@ class OnlineEngine(AbstractContextManager):
     def draw(self) -> Samples:
         """One trajectory's samples. Waits when all at hand have been used up."""
         self._take_in()
+        self._came_at = time.monotonic()  # what came before there was a need does not count as waiting
         while (drawn := self._pool.draw(self._generator)) is None:
             self._rest()
             self._take_in()
@@ -144,9 +154,15 @@ class OnlineEngine(AbstractContextManager):
         )
 
     def _take_in(self) -> None:
-        while self._pool.has_room and (episode := self._ring.take()) is not None:
+        while self._pool.has_room and (episode := self._take()) is not None:
             self._add(episode)
         self._look_after_workers()
+
+    def _take(self) -> FeatureEpisode | None:
+        episode = self._ring.take()
+        if episode is not None:
+            self._came_at = time.monotonic()
+        return episode
 
     def _add(self, episode: FeatureEpisode) -> None:
         self._pool.add(episode.task, self._code(episode))
@@ -155,23 +171,40 @@ class OnlineEngine(AbstractContextManager):
     def _rest(self) -> None:
         began = time.monotonic()
         self._look_after_workers()
+        if began - self._came_at > _PATIENCE * self._silence:
+            counts = self.counts()
+            raise PolicyDataError(
+                f"no trajectory came within {_PATIENCE * self._silence:.0f} s: {counts.simulated} episodes succeeded, "
+                f"{counts.failed} failed so far; see what the workers say above, and `clwm doctor`"
+            )
         time.sleep(_LOOK_EVERY)
         self._waited += time.monotonic() - began
 
     def _look_after_workers(self) -> None:
         for writer, process in enumerate(self._processes):
-            if process.is_alive():
+            if process.is_alive() and not self._is_silent(writer):
                 continue
+            ended = f"ended with code {process.exitcode}"
+            if process.is_alive():
+                process.kill()
+                process.join()
+                ended = f"gave no sign of life for {self._silence:.0f} s"
             made = int(self._writers["made"][writer])
             self._deaths[writer] = 1 if made > self._made[writer] else self._deaths[writer] + 1
             self._made[writer] = made
             if self._deaths[writer] == _DEATHS:
                 raise PolicyDataError(
-                    f"simulation worker {writer} ended with code {process.exitcode} {_DEATHS} times without an "
+                    f"simulation worker {writer} {ended}, and {_DEATHS} times was lost without an "
                     "episode; its last words are above, and `clwm doctor` checks the installation"
                 )
             self._restarts += 1
             self._processes[writer] = self._start(writer)
+
+    def _is_silent(self, writer: int) -> bool:
+        beats, now = int(self._writers["beats"][writer]), time.monotonic()
+        if beats != self._heard[writer][0]:
+            self._heard[writer] = beats, now
+        return now - self._heard[writer][1] > self._silence
 
     def _start(self, writer: int) -> SpawnProcess:
         order = WorkerOrder(self._ring.name, self._layout, writer, self._tasks, self._encoder)
@@ -180,4 +213,5 @@ class OnlineEngine(AbstractContextManager):
             target=self._worker, args=(order,), name=f"simulation {writer}", daemon=True
         )
         process.start()
+        self._heard[writer] = int(self._writers["beats"][writer]), time.monotonic()
         return process

@@ -21,13 +21,16 @@ class Curves:
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def append(self, record: dict[str, Any]) -> None:
+        # A run that was killed may have left half a line.
+        before = self._path.read_bytes() if self._path.exists() else b""
+        is_cut = before[-1:] not in (b"", b"\n")
         with self._path.open("a") as stream:
-            stream.write(json.dumps(record) + "\n")
+            stream.write("\n" * is_cut + json.dumps(record) + "\n")
 
     def records(self) -> list[dict[str, Any]]:
         if not self._path.exists():
             return []
-        return [json.loads(line) for line in self._path.read_text().splitlines()]
+        return [record for line in self._path.read_text().splitlines() if (record := _whole(line)) is not None]
 
     def draw(self, picture: Path) -> None:
         """Losses and validation over minutes of training, as a PNG."""
@@ -49,3 +52,11 @@ class Curves:
             axis.grid(alpha=0.3)
         figure.savefig(picture, dpi=110)
         plt.close(figure)
+
+
+def _whole(line: str) -> dict[str, Any] | None:
+    """None for half a line, which a run that was killed left: a point of a curve is no reason to refuse a training."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None

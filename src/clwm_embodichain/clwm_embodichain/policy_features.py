@@ -83,7 +83,10 @@ def load_episodes(files: list[Path], cache: Path) -> Iterator[FeatureEpisode]:
         features_file = _cached(cache, path)
         if not features_file.exists():
             raise PolicyDataError(f"no features for {path} in {cache}; encode the episodes first")
-        features = np.load(features_file, allow_pickle=False)
+        try:
+            features = np.load(features_file, allow_pickle=False)
+        except (OSError, EOFError, ValueError) as error:
+            raise PolicyDataError(f"{features_file} is damaged ({error}); delete it and encode again") from None
         if len(features) != len(episode.image_rows):
             raise PolicyDataError(
                 f"{features_file} holds {len(features)} features for {len(episode.image_rows)} pictures; "

@@ -42,16 +42,22 @@ class Coding:
             "state_predictor": self.state_predictor.to_json(),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document))
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(document))
+        partial.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Coding:
-        document = json.loads(path.read_text())
-        return cls(
-            ActionCodec.from_json(document["normaliser"]),
-            FeatureScale.from_json(document["features"]),
-            StatePredictor.from_json(document["state_predictor"]),
-        )
+        """Raises PolicyDataError for a file that is not whole: the weights beside it can be read by no other coding."""
+        try:
+            document = json.loads(path.read_text())
+            return cls(
+                ActionCodec.from_json(document["normaliser"]),
+                FeatureScale.from_json(document["features"]),
+                StatePredictor.from_json(document["state_predictor"]),
+            )
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise PolicyDataError(f"{path} cannot be read ({error}); restore it, or begin in another --out") from None
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,19 @@ class Samples:
         return Samples(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
 
 
+def check_finite(what: str, arrays: dict[str, NDArray[Any]]) -> None:
+    """Raises PolicyDataError naming `what`, the array and the place of the first number that is not finite."""
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            place = int(np.argwhere(~np.isfinite(array))[0][0])
+            raise PolicyDataError(
+                f"{what}: {name}[{place}] has numbers that are not finite; delete it, and record and encode it again"
+            )
+
+
 def _windows(episode: FeatureEpisode) -> dict[str, NDArray[Any]]:
+    arrays = {name: getattr(episode, name) for name in ("features", "plans", "executed", "states")}
+    check_finite(f"episode of {episode.task}, seed {episode.seed}", arrays)
     rows, length = episode.image_rows, len(episode.executed)
     ahead = np.minimum(rows[:, None] + np.arange(LONGEST_PREFIX), length - 1)
     behind = rows[:, None] + np.arange(-HORIZON, 0)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from clwm_embodichain.finite_steps import FiniteSteps
 from clwm_embodichain.muon import Muon
 from clwm_embodichain.policy_losses import LossSettings, observation_losses
 from clwm_embodichain.policy_samples import Coding
@@ -74,16 +75,26 @@ class PolicyTrainer:
         self._memory: MemoryState | None = None
         self._foreseen: Tensor | None = None
         self._scale = {"video": 1.0, "action": 1.0}
+        self._finite = FiniteSteps()
         self.steps_done = 0
         self.seconds = 0.0
+
+    @property
+    def skipped(self) -> int:
+        """Steps of this run that were left out."""
+        return self._finite.skipped
 
     @property
     def progress(self) -> float:
         """0 at the start, 1 when the time or the number of steps is used up."""
         return min(1.0, max(self.steps_done / self.settings.steps, self.seconds / (60.0 * self.settings.minutes)))
 
-    def step(self) -> dict[str, float]:
-        """One optimiser step on `segment` observations of every stream; returns its losses."""
+    def step(self) -> dict[str, float] | None:
+        """One optimiser step on `segment` observations of every stream; returns its losses.
+
+        None when they or the gradient were not finite: nothing is changed then but all streams begin with a new
+        memory. Raises TrainingDiverged when that happens ten times in a row.
+        """
         began = self._clock()
         settings = self.settings
         totals = {"video": torch.zeros(()), "action": torch.zeros(())}
@@ -97,6 +108,11 @@ class PolicyTrainer:
         self.model.zero_grad(set_to_none=True)
         weighted.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip)
+        found = {name: float(loss.detach()) for name, loss in totals.items()} | {"gradient_norm": float(norm)}
+        if not self._finite.may_take(found):
+            self._memory = self._foreseen = None
+            self.seconds += self._clock() - began
+            return None
         for optimiser in self._optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = rate
@@ -104,15 +120,12 @@ class PolicyTrainer:
         self._memory = self._memory.detach()
         self._follow()
         # Each stage keeps its share of the gradient while its loss falls by orders of magnitude.
-        for name, loss in totals.items():
+        for name in totals:
             keep = min(_BALANCE_DECAY, self.steps_done / (self.steps_done + 1.0))
-            self._scale[name] = keep * self._scale[name] + (1.0 - keep) * float(loss.detach())
+            self._scale[name] = keep * self._scale[name] + (1.0 - keep) * found[name]
         self.steps_done += 1
         self.seconds += self._clock() - began
-        return {name: float(loss.detach()) for name, loss in totals.items()} | {
-            "gradient_norm": float(norm),
-            "rate": rate,
-        }
+        return found | {"rate": rate}
 
     def _observe(self) -> dict[str, Tensor]:
         shown = self._streams.next()

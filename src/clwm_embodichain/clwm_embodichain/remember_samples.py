@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clwm_common.actions import CHUNK_ROWS
-from clwm_embodichain.policy_samples import HORIZON, Coding, Jacobians, Samples, coded_jacobians
+from clwm_embodichain.policy_samples import HORIZON, Coding, Jacobians, Samples, check_finite, coded_jacobians
 from clwm_embodichain.remember_data import CHOOSING, CUE, OBSERVATIONS, WAITING, Recordings
 
 _CUE_SEEN_ONCE = 0.3  # share of streams whose second sight of the cue was missed
@@ -20,6 +20,9 @@ def side_samples(
     recordings: Recordings, coding: Coding, embed: Callable[[str], Tensor], jacobians: Jacobians
 ) -> Samples:
     """Every observation coded, episodes one after the other, OBSERVATIONS each; `task` is the asked arm."""
+    for index in range(len(recordings)):
+        one = {name: getattr(recordings, name)[index] for name in ("features", "states", "chunks")}
+        check_finite(f"recording of seed {recordings.seed[index]}", one)
     codec, count = coding.codec, len(recordings)
     chunks, executed = (array.reshape(-1, *array.shape[2:]) for array in (recordings.chunks, recordings.executed))
     states, anchors = recordings.states.reshape(-1, 30), chunks[:, 0].astype(np.float64)

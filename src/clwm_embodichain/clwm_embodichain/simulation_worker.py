@@ -68,6 +68,7 @@ def work(order: WorkerOrder) -> None:
             if episode:
                 ring.write(writer, slot, episode)
             ring.count(writer, "made" if episode else "failed", 1)
+            ring.count(writer, "beats", 1)
 
 
 def _wait_for_slot(ring: TrajectoryRing, writer: int) -> int | None:
@@ -77,5 +78,6 @@ def _wait_for_slot(ring: TrajectoryRing, writer: int) -> int | None:
         if (slot := ring.free_slot(writer)) is not None:
             ring.count(writer, "waited", time.monotonic() - began)
             return slot
+        ring.count(writer, "beats", 1)
         time.sleep(_LOOK_EVERY)
     return None

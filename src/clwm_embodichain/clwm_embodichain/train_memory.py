@@ -16,6 +16,7 @@ from clwm_common.console import PlainConsole, description_column
 from clwm_common.kinematics import DualArmKinematics
 from clwm_common.robot import RobotDescription
 from clwm_embodichain.coarse_encoder import CoarseEncoder, ImageEncoder
+from clwm_embodichain.finite_steps import TrainingDiverged
 from clwm_embodichain.kv_model import KvClwm
 from clwm_embodichain.memory_curves import draw_curves
 from clwm_embodichain.memory_training import MemoryTrainer, MemoryTrainingSettings
@@ -25,7 +26,8 @@ from clwm_embodichain.remember_choice import chosen_arms, chunks_after
 from clwm_embodichain.remember_data import CHOOSING, OBSERVATIONS, Recordings, record_sides
 from clwm_embodichain.remember_samples import SideStreams, side_samples
 from clwm_embodichain.trained_inputs import trained_inputs
-from clwm_embodichain.training_loop import load_state, run_training, save_state
+from clwm_embodichain.training_loop import resume, run_training
+from clwm_embodichain.training_states import StateError, TrainingStates
 from clwm_perception.encoder import Encoder
 from clwm_policy.checkpoint import CheckpointError, Policy, load_policy, save_policy
 from clwm_policy.config import ClwmConfig
@@ -116,14 +118,14 @@ def main(
         raise typer.Exit(2) from None
     torch.manual_seed(seed)
     trainer = MemoryTrainer(MODELS[kind](CONFIG), samples, coding, settings)
-    state, curves = out / f"{kind.value}.pt", Curves(out / f"{kind.value}.jsonl")
-    if state.exists():
-        load_state(state, trainer)
-        console.print(f"resumed at step {trainer.steps_done}, {trainer.seconds / 60:.1f} minutes")
+    states, curves = TrainingStates(out, kind.value), Curves(out / f"{kind.value}.jsonl")
 
     def keep() -> None:
-        save_state(state, trainer)
+        path = states.save(trainer.steps_done, trainer.state())
         found = validate(trainer.model, validation, coding, VALIDATION_DELAYS)
+        before = [sum(record[name] for name in found) for record in curves.records() if found.keys() <= record.keys()]
+        if sum(found.values()) > max(before, default=-1.0):
+            states.mark_best(path)
         curves.append({"minutes": trainer.seconds / 60, "step": trainer.steps_done} | found)
         facts = {
             "task": "remember_side",
@@ -149,7 +151,14 @@ def main(
         numbers = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
         console.print(f"step {trainer.steps_done}, longest delay {int(trainer.longest)}: {numbers}")
 
-    if not run_training(trainer, curves, keep, export_minutes, console, lambda: {"longest": float(trainer.longest)}):
+    try:
+        resume(states, trainer, console)
+        known = lambda: {"longest": float(trainer.longest)}  # noqa: E731
+        is_done = run_training(trainer, curves, keep, export_minutes, console, known)
+    except (CheckpointError, StateError, TrainingDiverged) as error:
+        console.error(error)
+        raise typer.Exit(2) from None
+    if not is_done:
         raise typer.Exit(130)
 
 

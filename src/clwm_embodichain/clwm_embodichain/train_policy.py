@@ -18,7 +18,7 @@ from clwm_embodichain.policy_features import PolicyDataError
 from clwm_embodichain.policy_training import PolicyTrainer, TrainingSettings
 from clwm_embodichain.policy_validation import validate
 from clwm_embodichain.trained_inputs import trained_inputs
-from clwm_embodichain.training_loop import load_state, run_training, save_state
+from clwm_embodichain.training_loop import resume, run_training
 from clwm_embodichain.training_sources import (
     OnlineSettings,
     SampleCoder,
@@ -27,6 +27,7 @@ from clwm_embodichain.training_sources import (
     online_source,
     recorded_source,
 )
+from clwm_embodichain.training_states import TrainingStates
 from clwm_embodichain.trajectory_ring import RingError
 from clwm_perception.checkpoint import EncoderCheckpoint
 from clwm_perception.encoder import Encoder
@@ -113,20 +114,21 @@ def train(
     console.print(source.summary)
     torch.manual_seed(settings.seed)
     trainer = PolicyTrainer(Clwm(config), source.streams, coding, settings)
-    state, curves = out / "trainer.pt", Curves(out / "curves.jsonl")
-    if state.exists():
-        load_state(state, trainer)
-        console.print(f"resumed at step {trainer.steps_done}, {trainer.seconds / 60:.1f} minutes")
+    states, curves = TrainingStates(out, "trainer"), Curves(out / "curves.jsonl")
+    resume(states, trainer, console)
 
     def keep() -> None:
-        save_state(state, trainer)
+        path = states.save(trainer.steps_done, trainer.state())
         source.keep()
         result = validate(trainer.ema, coding, source.validation)
+        if all(result["eef_mm"] < record["eef_mm"] for record in curves.records() if "eef_mm" in record):
+            states.mark_best(path)
         curves.append({"minutes": trainer.seconds / 60, "step": trainer.steps_done} | result)
         curves.draw(out / "curves.png")
         facts = source.facts() | {
             "tasks": list(TASKS),
             "steps": trainer.steps_done,
+            "skipped_steps": trainer.skipped,
             "minutes": round(trainer.seconds / 60, 1),
             "threads": torch.get_num_threads(),
             "validation": result,

@@ -5,22 +5,25 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from clwm_common.console import PlainConsole, description_column
 from clwm_embodichain.policy_curves import Curves
+from clwm_embodichain.training_states import TrainingStates
 
 _RECORD_EVERY = 20  # steps
 _IN_CURVES_ONLY = ("gradient_norm", "rate", "minutes", "step")
 
 
 class Trainer(Protocol):
-    """progress: 0 at the start, 1 when the budget is used up; seconds: of training, all runs together."""
+    """progress: 0 at the start, 1 when the budget is used up; seconds: of training, all runs together.
+
+    step: its losses, or None when it was left out because they, or the gradient, were not finite. It raises
+    TrainingDiverged when too many were.
+    """
 
     steps_done: int
     seconds: float
@@ -28,7 +31,7 @@ class Trainer(Protocol):
     @property
     def progress(self) -> float: ...
 
-    def step(self) -> dict[str, float]: ...
+    def step(self) -> dict[str, float] | None: ...
 
     def state(self) -> dict[str, Any]: ...
 
@@ -46,7 +49,8 @@ def run_training(
     """Step until the budget is used or somebody presses Ctrl-C, which lets the step in flight finish; False then.
 
     keep is called every `keep_minutes` of training and at the end, however that comes; known adds to the curves, which
-    get the means of every 20 steps. A second Ctrl-C raises KeyboardInterrupt.
+    get the means of every 20 steps. A second Ctrl-C raises KeyboardInterrupt. What a step raises ends the training, and
+    nothing more is kept.
     """
     kept_at, recent = trainer.seconds, []
     share = TextColumn("{task.percentage:.1f} %")
@@ -57,7 +61,11 @@ def run_training(
     ):
         bar = progress.add_task("training", total=1.0, completed=trainer.progress)
         while trainer.progress < 1.0 and not is_asked():
-            recent.append(trainer.step())
+            losses = trainer.step()
+            if losses is None:
+                console.print(f"after step {trainer.steps_done}: a step left out, its loss or gradient is not finite")
+            else:
+                recent.append(losses)
             progress.update(bar, completed=trainer.progress)
             if len(recent) == _RECORD_EVERY:
                 record = {name: float(np.mean([each[name] for each in recent])) for name in recent[0]}
@@ -96,14 +104,11 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def save_state(path: Path, trainer: Trainer) -> None:
-    """Write the trainer's state; an interruption leaves the previous one whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(trainer.state(), partial)
-    partial.replace(path)
-
-
-def load_state(path: Path, trainer: Trainer) -> None:
-    """Continue from a file of `save_state`; nothing but tensors and numbers is unpickled."""
-    trainer.resume(torch.load(path, weights_only=True))
+def resume(states: TrainingStates, trainer: Trainer, console: PlainConsole) -> None:
+    """Go on from the newest readable state, naming those that were skipped. Raises StateError when none is."""
+    resumed = states.resume(trainer.resume)
+    for skipped in resumed.skipped:
+        console.marked("skipped:", "yellow", skipped)
+    if resumed.path is not None:
+        minutes = trainer.seconds / 60
+        console.print(f"resumed {resumed.path.name} at step {trainer.steps_done}, {minutes:.1f} minutes")

@@ -134,7 +134,10 @@ def online_source(
     """
     before, place = {"episodes": 0, "observations": 0, "walks": 0, "next_seed": 0}, out / "stream.json"
     if place.exists():
-        before = json.loads(place.read_text())
+        try:
+            before |= json.loads(place.read_text())
+        except (TypeError, ValueError) as error:
+            raise PolicyDataError(f"{place} cannot be read ({error}); begin in another --out") from None
     if before["next_seed"] + settings.capacity > FIRST_HELD_OUT_SEED:
         raise PolicyDataError(f"{place} has used up the seeds below {FIRST_HELD_OUT_SEED}; begin in another folder")
     with OnlineEngine(
@@ -162,7 +165,9 @@ def online_source(
         def keep() -> None:
             found = facts()
             kept = {name: found[name] for name in ("episodes", "observations", "walks")}
-            place.write_text(json.dumps(kept | {"next_seed": engine.next_seed}))
+            partial = place.with_suffix(".partial")
+            partial.write_text(json.dumps(kept | {"next_seed": engine.next_seed}))
+            partial.replace(place)
 
         yield TrainingSource(
             coding,

@@ -62,19 +62,23 @@ class RingLayout:
         )
 
 
-# What a writer tells: the seed it goes on with, episodes that succeeded and failed, seconds it waited for a free slot.
-_WRITER_TYPE = np.dtype([("next_seed", np.int64), ("made", np.int64), ("failed", np.int64), ("waited", np.float64)])
+# What a writer tells: the seed it goes on with, episodes that succeeded and failed, seconds it waited for a free slot,
+# and signs of life.
+_WRITER_TYPE = np.dtype(
+    [("next_seed", np.int64), ("made", np.int64), ("failed", np.int64), ("waited", np.float64), ("beats", np.int64)]
+)
 
 
 class TrajectoryRing(AbstractContextManager):
     """`create` it in the learner, `attach` to it in the writers. Leaving the context releases it; the learner's end
     also removes it.
 
-    writers: structured array (writers,) of next_seed, made, failed and waited, each kept by its writer.
+    writers: structured array (writers,) of next_seed, made, failed, waited and beats, each kept by its writer.
     """
 
     def __init__(self, memory: SharedMemory, layout: RingLayout, owns: bool) -> None:
         self.layout, self._memory, self._owns = layout, memory, owns
+        self._last_writer, self._last_slots = -1, [-1] * layout.writers
         stop, writers = np.dtype(np.int64), _WRITER_TYPE
         self._stop = np.ndarray((1,), stop, memory.buf)
         self.writers = np.ndarray((layout.writers,), writers, memory.buf, stop.itemsize)
@@ -151,8 +155,12 @@ class TrajectoryRing(AbstractContextManager):
         target["state"] = _READY
 
     def take(self) -> FeatureEpisode | None:
-        """A trajectory that is ready, copied out of its slot, which is free again; None when there is none."""
-        for writer, slot in np.argwhere(self._slots["state"] == _READY):
+        """A trajectory that is ready, copied out of its slot, which is free again; None when there is none.
+
+        Writers, and the slots of each, take turns: a learner that is slow hears of all of them.
+        """
+        ready = np.argwhere(self._slots["state"] == _READY)
+        for writer, slot in sorted(ready.tolist(), key=self._turns_until):
             source = self._slots[writer, slot]
             # A processor may show the mark before the words it stands for; they are there at the next look.
             if source["checksum"] != _checksum(source):
@@ -164,8 +172,14 @@ class TrajectoryRing(AbstractContextManager):
                 **{name: _filled(source, name).copy() for name in _BY_ROW + _BY_PICTURE},
             )
             source["state"] = _FREE
+            self._last_writer, self._last_slots[writer] = writer, slot
             return episode
         return None
+
+    def _turns_until(self, place: list[int]) -> tuple[int, int]:
+        writer, slot = place
+        layout = self.layout
+        return (writer - self._last_writer - 1) % layout.writers, (slot - self._last_slots[writer] - 1) % layout.slots
 
 
 def _filled(slot: np.void, name: str) -> NDArray:
