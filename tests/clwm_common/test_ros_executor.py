@@ -181,6 +181,27 @@ def test_async_callback_keeps_only_its_own_group_waiting(executor, node):
     assert "ended" in calls
 
 
+def test_a_service_that_is_destroyed_while_its_answer_waits_harms_nobody(executor, node):
+    gate, calls = Future(), []
+
+    async def serve(request, response):
+        calls.append("asked")
+        await gate
+        calls.append("done")
+        return response
+
+    service = node.create_service(SetMode, "/set_mode", serve, callback_group=MutuallyExclusiveCallbackGroup())
+    client = node.create_client(SetMode, "/set_mode")
+    spin_until(executor, client.service_is_ready)
+    client.call_async(SetMode.Request())
+    spin_until(executor, lambda: calls)
+    node.destroy_service(service)
+    executor.spin_once(timeout_sec=0.01)
+    gate.set_result(None)
+    spin_until(executor, lambda: "done" in calls)
+    executor.spin_once(timeout_sec=0.01)
+
+
 def test_service_and_client_answer_each_other(executor, node):
     def serve(request, response):
         response.mode = request.mode

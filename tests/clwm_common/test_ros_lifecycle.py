@@ -13,6 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.serialization import serialize_message
+from rclpy.task import Future
 from std_msgs.msg import Float64
 
 from clwm_common.ros.diagnostics import Health, Level, from_status, to_status
@@ -133,6 +134,24 @@ def test_a_service_whose_callback_raises_still_answers(make):
     service = next(s for s in node.services if s.srv_name == "/probe/set_task")
     response = service.callback(SetTask.Request(), SetTask.Response(accepted=True))
     assert response.accepted is False and "lost" in response.message
+
+
+def test_a_service_whose_callback_raises_after_it_waited_answers_as_well(make):
+    node = make()
+    node.trigger_configure()
+    gate = Future()
+
+    async def serve(request, response):
+        await gate
+        raise RuntimeError("lost")
+
+    service = node.create_service(SetTask, "/probe/wait", serve)
+    answer = service.callback(SetTask.Request(), SetTask.Response(accepted=True))
+    assert answer.send(None) is None and not node.fault
+    gate.set_result(None)
+    with pytest.raises(StopIteration) as ended:
+        answer.send(None)
+    assert ended.value.value.accepted is False and "lost" in node.fault
 
 
 def test_a_failing_deactivation_ends_unconfigured_with_the_entities_destroyed(make):

@@ -1,6 +1,7 @@
 """The fuzzer finds nothing in the executor, finds what is broken on purpose, and repeats itself from its seed."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.limits import MotionLimits
 from clwm_sai_executor.motion import Motion
 from clwm_sai_executor.scheduler import Scheduler
+from clwm_sai_executor.task_epoch import TaskEpoch
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,27 @@ def test_executor_breaks_no_rule_and_never_locks(robot, run, often):
     result = FuzzRun(robot, seed=3, run=run).run(40)
     assert result.violations == [] and result.deadlocks == []
     assert result.chunks >= 40 and result.counts["requests"] > 40
+
+
+def test_executor_that_asks_again_in_an_epoch_that_was_refused_is_found(robot, monkeypatch, often):
+    monkeypatch.setattr(TaskEpoch, "may_ask", lambda self, now: self.task is not None)
+    assert "request" in rules(robot)
+
+
+def test_executor_that_takes_a_refusal_of_another_request_for_its_own_is_found(robot, monkeypatch):
+    fates = list(fuzz_policy.FATES)
+    ends = [0.5 if fate != "refusal of another" else 1.0 for fate in fates]
+    monkeypatch.setattr(fuzz_policy, "_FATE_ENDS", ends)
+    honest = Scheduler._take_refusal
+
+    def gullible(self, now, refusal, out):
+        if self._pending is not None:
+            request = self._pending.request
+            refusal = replace(refusal, chunk_id=request.chunk_id, task_epoch=request.task_epoch)
+        honest(self, now, refusal, out)
+
+    monkeypatch.setattr(Scheduler, "_take_refusal", gullible)
+    assert "dead-lock" in rules(robot)
 
 
 def test_executor_that_streams_positions_breaks_no_rule_either(often):

@@ -1,5 +1,6 @@
 """An operator without ROS's command line: a task is given and watched, the mode is chosen, refusals are explained."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -45,6 +46,42 @@ def test_a_task_is_given_with_its_world_and_watched_to_its_end(stack):
 def test_a_task_that_cannot_succeed_ends_with_the_time_it_was_given(stack):
     code, said = run(stack, "task", "put the block on the pad", "--world", "lift_tray", "--wait", "1.5")
     assert code == 1 and "timed out after" in said, said
+
+
+@pytest.mark.parametrize("words", ["dance", "pick the [left] block", "stop, do nothing and keep both arms still"])
+def test_a_sentence_that_the_world_cannot_judge_never_succeeds(stack, words):
+    code, said = run(stack, "task", words, "--wait", "2")
+    assert code == 1 and "nobody can judge this task: this world cannot judge" in said, said
+
+
+def test_a_task_is_not_failed_by_a_world_whose_own_time_is_over(stack):
+    """The world was reset to this task in a test before; its episodes take 12 s."""
+    assert run(stack, "mode", "hold")[0] == 0
+    assert run(stack, "task", "--world", "lift_tray")[0] == 0
+    until = time.monotonic() + 13.0
+    while time.monotonic() < until:
+        stack.poll(timeout=0.1)
+    code, said = run(stack, "task", "lift the tray with both hands and keep it level", "--wait", "1.5")
+    assert code == 1 and "timed out after 1.5 s (not finished after 1.5 s)" in said, said
+    assert run(stack, "mode", "policy")[0] == 0
+
+
+def test_a_memory_that_was_never_kept_is_refused_where_it_was_asked_for(stack):
+    for waiting in ((), ("--wait", "5")):
+        code, said = run(stack, "task", "fold the towel", "--memory", "restore", *waiting)
+        assert code == 1 and "no memory was kept for the task 'fold the towel'" in said, said
+
+
+def test_a_watched_task_ends_with_an_error_when_the_executor_is_killed(stack):
+    process = subprocess.Popen(clwm("task", "dance", "--wait", "60"), stdout=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60.0
+    while "'dance'" not in run(stack, "watch", "--seconds", "1")[1] and time.monotonic() < until:
+        pass
+    os.kill(stack.process_ids()["executor"], signal.SIGKILL)
+    while process.poll() is None and time.monotonic() < until:
+        stack.poll(timeout=0.1)
+    said = process.communicate()[0]
+    assert process.poll() == 1 and "the executor has been silent for 3 s" in said, said
 
 
 def test_ctrl_c_cancels_a_watched_task(stack):

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clwm_common.console import PlainConsole, description_column
-from clwm_embodichain.fuzz_run import RunResult
+from clwm_embodichain.fuzz_result import RunResult
 from clwm_embodichain.fuzzer import FuzzSettings, run_fuzzer
 
 

@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clwm_common.actions import CHUNK_ROWS, JOINTS, ROW_DT
-from clwm_common.messages import ActionChunk, ChunkRequest
+from clwm_common.messages import ActionChunk, ChunkRefusal, ChunkRequest, RefusalKind
 from clwm_common.robot import RobotDescription
 from clwm_embodichain.fuzz_arms import random_joints
-from clwm_sai_executor.events import ChunkArrived, ChunkUnreadable
+from clwm_sai_executor.events import ChunkArrived, ChunkUnreadable, RefusalArrived
 
 Array = NDArray[np.float64]
 
 # What happens to a request, and how often. Latencies are drawn per answer.
 FATES = {
-    "in time": 0.86,
+    "in time": 0.83,
     "late": 0.06,
     "after the time-out": 0.01,
     "lost": 0.01,
@@ -27,6 +27,10 @@ FATES = {
     "old id": 0.01,
     "gross": 0.015,
     "unreadable": 0.005,
+    "refused": 0.005,
+    "not yet": 0.01,
+    "refused and made": 0.005,
+    "refusal of another": 0.01,
 }
 MOTIONS = ("wander", "zigzag", "runaway", "limits", "rest")
 _FATE_NAMES, _FATE_ENDS = tuple(FATES), np.cumsum(list(FATES.values())).tolist()
@@ -37,7 +41,7 @@ class Answer:
     """What reaches the executor, and when. is_valid: it answers its request and obeys the layout."""
 
     at: float
-    event: ChunkArrived | ChunkUnreadable
+    event: ChunkArrived | ChunkUnreadable | RefusalArrived
     is_valid: bool
 
 
@@ -64,12 +68,26 @@ class RestlessPolicy:
             return fate, []
         if fate == "unreadable":
             return fate, [Answer(at, ChunkUnreadable(request.chunk_id, "layout version 9"), False)]
+        refusal = ChunkRefusal(request.chunk_id, request.task_epoch, RefusalKind.REQUEST, "not like this")
+        passing = replace(refusal, kind=RefusalKind.NO_OBSERVATION, may_pass=True)
+        if fate == "refused":
+            return fate, [Answer(at, RefusalArrived(refusal), False)]
+        if fate == "not yet":
+            return fate, [Answer(at, RefusalArrived(passing), False)]
         chunk = self._chunk(request)
+        if fate == "refused and made":
+            # The chunk comes for a request that is over.
+            return fate, [Answer(at, RefusalArrived(passing), False), Answer(at + 0.05, ChunkArrived(chunk), False)]
         if fate == "gross":
             return fate, [Answer(at, ChunkArrived(self._spoil(chunk)), False)]
         good = Answer(at, ChunkArrived(chunk), True)
         if fate == "twice":
             return fate, [good, replace(good, at=at + rng.choice([0.0, 0.3]))]
+        if fate == "refusal of another":
+            other = replace(refusal, chunk_id=max(0, refusal.chunk_id - int(rng.integers(1, 4))))
+            if rng.random() < 0.5:
+                other = replace(refusal, task_epoch=refusal.task_epoch - 1)
+            return fate, [Answer(at - 0.01, RefusalArrived(other), False), good]
         if fate == "old epoch":
             old = replace(chunk, task_epoch=chunk.task_epoch - 1)
             return fate, [Answer(at - 0.01, ChunkArrived(old), False), good]

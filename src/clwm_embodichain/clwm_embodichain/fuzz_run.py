@@ -7,17 +7,17 @@ import itertools
 import math
 import time
 from bisect import bisect_left
-from collections import Counter
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clwm_common.actions import CHUNK_ROWS, ROW_DT
-from clwm_common.messages import ChunkRequest, Mode
+from clwm_common.messages import ChunkRefusal, ChunkRequest, Mode
 from clwm_common.robot import RobotDescription
 from clwm_embodichain.fuzz_arms import FuzzedArms, random_joints, row_without_poses
 from clwm_embodichain.fuzz_policy import Answer, RestlessPolicy
+from clwm_embodichain.fuzz_refusals import Refusals
+from clwm_embodichain.fuzz_result import RunResult
 from clwm_embodichain.fuzz_stream import StreamedArms
 from clwm_embodichain.motion_checks import Violation
 from clwm_sai_executor import events
@@ -53,27 +53,6 @@ DISTURBANCES = {
 }
 RATE = sum(DISTURBANCES.values())
 _NAMES, _ENDS = tuple(DISTURBANCES), (np.cumsum(list(DISTURBANCES.values())) / RATE).tolist()
-
-
-@dataclass
-class RunResult:
-    """What one run did. counts: chunks, requests, answers by fate, disturbances and refusals by name."""
-
-    chunks: int = 0
-    virtual_seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    counts: Counter[str] = field(default_factory=Counter)
-    violations: list[Violation] = field(default_factory=list)
-    deadlocks: list[Violation] = field(default_factory=list)
-
-    def add(self, other: RunResult) -> None:
-        """Make this the result of both."""
-        self.chunks += other.chunks
-        self.virtual_seconds += other.virtual_seconds
-        self.cpu_seconds += other.cpu_seconds
-        self.counts += other.counts
-        self.violations += other.violations
-        self.deadlocks += other.deadlocks
 
 
 def random_config(rng: np.random.Generator) -> SchedulerConfig:
@@ -131,6 +110,7 @@ class FuzzRun:
         self._epoch = 0
         self._has_task = False
         self._wanted: ChunkRequest | None = None
+        self._refusals = Refusals()
         self._may_jump = False
         self._led_on_until = -math.inf
         self._still_from = math.inf
@@ -181,7 +161,7 @@ class FuzzRun:
             self._result.chunks = before + 1
             self._waiting_since = self._now
             self._check_clearance(wanted)
-        chunk = getattr(event, "chunk", event)
+        chunk = getattr(event, "chunk", None) or getattr(event, "refusal", event)
         epoch = getattr(chunk, "task_epoch", self._epoch)
         is_wanted = wanted is not None and (chunk.chunk_id, epoch) == (wanted.chunk_id, self._epoch)
         if scheduler.executing_id != executing and not (is_wanted and answer.is_valid and mode is Mode.POLICY):
@@ -206,7 +186,10 @@ class FuzzRun:
         """One step of the scheduler; its commands are carried out."""
         now = self._now if now is None else now
         self._arms.deliver(self._now)
+        wanted = self._wanted
         commands = self._scheduler.step(now, event)
+        if isinstance(event, events.RefusalArrived):
+            self._be_refused(event.refusal, wanted, commands)
         if self._now < self._led_on_until and any(_says_reset(command) for command in commands):
             self._led_on_until = -math.inf
             self._start_anew()
@@ -229,6 +212,18 @@ class FuzzRun:
                     self._note(level, text)
         if isinstance(event, events.ChunkArrived) and self._scheduler.pending_id is None:
             self._wanted = None
+
+    def _be_refused(self, refusal: ChunkRefusal, wanted: ChunkRequest | None, commands: list[events.Command]) -> None:
+        """Nothing may be asked for a while, unless the request was not waited for, or no longer at this instant."""
+        was_dropped = any(isinstance(command, events.CancelChunk) for command in commands)
+        if wanted is None or was_dropped or (refusal.chunk_id, refusal.task_epoch) != (wanted.chunk_id, self._epoch):
+            return
+        self._wanted = None
+        self._refusals.take(refusal, self._now)
+        if refusal.may_pass:
+            self._excuse(self._refusals.asks_from)
+        else:
+            self._change_at = self._now + float(self._rng.uniform(0.05, 1.5))
 
     def _follow_mode(self) -> None:
         """The mode may change by an order, or to HOLD by a refusal; both mean standstill soon."""
@@ -260,6 +255,8 @@ class FuzzRun:
             self._violate("epoch", f"chunk {request.chunk_id} is asked for epoch {request.task_epoch} of {self._epoch}")
         if self._mode is not Mode.POLICY or not self._has_task:
             self._violate("request", f"chunk {request.chunk_id} is asked for in {self._mode.name}")
+        if problem := self._refusals.problem(self._now):
+            self._violate("request", f"chunk {request.chunk_id} {problem}")
         self._wanted = request
         fate, answers = self._policy.answer(request, self._now, self._config.chunk_timeout)
         self._result.counts[f"answer {fate}"] += 1
@@ -294,6 +291,7 @@ class FuzzRun:
     def _check_progress(self) -> None:
         scheduler, now = self._scheduler, self._now
         is_waiting = self._mode is Mode.POLICY and self._has_task and now >= self._silent_until
+        is_waiting = is_waiting and not self._refusals.is_denied
         if not is_waiting:
             self._excuse(now)
         awaits = scheduler.phase in (Phase.ASKED, Phase.MOVING, Phase.STALLED)
@@ -311,12 +309,14 @@ class FuzzRun:
             case "task":
                 self._epoch += 1
                 self._has_task = True
+                self._refusals.forgive()
                 self._excuse(self._now)
                 self._do(events.TaskSet("another task"))
             case "task without words":
                 self._do(events.TaskSet(" "))
             case "task ended":
                 self._has_task = False
+                self._refusals.forgive()
                 self._change_at = min(self._change_at, self._now + float(self._rng.uniform(0.05, 1.5)))
                 self._do(events.TaskEnded())
             case "silence":
@@ -337,6 +337,7 @@ class FuzzRun:
     def _put_right(self) -> None:
         """The operator comes: out of ESTOP or HOLD, and another task where there is none."""
         self._change_at = math.inf
+        self._refusals.forgive()
         if self._mode is Mode.ESTOP:
             self._do(events.ModeSet(Mode.POLICY))
             if self._mode is not Mode.ESTOP:
@@ -384,6 +385,7 @@ class FuzzRun:
 
     def _start_anew(self) -> None:
         self._epoch += 1
+        self._refusals.forgive()
         self._may_jump = True
         self._expect_rest(self._rest_by() if self._mode is not Mode.POLICY else math.inf)
         self._excuse(self._now)

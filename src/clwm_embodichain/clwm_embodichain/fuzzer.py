@@ -15,7 +15,8 @@ from typing import Any
 
 from clwm_common.provenance import commit, machine
 from clwm_common.robot import RobotDescription
-from clwm_embodichain.fuzz_run import FuzzRun, RunResult
+from clwm_embodichain.fuzz_result import RunResult
+from clwm_embodichain.fuzz_run import FuzzRun
 
 CHUNKS_PER_RUN = 500
 _EXAMPLES = 20
