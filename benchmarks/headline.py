@@ -45,10 +45,10 @@ def _milliseconds(percentiles: dict[str, float]) -> str:
     return " / ".join(f"{percentiles[name]:.0f}" for name in ("p50", "p95")) + " ms"
 
 
-def inserted(readme: str, table: list[str]) -> str:
-    """README with its table replaced. Raises ValueError when the marks are not there, once each and in order."""
-    before, mark, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not mark or not end:
-        raise ValueError(f"README.md lacks the lines '{BEGIN}' and '{END}'; put them where the table belongs")
-    return "\n".join([before + BEGIN, "", *table, "", END + after])
+def inserted(readme: str, lines: list[str], begin: str = BEGIN, end: str = END) -> str:
+    """README with `lines` between two marks. Raises ValueError when the marks are not there, once each and in order."""
+    before, mark, rest = readme.partition(begin)
+    _, found, after = rest.partition(end)
+    if not mark or not found:
+        raise ValueError(f"README.md lacks the lines '{begin}' and '{end}'; put them where the text belongs")
+    return "\n".join([before + begin, "", *lines, "", end + after])

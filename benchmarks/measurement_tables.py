@@ -87,6 +87,17 @@ def success(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
+def controls(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: how often the visible task was done, one row per condition."""
+    rows = []
+    for name, found in report["by_condition"].items():
+        low, high = (100 * value for value in found["wilson95"])
+        counts = [f"{each['successes']} / {each['episodes']}" for each in (found, *found["by_task"].values())]
+        rows.append([f"`{name}`", found["meaning"], counts[0], f"{low:.0f} to {high:.0f} %", *counts[1:]])
+    tasks = list(next(iter(report["by_condition"].values()))["by_task"])
+    return ["condition", "what is changed", "visible task done", "Wilson 95 %", *tasks], rows
+
+
 def delay(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and rows: success of both tasks together, one row per mode."""
     columns = {value: found["all"]["modes"] for value, found in report["delays"].items()}
@@ -157,6 +168,7 @@ TITLES = {
     "surprise": "An object moved by 3 cm while a chunk executes (`clwm bench surprise`)",
     "speculation": "Coverage of the stated deviation (`clwm bench speculation`)",
     "success": "Success on the same seeds (`clwm bench success`)",
+    "controls": "The visible task done, with one thing changed at a time (`clwm bench controls`)",
     "delay": "Success against an injected delay (`clwm bench delay`)",
     "streaming": "Trainings of the same length, on recorded and on streamed episodes (`clwm bench streaming`)",
     "memory": "Right choices after a delay, chance 50 % (`clwm bench memory`)",
@@ -166,6 +178,7 @@ TABLES = {
     "surprise": surprise,
     "speculation": speculation,
     "success": success,
+    "controls": controls,
     "delay": delay,
     "streaming": streaming,
     "memory": memory,

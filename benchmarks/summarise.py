@@ -1,4 +1,4 @@
-"""Write docs/results.md and the README's table from benchmarks/results/*.json: no figure is typed by hand."""
+"""Write docs/results.md and the README's figures from benchmarks/results/*.json: no figure is typed by hand."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import executor_tables
 import headline
 import measurement_tables
+import shipped_policy
 from executor_tables import kind_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -166,7 +167,9 @@ def _gate(probe: dict[str, Any], name: str) -> str:
 def documents() -> dict[Path, str]:
     """What the documents should hold, from the result files as they are."""
     reports = {path.name: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
-    return {PAGE: page(reports), README: headline.inserted(README.read_text(), table(*headline.rows(reports)))}
+    readme = headline.inserted(README.read_text(), table(*headline.rows(reports)))
+    about = shipped_policy.sentences(reports["controls.json"])
+    return {PAGE: page(reports), README: headline.inserted(readme, about, shipped_policy.BEGIN, shipped_policy.END)}
 
 
 def main() -> None:

@@ -174,12 +174,16 @@ def _is_current(stamp: Path, digest: str) -> bool:
 
 def _torch_arguments() -> list[str]:
     """Without an NVIDIA GPU, prefer PyTorch's CPU build: 0.2 GB instead of 3 GB."""
-    if Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi"):
+    if checks.has_gpu():
         return []
     try:
         urllib.request.urlopen(f"{CPU_TORCH_INDEX}/torch/", timeout=4).close()
     except OSError:
-        print("  PyTorch's index of CPU builds is not reachable; torch comes from the configured index", flush=True)
+        print(
+            "  PyTorch's index of CPU builds is not reachable; torch comes from the configured "
+            "index, perhaps with CUDA's libraries (4 GB more)",
+            flush=True,
+        )
         return []
     return ["--extra-index-url", CPU_TORCH_INDEX]
 
@@ -213,9 +217,7 @@ def _run(command: list[str], failure: str, cwd: Path = ROOT, environment: dict[s
     _show_progress("", 0.0)
     if process.returncode:
         text = "\n".join(tail)
-        hint = (
-            "free disk space (6 GB are needed)" if "No space left" in text else "check the network and the lines above"
-        )
+        hint = "free disk space" if "No space left" in text else "check the network and the lines above"
         raise StepError(f"{failure}:\n{text}\nremedy: {hint}, then run the same command again; full output: {LOG}")
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import package_index
 
-NEEDED_BYTES = 6_000_000_000
-NEEDED_TEMPORARY = 1_000_000_000  # pip unpacks there
+# bytes of disk in the project, and where pip unpacks, with PyTorch for the processor alone, and with CUDA's libraries
+NEEDED_FOR_CPU = (6_000_000_000, 1_000_000_000)
+NEEDED_FOR_GPU = (10_000_000_000, 3_000_000_000)
 NEEDED_SHARED = 150_000_000  # four processes of a demo, with pictures and features between them
 SUPPORTED = ((3, 10), (3, 11), (3, 12))
 CANDIDATES = ("python3", "python3.12", "python3.11", "python3.10")
@@ -128,6 +129,11 @@ def lacks(python: str | None, root: Path) -> Iterator[Lack]:
         yield Lack(*fault)
 
 
+def has_gpu() -> bool:
+    """Whether PyTorch is to come with CUDA's libraries."""
+    return Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi") is not None
+
+
 def shared_memory_fault() -> str | None:
     """What keeps the stack's processes from sharing memory. Needed to run, not to set up, as when an image is built."""
     remedy = "mount a tmpfs there (docker run --shm-size 256m)"
@@ -153,7 +159,8 @@ def _disk_lacks(root: Path) -> Iterator[Lack]:
     if not os.access(str(root), os.W_OK):
         yield Lack(f"{root} cannot be written by this user; use a checkout of your own")
     temporary = Path(tempfile.gettempdir())
-    for folder, needed in ((root, NEEDED_BYTES), (temporary, NEEDED_TEMPORARY)):
+    in_root, in_temporary = NEEDED_FOR_GPU if has_gpu() else NEEDED_FOR_CPU
+    for folder, needed in ((root, in_root), (temporary, in_temporary)):
         free = shutil.disk_usage(str(folder)).free
         if free < needed:
             remedy = "free disk space" if folder == root else "free space there, or set TMPDIR to another folder"

@@ -46,10 +46,13 @@ def test_this_machine_has_what_it_needs(found):
 
 
 def test_full_disks_are_named_with_both_sizes_each(found, monkeypatch):
+    monkeypatch.setattr(checks, "has_gpu", lambda: False)
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda folder: Usage(0, 0, 500_000_000))
     root, temporary = (lack.sentence for lack in found())
     assert "0.5 GB are free" in root and "6 GB are needed" in root
     assert "1 GB are needed" in temporary and "TMPDIR" in temporary
+    monkeypatch.setattr(checks, "has_gpu", lambda: True)
+    assert ["10 GB" in lack.sentence or "3 GB" in lack.sentence for lack in found()] == [True, True]
 
 
 def test_a_bare_machine_is_told_everything_at_once_and_one_line(found, monkeypatch, tmp_path):
@@ -138,6 +141,21 @@ def test_the_index_is_the_one_that_pip_is_configured_for(tmp_path):
 def test_certificates_that_pip_would_not_find_are_named(server):
     sentence, _ = index.fault({"PIP_INDEX_URL": server, "PIP_CERT": "/nowhere/ca.pem", "HOME": "/nowhere"})
     assert "/nowhere/ca.pem" in sentence
+
+
+def test_the_script_for_a_bare_machine_explains_itself_and_refuses_what_it_cannot_do():
+    def script(*options):
+        command = ["bash", str(SCRIPTS / "try_bare_machine.sh"), *options]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    assert script("--help").returncode == 0 and "--python PREFIX" in script("--help").stdout
+    for options, words in (
+        (["--python"], "--python needs a value"),
+        (["--fast", "/tmp/x"], "unknown option --fast"),
+        (["/tmp/x", "/tmp/y"], "one folder"),
+    ):
+        done = script(*options)
+        assert done.returncode == 2 and words in done.stderr
 
 
 @pytest.mark.parametrize("name", ["setup", "setup_checks", "package_index", "try_rendering"])

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from clwm_bringup import cli
 from clwm_embodichain import remember_evaluation
+from clwm_embodichain.chunk_sources import ForgetfulSource
 from clwm_embodichain.remember_evaluation import (
     CONTESTANTS,
-    ForgetfulSource,
     Outcome,
     balanced_seeds,
     load_contestant,

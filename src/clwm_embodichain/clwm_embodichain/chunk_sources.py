@@ -137,6 +137,14 @@ class ModelSource:
         )
 
 
+class ForgetfulSource(ModelSource):
+    """Begins every chunk with the memory of a new episode: what it then knows, the present observation told it."""
+
+    def request(self, request: ChunkRequest) -> None:
+        self._engine.memory.reset()
+        super().request(request)
+
+
 class ExpertSource:
     """The scripted expert as a chunk generator: it plans 16 rows ahead, open loop, in a copy of the world.
 

@@ -14,7 +14,8 @@ from typing import Any
 from clwm_common.messages import Mode
 from clwm_common.model_files import ModelFiles, ModelFilesError
 from clwm_common.provenance import commit, machine
-from clwm_embodichain.chunk_sources import ChunkSource, ExpertSource, ModelSource
+from clwm_embodichain.chunk_sources import ChunkSource, ExpertSource, ForgetfulSource, ModelSource
+from clwm_embodichain.conditions import CONDITIONS, ConditionedWorld
 from clwm_embodichain.model_check import check_simulated
 from clwm_embodichain.statistics import mean, percentiles, wilson95
 from clwm_embodichain.virtual_stack import EpisodeResult, Latency, LatencyError, VirtualStack
@@ -44,6 +45,7 @@ class EvaluationSettings:
     follow: which channels of the chunks move the arms, `joints` or `poses`.
     backends: what may run the policy, the preferred one first.
     disturb: m by which one object is moved in every episode, at a random instant while the arms work.
+    condition: name in CONDITIONS of what is changed in every episode.
     record: MCAP file for what the engine was asked and answered; one worker and a model only.
     """
 
@@ -61,6 +63,7 @@ class EvaluationSettings:
     backends: tuple[str, ...] = ("torch",)
     workers: int = 1
     disturb: float = 0.0
+    condition: str = "none"
     record: Path | None = None
 
     @classmethod
@@ -91,6 +94,8 @@ def check_settings(settings: EvaluationSettings) -> dict[str, str]:
     """Hashes of what is evaluated. Raises EvaluationError for what cannot work, before any process is started."""
     if settings.control not in CONTROLS:
         raise EvaluationError(f"control '{settings.control}' is unknown; expected one of {', '.join(CONTROLS)}")
+    if settings.condition not in CONDITIONS:
+        raise EvaluationError(f"condition '{settings.condition}' is unknown; expected one of {', '.join(CONDITIONS)}")
     if settings.follow not in FOLLOW:
         raise EvaluationError(f"follow '{settings.follow}' is unknown; expected one of {', '.join(FOLLOW)}")
     if settings.episodes < 1 or settings.workers < 1 or settings.first_seed < 0:
@@ -140,7 +145,7 @@ def build_stack(
 
     on_frame: called at each camera instant. model_source: makes what stands between the stack and a policy's engine.
     """
-    world = World(settings.task)
+    world = ConditionedWorld(settings.task, CONDITIONS[settings.condition])
     mode = Mode.HOLD if settings.control == "hold" else Mode.POLICY
     config = SchedulerConfig(initial_mode=mode, follow=settings.follow)
     hook = None if on_frame is None else lambda elapsed: on_frame(world, elapsed)
@@ -167,6 +172,8 @@ def _source(settings: EvaluationSettings, world: World, model_source: Callable[.
         backends=settings.backends,
     )
     cameras = tuple(world.robot.cameras)
+    if CONDITIONS[settings.condition].forgets:
+        model_source = ForgetfulSource
     if settings.record is None:
         return model_source(encoder, load_engine(policy), cameras)
     # Here, since the file is one of ROS messages, and an evaluation needs no ROS otherwise.
@@ -213,6 +220,7 @@ def summarise(settings: EvaluationSettings, hashes: dict[str, str], results: Seq
         "success_rate": round(successes / len(results), 4),
         "wilson95": [round(low, 4), round(high, 4)],
         "disturb": settings.disturb,
+        "condition": settings.condition,
         "disturbed_episodes": sum(result.disturbed_at is not None for result in results),
         "outcomes": dict(sorted(Counter(result.outcome for result in results).items())),
         "blocking_ms": percentiles(1e3 * value for result in results for value in result.blocking),

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 from rich.table import Table
 
 from clwm_common.console import PlainConsole, description_column
+from clwm_embodichain.conditions import CONDITIONS
 from clwm_embodichain.evaluation import (
     CONTROLS,
     FIRST_SEED,
@@ -42,6 +43,7 @@ def evaluate(
     video_steps: Annotated[int | None, typer.Option(help="flow steps of stage 1; default: the model's")] = None,
     action_steps: Annotated[int | None, typer.Option(help="flow steps of stage 2; default: the model's")] = None,
     disturb: Annotated[float, typer.Option(help="move an object this many m, once, while the arms work")] = 0.0,
+    condition: Annotated[str, typer.Option(help=f"what is changed: {', '.join(CONDITIONS)}")] = "none",
     record: Annotated[Path | None, typer.Option(help="MCAP file of what the engine was given, for clwm replay")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the report here")] = None,
     video: Annotated[Path | None, typer.Option(help="film the first episode as an mp4")] = None,
@@ -64,6 +66,7 @@ def evaluate(
             action_steps=action_steps,
             workers=workers,
             disturb=disturb,
+            condition=condition,
             record=record,
         )
         check_settings(settings)

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from clwm_common.messages import ChunkRequest
-from clwm_embodichain.chunk_sources import ModelSource
+from clwm_embodichain.chunk_sources import ForgetfulSource, ModelSource
 from clwm_embodichain.coarse_encoder import CoarseEncoder
 from clwm_embodichain.kv_model import KvClwm
 from clwm_embodichain.statistics import wilson95
@@ -60,14 +59,6 @@ class Outcome:
     seed: int
     asked_arm: int
     outcome: str
-
-
-class ForgetfulSource(ModelSource):
-    """Begins every chunk with the memory of a new episode: what it then knows, the present observation told it."""
-
-    def request(self, request: ChunkRequest) -> None:
-        self._engine.memory.reset()
-        super().request(request)
 
 
 def load_contestant(name: str, folder: Path, encoder_hash: str | None = None) -> Policy:

@@ -51,6 +51,13 @@ class Appearance:
             mujoco.mju_quatIntegrate(model.cam_quat[camera], turn, 1.0)
             model.cam_fovy[camera] += camera_jitter * rng.uniform(-FIELD_SPREAD, FIELD_SPREAD)
 
+    def recolour(self, rng: np.random.Generator) -> None:
+        """Give objects, table and floor a random colour each, one that shares nothing with the nominal looks."""
+        self.restore()
+        for geoms in self._groups:
+            if "/" not in self._model.body(self._model.geom_bodyid[geoms[0]]).name:  # an arm's names are side/name
+                self._model.geom_rgba[geoms, :3] = rng.uniform(0.0, 1.0, 3)
+
     def _geoms_of_one_colour(self) -> list[list[int]]:
         groups: dict[tuple[float, ...], list[int]] = {}
         for geom, colour in enumerate(self._model.geom_rgba):

@@ -248,6 +248,19 @@ class World:
         self._appearance.randomise(rng, strength, camera_jitter)
         mujoco.mj_forward(self._model, self._data)
 
+    def recolour(self, rng: np.random.Generator) -> None:
+        """Draw the colours of objects, table and floor anew, whatever they were, until the next reset."""
+        self._appearance.recolour(rng)
+
+    def scale_masses(self, factor: float) -> None:
+        """Let tray and block weigh `factor` times what they weigh now, from the next reset on."""
+        for name in ("tray", "block"):
+            self._model.body(name).mass[:] *= factor
+            self._model.body(name).inertia[:] *= factor
+        extent = self._model.stat.extent  # recomputed below, and the cameras' near plane hangs on it
+        mujoco.mj_setConst(self._model, self._data)
+        self._model.stat.extent = extent
+
     def keypoints(self) -> dict[str, NDArray[np.float64]]:
         """World positions (3,) by name, the same names in every task; of absent objects they mean nothing."""
         return dict(zip(KEYPOINTS, self.keypoint_array(), strict=True))

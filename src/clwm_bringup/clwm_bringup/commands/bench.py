@@ -21,6 +21,11 @@ MEASUREMENTS = {
         "clwm_embodichain.bench_speculation", "speculation", "Surrogate error, wasted work, coverage of stated bounds"
     ),
     "success": CommandPlace("clwm_embodichain.bench_success", "success", "Success of the modes on the same seeds"),
+    "controls": CommandPlace(
+        "clwm_embodichain.bench_controls",
+        "controls",
+        "The policy told something else, or shown other looks",
+    ),
     "delay": CommandPlace("clwm_embodichain.bench_delay", "delay", "Success of the modes against an injected delay"),
     "overhead": CommandPlace(
         "clwm_embodichain.bench_overhead", "overhead", "What the engine adds to the model's own work"

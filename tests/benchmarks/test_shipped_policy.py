@@ -1,0 +1,66 @@
+"""What the README says of the shipped policy follows the figures, whichever way they come out."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CONDITIONS = (
+    "none",
+    "other-task",
+    "keep-still",
+    "training-looks",
+    "strong-looks",
+    "random-colours",
+    "cameras-off",
+    "heavy",
+    "no-memory",
+)
+
+
+@pytest.fixture
+def sentences(monkeypatch):
+    """Of a report in which the visible task was done so often by condition, of 50."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    module = importlib.import_module("shipped_policy")
+    yield lambda **counts: " ".join("\n".join(module.sentences(report(counts))).split())
+    sys.modules.pop("shipped_policy")
+
+
+def report(counts):
+    def row(name):
+        done = counts.get(name.replace("-", "_"), 49)
+        return {
+            "successes": done,
+            "episodes": 50,
+            "meaning": f"<{name}>",
+            "wilson95": [done / 50 - 0.1, done / 50 + 0.02],
+        }
+
+    return {"by_condition": {name: row(name) for name in CONDITIONS}}
+
+
+def test_a_policy_that_does_the_visible_task_whatever_it_is_told_is_said_not_to_listen(sentences):
+    text = sentences(other_task=49, keep_still=48)
+    assert "**not yet listen" in text
+    assert "<other-task>, it does the visible task in 49 of 50; <keep-still>, in 48 of 50" in text
+
+
+def test_one_that_only_obeys_one_of_two_orders_does_not_listen_either(sentences):
+    assert "**not yet listen" in sentences(other_task=2, keep_still=48)
+
+
+def test_a_policy_that_leaves_the_visible_task_alone_is_said_to_listen(sentences):
+    assert "It listens to its instruction" in sentences(other_task=2, keep_still=0)
+
+
+def test_a_memory_is_needed_only_where_its_loss_costs(sentences):
+    assert "memory changes nothing" in sentences() and "needs its memory" in sentences(no_memory=20)
+
+
+def test_every_condition_is_in_the_text(sentences):
+    counts = {name.replace("-", "_"): 20 + place for place, name in enumerate(CONDITIONS)}
+    text = sentences(**counts)
+    assert all(f"{count} of 50" in text for count in counts.values())
