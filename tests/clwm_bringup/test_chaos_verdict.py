@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clwm_bringup.chaos_faults import FAULTS, KillSignal, Known, Messages, Outcome, tampering, topics_of
+from clwm_bringup.chaos_faults import FAULTS, KillSignal, Known, Messages, Outcome, applies, tampering, topics_of
 from clwm_bringup.chaos_verdict import Observed, Requested, Sent, held_away, judge, known_at
 from clwm_bringup.fault_edits import EDITS
 from clwm_bringup.motion_record import MotionRecord
@@ -121,7 +121,12 @@ def test_of_a_dead_executor_the_end_of_its_last_message_counts_and_not_its_succe
     assert known_at(FAULTS["executor killed"], seen, TIMEOUT) == 100.7
 
 
-def test_every_fault_can_be_carried_out_and_its_outcome_fits(robot):
+def test_fault_of_grippers_by_action_is_left_out_where_they_listen_to_topics(robot):
+    assert [name for name, fault in FAULTS.items() if not applies(fault, robot)] == ["gripper never finishes"]
+
+
+def test_every_fault_can_be_carried_out_and_its_outcome_fits():
+    robot = RobotDescription.load("dual_fr3_gripper_action")
     for fault in FAULTS.values():
         if isinstance(fault.means, Messages):
             order = tampering(fault.means, 1, robot, pick=5)

@@ -173,7 +173,10 @@ def test_no_base_is_turned_by_more_than_a_whole_turn(tmp_path_factory, yaw):
         ),
         (("left", "controller", {"kind": "forward", "topic": "/a/b", "rate": 5.0}), r"rate': .* equal to 20"),
         (("left", "gripper", "command", {"kind": "action"}), r"'left\.gripper\.command\.action\.name': Field required"),
-        (("left", "gripper", "command", {"kind": "action", "name": "/g", "type": "Grasp"}), "'GripperCommand' or"),
+        (
+            ("left", "gripper", "command", {"kind": "action", "name": "/g", "type": "Grasp"}),
+            "'ParallelGripperCommand' or 'MoveGripper'",
+        ),
     ],
 )
 def test_a_wrong_field_is_named_with_its_path(tmp_path, change, reason):

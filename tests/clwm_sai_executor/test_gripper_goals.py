@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from clwm_sai_executor.gripper_goals import PATIENCE, GripperGoals
 
+LONGEST = 3.6  # s
+
 
 def there() -> bool:
     return True
@@ -17,7 +19,7 @@ def absent() -> bool:
 
 @pytest.fixture
 def goals():
-    return GripperGoals()
+    return GripperGoals(LONGEST)
 
 
 def test_wish_is_sent_once(goals):
@@ -95,9 +97,63 @@ def test_wish_after_a_lost_request_replaces_it(goals):
     assert goals.next(PATIENCE + 0.1, there).width == 0.0
 
 
+def accepted(goals, width, now=0.0):
+    goals.want(width)
+    goal = goals.next(now, there)
+    goals.answered(goal, is_accepted=True)
+    return goal
+
+
+def test_goal_that_is_accepted_and_never_ends_is_told_with_its_width_and_since_when(goals):
+    goal = accepted(goals, 0.04)
+    goals.next(LONGEST - 0.1, there)
+    assert goals.problem == ""
+    goals.next(LONGEST + 0.1, there)
+    goals.next(LONGEST + 5.1, there)
+    assert "goal 0.040 m was accepted and has not ended within 3.6 s; is the hand blocked" in goals.problem
+    assert goals.problem.endswith("(for 5 s)")
+    goals.ended(goal, is_done=True)
+    assert goals.problem == ""
+
+
+def test_server_that_accepts_every_goal_and_ends_none_cannot_hide_behind_new_ones(goals):
+    for step in range(10):
+        accepted(goals, 0.01 * (step % 8), now=float(step))
+    goals.next(10.0, there)
+    assert "has not ended within" in goals.problem
+
+
+def test_server_that_drops_goals_for_newer_ones_is_alive(goals):
+    last = accepted(goals, 0.08)
+    for step in range(1, 10):
+        now = float(step)
+        newer = accepted(goals, 0.01 * (step % 8), now)
+        goals.ended(last, is_done=False)
+        last = newer
+        goals.next(now + 0.5, there)
+        assert goals.problem == ""
+
+
+def test_server_that_dies_within_a_goal_is_told_and_gets_it_again_when_it_is_back(goals):
+    accepted(goals, 0.04)
+    goals.next(1.0, absent)
+    goals.next(5.0, absent)
+    assert "its action server went away during goal 0.040 m; start the gripper's driver again" in goals.problem
+    assert goals.next(6.0, there).width == 0.04
+    goals.answered(goals._asked, is_accepted=True)
+    assert goals.problem == ""
+
+
+def test_wish_while_a_server_is_away_replaces_the_goal_it_died_in(goals):
+    accepted(goals, 0.04)
+    goals.next(1.0, absent)
+    goals.want(0.0)
+    assert goals.next(2.0, there).width == 0.0
+
+
 @given(st.lists(st.one_of(st.floats(0.0, 0.08), st.sampled_from(["yes", "no", "ready", "away", "later"])), max_size=40))
 def test_whatever_happens_one_request_is_open_and_the_last_wish_is_sent_in_the_end(happenings):
-    goals, now, is_ready, unanswered, sent, wish = GripperGoals(), 0.0, True, [], [], None
+    goals, now, is_ready, unanswered, sent, wish = GripperGoals(LONGEST), 0.0, True, [], [], None
     for happening in happenings:
         match happening:
             case float():

@@ -16,6 +16,7 @@ from clwm_bringup.process_usage import Usage, usage
 from clwm_common.console import PlainConsole
 from clwm_common.robot import RobotDescription, RobotError
 from clwm_embodichain.bench_report import JsonFile, progress, provenance, refuse, write_json
+from clwm_sai_executor.config import SchedulerConfig
 
 if TYPE_CHECKING:
     from clwm_bringup.executor_load_node import ExecutorLoadNode
@@ -39,12 +40,15 @@ def executor(
     joint_rate: Annotated[
         int, typer.Option(min=10, max=2000, help="Hz of joint states; above 100 on a topic for each arm")
     ] = USUAL_RATE,
+    joint_period: Annotated[
+        float, typer.Option(min=0.0, max=0.02, help="the executor's parameter; 0 is the control: each message is read")
+    ] = SchedulerConfig().joint_period,
     json_file: JsonFile = None,
 ) -> None:
     """Memory and processor time of the executor's process alone, while arms and a policy are played to it over DDS."""
     console = PlainConsole()
     try:
-        report = measure_executor(robot, seconds, warm_up, joint_rate, console)
+        report = measure_executor(robot, seconds, warm_up, joint_rate, joint_period, console)
     except (ExecutorBenchError, RobotError) as error:
         refuse(console, error)
     console.print(as_table(report))
@@ -52,7 +56,7 @@ def executor(
 
 
 def measure_executor(
-    robot: str, seconds: int, warm_up: float, joint_rate: int, console: PlainConsole
+    robot: str, seconds: int, warm_up: float, joint_rate: int, joint_period: float, console: PlainConsole
 ) -> dict[str, Any]:
     """Start the node in a process of its own, work it for `seconds`, and return the report.
 
@@ -71,11 +75,13 @@ def measure_executor(
             description = RobotDescription.from_yaml(config / "robots" / f"{APART}.yaml")
         else:
             description = RobotDescription.load(robot)
-        command = [sys.executable, "-m", "clwm_sai_executor.node", "--ros-args", "-p", f"robot:={robot}"]
+        parameters = ["-p", f"robot:={robot}", "-p", f"joint_period:={float(joint_period)}"]
+        command = [sys.executable, "-m", "clwm_sai_executor.node", "--ros-args", *parameters]
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             with running_load_node(description, domain, joint_rate) as node:
-                return _measured(process, node, seconds, warm_up, joint_rate, console)
+                report = _measured(process, node, seconds, warm_up, joint_rate, console)
+                return {"joint_period": joint_period, **report}
         finally:
             process.terminate()
             process.wait(timeout=10.0)

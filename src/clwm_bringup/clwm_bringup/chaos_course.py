@@ -197,7 +197,17 @@ class ChaosCourse:
             case EndStack():
                 self._end_stack(seen)
                 return
+        if fault.diagnosed is not None:
+            self._wait_for_health(*fault.diagnosed, seen)
         self._watch_outcome(fault, seen)
+
+    def _wait_for_health(self, name: str, text: str, seen: Observed) -> None:
+        try:
+            self._wait(
+                lambda: self._node.has_said(name, text, seen.began_at), f"{name} to say '{text}'", ANSWER_TIMEOUT
+            )
+        except TimeoutError as error:
+            seen.problems.append(f"the diagnostics never had it: waited in vain for {error}")
 
     def _signal(self, means: KillSignal, seen: Observed) -> None:
         process_id = self._supervisor.process_ids()[means.node]

@@ -66,6 +66,7 @@ Means = KillSignal | Messages | EmergencyStop | EndStack
 class Fault:
     """published: what /clwm/task_status must say meanwhile, by field: a part of the text.
 
+    diagnosed: the node whose health must not be OK meanwhile, and a part of what it must say.
     into_task: the fault begins at most so many s after the first motion of a task.
     """
 
@@ -74,6 +75,7 @@ class Fault:
     outcome: Outcome
     known: Known
     published: Mapping[str, str] = field(default_factory=dict)
+    diagnosed: tuple[str, str] | None = None
     recovery: float = 8.0  # s from the end of the fault until the arms must move again
     into_task: float = 2.5
 
@@ -101,6 +103,11 @@ def _cameras(name: str, **tampering: object) -> Fault:
     return Fault(name, means, Outcome.RESUMES, Known.CHUNK_DUE, {"phase": "STALLED"})
 
 
+def _stamps(name: str, edit: str, said: str) -> Fault:
+    means = Messages(("cameras",), {"kind": "edit", "edit": edit, "seconds": LASTS})
+    return Fault(name, means, Outcome.RESUMES, Known.CHUNK_DUE, {"phase": "STALLED"}, ("perception", said))
+
+
 def _chunk(name: str, outcome: Outcome, known: Known, published: Mapping[str, str], **tampering: object) -> Fault:
     return Fault(name, Messages(("chunk",), tampering), outcome, known, published)
 
@@ -110,6 +117,7 @@ def _executor_ends(name: str, number: signal.Signals, known: Known) -> Fault:
 
 
 _STALL = {"phase": "STALLED"}
+LASTS = 3.0  # s for which inputs are there and useless: health is told once a second, of what has lasted for one
 _EARLY = 1.0  # s; what is seen by how the arms move, before or after, is not to be seen when they have arrived
 _STARTS = 60.0  # s for a policy to load, on a busy machine
 
@@ -150,6 +158,24 @@ FAULTS: Mapping[str, Fault] = {
         _states("joint states stale", kind="freeze"),
         _states("joint states late", kind="delay", delay=0.4),
         _states("joint states NaN", kind="edit", edit="nan_position"),
+        Fault(
+            "joint velocities NaN",
+            Messages(("joint_states",), {"kind": "edit", "edit": "nan_velocities", "seconds": LASTS}),
+            Outcome.CONTINUES,
+            Known.AT_ONCE,
+            diagnosed=("executor", "worked out from positions"),
+        ),
+        _stamps("picture stamps ahead", "stamped_ahead", "ahead of this clock"),
+        _stamps("picture stamps behind", "stamped_behind", "old on arrival"),
+        _stamps("picture stamps zero", "stamped_zero", "its stamps are 0"),
+        Fault(
+            "gripper never finishes",
+            Messages(("grippers",), {"kind": "drop", "seconds": 10.0, "count": 1}),
+            Outcome.CONTINUES,
+            Known.AT_ONCE,
+            diagnosed=("executor", "was accepted and has not ended"),
+            into_task=0.0,
+        ),
         _states("joint states without a joint", kind="edit", edit="without_first_joint"),
         _states("robot clock set back", kind="edit", edit="stamped_back"),
         _states("robot clock set forward", kind="edit", edit="stamped_forward"),
@@ -194,14 +220,22 @@ def topics_of(robot: RobotDescription) -> dict[str, tuple[str, ...]]:
     """What the names in Messages.topics stand for."""
     controllers = tuple(arm.controller.topic for arm in robot.arms)
     grippers = tuple(arm.gripper.command.name for arm in robot.arms if arm.gripper.command.kind == "topic")
+    actions = tuple(arm.gripper.command.name for arm in robot.arms if arm.gripper.command.kind == "action")
     states, chunk = (robot.joint_states_topic,), ("/clwm/action_chunk",)
     return {
         "joint_states": states,
         "cameras": tuple(f"/cameras/{camera}/image_raw" for camera in robot.cameras),
         "chunk": chunk,
         "controllers": controllers,
-        "executor": (*states, *chunk, *controllers, *grippers, "/clwm/chunk_request", "/clwm/state"),
+        "grippers": actions,
+        "executor": (*states, *chunk, *controllers, *grippers, *actions, "/clwm/chunk_request", "/clwm/state"),
     }
+
+
+def applies(fault: Fault, robot: RobotDescription) -> bool:
+    """Whether the robot has what the fault harms: grippers by topic have no goals to take and never finish."""
+    means = fault.means
+    return not isinstance(means, Messages) or all(topics_of(robot)[name] for name in means.topics)
 
 
 def tampering(messages: Messages, identity: int, robot: RobotDescription, pick: int) -> Tampering:

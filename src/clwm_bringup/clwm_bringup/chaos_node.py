@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import ExternalShutdownException
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
@@ -24,6 +25,7 @@ from clwm_common.messages import Mode
 from clwm_common.robot import RobotDescription
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_stamp
+from clwm_common.ros.diagnostics import Health, Level, from_status
 from clwm_embodichain.motion_checks import check_motion
 from clwm_msgs.msg import ChunkRequest, TaskStatus
 from clwm_msgs.srv import SetMode
@@ -43,6 +45,7 @@ class ChaosNode(DemoNode):
         self._limits = [limits.columns(np.arange(first, first + 7)) for first in (0, 7)]
         self.statuses: list[tuple[float, dict[str, Any]]] = []
         self.applied: dict[int, float] = {}
+        self.healths: list[tuple[float, str, Health]] = []
         self.clear()
         self._joints = robot.joint_states_topic
         self.create_subscription(JointState, UPSTREAM + self._joints, self._on_joints, qos.SENSOR_DEEP)
@@ -68,6 +71,18 @@ class ChaosNode(DemoNode):
         self.sent: list[Sent] = []
         self.broken_commands: list[str] = []
         self.statuses[:-1] = []
+        self.healths.clear()
+
+    def has_said(self, name: str, text: str, since: float) -> bool:
+        """Whether the health of a node was not OK after `since` [s], for this reason."""
+        return any(
+            at > since and node == name and health.level > Level.OK and text in health.message
+            for at, node, health in list(self.healths)
+        )
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        super()._on_diagnostics(message)
+        self.healths += [(self.now(), status.name, from_status(status)) for status in message.status]
 
     def motion(self) -> MotionRecord:
         """What the arms did since `clear`."""
@@ -97,7 +112,8 @@ class ChaosNode(DemoNode):
     def _on_joints(self, message: JointState) -> None:
         stamp = from_stamp(message.header.stamp)
         arms = self._joint_map.measured(self._joints, stamp, message.name, message.position, message.velocity)
-        self._states.append((arms.stamp, arms.positions, arms.velocities))
+        if arms is not None:
+            self._states.append((arms.stamp, arms.positions, arms.velocities))
 
     def _on_request(self, message: ChunkRequest) -> None:
         if message.kind == ChunkRequest.GENERATE:

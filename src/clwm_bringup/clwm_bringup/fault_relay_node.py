@@ -21,6 +21,7 @@ from trajectory_msgs.msg import JointTrajectory
 from clwm_bringup.fault_edits import EDITS
 from clwm_bringup.fault_relay import Link, Tampering, TamperingError
 from clwm_bringup.graph import NodeSpec
+from clwm_bringup.gripper_relay_node import GripperRelay, action_remappings
 from clwm_common.robot import RobotDescription
 from clwm_common.ros import qos
 from clwm_common.ros.lifecycle import ClwmNode, run
@@ -62,18 +63,32 @@ def routes(robot: RobotDescription) -> list[Route]:
 
 def with_relay(specs: Iterable[NodeSpec], robot_name: str) -> tuple[NodeSpec, ...]:
     """The graph with the relay in it; the producers keep their code and their parameters."""
-    moved = routes(RobotDescription.load(robot_name))
+    robot = RobotDescription.load(robot_name)
+    moved = routes(robot)
     relay = NodeSpec("fault_relay", "clwm_bringup", "fault_relay_node", __name__, {"robot": robot_name})
     return (
         relay,
         *(
             replace(
                 spec,
-                remappings={route.topic: UPSTREAM + route.topic for route in moved if route.producer == spec.name},
+                remappings={
+                    **{route.topic: UPSTREAM + route.topic for route in moved if route.producer == spec.name},
+                    **({} if spec.name != "sim" else _action_remappings(robot)),
+                },
             )
             for spec in specs
         ),
     )
+
+
+def gripper_actions(robot: RobotDescription) -> list[str]:
+    """Names of the grippers' actions."""
+    return [arm.gripper.command.name for arm in robot.arms if arm.gripper.command.kind == "action"]
+
+
+def _action_remappings(robot: RobotDescription) -> dict[str, str]:
+    parts = [action_remappings(name, UPSTREAM) for name in gripper_actions(robot)]
+    return {real: moved for part in parts for real, moved in part.items()}
 
 
 class FaultRelayNode(ClwmNode):
@@ -83,10 +98,17 @@ class FaultRelayNode(ClwmNode):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("fault_relay", **kwargs)
+        self._grippers: dict[str, GripperRelay] = {}
 
     def configure(self) -> None:
-        self._routes = {route.topic: route for route in routes(RobotDescription.load(self.params.robot))}
-        self._links: dict[str, Link[bytes]] = {topic: Link() for topic in self._routes}
+        robot = RobotDescription.load(self.params.robot)
+        self._routes = {route.topic: route for route in routes(robot)}
+        self._links: dict[str, Link] = {topic: Link() for topic in self._routes}
+        self._grippers = {
+            name: GripperRelay(self, name, UPSTREAM, functools.partial(self._on_message, name))
+            for name in gripper_actions(robot)
+        }
+        self._links |= {name: Link() for name in self._grippers}
         self._outputs = {
             topic: self.create_publisher(route.message, topic, route.quality) for topic, route in self._routes.items()
         }
@@ -110,13 +132,25 @@ class FaultRelayNode(ClwmNode):
             self._links[topic].begin(self.now(), tampering, edit)
         self._current = tampering.identity
 
-    def _on_message(self, topic: str, data: bytes) -> None:
+    def cleanup(self) -> None:
+        for gripper in self._grippers.values():
+            gripper.destroy()
+        self._grippers = {}
+
+    def _pass(self, topic: str, each: Any) -> None:
+        if topic in self._grippers:
+            self._grippers[topic].forward(each)
+        else:
+            self._outputs[topic].publish(each)
+
+    def _on_message(self, topic: str, data: Any) -> None:
+        """Bytes of a topic, or a goal of a gripper's action."""
         if not self.is_active:
             return
         now = self.now()
         passed, is_harmed = self._links[topic].take(now, data)
         for each in passed:
-            self._outputs[topic].publish(each)
+            self._pass(topic, each)
         if is_harmed and self._reported != self._current:
             self._reported = self._current
             self._applied.publish(String(data=json.dumps({"identity": self._current, "at": now, "topic": topic})))
@@ -128,7 +162,7 @@ class FaultRelayNode(ClwmNode):
         now = self.now()
         for topic, link in self._links.items():
             for message in link.due(now):
-                self._outputs[topic].publish(message)
+                self._pass(topic, message)
 
 
 def main() -> int:

@@ -90,7 +90,7 @@ class GripperTopic(Strict):
 
 
 class GripperAction(Strict):
-    """A gripper that takes goals of an action of control_msgs.
+    """A gripper that takes goals of an action of control_msgs, or of clwm_msgs' MoveGripper.
 
     scale: what the goal counts for 1 m of opening: 1 where it is the opening, 0.5 where it is one of two finger joints.
     max_effort: N; 0 leaves it to the gripper's controller.
@@ -98,7 +98,7 @@ class GripperAction(Strict):
 
     kind: Literal["action"]
     name: Topic
-    type: Literal["GripperCommand", "ParallelGripperCommand"] = "GripperCommand"
+    type: Literal["GripperCommand", "ParallelGripperCommand", "MoveGripper"] = "GripperCommand"
     scale: float = Field(1.0, gt=0.0)
     max_effort: float = Field(0.0, ge=0.0)
 

@@ -1,4 +1,4 @@
-"""A gripper behind an action of control_msgs, which is imported only when a robot's description asks for it."""
+"""A gripper behind an action; control_msgs is imported only when a robot's description asks for one of its types."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from rclpy.task import Future
 
 from clwm_common.robot import Gripper
 from clwm_common.ros.lifecycle import ClwmNode, NodeError
+from clwm_msgs.action import MoveGripper
 from clwm_sai_executor.gripper_goals import Goal, GripperGoals
+
+GRACE = 2.0  # s that a goal may take on top of twice the time for the whole range at the gripper's speed
 
 
 class GripperActionClient:
@@ -21,7 +24,8 @@ class GripperActionClient:
         """Raises NodeError when control_msgs is not installed."""
         self._node, self._gripper = node, gripper
         self._type = _action_type(gripper)
-        self._goals = GripperGoals()
+        travel = (gripper.opening_max - gripper.opening_min) / gripper.speed
+        self._goals = GripperGoals(longest=2.0 * travel + GRACE)
         self._reported = ""
         self._client = ActionClient(node, self._type, gripper.command.name)
 
@@ -40,17 +44,19 @@ class GripperActionClient:
         if goal := self._goals.next(now, self._client.server_is_ready):
             asked = self._client.send_goal_async(self._message(goal.width))
             asked.add_done_callback(functools.partial(self._on_answer, goal))
-        if self.problem != self._reported:
-            self._reported = self.problem
+        if self._goals.reason != self._reported:
+            self._reported = self._goals.reason
             if self._reported:
-                self._node.log("warning", self._reported)
+                self._node.log("warning", self.problem)
 
     def destroy(self) -> None:
         self._client.destroy()
 
     def _message(self, width: float) -> Any:
-        command, position = self._type.Goal().command, width * self._gripper.command.scale
-        effort = self._gripper.command.max_effort
+        position, effort = width * self._gripper.command.scale, self._gripper.command.max_effort
+        if self._gripper.command.type == "MoveGripper":
+            return self._type.Goal(width=position, max_effort=effort)
+        command = self._type.Goal().command
         if self._gripper.command.type == "GripperCommand":
             command.position, command.max_effort = position, effort
         else:
@@ -67,16 +73,19 @@ class GripperActionClient:
     def _on_end(self, goal: Goal, future: Future) -> None:
         answer = future.result()
         # Controllers abort a goal when the fingers stall, which is what a grasp is.
-        is_done = answer.status == GoalStatus.STATUS_SUCCEEDED or answer.result.stalled or answer.result.reached_goal
-        self._goals.ended(goal, is_done=is_done)
+        is_done = answer.status == GoalStatus.STATUS_SUCCEEDED
+        signs = ("is_holding",) if self._gripper.command.type == "MoveGripper" else ("stalled", "reached_goal")
+        self._goals.ended(goal, is_done=is_done or any(getattr(answer.result, sign) for sign in signs))
 
 
 def _action_type(gripper: Gripper) -> Any:
+    if gripper.command.type == "MoveGripper":
+        return MoveGripper
     try:
         from control_msgs import action
     except ImportError as error:
         raise NodeError(
             f"gripper {gripper.command.name} is commanded by an action of control_msgs, which cannot be imported "
-            f"({error}); install ros-jazzy-control-msgs, or use 'command: {{kind: topic, name: ...}}'"
+            f"({error}); install ros-jazzy-control-msgs, or use 'type: MoveGripper' or 'kind: topic'"
         ) from None
     return getattr(action, gripper.command.type)

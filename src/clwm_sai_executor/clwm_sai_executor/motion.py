@@ -118,8 +118,10 @@ class Motion:
             commander.assume(float(opening))
 
     def hold_measured(self, now: float, arms: MeasuredArms) -> list[Command]:
-        """What holds the arms where they are. Nothing when that is outside their limits: a command would be clipped, and
-        they would leap; what holds them now goes on."""
+        """What holds the arms where they are; nothing when that is outside their limits.
+
+        A command would be clipped to the limits then, and the arms would leap; what holds them now goes on.
+        """
         if not arms.are_moving and self.start.refusal(arms):
             return []
         self.hold(now, arms, arms.widths)

@@ -29,6 +29,7 @@ from clwm_msgs.srv import ResetWorld
 from clwm_sim.cameras import CameraIntrinsics, RenderError
 from clwm_sim.controllers import TrajectoryRefused
 from clwm_sim.forward_controller import CommandRefused
+from clwm_sim.gripper_server_node import GripperServer
 from clwm_sim.pacing import CLOCK_SET, TICK, EpisodeSeen, JointsSeen, PacedSimulation, PictureTaken
 from clwm_sim.tasks import UnknownTask
 from clwm_sim.trajectory import JointTrajectory, TrajectoryPoint
@@ -55,6 +56,7 @@ class SimNode(ClwmNode):
         super().__init__("sim", **kwargs)
         self._world: World | None = None
         self._simulation: PacedSimulation | None = None
+        self._gripper_servers: dict[int, GripperServer] = {}
 
     def configure(self) -> None:
         try:
@@ -86,6 +88,9 @@ class SimNode(ClwmNode):
         self._simulation = None
 
     def cleanup(self) -> None:
+        for server in self._gripper_servers.values():
+            server.destroy()
+        self._gripper_servers = {}
         if self._world is not None:
             self._world.close()
         self._world = None
@@ -140,11 +145,14 @@ class SimNode(ClwmNode):
         self._motion_inputs.append(self.create_subscription(*given, max_bytes=limit))
 
     def _listen_for_openings(self, index: int, gripper: Gripper) -> None:
-        if gripper.command.kind != "topic":
-            raise NodeError(
-                f"robot '{self._robot.name}' has a gripper behind the action {gripper.command.name}; the simulated "
-                "grippers listen to topics: use 'command: {kind: topic, name: ...}'"
-            )
+        if gripper.command.kind == "action":
+            if gripper.command.type != "MoveGripper":
+                raise NodeError(
+                    f"robot '{self._robot.name}' has a gripper behind {gripper.command.type}, {gripper.command.name}; "
+                    "simulated grippers serve 'type: MoveGripper', or listen to 'command: {kind: topic, name: ...}'"
+                )
+            self._gripper_servers[index] = GripperServer(self, gripper, functools.partial(self._open, index))
+            return
         on_opening = functools.partial(self._on_opening, index)
         self.create_subscription(Float64, gripper.command.name, on_opening, qos.SETPOINT)
 
@@ -165,6 +173,8 @@ class SimNode(ClwmNode):
                 case JointsSeen():
                     self._clock_output.publish(Clock(clock=stamp))
                     self._joint_output.publish(joint_state(stamp, self._joint_names, seen))
+                    for arm, server in self._gripper_servers.items():
+                        server.look(seen.stamp, seen.arms.widths[arm], seen.opening_speeds[arm])
                 case PictureTaken():
                     pictures, infos, info = self._pictures[seen.camera]
                     info.header.stamp = stamp
@@ -215,12 +225,18 @@ class SimNode(ClwmNode):
             self._refuse(f"{self._robot.arms[arm].controller.topic}: {error}")
 
     def _on_opening(self, arm: int, message: Float64) -> None:
+        self._open(arm, message.data)
+
+    def _open(self, arm: int, width: float) -> bool:
+        """Whether the gripper takes it."""
         if self._simulation is None:
-            return
+            return False
         try:
-            self._simulation.control.receive_opening(arm, message.data)
+            self._simulation.control.receive_opening(arm, width)
         except ValueError as error:
             self._refuse(f"{self._robot.arms[arm].gripper.command.name}: {error}")
+            return False
+        return True
 
     def _refuse(self, reason: str) -> None:
         self._refused += 1

@@ -20,6 +20,7 @@ from clwm_bringup.log_lines import LogFiles
 from clwm_common.console import PlainConsole, description_column
 from clwm_common.model_files import ModelFiles, project_root
 
+ROBOT = "dual_fr3_gripper_action"  # whose grippers' faults can be seen, too
 START = 20.0  # s for the stack to come up
 WIDTH = 150  # columns of the table where no terminal says how many there are
 
@@ -30,7 +31,7 @@ def chaos(
     fault: Annotated[list[str] | None, typer.Option(help="inject this fault only; may be given again")] = None,
     repeat: Annotated[int, typer.Option(min=1, help="injections of each fault")] = 1,
     seed: Annotated[int | None, typer.Option(min=0, help="the same seed, the same faults; default: a new one")] = None,
-    robot: Annotated[str, typer.Option(help="name of a file in config/robots")] = graph.StackOptions.robot,
+    robot: Annotated[str, typer.Option(help="name of a file in config/robots")] = ROBOT,
     model: Annotated[str, typer.Option(help="name of a file in config/models")] = graph.StackOptions.model,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the report here")] = None,
     chunks: Annotated[int, typer.Option(min=1, help="--virtual: executed chunks, over all runs")] = 10_000,
@@ -46,7 +47,7 @@ def chaos(
 
     With --virtual: the executor's scheduler and a policy of random motions, in seconds for thousands of chunks.
     """
-    from clwm_bringup.chaos_faults import FAULTS
+    from clwm_bringup.chaos_faults import FAULTS, applies
 
     if virtual:
         from clwm_common.robot import RobotDescription
@@ -62,6 +63,10 @@ def chaos(
     if unknown := [name for name in names if name not in FAULTS]:
         console.error(f"fault '{unknown[0]}' is unknown; expected one of: {', '.join(FAULTS)}")
         raise typer.Exit(2)
+    described = graph.simulated_robot(robot)
+    if idle := [name for name in names if not applies(FAULTS[name], described)]:
+        console.print(f"left out, as {robot} has nothing that it harms: {', '.join(idle)}")
+        names = [name for name in names if name not in idle]
     if not names:
         console.error("nothing to inject; add --all, --fault NAME, or --virtual")
         raise typer.Exit(2)
