@@ -84,3 +84,11 @@ def test_weights_of_another_training_beside_the_document_fail(tmp_path, monkeypa
     monkeypatch.setattr(ModelFiles, "load", classmethod(lambda cls, name: files))
     result = doctor_checks.check_checkpoints("nano")
     assert result.outcome is Outcome.FAIL and "truncated, damaged or from another training" in result.found
+
+
+def test_part_of_a_running_stack_that_waits_is_shown_with_what_it_says():
+    said = {"executor": ("ERROR", "nothing on /joint_states for 3.0 s"), "sim": ("OK", "keeps pace")}
+    result = doctor_checks.judge_health(said)
+    assert result.outcome is Outcome.WARN and result.found == "executor: ERROR, nothing on /joint_states for 3.0 s"
+    assert doctor_checks.judge_health({"sim": ("OK", "keeps pace")}).outcome is Outcome.OK
+    assert "none on this ROS_DOMAIN_ID" in doctor_checks.judge_health({}).found

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -64,6 +65,7 @@ def all_checks(model: str) -> list[Check]:
         Check("checkpoints", lambda: check_checkpoints(model)),
         Check("language model", check_language_model),
         Check("DDS between processes", check_round_trip),
+        Check("running stack", check_running_stack),
     ]
 
 
@@ -201,6 +203,24 @@ def check_round_trip() -> Result:
         remedy = "allow UDP on the loopback interface, let this user write to /dev/shm and keep some of it free"
         return _ros_failure(done, remedy)
     return Result(Outcome.OK, done.stdout.strip())
+
+
+def check_running_stack() -> Result:
+    """What the nodes of a stack that runs now say of themselves."""
+    done = _python("from clwm_bringup.health_node import main; main()", ROUND_TRIP_TIMEOUT)
+    if done.returncode:
+        return _ros_failure(done, "see above")
+    return judge_health(json.loads(_last_line(done.stdout)))
+
+
+def judge_health(health: Mapping[str, tuple[str, str]]) -> Result:
+    """health: node name -> level and message. What a part waits for, and since when, is in its message."""
+    if not health:
+        return Result(Outcome.OK, "none on this ROS_DOMAIN_ID")
+    wrong = [f"{name}: {level}, {message}" for name, (level, message) in sorted(health.items()) if level != "OK"]
+    if wrong:
+        return Result(Outcome.WARN, "; ".join(wrong), "as said there; clwm watch shows it as it changes")
+    return Result(Outcome.OK, f"{', '.join(sorted(health))} are well")
 
 
 def _ros_failure(done: subprocess.CompletedProcess[str], remedy: str) -> Result:

@@ -197,8 +197,7 @@ class Scheduler:
             case Verdict.REPEATED:
                 return
             case Verdict.JUMPED:
-                self._reset(now, out, "the arms are not where they were one joint state ago")
-                return
+                return self._reset(now, out, "the arms are not where they were one joint state ago")
             case Verdict.GOOD:
                 self.metrics.state_gap(self._watch.gap)
                 if problem := self._following.astray(self._motion.path, arms):
