@@ -31,6 +31,7 @@ COMMANDS = {
     "doctor": CommandPlace("clwm_bringup.commands.doctor", "doctor", "Check the whole installation, with remedies"),
     "preflight": CommandPlace("clwm_bringup.commands.preflight", "preflight", "Check a robot before it is commanded"),
     "security": CommandPlace("clwm_bringup.commands.security", "security", "Write the graph's SROS2 policy"),
+    "data": CommandPlace("clwm_bringup.commands.data", "app", "Scenes, goals and experts as a source of experience"),
     "record": CommandPlace("clwm_embodichain.record", "record", "Record the expert's episodes as training data"),
     "train-encoder": CommandPlace("clwm_embodichain.encoder_training", "main", "Train the nano image encoder", True),
     "train-policy": CommandPlace(

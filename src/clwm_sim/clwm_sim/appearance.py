@@ -32,6 +32,11 @@ class Appearance:
         for name, value in self._headlight.items():
             getattr(self._model.vis.headlight, name)[:] = value
 
+    def keep(self, geoms: list[int]) -> None:
+        """Take the present colours of some geoms as their nominal ones."""
+        self._nominal["geom_rgba"][geoms] = self._model.geom_rgba[geoms]
+        self._groups = self._geoms_of_one_colour()
+
     def randomise(self, rng: np.random.Generator, strength: float, camera_jitter: float) -> None:
         """Draw new looks around the nominal ones; both factors are 1 for the full spread, 0 for none."""
         self.restore()

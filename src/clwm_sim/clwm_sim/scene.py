@@ -6,6 +6,7 @@ World frame: x forward from the arms, y to the left, z up; the table top is z = 
 from __future__ import annotations
 
 import importlib.resources
+from collections.abc import Callable
 from pathlib import Path
 
 import mujoco
@@ -49,10 +50,16 @@ WRIST_DIRECTION = (0.423, 0.0, 0.906)
 WRIST_FOVY = 66.0
 
 
-def build_model(robot: RobotDescription, image_size: int) -> mujoco.MjModel:
+def build_model(
+    robot: RobotDescription,
+    image_size: int,
+    add_objects: Callable[[mujoco.MjsBody], None] | None = None,
+    head_fovy: float = HEAD_FOVY,
+) -> mujoco.MjModel:
     """Compile the scene for two arms based as `robot` says, with an off-screen buffer of image_size x image_size.
 
-    Raises RobotError when franky-sim's assets are not installed.
+    add_objects: puts what lies on the table into the world body; the objects of all tasks when left out.
+    head_fovy: field of view of the head camera, deg. Raises RobotError when franky-sim's assets are not installed.
     """
     spec = mujoco.MjSpec()
     spec.option.timestep = PHYSICS_DT
@@ -67,8 +74,11 @@ def build_model(robot: RobotDescription, image_size: int) -> mujoco.MjModel:
     spec.visual.headlight.specular = [0.0, 0.0, 0.0]
     spec.stat.extent = 1.0
     spec.visual.map.znear = 0.01
-    _add_surroundings(spec.worldbody)
-    _add_objects(spec.worldbody)
+    if add_objects is not None:
+        # Its bounding volumes are of the sizes that were compiled, which objects fitted to an episode do not keep.
+        spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
+    _add_surroundings(spec.worldbody, head_fovy)
+    (add_objects or _add_objects)(spec.worldbody)
     for side, arm in zip(SIDES, robot.arms, strict=True):
         half = arm.base_yaw / 2.0
         frame = spec.worldbody.add_frame(pos=list(arm.base_position), quat=[np.cos(half), 0.0, 0.0, np.sin(half)])
@@ -123,7 +133,7 @@ def _arm_spec() -> mujoco.MjSpec:
     return spec
 
 
-def _add_surroundings(world: mujoco.MjsBody) -> None:
+def _add_surroundings(world: mujoco.MjsBody, head_fovy: float) -> None:
     world.add_light(
         name="lamp",
         pos=[0.5, 0.4, 2.0],
@@ -134,7 +144,7 @@ def _add_surroundings(world: mujoco.MjsBody) -> None:
         castshadow=False,
     )
     direction = np.subtract(HEAD_TARGET, HEAD_POSITION)
-    world.add_camera(name="head", pos=list(HEAD_POSITION), quat=_looking(direction, up=(0.0, 0.0, 1.0)), fovy=HEAD_FOVY)
+    world.add_camera(name="head", pos=list(HEAD_POSITION), quat=_looking(direction, up=(0.0, 0.0, 1.0)), fovy=head_fovy)
     box = mujoco.mjtGeom.mjGEOM_BOX
     world.add_geom(
         name="table", type=box, size=[0.6, 0.9, 0.02], pos=[0.4, 0.0, -0.02], rgba=COLOURS["table"], condim=4

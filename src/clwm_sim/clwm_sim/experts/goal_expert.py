@@ -1,0 +1,113 @@
+"""Turns a goal's aims into rows: every row is decided from what is there now, and moves as far as its limits allow.
+
+It keeps no timers. Which phase an arm is in follows from its tool centre point, its measured opening and the opening
+it was last told, so that a policy that sees pictures and joint state can predict what it does; and a thing that slips
+or is pushed away is simply approached again.
+"""
+
+from __future__ import annotations
+
+import mink
+import numpy as np
+from numpy.typing import NDArray
+
+from clwm_common.actions import GRIPPERS, JOINTS, ROW_DT
+from clwm_common.kinematics import DualArmKinematics
+from clwm_common.robot import RobotDescription
+from clwm_sim.experts.motion import (
+    ACCELERATION,
+    OPEN,
+    REACH,
+    TURN_ACCELERATION,
+    TURN_SPEED,
+    Aim,
+    View,
+    towards,
+)
+from clwm_sim.goals.base import Goal
+from clwm_sim.inverse_kinematics import ArmInverseKinematics
+from clwm_sim.scenes.things import Layout
+from clwm_sim.situation import Situation
+
+HOMING_RATE, HOMING_SPEED = 2.0, 0.3  # 1/s, rad/s of an idle arm, which always drifts back to home
+IDLE_NOISE = 0.5
+_DOWN = np.diag([1.0, -1.0, -1.0])
+
+
+class GoalExpert:
+    """Expert for any goal: `start` where it takes over, then one `next_row` per 0.05 s."""
+
+    def __init__(self, robot: RobotDescription) -> None:
+        self._robot = robot
+        self._arms = [ArmInverseKinematics(arm, robot.limits) for arm in robot.arms]
+        self._bases = np.array([arm.base_position[:2] for arm in robot.arms])
+        self._kinematics = DualArmKinematics(robot)
+        self.start()
+
+    def start(self) -> None:
+        """Forget the last episode; arms are at rest."""
+        self.velocity = np.zeros((2, 6))
+        self.noise_tolerance = np.ones(2)
+
+    def row_of(self, joints: NDArray, widths: NDArray) -> NDArray[np.float32]:
+        """The row (30,) of joints (14,) and openings (2,)."""
+        return self._kinematics.row(joints, widths)
+
+    def next_row(self, row: NDArray, goal: Goal, layout: Layout, now: Situation) -> NDArray[np.float32]:
+        """The row (30,) for one row time after now, `row` (30,) being the command in force now."""
+        tcp = np.array([row[0:3], row[7:10]], dtype=np.float64)
+        view = View(now, layout, tcp, np.array(row[GRIPPERS], dtype=np.float64), self._bases)
+        aims = goal.aims(view)
+        self.velocity, self.noise_tolerance = self.velocity.copy(), self.noise_tolerance.copy()
+        joints = np.array(row[JOINTS], dtype=np.float64)
+        widths = np.array(row[GRIPPERS], dtype=np.float64)
+        for arm, aim in enumerate(aims):
+            own = slice(7 * arm, 7 * arm + 7)
+            widths[arm] = OPEN if aim is None else aim.width
+            self.noise_tolerance[arm] = IDLE_NOISE if aim is None else aim.noise
+            if aim is None:
+                away = self._robot.home[own] - joints[own]
+                joints[own] += np.clip(HOMING_RATE * away, -HOMING_SPEED, HOMING_SPEED) * ROW_DT
+                self.velocity[arm] = 0.0
+                continue
+            pose = self._arms[arm].pose(joints[own])
+            target = self._approach(arm, pose, aim)
+            if np.abs(self.velocity[arm]).max() > 1e-6:
+                joints[own] = self._arms[arm].solve(target, joints[own])
+        return self._kinematics.row(joints, widths)
+
+    def displaced(self, row: NDArray, shift: NDArray, turn: NDArray) -> NDArray[np.float32]:
+        """`row` (30,) with the tool centre points moved by shift (2, 3) in m and turned by turn (2, 3) in rad."""
+        joints = np.array(row[JOINTS], dtype=np.float64)
+        for arm in range(2):
+            if not (shift[arm].any() or turn[arm].any()):
+                continue
+            own = slice(7 * arm, 7 * arm + 7)
+            pose = self._arms[arm].pose(joints[own])
+            moved = mink.SE3.from_rotation_and_translation(
+                mink.SO3.exp(turn[arm]) @ pose.rotation(), pose.translation() + shift[arm]
+            )
+            joints[own] = self._arms[arm].solve(moved, joints[own])
+        return self._kinematics.row(joints, row[GRIPPERS])
+
+    def _approach(self, arm: int, pose: mink.SE3, aim: Aim) -> mink.SE3:
+        """One row time towards the aim along a straight line, with bounded speed and acceleration."""
+        wanted = pose.rotation()
+        if aim.yaw is not None:
+            wanted = mink.SO3.from_z_radians(aim.yaw) @ mink.SO3.from_matrix(_DOWN)
+        turn = (wanted @ pose.rotation().inverse()).log()
+        offset = self._within_reach(arm, aim.position) - pose.translation()
+        linear = towards(self.velocity[arm, :3], offset, aim.speed, ACCELERATION)
+        angular = towards(self.velocity[arm, 3:], turn, TURN_SPEED, TURN_ACCELERATION)
+        self.velocity[arm] = np.concatenate([linear, angular])
+        return mink.SE3.from_rotation_and_translation(
+            mink.SO3.exp(angular * ROW_DT) @ pose.rotation(), pose.translation() + linear * ROW_DT
+        )
+
+    def _within_reach(self, arm: int, point: NDArray) -> NDArray[np.float64]:
+        """The point, or the nearest one over the table that the arm reaches: solving beyond it diverges."""
+        away = point[:2] - self._bases[arm]
+        distance = float(np.hypot(*away))
+        if distance <= REACH:
+            return point
+        return np.array([*(self._bases[arm] + away * REACH / distance), point[2]])

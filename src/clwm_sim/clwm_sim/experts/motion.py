@@ -1,0 +1,75 @@
+"""Where hands ought to go, and how fast they may: the pieces that all experts' motions are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clwm_common.actions import ROW_DT
+from clwm_sim.scenes.things import Layout
+from clwm_sim.situation import Situation
+
+OPEN, CLOSED = 0.08, 0.0
+SPEED, ACCELERATION = 0.35, 1.1  # m/s, m/s^2 of the tool centre point
+TURN_SPEED, TURN_ACCELERATION = 1.2, 4.0  # rad/s, rad/s^2
+HOVER = 0.10  # m above the grasp from where the last approach goes straight down
+REACH = 0.785  # m from an arm's base over the table; at 0.80 m the elbow is straight when the fingers point down
+
+
+@dataclass(frozen=True)
+class Aim:
+    """Where an arm ought to go now, fingers down; at yaw 0 they open along y, as at home.
+
+    yaw: None keeps the hand turned as it is. noise: 0..1, how much disturbance the moment tolerates.
+    """
+
+    position: NDArray[np.float64]  # (3,)
+    yaw: float | None
+    width: float
+    speed: float = SPEED
+    noise: float = 1.0
+
+
+@dataclass(frozen=True)
+class View:
+    """What an expert decides from: the world now, and the command in force, left hand first.
+
+    tcp: (2, 3) m; told: (2,) m of opening; bases: (2, 2) m, the arms' bases in the table's plane.
+    """
+
+    now: Situation
+    layout: Layout
+    tcp: NDArray[np.float64]
+    told: NDArray[np.float64]
+    bases: NDArray[np.float64]
+
+    def reaches(self, arm: int, point: NDArray) -> bool:
+        """Whether an arm gets to a point near the table with its fingers down."""
+        return bool(np.hypot(*(point[:2] - self.bases[arm])) < REACH)
+
+
+def stay(view: View, arm: int) -> Aim:
+    """Stop as soon as the acceleration allows, the hand as it is."""
+    return Aim(view.tcp[arm], None, float(view.told[arm]), noise=0.0)
+
+
+def towards(velocity: NDArray, offset: NDArray, speed: float, acceleration: float) -> NDArray[np.float64]:
+    """Velocity of the next row time: along `offset`, slow enough to stop there, changed by a bounded acceleration."""
+    distance = float(np.linalg.norm(offset))
+    if distance < 1e-9:
+        wanted = np.zeros(3)
+    else:
+        # Half the acceleration for braking: the bound on the change applies to the vector, also when it turns.
+        braking = np.sqrt(acceleration * distance)
+        wanted = offset / distance * min(speed, braking, 0.5 * distance / ROW_DT)
+    change = wanted - velocity
+    size = float(np.linalg.norm(change))
+    return velocity + change * min(1.0, acceleration * ROW_DT / max(size, 1e-9))
+
+
+def above(point: NDArray, tcp: NDArray, hover: float = HOVER, inner: float = 0.012, outer: float = 0.05) -> NDArray:
+    """A funnel: `point` itself when the tool centre point is over it, up to `hover` higher when it is not."""
+    away = np.hypot(*(point[:2] - tcp[:2]))
+    return point + [0.0, 0.0, hover * np.clip((away - inner) / (outer - inner), 0.0, 1.0)]

@@ -1,0 +1,1 @@
+"""What may be asked for in a scene: predicates, sentences and experts."""

@@ -1,0 +1,44 @@
+"""What predicates and experts may look at: where everything is now, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clwm_sim.scenes.things import Grip
+
+
+@dataclass(frozen=True)
+class State:
+    """One object: position (3,) m and rotation (3, 3) of its frame in the world, speed m/s, angle rad of its hinge."""
+
+    position: NDArray[np.float64]
+    rotation: NDArray[np.float64]
+    speed: float = 0.0
+    angle: float = 0.0
+
+    @property
+    def tilt(self) -> float:
+        """Angle between its z axis and the vertical, rad."""
+        return float(np.arccos(np.clip(self.rotation[2, 2], -1.0, 1.0)))
+
+    @property
+    def yaw(self) -> float:
+        """Of its x axis about the vertical, rad."""
+        return float(np.arctan2(self.rotation[1, 0], self.rotation[0, 0]))
+
+    def at(self, grip: Grip) -> NDArray[np.float64]:
+        """Where a grip is in the world, (3,) m."""
+        return self.position + self.rotation @ np.asarray(grip.point)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Objects that are there, by name, and both hands, left first: tcp (2, 3) m, widths (2,) m of opening."""
+
+    objects: Mapping[str, State]
+    tcp: NDArray[np.float64]
+    widths: NDArray[np.float64]

@@ -1,0 +1,206 @@
+"""Two arms at a table on which things lie: physics and pictures, without any task. Deterministic for a layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import mujoco
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from clwm_common.robot import RobotDescription
+from clwm_sim import cameras
+from clwm_sim.appearance import Appearance
+from clwm_sim.scene import PHYSICS_DT, SIDES, build_model
+from clwm_sim.scenes.fitting import PARKED, add_things, fit
+from clwm_sim.scenes.things import Layout
+from clwm_sim.situation import Situation, State
+
+Setpoint = Callable[[float], tuple[ArrayLike, ArrayLike]]
+
+START_SPREAD = 0.03  # rad by which every joint may start away from home
+LOOK_EVERY = 8  # physics steps between two looks at how things are: 20 ms
+
+
+class Stage:
+    """Compiled for the objects of one layout; `set_up` gives them the sizes and places of another one."""
+
+    def __init__(self, layout: Layout, robot: RobotDescription, image_size: int = 128, head_fovy: float = 33.0) -> None:
+        """Raises RobotError when the robot's assets are missing."""
+        self.robot = robot
+        self.image_size = image_size
+        self._model = build_model(robot, image_size, lambda world: add_things(world, layout.things.values()), head_fovy)
+        self._data = mujoco.MjData(self._model)
+        self._renderer: cameras.Renderer | None = None
+        self._appearance = Appearance(self._model)
+        self._index(layout)
+        self.set_up(layout, np.random.default_rng(0))
+
+    def set_up(self, layout: Layout, rng: np.random.Generator) -> None:
+        """Start an episode with these objects; joints start around home as `rng` says."""
+        self._appearance.restore()
+        fit(self._model, self._data, layout.things.values())
+        self._appearance.keep(self._geoms)
+        self._snaps = np.array([thing.hinge.snap for thing in layout.things.values() if thing.hinge is not None])
+        self._present = {name: thing.present for name, thing in layout.things.items()}
+        self._changes = layout.changes
+        self._positions = self.robot.home + rng.uniform(-START_SPREAD, START_SPREAD, 14)
+        self._widths = np.array([arm.gripper.opening_max for arm in self.robot.arms])
+        self._applied_widths = self._widths.copy()
+        self._data.qpos[self._arm_qpos] = self._positions
+        self._data.qpos[self._finger_qpos] = np.repeat(self._widths / 2.0, 2)
+        self._steps = 0
+        mujoco.mj_forward(self._model, self._data)
+
+    @property
+    def time(self) -> float:
+        """Seconds since the set-up."""
+        return self._steps * PHYSICS_DT
+
+    def advance(self, until: float, setpoint: Setpoint | None = None, look: Callable[[], None] | None = None) -> None:
+        """Step physics until `time` reaches `until`; `look` is called every 20 ms.
+
+        Before each step of 2.5 ms `setpoint(time)` gives joint positions (14,) in rad and gripper openings (2,) in m
+        for the step's end; without it the last ones stay in force. Arms follow without lag (the set point's
+        velocity is fed forward); grippers move at their own speed towards the opening asked for.
+        Raises ValueError when `until` lies in the past or a set point is not finite.
+        """
+        steps = round((until - self.time) / PHYSICS_DT)
+        if steps < 0:
+            raise ValueError(f"asked to go back from {self.time:.4f} s to {until:.4f} s; start again instead")
+        for _ in range(steps):
+            previous = self._positions
+            if setpoint is not None:
+                positions, widths = setpoint((self._steps + 1) * PHYSICS_DT)
+                self._positions = np.array(positions, dtype=np.float64)
+                self._widths = np.clip(np.asarray(widths, dtype=np.float64), self._opening_min, self._opening_max)
+                if not (np.isfinite(self._positions).all() and np.isfinite(self._widths).all()):
+                    raise ValueError(f"set point at {self.time:.4f} s is not finite: {positions}, {widths}")
+            velocity = np.clip((self._positions - previous) / PHYSICS_DT, -self._max_velocity, self._max_velocity)
+            self._data.ctrl[self._arm_ctrl] = self._positions + self._lag * velocity
+            opening = self._widths > self._applied_widths
+            if opening.any():
+                # Fingers that squeeze something let go at once instead of first unwinding their set point.
+                opened = self._data.qpos[self._finger_qpos].reshape(2, 2).sum(axis=1)
+                self._applied_widths = np.where(opening, np.maximum(self._applied_widths, opened), self._applied_widths)
+            self._applied_widths += np.clip(self._widths - self._applied_widths, -self._grip_step, self._grip_step)
+            self._data.ctrl[self._hand_ctrl] = self._applied_widths * self._ctrl_per_metre
+            # Away from the middle: a lever goes to the end that is nearer and stays there.
+            self._data.qfrc_applied[self._snap_dofs] = self._snaps * self._data.qpos[self._snap_qpos]
+            mujoco.mj_step(self._model, self._data)
+            self._steps += 1
+            while self._changes and self._steps >= round(self._changes[0].at / PHYSICS_DT):
+                self._change(self._changes[0].name, self._changes[0].place)
+                self._changes = self._changes[1:]
+            if look is not None and self._steps % LOOK_EVERY == 0:
+                look()
+        mujoco.mj_forward(self._model, self._data)
+
+    def setpoint(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The joint positions (14,) and openings (2,) asked for last."""
+        return self._positions.copy(), self._widths.copy()
+
+    def situation(self) -> Situation:
+        """Where everything is now."""
+        data = self._data
+        objects = {}
+        for name, body in self._bodies.items():
+            if self._present[name]:
+                dof = self._dofs[name]
+                speed = float(np.linalg.norm(data.qvel[dof : dof + 3])) if name in self._free else 0.0
+                angle = float(data.qpos[self._hinges[name]]) if name in self._hinges else 0.0
+                objects[name] = State(data.xpos[body].copy(), data.xmat[body].reshape(3, 3).copy(), speed, angle)
+        return Situation(
+            objects,
+            data.site_xpos[self._tcp_sites].copy(),
+            data.qpos[self._finger_qpos].reshape(2, 2).sum(axis=1),
+        )
+
+    def arms_touch(self) -> bool:
+        """Whether the arms touch one another, or the table with more than their fingers."""
+        contacts = self._data.contact.geom
+        owners = self._arm_of_geom[contacts]
+        on_table = self._is_table[contacts].any(axis=1) & (owners.any(axis=1) & ~self._is_finger[contacts].any(axis=1))
+        return bool(on_table.any() or (owners[:, 0] * owners[:, 1] == -1).any())
+
+    def render(self, camera: str) -> NDArray[np.uint8]:
+        """RGB picture (image_size, image_size, 3) of `head`, `left_wrist` or `right_wrist`.
+
+        Raises ValueError for another camera, RenderError when no GL library can be used.
+        """
+        if self._renderer is None:
+            self._renderer = cameras.Renderer(self._model, self.image_size)
+        return self._renderer.draw(self._data, camera)
+
+    def camera_info(self, camera: str) -> cameras.CameraIntrinsics:
+        """True intrinsics of a camera."""
+        return cameras.intrinsics(self._model, camera, self.image_size)
+
+    def camera_pose(self, camera: str) -> NDArray[np.float64]:
+        """World-from-camera transform (4, 4), OpenCV convention."""
+        return cameras.pose(self._model, self._data, camera)
+
+    def turn(self, name: str, angle: float) -> None:
+        """Put a hinged object at `angle` rad at once. Raises KeyError for one without a hinge."""
+        self._data.qpos[self._hinges[name]] = angle
+        mujoco.mj_forward(self._model, self._data)
+
+    def displace(self, name: str, shift: ArrayLike) -> None:
+        """Move an object by shift (2,) in m over the table, at once, as if somebody had. Raises ValueError when it is
+        not there or fixed.
+        """
+        if not self._present.get(name, False):
+            here = ", ".join(sorted(found for found, present in self._present.items() if present))
+            raise ValueError(f"object '{name}' is not there; expected one of {here}")
+        if name in self._free:
+            address = self._free[name]
+            self._data.qpos[address : address + 2] += np.asarray(shift)
+        elif name in self._placed:
+            self._data.mocap_pos[self._placed[name], :2] += np.asarray(shift)
+        else:
+            raise ValueError(f"object '{name}' is fixed to the table and cannot be displaced")
+        mujoco.mj_forward(self._model, self._data)
+
+    def close(self) -> None:
+        """Free the GL context, if pictures were drawn."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def _change(self, name: str, place: tuple[float, float] | None) -> None:
+        self._data.mocap_pos[self._placed[name]] = (0.0, 0.0, PARKED) if place is None else (*place, 0.0)
+        self._present[name] = place is not None
+
+    def _index(self, layout: Layout) -> None:
+        model, things = self._model, layout.things
+        self._bodies = {name: model.body(name).id for name in things}
+        self._geoms = [geom for geom in range(model.ngeom) if int(model.geom_bodyid[geom]) in self._bodies.values()]
+        moving = {name: model.joint(name).id for name, thing in things.items() if thing.moves != "placed"}
+        self._dofs = {name: int(model.jnt_dofadr[moving[name]]) if name in moving else 0 for name in things}
+        self._free = {n: int(model.jnt_qposadr[j]) for n, j in moving.items() if things[n].moves == "free"}
+        self._hinges = {n: int(model.jnt_qposadr[j]) for n, j in moving.items() if things[n].moves == "hinged"}
+        # 1 for the left arm's geoms, -1 for the right one's, 0 for others; fingers may touch the table.
+        roots = {model.body(f"{side}/base").id: sign for side, sign in zip(SIDES, (1, -1), strict=True)}
+        self._arm_of_geom = np.array([roots.get(int(model.body_rootid[body]), 0) for body in model.geom_bodyid])
+        fingers = ["finger" in model.body(body).name for body in model.geom_bodyid]
+        self._is_finger = np.array(fingers)
+        self._is_table = np.arange(model.ngeom) == model.geom("table").id
+        self._snap_dofs = np.array([self._dofs[name] for name in self._hinges], dtype=int)
+        self._snap_qpos = np.array(list(self._hinges.values()), dtype=int)
+        self._placed = {n: int(model.body_mocapid[self._bodies[n]]) for n in things if things[n].moves == "placed"}
+        arm = [f"{side}/fr3_joint{index}" for side in SIDES for index in range(1, 8)]
+        arm_ids = [model.joint(name).id for name in arm]
+        finger_ids = [model.joint(f"{side}/finger_joint{index}").id for side in SIDES for index in (1, 2)]
+        self._arm_qpos, self._arm_qvel = model.jnt_qposadr[arm_ids], model.jnt_dofadr[arm_ids]
+        self._finger_qpos = model.jnt_qposadr[finger_ids]
+        self._tcp_sites = [model.site(f"{side}/tcp").id for side in SIDES]
+        self._arm_ctrl = [model.actuator(name).id for name in arm]
+        self._hand_ctrl = [model.actuator(f"{side}/hand").id for side in SIDES]
+        # Position actuators damp absolute velocity, which makes them lag by damping / stiffness.
+        self._lag = -model.actuator_biasprm[self._arm_ctrl, 2] / model.actuator_gainprm[self._arm_ctrl, 0]
+        self._max_velocity = self.robot.limit("velocity")
+        grippers = [arm.gripper for arm in self.robot.arms]
+        self._opening_min = np.array([gripper.opening_min for gripper in grippers])
+        self._opening_max = np.array([gripper.opening_max for gripper in grippers])
+        self._grip_step = np.array([gripper.speed for gripper in grippers]) * PHYSICS_DT
+        self._ctrl_per_metre = model.actuator_ctrlrange[self._hand_ctrl, 1] / self._opening_max
