@@ -37,4 +37,5 @@ def test_a_quoted_text_is_printed_by_the_project(symptom, printed):
 
 def test_every_row_has_a_cause_and_a_remedy():
     rows = [line for line in PAGE.splitlines() if line.startswith("| ")]
-    assert len(SYMPTOMS) > 50 and all(line.count(" | ") == 2 and "|  |" not in line for line in rows)
+    assert len(SYMPTOMS) == len(set(SYMPTOMS)) > 50
+    assert all(line.count(" | ") == 2 and "|  |" not in line for line in rows)
