@@ -360,6 +360,8 @@ def test_node_that_waits_for_a_clock_says_so_though_its_timers_stand_still(make)
     while not any("no /clock has come for" in status.message for status in heard):
         assert time.monotonic() < until, [status.message for status in heard]
         spinner.spin_once(timeout_sec=0.1)
-    assert from_status(heard[-1]).level is Level.ERROR and "unset use_sim_time" in heard[-1].message
+    health = from_status(heard[-1])
+    assert health.level is Level.ERROR and "unset use_sim_time" in health.message
+    assert float(health.values["not_ok_for_s"]) >= 2.0 and health.told.endswith("s)")
     spinner.shutdown(timeout_sec=1.0)
     listener.destroy_node()

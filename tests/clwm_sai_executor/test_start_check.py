@@ -83,3 +83,11 @@ def test_human_cannot_take_over_arms_outside_their_limits(stack):
     stack.measure()
     stack.take_over()
     assert stack.scheduler.mode is not Mode.TELEOP and any("outside its limits" in each for each in stack.reports)
+
+
+def test_joint_that_keeps_a_motion_from_beginning_is_named_with_its_speed(robot):
+    arms = arms_at(robot.home)
+    arms.velocities[8] = -0.2
+    said = StartCheck(robot).unrest(arms)
+    assert said.startswith("waits until the arms stand: joint right right_fr3_joint2 moves at -0.20 rad/s, at most")
+    assert StartCheck(robot).unrest(arms_at(robot.home)) == ""

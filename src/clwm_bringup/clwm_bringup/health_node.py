@@ -17,4 +17,4 @@ def main() -> None:
         until = time.monotonic() + LISTENS
         while time.monotonic() < until:
             session.spin_once(timeout_sec=0.1)
-        print(json.dumps({name: (health.level.name, health.message) for name, health in node.health.items()}))
+        print(json.dumps({name: (health.level.name, health.told) for name, health in node.health.items()}))

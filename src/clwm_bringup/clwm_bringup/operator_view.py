@@ -62,7 +62,7 @@ def one_line(view: View) -> str:
     parts = [view.mode.name, view.phase, f"'{view.instruction}'" if view.instruction else "no task"]
     parts += [view.reason] if view.reason else []
     parts += [f"blocking {facts['blocking p50 / p95']}"] if "blocking p50 / p95" in facts else []
-    parts += [f"{name}: {health.message}" for name, health in view.health.items() if health.level > Level.OK]
+    parts += [f"{name}: {health.told}" for name, health in view.health.items() if health.level > Level.OK]
     return ", ".join(parts)
 
 
@@ -84,5 +84,5 @@ def as_panel(view: View) -> Panel:
         facts.add_row(name, Text(value))
     nodes = Table.grid(padding=(0, 2))
     for name, health in sorted(view.health.items()):
-        nodes.add_row(Text(health.level.name, _LEVEL_COLOURS[health.level]), Text(name), Text(health.message))
+        nodes.add_row(Text(health.level.name, _LEVEL_COLOURS[health.level]), Text(name), Text(health.told))
     return Panel(Group(facts, "", nodes), title="clwm", subtitle="Ctrl-C ends the watch, not the stack")

@@ -185,6 +185,8 @@ class ExecutorNode(ClwmNode):
         problems = [] if self.params.policy_document else [UNCHECKED]
         problems += [text for text in (scheduler.waiting, self._problem) if text]
         problems += self._joints.warnings()
+        if scheduler.phase is Phase.IDLE and scheduler.task is not None and self._joints.latest:
+            problems += [unrest] if (unrest := self._start.unrest(self._joints.latest)) else []
         problems += [*self._outputs.problems, *self._controllers.warnings]
         if problems:
             level, message = max(level, Level.WARN), "; ".join([message, *problems])

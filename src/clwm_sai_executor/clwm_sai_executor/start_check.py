@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from clwm_common.robot import RobotDescription
 from clwm_sai_executor.clearance import MarginsOf
-from clwm_sai_executor.events import SIDES, MeasuredArms
+from clwm_sai_executor.events import SIDES, STANDS, MeasuredArms
 
 Array = NDArray[np.float64]
 
@@ -48,6 +48,16 @@ class StartCheck:
                     f"joint counts half the opening in m: correct the driver, or the range in config/robots"
                 )
         return ""
+
+    def unrest(self, arms: MeasuredArms) -> str:
+        """What a motion from rest waits for; empty when the arms stand."""
+        fastest = int(np.abs(arms.velocities).argmax())
+        if not arms.are_moving:
+            return ""
+        return (
+            f"waits until the arms stand: joint {self._names[fastest]} moves at {arms.velocities[fastest]:.2f} rad/s, "
+            f"at most {STANDS} expected; let go of it, end what else moves it, or look at the driver's velocities"
+        )
 
     def warnings(self, arms: MeasuredArms) -> list[str]:
         """What a motion may begin with, but goes no deeper into."""

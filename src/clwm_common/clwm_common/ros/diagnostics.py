@@ -10,6 +10,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 ACTIVE = "active"  # the value in which every node says whether it works
+NOT_OK_FOR = "not_ok_for_s"  # and for how many s it has not been well
 
 
 class Level(IntEnum):
@@ -28,6 +29,11 @@ class Health:
     level: Level = Level.OK
     message: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def told(self) -> str:
+        """The message, and for how long the node has not been well."""
+        return f"{self.message} (since {self.values[NOT_OK_FOR]} s)" if NOT_OK_FOR in self.values else self.message
 
     @property
     def is_active(self) -> bool:

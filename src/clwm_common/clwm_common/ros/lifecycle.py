@@ -26,7 +26,7 @@ from rclpy.signals import SignalHandlerOptions
 from clwm_common import ros_environment
 from clwm_common.clock_watch import ClockWatch
 from clwm_common.ros import qos
-from clwm_common.ros.diagnostics import ACTIVE, Health, Level, to_array
+from clwm_common.ros.diagnostics import ACTIVE, NOT_OK_FOR, Health, Level, to_array
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_common.ros.intake import intake
 from clwm_common.ros.parameters import Parameter, ParameterError, declare, problem_with
@@ -66,7 +66,7 @@ class ClwmNode(LifecycleNode):
         self._is_configured = False
         self.add_on_set_parameters_callback(self._may_set)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.REPORT)
-        self._clock_watch = ClockWatch(time.monotonic())
+        self._clock_watch, self._well_at = ClockWatch(time.monotonic()), time.monotonic()
         # By a clock that runs whatever use_sim_time says: health is wanted most when the stack's clock stands still.
         self.create_timer(1.0, self._report_health, clock=Clock(clock_type=ClockType.STEADY_TIME))
         # rclpy lets an impossible transition escape from its service and end the process.
@@ -317,8 +317,13 @@ class ClwmNode(LifecycleNode):
             message = "; ".join(text for text in (clock_problem, health.message) if text)
             health = replace(health, level=Level.ERROR, message=message)
             self.get_logger().error(clock_problem, throttle_duration_sec=10.0)
-        refusals = {f"refused {topic}": count for topic, count in self._refusals.items()}
-        health = replace(health, values={ACTIVE: self._is_active, **health.values, **refusals})
+        values = {ACTIVE: self._is_active, **health.values}
+        values |= {f"refused {topic}": count for topic, count in self._refusals.items()}
+        if health.level is Level.OK:
+            self._well_at = time.monotonic()
+        else:
+            values[NOT_OK_FOR] = round(time.monotonic() - self._well_at)
+        health = replace(health, values=values)
         self._diagnostics.publish(to_array(self.get_clock().now().to_msg(), self.get_name(), health))
 
 
