@@ -68,7 +68,7 @@ def granted(row, namespace="/"):
     return tuple(full)
 
 
-@pytest.fixture(scope="module", params=["dual_fr3_mujoco", "dual_fr3_forward"])
+@pytest.fixture(scope="module", params=["dual_fr3_mujoco", "dual_fr3_forward", "dual_fr3_gripper_action"])
 def configured(request):
     """The nodes of the graph with one robot by name, configured with the graph's own parameters, and their rights.
 

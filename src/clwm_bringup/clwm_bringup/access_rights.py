@@ -61,6 +61,7 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
             publishes=["/clock", "/clwm/verdict", "/clwm_sim/episode", *joints, *images, *camera_infos],
             subscribes=["/clwm/task_status", *commands],
             serves=["/clwm_sim/reset"],
+            executes=[it.name for it in grippers if it.kind == "action"],
         ),
         _node_of_the_graph(
             "perception",
