@@ -138,3 +138,7 @@ def test_another_commander_and_a_missing_gripper_are_failures():
     assert checks.judge_gripper("/hand", True).outcome is Outcome.OK
     unable = checks.judge_gripper("/hand", True, "control_msgs")
     assert_says(unable, Outcome.FAIL, "not installed -> apt-get install ros-jazzy-control-msgs")
+
+
+def test_a_gripper_behind_the_projects_own_action_needs_no_other_package():
+    assert (checks.package_of("MoveGripper"), checks.package_of("GripperCommand")) == ("clwm_msgs", "control_msgs")

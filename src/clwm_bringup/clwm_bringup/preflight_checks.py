@@ -154,6 +154,11 @@ def judge_commanders(topic: str, names: Sequence[str]) -> Result:
     return Result(Outcome.OK, "nobody else commands the arm")
 
 
+def package_of(action: str) -> str:
+    """The package that has this type of a gripper's action."""
+    return "clwm_msgs" if action == "MoveGripper" else "control_msgs"
+
+
 def judge_gripper(name: str, is_there: bool, missing_package: str = "") -> Result:
     """Whether somebody takes the gripper's commands, and this side can speak to it."""
     if missing_package:

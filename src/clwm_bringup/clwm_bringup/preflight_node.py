@@ -102,7 +102,8 @@ class PreflightNode(Node):
         command = gripper.command
         if command.kind == "topic":
             return checks.judge_gripper(command.name, self.count_subscribers(command.name) > 0)
-        missing = "" if importlib.util.find_spec("control_msgs") else "control_msgs"
+        package = checks.package_of(command.type)
+        missing = "" if importlib.util.find_spec(package) else package
         return checks.judge_gripper(command.name, self.count_services(f"{command.name}/_action/send_goal") > 0, missing)
 
     def _now(self) -> float:
