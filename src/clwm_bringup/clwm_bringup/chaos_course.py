@@ -6,15 +6,26 @@ import contextlib
 import itertools
 import os
 import signal
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
+from clwm_bringup import neighbour_node
 from clwm_bringup.chaos_evidence import save_evidence
-from clwm_bringup.chaos_faults import EmergencyStop, EndStack, Fault, KillSignal, Messages, Outcome, tampering
+from clwm_bringup.chaos_faults import (
+    EmergencyStop,
+    EndStack,
+    Fault,
+    KillSignal,
+    Messages,
+    Neighbour,
+    Outcome,
+    tampering,
+)
 from clwm_bringup.chaos_node import ChaosNode, SpinningNode
 from clwm_bringup.chaos_plan import Planned
 from clwm_bringup.chaos_verdict import (
@@ -32,6 +43,7 @@ from clwm_bringup.graph import NodeSpec, environment
 from clwm_bringup.motion_record import Rest, limit_shares
 from clwm_bringup.operator_node import StackError
 from clwm_bringup.restarts import Restarts
+from clwm_bringup.side_process import SideProcess
 from clwm_bringup.supervisor import Line, Supervisor
 from clwm_common.messages import Mode
 from clwm_common.robot import RobotDescription
@@ -45,6 +57,7 @@ RUN_OUT = 2.0  # s; what is sent ahead takes at most 0.8 s and its braking tail
 ATTEMPTS = 4  # more at an injection during which the simulation fell behind
 LEAP = 0.05  # s between joint states of moving arms, from which on the simulation has fallen behind
 CHUNKS_IN_A_ROW = 3  # that show that arms are led, even where they hold still
+WATCHED_NEIGHBOUR = 1.0  # s
 WATCHED = 0.6  # s that a rest without a way out is watched for motion
 
 
@@ -136,13 +149,27 @@ class ChaosCourse:
     def _attempt(self, fault: Fault, planned: Planned) -> tuple[Observed, str, int]:
         rng = np.random.default_rng(planned.seed)
         task, episode_seed = str(rng.choice(self._tasks)), int(rng.integers(1_000_000, 2_000_000))
-        self._begin_episode(task, episode_seed)
-        self._wait_for_motion(float(rng.uniform(0.0, fault.into_task)))
-        self._deaths.clear()
-        seen = Observed(self._node.now())
-        self._carry_out(fault, seen, int(rng.integers(1000)))
-        self._collect(seen)
+        with contextlib.ExitStack() as beside:
+            if isinstance(fault.means, Neighbour):
+                self._neighbour = beside.enter_context(self._start_neighbour(fault.means))
+            self._begin_episode(task, episode_seed)
+            self._wait_for_motion(float(rng.uniform(0.0, fault.into_task)))
+            self._deaths.clear()
+            seen = Observed(self._node.now())
+            self._carry_out(fault, seen, int(rng.integers(1000)))
+            self._collect(seen)
         return seen, task, episode_seed
+
+    @contextlib.contextmanager
+    def _start_neighbour(self, means: Neighbour) -> Iterator[SideProcess]:
+        """A process that is ready to join or, when it shall end, has joined."""
+        command = [sys.executable, "-m", neighbour_node.__name__, self._robot.joint_states_topic]
+        with SideProcess(command, environment()) as process:
+            self._wait(lambda: process.has_said(neighbour_node.READY), "a neighbour", START_TIMEOUT)
+            if means.ends is not None:
+                process.go_on()
+                self._wait(lambda: process.has_said(neighbour_node.JOINED), "a neighbour to join", ANSWER_TIMEOUT)
+            yield process
 
     def _start_stack(self) -> None:
         self._node.health.clear()
@@ -192,6 +219,8 @@ class ChaosCourse:
             case Messages() as means:
                 self._identity += 1
                 self._tamper(tampering(means, self._identity, self._robot, pick), seen)
+            case Neighbour() as means:
+                self._come_or_go(means, seen)
             case EmergencyStop():
                 self._stop_by_hand(seen)
             case EndStack():
@@ -234,6 +263,17 @@ class ChaosCourse:
         if not order.count:
             until = seen.began_at + order.seconds
             self._wait(lambda: node.now() >= until, "time to pass", order.seconds + 1.0)
+
+    def _come_or_go(self, means: Neighbour, seen: Observed) -> None:
+        """What holds up a neighbour of a process that joins or ends does so within WATCHED_NEIGHBOUR."""
+        seen.began_at = self._node.now()
+        if means.ends is not None:
+            self._neighbour.end(means.ends)
+        else:
+            self._neighbour.go_on()
+            self._wait(lambda: self._neighbour.has_said(neighbour_node.JOINED), "a neighbour to join", ANSWER_TIMEOUT)
+        until = self._node.now() + WATCHED_NEIGHBOUR
+        self._wait(lambda: self._node.now() >= until, "time to pass", WATCHED_NEIGHBOUR + 1.0)
 
     def _stop_by_hand(self, seen: Observed) -> None:
         """ESTOP; then joint states fail and return, and POLICY is asked for: nothing of it may move the arms."""
@@ -345,7 +385,8 @@ class ChaosCourse:
 def _hindrance(fault: Fault, seen: Observed, rest: Rest | None, known: float) -> str:
     """Why what was seen says nothing about the executor; empty when it does."""
     leap = seen.motion.longest_leap()
-    if leap > LEAP:
+    # What a neighbour must not cause is a gap that is too long for the executor.
+    if leap > LEAP and not (isinstance(fault.means, Neighbour) and leap > SchedulerConfig().state_timeout):
         return f"the simulation fell behind by {leap:.2f} s; end other programs, and try again"
     if rest is None and fault.outcome is not Outcome.CONTINUES:
         away = held_away(seen, known + STANDSTILL_LIMIT)

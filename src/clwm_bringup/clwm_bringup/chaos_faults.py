@@ -59,7 +59,16 @@ class EndStack:
     """What SIGTERM and Ctrl-C do to `clwm up`: all processes are ended in their order."""
 
 
-Means = KillSignal | Messages | EmergencyStop | EndStack
+@dataclass(frozen=True)
+class Neighbour:
+    """A process that is no part of the stack and listens to the joint states: it joins now or, with `ends`, was there
+    already and ends by this signal.
+    """
+
+    ends: signal.Signals | None = None
+
+
+Means = KillSignal | Messages | EmergencyStop | EndStack | Neighbour
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,8 @@ def expected_seconds(fault: Fault) -> float:
             return 9.0
         case EndStack():
             return 20.0
+        case Neighbour():
+            return 8.0
         case _:
             return 5.0
 
@@ -110,6 +121,10 @@ def _stamps(name: str, edit: str, said: str) -> Fault:
 
 def _chunk(name: str, outcome: Outcome, known: Known, published: Mapping[str, str], **tampering: object) -> Fault:
     return Fault(name, Messages(("chunk",), tampering), outcome, known, published)
+
+
+def _neighbour(name: str, ends: signal.Signals | None = None) -> Fault:
+    return Fault(name, Neighbour(ends), Outcome.CONTINUES, Known.AT_ONCE, into_task=_EARLY)
 
 
 def _executor_ends(name: str, number: signal.Signals, known: Known) -> Fault:
@@ -210,6 +225,9 @@ FAULTS: Mapping[str, Fault] = {
         ),
         _executor_ends("executor killed", signal.SIGKILL, Known.SENT_AHEAD),
         _executor_ends("executor terminated", signal.SIGTERM, Known.AT_ONCE),
+        _neighbour("a process joins"),
+        _neighbour("a process leaves", signal.SIGTERM),
+        _neighbour("a process is killed", signal.SIGKILL),
         Fault("emergency stop", EmergencyStop(), Outcome.ESTOP, Known.AT_ONCE, {"mode": "ESTOP"}),
         Fault("Ctrl-C", EndStack(), Outcome.ENDED, Known.CHUNK_DUE),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clwm_bringup.chaos_faults import Fault, Known, Outcome
+from clwm_bringup.chaos_faults import Fault, Known, Neighbour, Outcome
 from clwm_bringup.motion_record import REST_SPEED, Array, MotionRecord, Rest, limit_shares
 from clwm_common.robot import RobotDescription
 
@@ -154,6 +154,9 @@ def judge(
             for at, status in seen.statuses
             if at >= seen.began_at and (status["mode"] != "POLICY" or status["fault"])
         ][:1]
+    gap = seen.motion.longest_leap()
+    if isinstance(fault.means, Neighbour) and gap > state_timeout:
+        violations.append(f"no joint state of moving arms for {gap:.3f} s; the executor brakes after {state_timeout} s")
     if seen.estop is not None:
         violations += _about_estop(seen.motion.between(*seen.estop))
     return rest, known, violations
