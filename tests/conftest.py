@@ -17,6 +17,9 @@ def ros_context():
     """ROS in this process for the tests of one file: `pytestmark = pytest.mark.usefixtures("ros_context")`."""
     import rclpy  # most tests do without it
 
+    from clwm_common.ros import claiming
+
+    claiming.LISTEN = 0.05  # within one process nobody need be discovered
     rclpy.init()
     yield
     rclpy.try_shutdown()

@@ -130,17 +130,6 @@ def test_ros_log_lines_are_taken_apart():
     assert log_lines.parse("clwm", "policy ended with code 1").matters
 
 
-def test_a_message_that_repeats_with_other_numbers_is_let_through_once_in_a_while():
-    repeats = log_lines.Repeats(period=20.0)
-    lines = [log_lines.LogLine("executor", "ERROR", f"joint states are 0.{n} s old") for n in range(3)]
-    assert [repeats.lets_through(line, now) for line, now in zip(lines, (0.0, 5.0, 20.0), strict=True)] == [
-        True,
-        False,
-        True,
-    ]
-    assert repeats.lets_through(log_lines.LogLine("sim", "ERROR", "joint states are 0.1 s old"), 21.0)
-
-
 def test_report_compares_seams_with_the_inside_of_chunks(recording):
     assert executor_metrics(recording) == {}
     recording.executor = {"seam_jump": {"p50": 0.03}, "inner_jump": {"p50": 0.02}, "tick_lateness_ms": {}, "chunks": 7}

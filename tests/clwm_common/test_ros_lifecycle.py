@@ -365,3 +365,17 @@ def test_node_that_waits_for_a_clock_says_so_though_its_timers_stand_still(make)
     assert float(health.values["not_ok_for_s"]) >= 2.0 and health.told.endswith("s)")
     spinner.shutdown(timeout_sec=1.0)
     listener.destroy_node()
+
+
+def test_a_node_says_the_same_at_most_once_a_second_and_counts_the_rest(capfd):
+    node = ClwmNode("flooded")
+    for number in range(212):
+        node.log("warning", f"command {number} refused")
+        node.get_logger().error(f"no joint {number}")
+    said = capfd.readouterr().err.splitlines()
+    assert [line.split("]: ")[1] for line in said] == ["command 0 refused", "no joint 0"]
+    time.sleep(1.0)
+    node._report_health()
+    said = [line.split("]: ")[1] for line in capfd.readouterr().err.splitlines()]
+    assert said == ["command 211 refused (repeated 211 times)", "no joint 211 (repeated 211 times)"]
+    node.destroy_node()

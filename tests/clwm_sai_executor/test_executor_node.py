@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rclpy
 from rclpy.action import ActionClient
+from rclpy.context import Context
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
@@ -17,6 +18,7 @@ from clwm_common.messages import ChunkRefusal, Judgement, Mode, RefusalKind, Tel
 from clwm_common.model_files import ModelFiles
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg, to_msg, to_stamp
+from clwm_common.ros.diagnostics import Level
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_common.ros.lifecycle import NodeError
 from clwm_msgs import msg
@@ -240,6 +242,23 @@ def test_human_gets_the_arms_over_the_wire_and_loses_them_by_letting_go(bench):
     assert bench.wait_for(lambda: bench.mode() == (Mode.HOLD, ""))
     assert "let go" in bench.received["mode"][-1].reason
     assert bench.executor_node.diagnose().values["mode"] == "HOLD"
+
+
+def test_another_process_that_may_command_an_arm_is_an_error_that_names_it_and_the_own_name_hides_nobody(bench):
+    health = bench.executor_node.diagnose()
+    assert health.level < Level.ERROR and "may send to" not in health.message
+    context = Context()
+    rclpy.init(context=context)
+    other = rclpy.create_node("executor", context=context, namespace="/moveit")
+    topic = bench._robot.left.controller.topic
+    other.create_publisher(JointTrajectory, topic, qos.SETPOINT)
+    fight = f"node '/moveit/executor' may send to {topic}, too"
+    bench.wait_for(lambda: fight in bench.executor_node.diagnose().message)
+    health = bench.executor_node.diagnose()
+    assert health.level is Level.ERROR and "two commanders" in health.message
+    other.destroy_node()
+    context.try_shutdown()
+    bench.wait_for(lambda: "may send" not in bench.executor_node.diagnose().message)
 
 
 def test_command_of_another_release_claims_nothing(bench):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from clwm_common.robot import RobotDescription
 
 OPERATOR = "operator"  # the command line: clwm demo, soak, teleop, task, mode, watch and preflight
+_CLAIMS = "/clwm/claims"  # who has which role
 _PARAMETERS = (
     "describe_parameters", "get_parameter_types", "get_parameters", "list_parameters", "set_parameters",
     "set_parameters_atomically",
@@ -96,6 +97,7 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
             calls=orders,
         ),
         _node_of_the_operator("clwm_preflight", subscribes=[*joints, *images], calls=asked),
+        _node_of_the_operator("clwm_up", subscribes=(), publishes=["/clwm/claims"], calls=()),
         _node_of_the_operator(
             "clwm_teleop",
             publishes=["/clwm/teleop"],
@@ -117,8 +119,8 @@ def _node_of_the_graph(
     return Access(
         name,
         enclave_path(name),
-        publishes=_with(publishes, "/diagnostics", "/parameter_events", "/rosout", "~/transition_event"),
-        subscribes=_with(subscribes),
+        publishes=_with(publishes, _CLAIMS, "/diagnostics", "/parameter_events", "/rosout", "~/transition_event"),
+        subscribes=_with(subscribes, _CLAIMS),
         serves=_with(serves, *(f"~/{service}" for service in (*_PARAMETERS, *_LIFECYCLE, "get_type_description"))),
         calls=_with(calls),
         executes=_with(executes),
@@ -137,7 +139,7 @@ def _node_of_the_operator(
         name,
         enclave_path(OPERATOR),
         publishes=_with(publishes, "/parameter_events", "/rosout"),
-        subscribes=_with(subscribes),
+        subscribes=_with(subscribes, _CLAIMS),
         serves=_with((), *(f"~/{service}" for service in (*_PARAMETERS, "get_type_description"))),
         calls=_with(calls),
         sends=_with(sends),

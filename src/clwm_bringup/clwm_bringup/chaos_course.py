@@ -6,15 +6,14 @@ import contextlib
 import itertools
 import os
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
-from clwm_bringup import neighbour_node
+from clwm_bringup.chaos_beside import Beside
 from clwm_bringup.chaos_evidence import save_evidence
 from clwm_bringup.chaos_faults import (
     EmergencyStop,
@@ -24,6 +23,7 @@ from clwm_bringup.chaos_faults import (
     Messages,
     Neighbour,
     Outcome,
+    SecondExecutor,
     tampering,
 )
 from clwm_bringup.chaos_node import ChaosNode, SpinningNode
@@ -43,7 +43,6 @@ from clwm_bringup.graph import NodeSpec, environment
 from clwm_bringup.motion_record import Rest, limit_shares
 from clwm_bringup.operator_node import StackError
 from clwm_bringup.restarts import Restarts
-from clwm_bringup.side_process import SideProcess
 from clwm_bringup.supervisor import Line, Supervisor
 from clwm_common.messages import Mode
 from clwm_common.robot import RobotDescription
@@ -57,7 +56,6 @@ RUN_OUT = 2.0  # s; what is sent ahead takes at most 0.8 s and its braking tail
 ATTEMPTS = 4  # more at an injection during which the simulation fell behind
 LEAP = 0.05  # s between joint states of moving arms, from which on the simulation has fallen behind
 CHUNKS_IN_A_ROW = 3  # that show that arms are led, even where they hold still
-WATCHED_NEIGHBOUR = 1.0  # s
 WATCHED = 0.6  # s that a rest without a way out is watched for motion
 
 
@@ -76,6 +74,7 @@ class ChaosCourse:
 
         evidence: the folder for what was recorded of injections that were not as documented; None keeps nothing.
         """
+        self._plain = {spec.name: spec for spec in specs}
         self._specs = with_relay(specs, robot.name)
         self._names = [spec.name for spec in self._specs]
         self._robot = robot
@@ -89,6 +88,7 @@ class ChaosCourse:
     def __enter__(self) -> ChaosCourse:
         self._ros = SpinningNode(lambda: ChaosNode(self._robot))
         self._node: ChaosNode = self._ros.node
+        self._beside = Beside(self._plain["executor"], self._robot.joint_states_topic, self._node, self._wait)
         try:
             self._start_stack()
         except BaseException:
@@ -149,9 +149,7 @@ class ChaosCourse:
     def _attempt(self, fault: Fault, planned: Planned) -> tuple[Observed, str, int]:
         rng = np.random.default_rng(planned.seed)
         task, episode_seed = str(rng.choice(self._tasks)), int(rng.integers(1_000_000, 2_000_000))
-        with contextlib.ExitStack() as beside:
-            if isinstance(fault.means, Neighbour):
-                self._neighbour = beside.enter_context(self._start_neighbour(fault.means))
+        with self._beside.prepared(fault.means):
             self._begin_episode(task, episode_seed)
             self._wait_for_motion(float(rng.uniform(0.0, fault.into_task)))
             self._deaths.clear()
@@ -159,17 +157,6 @@ class ChaosCourse:
             self._carry_out(fault, seen, int(rng.integers(1000)))
             self._collect(seen)
         return seen, task, episode_seed
-
-    @contextlib.contextmanager
-    def _start_neighbour(self, means: Neighbour) -> Iterator[SideProcess]:
-        """A process that is ready to join or, when it shall end, has joined."""
-        command = [sys.executable, "-m", neighbour_node.__name__, self._robot.joint_states_topic]
-        with SideProcess(command, environment()) as process:
-            self._wait(lambda: process.has_said(neighbour_node.READY), "a neighbour", START_TIMEOUT)
-            if means.ends is not None:
-                process.go_on()
-                self._wait(lambda: process.has_said(neighbour_node.JOINED), "a neighbour to join", ANSWER_TIMEOUT)
-            yield process
 
     def _start_stack(self) -> None:
         self._node.health.clear()
@@ -220,7 +207,9 @@ class ChaosCourse:
                 self._identity += 1
                 self._tamper(tampering(means, self._identity, self._robot, pick), seen)
             case Neighbour() as means:
-                self._come_or_go(means, seen)
+                self._beside.come_or_go(means, seen)
+            case SecondExecutor():
+                self._beside.start_second_executor(seen)
             case EmergencyStop():
                 self._stop_by_hand(seen)
             case EndStack():
@@ -263,17 +252,6 @@ class ChaosCourse:
         if not order.count:
             until = seen.began_at + order.seconds
             self._wait(lambda: node.now() >= until, "time to pass", order.seconds + 1.0)
-
-    def _come_or_go(self, means: Neighbour, seen: Observed) -> None:
-        """What holds up a neighbour of a process that joins or ends does so within WATCHED_NEIGHBOUR."""
-        seen.began_at = self._node.now()
-        if means.ends is not None:
-            self._neighbour.end(means.ends)
-        else:
-            self._neighbour.go_on()
-            self._wait(lambda: self._neighbour.has_said(neighbour_node.JOINED), "a neighbour to join", ANSWER_TIMEOUT)
-        until = self._node.now() + WATCHED_NEIGHBOUR
-        self._wait(lambda: self._node.now() >= until, "time to pass", WATCHED_NEIGHBOUR + 1.0)
 
     def _stop_by_hand(self, seen: Observed) -> None:
         """ESTOP; then joint states fail and return, and POLICY is asked for: nothing of it may move the arms."""

@@ -68,7 +68,12 @@ class Neighbour:
     ends: signal.Signals | None = None
 
 
-Means = KillSignal | Messages | EmergencyStop | EndStack | Neighbour
+@dataclass(frozen=True)
+class SecondExecutor:
+    """A second executor is started, as a second `clwm up` would."""
+
+
+Means = KillSignal | Messages | EmergencyStop | EndStack | Neighbour | SecondExecutor
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def expected_seconds(fault: Fault) -> float:
             return 9.0
         case EndStack():
             return 20.0
-        case Neighbour():
+        case Neighbour() | SecondExecutor():
             return 8.0
         case _:
             return 5.0
@@ -225,6 +230,7 @@ FAULTS: Mapping[str, Fault] = {
         ),
         _executor_ends("executor killed", signal.SIGKILL, Known.SENT_AHEAD),
         _executor_ends("executor terminated", signal.SIGTERM, Known.AT_ONCE),
+        Fault("a second executor", SecondExecutor(), Outcome.CONTINUES, Known.AT_ONCE, into_task=_EARLY),
         _neighbour("a process joins"),
         _neighbour("a process leaves", signal.SIGTERM),
         _neighbour("a process is killed", signal.SIGKILL),

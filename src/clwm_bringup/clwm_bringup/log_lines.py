@@ -35,22 +35,6 @@ class LogLine:
         )
 
 
-class Repeats:
-    """Lets a message through once in a while: what differs in its numbers only is the same message."""
-
-    def __init__(self, period: float = 20.0) -> None:
-        """period: s before the same message is let through again."""
-        self._period = period
-        self._last: dict[tuple[str, str], float] = {}
-
-    def lets_through(self, line: LogLine, now: float) -> bool:
-        key = (line.name, re.sub(r"\d+", "#", line.text))
-        if now - self._last.get(key, -self._period) < self._period:
-            return False
-        self._last[key] = now
-        return True
-
-
 def parse(name: str, text: str) -> LogLine:
     """The parts of one output line of node `name`."""
     match = _ROS_LINE.match(text)

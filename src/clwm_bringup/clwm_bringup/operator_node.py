@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections import deque
@@ -13,13 +14,14 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
+from rclpy.node import Node, NodeNameNonExistentError
 from std_msgs.msg import String
 
 from clwm_bringup.access_rights import OPERATOR, enclave_arguments
 from clwm_bringup.recording import Chunk
 from clwm_common.messages import MemoryPolicy, Mode
 from clwm_common.ros import qos
+from clwm_common.ros.claiming import ClaimListener
 from clwm_common.ros.conversions import from_msg
 from clwm_common.ros.diagnostics import Health, Level, from_status
 from clwm_msgs.action import RunTask
@@ -37,6 +39,32 @@ RUN_OUTCOMES = {
 SILENCE = 3.0  # s without feedback, which comes every half second, after which the executor counts as dead
 LONGEST_SPIN = 0.2  # s
 _CHUNKS_KEPT = 50
+_ORDERS = "/clwm/set_mode"
+
+
+def problem_with_masters(node: Node, claims: ClaimListener) -> str:
+    """Why an order of `node` would reach more than one executor; empty when it reaches one or none.
+
+    For a process that has just started: to an old one, an executor that was killed lives on for some seconds.
+    """
+    count = max(node.count_services(_ORDERS), len(holders := claims.holders("executor")))
+    if count < 2:
+        return ""
+    names = {holder.node for holder in holders}
+    silent = [f"node '{name}', which makes no claim" for name in _servers(node, _ORDERS) if name not in names]
+    return (
+        f"{count} executors serve {_ORDERS}, and an order reaches all: {'; '.join([*map(str, holders), *silent])}; "
+        "end all but one, or give each a ROS_DOMAIN_ID of its own"
+    )
+
+
+def _servers(node: Node, service: str) -> list[str]:
+    found = []
+    for name, namespace in node.get_node_names_and_namespaces():
+        with contextlib.suppress(NodeNameNonExistentError):  # gone meanwhile
+            if service in dict(node.get_service_names_and_types_by_node(name, namespace)):
+                found.append(f"{namespace.rstrip('/')}/{name}")
+    return sorted(found)
 
 
 class StackError(RuntimeError):
@@ -119,6 +147,7 @@ class OperatorNode(Node):
         self.create_subscription(TaskStatus, "/clwm/task_status", self._on_status, qos.LATCHED)
         self.create_subscription(EpisodeStatus, "/clwm_sim/episode", self._on_episode, qos.REPORT)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.REPORT)
+        self._claims = ClaimListener(self)
         self._reset = self.create_client(ResetWorld, "/clwm_sim/reset")
         self._set_task = self.create_client(SetTask, "/clwm/set_task")
 
@@ -187,6 +216,22 @@ class OperatorNode(Node):
         if result.outcome == RunTask.Result.REFUSED:
             raise StackError(f"the executor refused the task '{goal.instruction}': {result.message}")
         return RUN_OUTCOMES[result.outcome], result.elapsed, result.message
+
+    def require_one_executor(self, wait: Wait) -> None:
+        """Raises StackError, naming them, when an order would reach more than one executor."""
+        wait(lambda: self._claims.has_listened and self.count_services(_ORDERS) > 0, f"service {_ORDERS}")
+        if problem := problem_with_masters(self, self._claims):
+            raise StackError(problem)
+
+    def stop(self, mode: Mode, wait: Wait) -> None:
+        """Order HOLD or ESTOP at once, to all executors. Raises StackError when there is more than one, after that."""
+        self.set_mode(mode, wait)
+        try:
+            self.require_one_executor(wait)
+        except StackError:
+            # To those who had not been discovered yet.
+            self.set_mode(mode, wait)
+            raise
 
     def set_mode(self, mode: Mode, wait: Wait) -> None:
         """Choose who moves the arms."""

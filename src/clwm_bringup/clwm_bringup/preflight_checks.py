@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clwm_bringup.doctor_checks import Outcome, Result
+from clwm_common.commanders import fight
 from clwm_common.robot import RobotDescription
 from clwm_common.stamps import CLOCKS
 from clwm_perception.image_sets import SynchroniserConfig
@@ -149,8 +150,7 @@ def judge_controller(topic: str, listeners: int, findings: Findings, known: str)
 def judge_commanders(topic: str, names: Sequence[str]) -> Result:
     """Whether somebody else commands the arm."""
     if names:
-        found = f"{', '.join(names)} may send to {topic}"
-        return Result(Outcome.FAIL, found, "stop it first: two commanders would fight for the arm")
+        return Result(Outcome.FAIL, fight(topic, names), "stop it first: two commanders would fight for the arm")
     return Result(Outcome.OK, "nobody else commands the arm")
 
 

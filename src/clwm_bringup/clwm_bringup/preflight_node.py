@@ -18,6 +18,7 @@ from clwm_bringup.doctor_checks import Outcome, Result
 from clwm_bringup.preflight_checks import Stream
 from clwm_common.robot import Gripper, RobotDescription
 from clwm_common.ros import qos
+from clwm_common.ros.claiming import ClaimListener
 from clwm_common.ros.conversions import from_stamp
 from clwm_common.ros.intake import intake
 from clwm_perception.image_sets import SynchroniserConfig
@@ -29,7 +30,7 @@ from clwm_sai_executor.controller_check_node import ControllerCheck
 from clwm_sai_executor.joint_intake import JointIntake
 from clwm_sai_executor.start_check import StartCheck
 
-_EXECUTOR = "executor"  # the one node that may command the arms
+_EXECUTOR = "executor"  # the one role whose holder may command the arms
 
 
 class PreflightNode(Node):
@@ -51,6 +52,7 @@ class PreflightNode(Node):
         self._cameras = {camera: Stream() for camera in robot.cameras}
         self._controllers = ControllerCheck(self, robot)
         self._controllers.ask(time.monotonic())
+        self._claims = ClaimListener(self)
         for topic in self._joints:
             on_joints = functools.partial(self._on_joints, topic)
             self.create_subscription(JointState, topic, on_joints, qos.SENSOR_DEEP)
@@ -85,13 +87,13 @@ class PreflightNode(Node):
             found.append(("arms", Result(Outcome.FAIL, "not all joints are known", "see above")))
         else:
             found.append(("arms", checks.judge_arms(robot, self._intake.latest, StartCheck(robot, margins_of(robot)))))
+        executors = self._claims.holders(_EXECUTOR)
+        commanders = self._controllers.commanders({it.participant for it in executors})
         for side, arm, inquiry in zip(("left", "right"), robot.arms, self._controllers.inquiries, strict=True):
             topic, listeners = arm.controller.topic, self.count_subscribers(arm.controller.topic)
             judged = checks.judge_controller(topic, listeners, inquiry.findings, inquiry.summary)
             found.append((f"{side} controller", judged))
-            senders = [info.node_name for info in self.get_publishers_info_by_topic(topic)]
-            others = [name for name in senders if name != _EXECUTOR]
-            found.append((f"{side} commands", checks.judge_commanders(topic, others)))
+            found.append((f"{side} commands", checks.judge_commanders(topic, commanders[topic])))
             found.append((f"{side} gripper", self._gripper(arm.gripper)))
         for camera, stream in self._cameras.items():
             found.append((f"camera {camera}", checks.judge_camera(_image_topic(camera), stream, perception)))

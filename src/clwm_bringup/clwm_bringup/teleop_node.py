@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 
 from clwm_bringup.access_rights import OPERATOR, enclave_arguments
+from clwm_bringup.operator_node import problem_with_masters
 from clwm_common.actions import GRIPPERS, JOINTS, POSES
 from clwm_common.messages import Mode, TeleopCommand
 from clwm_common.ros import qos
+from clwm_common.ros.claiming import ClaimListener
 from clwm_common.ros.conversions import from_msg, to_msg
 from clwm_msgs import msg
 from clwm_msgs.srv import SetMode
@@ -33,6 +35,7 @@ class TeleopNode(Node):
         self.poses: NDArray[np.float64] | None = None
         self.openings: NDArray[np.float64] | None = None
         self.status: Any = None
+        self._claims = ClaimListener(self)
         self._targets = self.create_publisher(msg.TeleopCommand, "/clwm/teleop", qos.TELEOP)
         self._set_mode = self.create_client(SetMode, "/clwm/set_mode")
         self.create_subscription(msg.DualArmState, "/clwm/state", self._on_state, qos.STATE)
@@ -47,6 +50,16 @@ class TeleopNode(Node):
     @property
     def owns_the_arms(self) -> bool:
         return self.status is not None and (self.status.mode, self.status.owner) == (Mode.TELEOP, self._source)
+
+    @property
+    def has_listened(self) -> bool:
+        """Whether it is there for so long that `problem` says all."""
+        return self._claims.has_listened
+
+    @property
+    def problem(self) -> str:
+        """Why nobody may be steered: targets would reach more than one executor. Empty when all is well."""
+        return problem_with_masters(self, self._claims)
 
     def spin(self, seconds: float) -> None:
         """Take in what has come, waiting at most so long for something."""

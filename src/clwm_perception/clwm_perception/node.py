@@ -39,6 +39,7 @@ class PerceptionNode(ClwmNode):
     A picture that may be part of the answer is encoded as soon as it is there, on a thread, while the others come.
     """
 
+    ROLE = "perception"
     PARAMETERS = (
         Parameter("encoder", "models/nano/encoder", "Hugging Face folder of a DINOv3 ViT"),
         Parameter("backend", "auto", "what runs the encoder", choices=BACKENDS),
@@ -57,6 +58,9 @@ class PerceptionNode(ClwmNode):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("perception", **kwargs)
         self._threads: ThreadPoolExecutor | None = None
+
+    def sole_names(self) -> tuple[str, ...]:
+        return ("/clwm/feature_frame",)
 
     def configure(self) -> None:
         torch.set_num_threads(1)

@@ -55,6 +55,7 @@ class PolicyNode(ClwmNode):
     to do.
     """
 
+    ROLE = "policy"
     PARAMETERS = (
         Parameter("checkpoint", "models/nano/policy.safetensors", "weights of the policy; the .json is beside them"),
         Parameter("sai", "fixed:0.5", "re-entry policy: sequential, fixed:<s_mid> or adaptive", reconfigurable=True),
@@ -84,6 +85,9 @@ class PolicyNode(ClwmNode):
         self._recording: RecordedEngine | None = None
         self._worker: EngineThread | None = None
         self._stuck: EngineThread | None = None
+
+    def sole_names(self) -> tuple[str, ...]:
+        return ("/clwm/sai_report",)
 
     def configure(self) -> None:
         if self._stuck is not None and self._stuck.is_alive:

@@ -1,7 +1,11 @@
-"""Asks the arms' controllers for their parameters, and judges them before anything is sent. Never waits."""
+"""Asks the arms' controllers for their parameters, and judges them before anything is sent. Never waits.
+
+Also who else may command the arms.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from rcl_interfaces.srv import GetParameters, ListParameters
@@ -9,7 +13,9 @@ from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
 from rclpy.task import Future
 
+from clwm_common.commanders import foreign_commanders
 from clwm_common.robot import Arm, RobotDescription
+from clwm_common.ros.claiming import publishers_of
 from clwm_sai_executor.controller_parameters import (
     FORWARD_PARAMETERS,
     JTC_PARAMETERS,
@@ -30,6 +36,9 @@ class ControllerCheck:
     """
 
     def __init__(self, node: Node, robot: RobotDescription) -> None:
+        self._node = node
+        self._grippers = [arm.gripper.command for arm in robot.arms]
+        self._arms = [arm.controller.topic for arm in robot.arms]
         self.inquiries = [Inquiry(node, arm) for arm in robot.arms]
         self._decide_at = 0.0
         self.is_settled = False
@@ -40,6 +49,11 @@ class ControllerCheck:
         self.is_settled = False
         for inquiry in self.inquiries:
             inquiry.forget()
+
+    def commanders(self, ours: Collection[str]) -> dict[str, list[str]]:
+        """By topic of an arm or a gripper: which processes may send to it that are none of the participants `ours`."""
+        topics = [*self._arms, *(command.name for command in self._grippers if command.kind == "topic")]
+        return {topic: foreign_commanders(publishers_of(self._node, topic), ours) for topic in topics}
 
     def poll(self, now: float) -> str:
         """Go on asking; called at every tick. Returns why a controller must not get commands, or an empty text."""

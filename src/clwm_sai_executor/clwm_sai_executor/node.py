@@ -13,6 +13,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_msgs.msg import String
 
 from clwm_common.actions import LayoutError
+from clwm_common.commanders import fight
 from clwm_common.messages import ChunkRequest as CoreRequest
 from clwm_common.messages import MemoryPolicy, Mode, TaskStatus, goal_problem, instruction_problem
 from clwm_common.policy_document import CheckpointError, read_policy_document
@@ -53,6 +54,7 @@ def _setting(name: str, meaning: str, unit: str = "") -> Parameter:
 class ExecutorNode(ClwmNode):
     """One thread: every callback is one step of the scheduler, and takes about a millisecond at most."""
 
+    ROLE = "executor"
     PARAMETERS = (
         Parameter("robot", "dual_fr3_mujoco", "name of the robot description in config/robots"),
         Parameter("policy_document", "", ".json of the policy in use, which says what horizons it knows; empty: any"),
@@ -89,6 +91,13 @@ class ExecutorNode(ClwmNode):
         self._run_task: RunTaskServer | None = None
         self._outputs: Outputs | None = None
         self._task_check: TaskCheck | None = None
+
+    def sole_names(self) -> list[str]:
+        try:
+            robot = RobotDescription.load(self.params.robot)
+        except RobotError as error:
+            raise NodeError(str(error)) from error
+        return [*(arm.controller.topic for arm in robot.arms), "/clwm/mode"]
 
     def configure(self) -> None:
         try:
@@ -187,9 +196,13 @@ class ExecutorNode(ClwmNode):
         problems += self._joints.warnings()
         if scheduler.phase is Phase.IDLE and scheduler.task is not None and self._joints.latest:
             problems += [unrest] if (unrest := self._start.unrest(self._joints.latest)) else []
+        others = self._controllers.commanders({self.role.participant})
+        fights = [fight(topic, names) for topic, names in others.items() if names]
         problems += [*self._outputs.problems, *self._controllers.warnings]
         if problems:
             level, message = max(level, Level.WARN), "; ".join([message, *problems])
+        if fights:
+            level, message = Level.ERROR, "; ".join([message, *fights, "stop it: two commanders fight for the arm"])
         summary = scheduler.metrics.summary()
         values = {key: value for key, value in summary.items() if not isinstance(value, dict)}
         status = {

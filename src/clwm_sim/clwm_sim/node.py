@@ -44,6 +44,7 @@ SLOW = 0.95  # real-time factor below which the diagnostics warn
 class SimNode(ClwmNode):
     """Paces the world to the stack's clock; physics, controllers and cameras share this one thread."""
 
+    ROLE = "sim"
     PARAMETERS = (
         Parameter("robot", "dual_fr3_mujoco", "name of the robot description in config/robots"),
         Parameter("task", "lift_tray", "task of the first episode"),
@@ -57,6 +58,9 @@ class SimNode(ClwmNode):
         self._world: World | None = None
         self._simulation: PacedSimulation | None = None
         self._gripper_servers: dict[int, GripperServer] = {}
+
+    def sole_names(self) -> tuple[str, ...]:
+        return ("/clwm_sim/episode",)
 
     def configure(self) -> None:
         try:

@@ -16,8 +16,10 @@ from clwm_bringup.recording import Recording
 from clwm_bringup.supervisor import Line, Supervisor
 from clwm_common.console import PlainConsole, description_column
 from clwm_common.model_files import ModelFiles, project_root
+from clwm_common.repeats import Repeats
 
 LIFTS = 3
+SAME_AGAIN = 20.0  # s before the same warning is shown again
 RECORDING = "policy.mcap"
 FIRST_SEED = 1_000_000  # unseen in training
 
@@ -52,12 +54,12 @@ def demo(
     with Progress(*columns, console=console, transient=True) as progress, log_lines.LogFiles(folder / "logs") as logs:
         bar = progress.add_task("starting the stack", total=len(plans) + 2)
 
-        repeats = log_lines.Repeats()
+        repeats = Repeats(SAME_AGAIN)
 
         def show(line: Line) -> None:
             logs.write(line.name, line.text)
             parsed = log_lines.parse(line.name, line.text)
-            if verbose or (parsed.matters and repeats.lets_through(parsed, time.monotonic())):
+            if verbose or (parsed.matters and repeats.admit(time.monotonic(), parsed.text, line.name)):
                 progress.console.print(parsed.styled())
 
         try:

@@ -50,6 +50,7 @@ def task(
         if world:
             own = node.reset_world(world, seed, waiting)
             instruction = instruction or own
+        node.require_one_executor(waiting)
         if not wait:
             node.set_task(instruction, seed, waiting, policies[memory], goal)
             console.print(f"task: “{instruction}”")
@@ -77,7 +78,12 @@ def mode(wanted: Annotated[str, typer.Argument(metavar="MODE", help="policy, hol
         raise typer.BadParameter(f"mode is {wanted}; expected one of {', '.join(choices)}{hint}")
     console = PlainConsole(highlight=False, soft_wrap=True)
     with _operator(console) as (node, session):
-        node.set_mode(choices[wanted.lower()], _waiting(session))
+        waiting = _waiting(session)
+        if choices[wanted.lower()] is Mode.POLICY:
+            node.require_one_executor(waiting)
+            node.set_mode(Mode.POLICY, waiting)
+        else:
+            node.stop(choices[wanted.lower()], waiting)
     console.print(f"mode {wanted.upper()}")
 
 

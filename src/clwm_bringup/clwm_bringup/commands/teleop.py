@@ -56,6 +56,9 @@ def teleop(
         raise typer.BadParameter("the keyboard needs a terminal; use --circle without one")
     try:
         with running_teleop_node(source) as node:
+            _spin_until(node, lambda: node.has_listened, "others")
+            if node.problem:
+                raise TeleopError(node.problem)
             _spin_until(node, lambda: node.is_ready, "the executor; is the stack up? (clwm up)")
             steps = _circle_steps(node, size, turns) if circle else _keyboard_steps(node, poses)
             if not circle:

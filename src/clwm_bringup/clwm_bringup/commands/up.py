@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -12,6 +13,9 @@ import typer
 from clwm_bringup import graph, log_lines
 from clwm_bringup.supervisor import Line, Supervisor
 from clwm_common.console import PlainConsole
+from clwm_common.repeats import Repeats
+
+SAME_LINES = 20  # of one process in a second: the nodes see to themselves, their libraries do not
 
 
 def up(
@@ -32,8 +36,11 @@ def up(
     """
     console = PlainConsole(highlight=False, soft_wrap=True)
 
+    repeats = Repeats(burst=SAME_LINES)
+
     def show(line: Line) -> None:
-        console.print(log_lines.parse(line.name, line.text).styled())
+        if (text := repeats.admit(time.monotonic(), line.text, line.name)) is not None:
+            console.print(log_lines.parse(line.name, text).styled())
 
     is_asked_to_stop = False
 
@@ -46,6 +53,12 @@ def up(
         robot, model, task, seed, sai, record=recorded, follow=follow, teleop_poses=teleop_poses
     )
     specs = graph.build_graph(options)
+    # Here, since rclpy takes a second to import and --help must not wait for it.
+    from clwm_bringup.one_stack_node import problem_with_another
+
+    if problem := problem_with_another(spec.name for spec in specs):
+        console.error(problem)
+        raise typer.Exit(1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, on_signal)
@@ -53,6 +66,8 @@ def up(
     with Supervisor(specs, graph.environment(), show) as supervisor:
         while not is_asked_to_stop and len(supervisor.given_up) < len(specs):
             supervisor.poll(timeout=0.2)
+            for name, text in repeats.due(time.monotonic()):
+                console.print(log_lines.parse(name, text).styled())
         show(Line("clwm", "shutting down"))
     if supervisor.given_up:
         raise typer.Exit(1)

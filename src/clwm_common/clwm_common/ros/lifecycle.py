@@ -30,7 +30,9 @@ from clwm_common.ros.diagnostics import ACTIVE, NOT_OK_FOR, Health, Level, to_ar
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_common.ros.intake import intake
 from clwm_common.ros.parameters import Parameter, ParameterError, declare, problem_with
+from clwm_common.ros.quiet_logger import QuietLogger
 from clwm_common.ros.signals import Interrupted, StopOnSignal
+from clwm_common.ros.sole_role import SoleRole
 
 _AUTOSTART = Parameter("autostart", True, "configure and activate without being told by a supervisor")
 
@@ -41,7 +43,7 @@ class NodeError(RuntimeError):
     """Why a transition is refused, in words for the operator: what, which value, what was expected, the remedy."""
 
 
-class ClwmNode(LifecycleNode):
+class ClwmNode(SoleRole, LifecycleNode):
     """A lifecycle node with four plain hooks, `configure`, `activate`, `deactivate`, `cleanup`, that may raise.
 
     A hook that raises refuses its transition: the reason is logged, latched in the diagnostics, and the node stays
@@ -55,10 +57,12 @@ class ClwmNode(LifecycleNode):
     PARAMETERS: Sequence[Parameter] = ()
     # Until the constructor is done, rclpy creates entities of its own, which are neither guarded nor tracked.
     _entities: list[tuple[Callable[[Any], Any], Any]] | None = None
+    _quiet: QuietLogger | None = None
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         """Raises ParameterError when a parameter is of the wrong type or out of range."""
         super().__init__(name, **kwargs)
+        self._quiet = QuietLogger(super().get_logger())
         self.params = declare(self, (*self.PARAMETERS, _AUTOSTART))
         self._fault = ""
         self._refusals: Counter[str] = Counter()
@@ -69,6 +73,7 @@ class ClwmNode(LifecycleNode):
         self._clock_watch, self._well_at = ClockWatch(time.monotonic()), time.monotonic()
         # By a clock that runs whatever use_sim_time says: health is wanted most when the stack's clock stands still.
         self.create_timer(1.0, self._report_health, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.open_role()
         # rclpy lets an impossible transition escape from its service and end the process.
         service = self._service_change_state
         service.callback = self._guarded_change_state(service.callback)
@@ -108,20 +113,14 @@ class ClwmNode(LifecycleNode):
         # A Time of rclpy around the same number would take longer than reading the clock, at every event.
         return self.get_clock().handle.get_now().nanoseconds * 1e-9
 
-    def log(self, severity: str, text: str) -> None:
-        """Log `text` as `info`, `warning` or `error`. Raises ValueError for another severity.
+    def get_logger(self) -> Any:
+        return self._quiet or super().get_logger()
 
-        One line each: rclpy refuses a second severity from a line that has logged with another one.
-        """
-        match severity:
-            case "info":
-                self.get_logger().info(text)
-            case "warning":
-                self.get_logger().warning(text)
-            case "error":
-                self.get_logger().error(text)
-            case _:
-                raise ValueError(f"severity is {severity!r}; expected info, warning or error")
+    def log(self, severity: str, text: str) -> None:
+        """Log `text` as `info`, `warning` or `error`. Raises ValueError for another severity."""
+        if severity not in ("info", "warning", "error"):
+            raise ValueError(f"severity is {severity!r}; expected info, warning or error")
+        getattr(self.get_logger(), severity)(text)
 
     def fail(self, reason: str) -> None:
         """Latch `reason` as ERROR in the diagnostics and, when active, deactivate."""
@@ -134,7 +133,7 @@ class ClwmNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         for name in self._reconfigurable():
             setattr(self.params, name, self.get_parameter(name).value)
-        if not self._attempt("configure", self.configure):
+        if not self._attempt("configure", self._configure):
             self.release()
             return TransitionCallbackReturn.FAILURE
         self._fault = ""
@@ -173,6 +172,10 @@ class ClwmNode(LifecycleNode):
         self.release()
         return TransitionCallbackReturn.SUCCESS
 
+    def _configure(self) -> None:
+        self.take_role()
+        self.configure()
+
     def _reconfigurable(self) -> set[str]:
         return {row.name for row in self.PARAMETERS if row.reconfigurable}
 
@@ -204,6 +207,7 @@ class ClwmNode(LifecycleNode):
     def release(self) -> None:
         """Clean up and destroy what was created since the constructor; used by the transitions."""
         self._is_configured = False
+        self.give_role_back()
         self._attempt_quietly(self.cleanup)
         for destroy, entity in reversed(self._entities or []):
             self._attempt_quietly(functools.partial(destroy, entity))
@@ -258,7 +262,7 @@ class ClwmNode(LifecycleNode):
         if on_refused is not None:
             on_refused(reason)
         self._refusals[topic] += 1
-        self.get_logger().warning(f"message on {topic} refused: {reason}", throttle_duration_sec=1.0)
+        self.get_logger().warning(f"message on {topic} refused: {reason}")
 
     def _track(self, kind: str, entity: Any) -> Any:
         if self._entities is not None:
@@ -306,6 +310,7 @@ class ClwmNode(LifecycleNode):
         return change_state
 
     def _report_health(self) -> None:
+        self._quiet.say_what_was_left_out()
         if self._fault:
             health = Health(Level.ERROR, self._fault)
         elif self._is_active:
@@ -316,7 +321,8 @@ class ClwmNode(LifecycleNode):
         if clock_problem := self._clock_watch.look(time.monotonic(), self.now(), uses_sim_time):
             message = "; ".join(text for text in (clock_problem, health.message) if text)
             health = replace(health, level=Level.ERROR, message=message)
-            self.get_logger().error(clock_problem, throttle_duration_sec=10.0)
+            self.get_logger().error(clock_problem)
+        health = self.with_refused(health)
         values = {ACTIVE: self._is_active, **health.values}
         values |= {f"refused {topic}": count for topic, count in self._refusals.items()}
         if health.level is Level.OK:

@@ -35,3 +35,5 @@ REPORT = _profile(ReliabilityPolicy.RELIABLE, 50)
 LATCHED = _profile(ReliabilityPolicy.RELIABLE, 1, DurabilityPolicy.TRANSIENT_LOCAL)
 # The same where several speak at once.
 VERDICT = _profile(ReliabilityPolicy.RELIABLE, 10, DurabilityPolicy.TRANSIENT_LOCAL)
+# The same for a subscriber of many publishers, each of which has a last word.
+LATCHED_BY_ALL = _profile(ReliabilityPolicy.RELIABLE, 100, DurabilityPolicy.TRANSIENT_LOCAL)
