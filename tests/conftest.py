@@ -19,10 +19,12 @@ def ros_context():
 
     from clwm_common.ros import claiming
 
+    listen = claiming.LISTEN
     claiming.LISTEN = 0.05  # within one process nobody need be discovered
     rclpy.init()
     yield
     rclpy.try_shutdown()
+    claiming.LISTEN = listen
 
 
 @pytest.fixture(scope="session")

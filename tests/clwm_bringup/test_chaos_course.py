@@ -1,10 +1,13 @@
 """An injection that says nothing about the executor is done again, and not for ever."""
 
 import json
+import sys
+import time
 
 import numpy as np
 import pytest
 
+from clwm_bringup.chaos_beside import Beside
 from clwm_bringup.chaos_course import ATTEMPTS, ChaosCourse
 from clwm_bringup.chaos_faults import FAULTS
 from clwm_bringup.chaos_plan import Planned
@@ -12,6 +15,7 @@ from clwm_bringup.chaos_verdict import Observed, Sent
 from clwm_bringup.motion_record import MotionRecord
 from clwm_bringup.operator_node import StackError
 from clwm_common.robot import RobotDescription
+from clwm_common.ros.diagnostics import Health, Level
 
 FAULT = FAULTS["chunk duplicated"]
 
@@ -95,6 +99,51 @@ def test_arms_that_creep_where_they_were_told_to_rest_are_a_violation_at_once():
     fault = FAULTS["joint states silent"]
     injection = HeldCourse([0.01]).inject(fault, Planned(fault.name, 0, 1))
     assert injection.repeated == 0 and "the arms did not come to rest" in injection.violations
+
+
+def test_a_gap_that_a_neighbour_must_not_cause_is_not_blamed_on_a_busy_machine():
+    fault = FAULTS["a process joins"]
+    injection = Rehearsal([0.3, 0.0]).inject(fault, Planned(fault.name, 0, 1))
+    assert injection.repeated == 0 and any("no joint state" in sentence for sentence in injection.violations)
+    slow = Rehearsal([0.1, 0.0]).inject(fault, Planned(fault.name, 0, 1))
+    assert slow.repeated == 1 and slow.violations == ()
+
+
+class Telling:
+    """What is known of the first executor when another one is started."""
+
+    def __init__(self, message):
+        self.health = {"executor": Health(Level.WARN, message)}
+
+    @staticmethod
+    def now():
+        return 100.0
+
+
+@pytest.mark.parametrize(
+    ("says", "message", "problem"),
+    [
+        ("configure refused: another executor has /left", "POLICY; another executor was refused: node '/executor'", ""),
+        ("configure: done", "POLICY; another executor was refused: node '/executor'", "did not say 'another executor"),
+        ("configure refused: another executor has /left", "POLICY, moving", "in vain for the first executor to say"),
+    ],
+)
+def test_a_second_executor_must_refuse_and_the_first_must_say_so(says, message, problem):
+    class Second:
+        command = staticmethod(
+            lambda: [sys.executable, "-c", f"import time; print({says!r}, flush=True); time.sleep(60)"]
+        )
+
+    def wait(condition, what, timeout):
+        until = time.monotonic() + (timeout if "word" in what else 0.1)
+        while not condition():
+            if time.monotonic() > until:
+                raise TimeoutError(what)
+            time.sleep(0.01)
+
+    seen = Observed(0.0)
+    Beside(Second, "/joint_states", Telling(message), wait).start_second_executor(seen)
+    assert [problem in text for text in seen.problems] == ([True] if problem else []), seen.problems
 
 
 def test_what_was_recorded_of_a_failed_injection_is_kept_with_a_picture(tmp_path):

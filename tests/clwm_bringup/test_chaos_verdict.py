@@ -103,6 +103,17 @@ def test_a_fault_that_must_not_matter_may_not_change_the_mode(robot):
     assert any("although the motion should go on" in sentence for sentence in judge(fault, held, robot, TIMEOUT)[2])
 
 
+@pytest.mark.parametrize("name", ["a process joins", "a process leaves", "a process is killed"])
+def test_a_neighbour_that_holds_up_the_joint_states_for_too_long_is_a_violation(robot, name):
+    motion = moving_until(robot, 200.0, speed=0.1)
+    good = observed(robot, FAULTS[name], motion=motion, statuses=[(99.0, status())])
+    assert judge(FAULTS[name], good, robot, TIMEOUT)[2] == []
+    times = motion.times + np.where(motion.times > 100.1, 0.33, 0.0)
+    held_up = replace(good, motion=MotionRecord(times, motion.positions, motion.velocities))
+    violations = judge(FAULTS[name], held_up, robot, TIMEOUT)[2]
+    assert violations == ["no joint state of moving arms for 0.340 s; the executor brakes after 0.2 s"]
+
+
 def test_a_missing_chunk_can_be_known_of_when_it_was_needed(robot):
     seen = observed(
         robot,

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from clwm_bringup import cli
 from clwm_common.claims import Stage
+from clwm_common.ros import claiming
 from clwm_common.ros.claiming import PERIOD, RoleClaim
 from clwm_msgs.srv import SetMode, SetTask
 
@@ -61,7 +62,8 @@ class Executors:
 
 
 @pytest.fixture
-def executors():
+def executors(monkeypatch):
+    monkeypatch.setattr(claiming, "LISTEN", 2.0)
     made = Executors()
     yield made
     made.close()
