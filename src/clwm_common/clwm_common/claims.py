@@ -107,9 +107,13 @@ class Contest:
             self.release()
         return winner
 
-    def holders(self, now: float) -> list[Claim]:
-        """All living claims of others that hold any role."""
-        return [it for at, it in self._heard.values() if it.stage is Stage.HOLDING and now - at <= self._lease]
+    def living(self, now: float) -> list[Claim]:
+        """What others hold or want, whatever the role."""
+        return [
+            it
+            for at, it in self._heard.values()
+            if it.stage is not Stage.FREE and now - at <= self._lease and it.instance != self.claim.instance
+        ]
 
     def _rivals(self, now: float, stage: Stage) -> list[Claim]:
         return [

@@ -91,8 +91,8 @@ class RoleClaim:
             self._tell()
 
     def living(self) -> list[Claim]:
-        """What others hold, whatever the role."""
-        return self._contest.holders(time.monotonic())
+        """What others hold or want, whatever the role."""
+        return self._contest.living(time.monotonic())
 
     def _tell(self) -> None:
         claim = self._told = self._contest.claim
