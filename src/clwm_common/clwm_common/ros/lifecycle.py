@@ -133,7 +133,7 @@ class ClwmNode(SoleRole, LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         for name in self._reconfigurable():
             setattr(self.params, name, self.get_parameter(name).value)
-        if not self._attempt("configure", self._configure):
+        if not self._attempt("configure", self.configure_in_role):
             self.release()
             return TransitionCallbackReturn.FAILURE
         self._fault = ""
@@ -171,10 +171,6 @@ class ClwmNode(SoleRole, LifecycleNode):
         self._is_active = False
         self.release()
         return TransitionCallbackReturn.SUCCESS
-
-    def _configure(self) -> None:
-        self.take_role()
-        self.configure()
 
     def _reconfigurable(self) -> set[str]:
         return {row.name for row in self.PARAMETERS if row.reconfigurable}

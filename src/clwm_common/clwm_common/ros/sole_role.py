@@ -36,10 +36,11 @@ class SoleRole:
             self.role = RoleClaim(self, self.ROLE)
             self.create_timer(PERIOD, self._keep_role, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
-    def take_role(self) -> None:
-        """Raises RoleTaken."""
+    def configure_in_role(self) -> None:
+        """Take the role, then `configure`. Raises RoleTaken, and what `configure` raises."""
         if self.role is not None and (holder := self.role.acquire(self.sole_names())) is not None:
             raise RoleTaken(refusal(self.role.claim, holder))
+        self.configure()
 
     def give_role_back(self) -> None:
         if self.role is not None:
