@@ -1,6 +1,7 @@
 """The command line explains itself quickly, and what the user got wrong ends in one sentence."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -110,3 +111,31 @@ def test_an_unknown_model_ends_in_one_sentence():
 def test_what_an_operator_gets_wrong_is_refused_before_ros_is_started(arguments, said):
     result = runner.invoke(cli.app, list(arguments), env={"COLUMNS": "160"})
     assert result.exit_code == 2 and said in result.output, result.output
+
+
+def test_an_argument_that_is_not_utf8_is_refused_before_anything_is_sent():
+    command = [sys.executable.encode(), b"-m", b"clwm_bringup.cli", b"task", b"gr\xfcn"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stdout == ""
+    assert "has the byte 0xFC at position 2, which is not UTF-8" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(("mode", "--help"), 0), (("mode", "hold"), 2)])
+def test_a_wrong_setting_does_not_keep_a_command_from_being_explained(arguments, code):
+    environment = {**os.environ, "ROS_DOMAIN_ID": "abc"}
+    command = [sys.executable, "-m", "clwm_bringup.cli", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code and ("abc" in done.stderr) == bool(code), done.stderr
+
+
+def test_a_terminal_that_lacks_a_character_gets_another_one():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "ROS_DOMAIN_ID": "1\u00fc"}
+    command = [sys.executable, "-m", "clwm_bringup.cli", "mode", "hold"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "ROS_DOMAIN_ID is '1?'" in done.stderr, done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_refused_in_one_sentence_before_a_process_starts():
+    done = clwm("demo", "--out", "/proc/demo")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "clwm: /proc/demo" in done.stderr and "cannot be read or written (No such file or directory)" in done.stderr

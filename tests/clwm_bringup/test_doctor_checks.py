@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections import namedtuple
 
 import pytest
@@ -92,3 +93,27 @@ def test_part_of_a_running_stack_that_waits_is_shown_with_what_it_says():
     assert result.outcome is Outcome.WARN and result.found == "executor: ERROR, nothing on /joint_states for 3.0 s"
     assert doctor_checks.judge_health({"sim": ("OK", "keeps pace")}).outcome is Outcome.OK
     assert "none on this ROS_DOMAIN_ID" in doctor_checks.judge_health({}).found
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("RMW_IMPLEMENTATION", "rmw_no_such_thing", "unset RMW_IMPLEMENTATION"),
+    ],
+)
+def test_a_wrong_setting_of_ros_fails_its_checks_with_its_own_remedy_and_all_others_are_made(name, value, remedy):
+    command = [sys.executable, "-m", "clwm_bringup.cli", "doctor"]
+    environment = {**os.environ, name: value}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 1, done.stdout + done.stderr
+    for check in doctor_checks.all_checks("nano"):
+        assert f" {check.title} " in done.stdout
+    failed = done.stdout.split("FAIL environment")[1].splitlines()
+    assert f"{name} is '{value}'" in failed[0] and remedy in failed[1], done.stdout
+
+
+def test_a_check_of_ros_that_takes_its_process_with_it_is_a_failure_with_the_settings_remedy(monkeypatch):
+    monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_no_such_thing")
+    for check in (doctor_checks.check_ros, doctor_checks.check_messages, doctor_checks.check_round_trip):
+        result = check()
+        assert result.outcome is Outcome.FAIL and "unset RMW_IMPLEMENTATION" in result.remedy, result

@@ -184,6 +184,12 @@ def test_a_wrong_field_is_named_with_its_path(tmp_path, change, reason):
         RobotDescription.from_yaml(changed(tmp_path, *change))
 
 
+def test_a_field_that_must_be_there_and_is_misspelt_is_shown_as_it_was_written(tmp_path):
+    (tmp_path / "robot.yaml").write_text(SHIPPED.read_text().replace("eef_frame:", "eef_fram:"))
+    with pytest.raises(RobotError, match="field 'eef_fram': no such field; did you mean 'eef_frame'?"):
+        RobotDescription.from_yaml(tmp_path / "robot.yaml")
+
+
 def test_an_unknown_robot_is_refused_with_the_known_ones():
     with pytest.raises(RobotError, match="known robots: .*dual_fr3_mujoco"):
         RobotDescription.load("nobody")

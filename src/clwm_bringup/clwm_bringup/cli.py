@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -43,6 +44,9 @@ EPILOG = (
     "clwm eval --task lift_tray --episodes 20 --sai fixed:0.5  |  clwm doctor"
 )
 
+# What is wrong with a place that the user has named, and with nothing in the program.
+_PLACES = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EROFS, errno.ENOSPC}
+
 
 def _prepare(name: str) -> None:
     """No part of a command sees a setting with which ROS, or a cache, would fail; the doctor looks at them itself."""
@@ -73,6 +77,12 @@ def main() -> None:
         app(prog_name="clwm")
     except (GraphError, ModelFilesError, RobotError, ros_environment.RosEnvironmentError) as error:
         print(f"clwm: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None or error.errno not in _PLACES:
+            raise
+        where = f"clwm: {error.filename} cannot be read or written ({error.strerror})"
+        print(f"{where}; name another place, or make room there", file=sys.stderr)
         sys.exit(2)
 
 

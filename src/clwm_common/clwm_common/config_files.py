@@ -56,7 +56,9 @@ def read_yaml(path: Path) -> Any:
 
 def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> str:
     """The first thing that is wrong in a file that was to hold a `model`: file, field, what was expected, value."""
-    first = error.errors()[0]
+    found = error.errors()
+    # A name that is misspelt is missing, too; what was written says more than what was not.
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
     where = ".".join(str(part) for part in first["loc"])
     field = f"{path}: field '{where}': " if where else f"{path}: "
     if first["type"] == "extra_forbidden":
