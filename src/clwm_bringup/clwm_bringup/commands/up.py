@@ -60,7 +60,7 @@ def up(
         console.error(problem)
         raise typer.Exit(1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, on_signal)
     show(Line("clwm", f"starting {', '.join(spec.name for spec in specs)}; Ctrl-C ends them in order"))
     with Supervisor(specs, graph.environment(), show) as supervisor:
