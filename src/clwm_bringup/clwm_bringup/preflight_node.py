@@ -65,6 +65,11 @@ class PreflightNode(Node):
             )
             self.create_subscription(Image, _image_topic(camera), on_image, qos.SENSOR_BUFFERED, raw=True)
 
+    @property
+    def has_heard_all(self) -> bool:
+        """Whether something came on every topic."""
+        return all(stream.arrivals for stream in (*self._joints.values(), *self._cameras.values()))
+
     def poll(self) -> None:
         """Go on asking the controllers for their parameters."""
         self._controllers.poll(time.monotonic())

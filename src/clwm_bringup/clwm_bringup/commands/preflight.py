@@ -14,6 +14,8 @@ from clwm_common import ros_environment
 from clwm_common.console import PlainConsole
 from clwm_common.robot import RobotDescription
 
+DISCOVERY = 4.0  # s within which drivers that are there must have been found
+
 
 def preflight(
     robot: Annotated[str, typer.Option(help="name of a file in config/robots")] = graph.StackOptions.robot,
@@ -33,11 +35,15 @@ def preflight(
     takes = graph.picture_check(model, description) if fits.outcome is Outcome.OK else None
     with RosSession() as session:
         node = session.add(PreflightNode(description, takes))
+        patience = time.monotonic() + DISCOVERY
         until = time.monotonic() + seconds
         with console.status(f"listening to {robot} for {seconds:g} s"):
             while time.monotonic() < until:
                 session.spin_once(timeout_sec=0.02)
                 node.poll()
+                # On a busy machine the drivers are found late, which says nothing about them.
+                if not node.has_heard_all and time.monotonic() < patience:
+                    until = time.monotonic() + seconds
         results = [("model", fits), *node.results()]
     for title, result in results:
         print_result(console, title, result)
