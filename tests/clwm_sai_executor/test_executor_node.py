@@ -17,7 +17,7 @@ from clwm_common.actions import JOINTS
 from clwm_common.messages import ChunkRefusal, Judgement, Mode, RefusalKind, TeleopCommand, Verdict
 from clwm_common.model_files import ModelFiles
 from clwm_common.ros import qos
-from clwm_common.ros.conversions import from_msg, to_msg, to_stamp
+from clwm_common.ros.conversions import from_msg, from_stamp, to_msg, to_stamp
 from clwm_common.ros.diagnostics import Level
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_common.ros.lifecycle import NodeError
@@ -48,8 +48,8 @@ class Bench:
         self.received = {name: [] for name in ("request", "left", "right", "state", "status", "mode")}
         for name, kind, topic, profile in (
             ("request", ChunkRequest, "/clwm/chunk_request", qos.CRITICAL),
-            ("left", JointTrajectory, robot.left.controller.topic, qos.SETPOINT),
-            ("right", JointTrajectory, robot.right.controller.topic, qos.SETPOINT),
+            ("left", JointTrajectory, robot.left.controller.topic, qos.CRITICAL),
+            ("right", JointTrajectory, robot.right.controller.topic, qos.CRITICAL),
             ("state", DualArmState, "/clwm/state", qos.STATE),
             ("status", TaskStatus, "/clwm/task_status", qos.LATCHED),
             ("mode", ModeStatus, "/clwm/mode", qos.LATCHED),
@@ -203,7 +203,36 @@ def test_chunk_becomes_a_trajectory_for_each_arm_and_deactivation_stops_them(ben
     bench.executor_node.trigger_deactivate()
     bench.wait_for(lambda: any(m.kind == ChunkRequest.CANCEL for m in bench.received["request"]))
     assert bench.wait_for(lambda: bench.status().get("mode") == "HOLD" and not bench.status()["is_active"])
-    assert len(bench.wait_for(lambda: bench.received["left"][1:])[-1].points) < len(bench.received["left"][0].points)
+    braking = bench.wait_for(lambda: [m for m in bench.received["left"] if len(m.points) < len(message.points)])
+    bench.wait_for(lambda: [m for m in bench.received["left"] if m == braking[0]][2:])  # repeated before the node ends
+
+
+def test_path_is_sent_again_as_it_was_to_a_controller_that_listens_best_effort(bench):
+    heard = []
+    topic = bench._robot.left.controller.topic
+    bench.node.create_subscription(JointTrajectory, topic, heard.append, qos.CONTROLLER)
+    bench.call(bench.set_task, SetTask.Request(instruction="lift the tray"))
+    bench.answer(bench.request())
+    first = bench.wait_for(lambda: heard[:1])[0]
+    bench.wait_for(lambda: heard.count(first) >= 4)
+    bench.wait_for(lambda: bench.status().get("mode") == "HOLD")  # the arms do not follow: another path
+    assert heard.count(first) <= 10
+
+
+def test_nothing_of_a_path_is_sent_again_after_the_world_was_reset(bench):
+    bench.call(bench.set_task, SetTask.Request(instruction="lift the tray"))
+    bench.episode(1)
+    bench.answer(bench.request())
+    first = bench.wait_for(lambda: bench.received["left"][:1])[0]
+    for timer in bench.node.timers:
+        timer.cancel()  # no joint states, or the executor would hold the arms by a newer message
+    bench.episode(2)
+    bench.wait_for(lambda: bench.executor_node.scheduler.path is None)
+    arrived_by = bench.executor_node.now() + 0.1
+    bench.wait_for(lambda: bench.executor_node.now() > arrived_by)
+    sent = len(bench.received["left"])
+    bench.wait_for(lambda: bench.executor_node.now() > from_stamp(first.header.stamp) + 1.0)
+    assert len(bench.received["left"]) == sent
 
 
 def test_poses_without_the_packages_they_need_refuse_to_configure_and_say_so(monkeypatch):

@@ -214,6 +214,13 @@ FAULTS: Mapping[str, Fault] = {
             kind="edit", edit="nan_row", seconds=2.0, count=1,
         ),
         Fault(
+            "trajectory lost",
+            Messages(("controllers",), {"kind": "lose", "seconds": 2.0}),
+            Outcome.CONTINUES,
+            Known.AT_ONCE,
+            into_task=_EARLY,
+        ),
+        Fault(
             "controller deaf",
             Messages(("controllers",), {"kind": "drop", "seconds": 2.0}),
             Outcome.HOLD,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Generic, Literal, TypeVar, get_args
 
-Kind = Literal["drop", "freeze", "delay", "swap", "duplicate", "edit"]
+Kind = Literal["drop", "lose", "freeze", "delay", "swap", "duplicate", "edit"]
 Message = TypeVar("Message")
 
 
@@ -21,8 +21,9 @@ class TamperingError(ValueError):
 class Tampering:
     """What to do to the messages of some topics.
 
-    drop: they are lost; freeze: each is replaced by the last one before; delay: each comes `delay` s later; swap: every
-    two change places; duplicate: each comes twice; edit: each is changed by the edit of that name.
+    drop: they are lost; lose: they are lost when they come for the first time, while repetitions pass; freeze: each is
+    replaced by the last one before; delay: each comes `delay` s later; swap: every two change places; duplicate: each
+    comes twice; edit: each is changed by the edit of that name.
     It begins with the next message of any of the topics and lasts for `seconds`; with `count` it ends after so many
     messages of each topic.
     """
@@ -57,6 +58,7 @@ class Link(Generic[Message]):
     def __init__(self) -> None:
         self._last: Message | None = None
         self._held: Message | None = None
+        self._newest: Message | None = None
         self._late: list[tuple[float, int, Message]] = []
         self._order = itertools.count()
         self._tampering: Tampering | None = None
@@ -73,14 +75,15 @@ class Link(Generic[Message]):
     def take(self, now: float, message: Message) -> tuple[list[Message], bool]:
         """Pass a message that came at `now`. Returns also whether it was tampered with."""
         tampering = self._current(now)
-        if tampering is None:
+        is_repeated, self._newest = message == self._newest, message
+        if tampering is None or (tampering.kind == "lose" and is_repeated):
             # The one held back for swapping must not be lost when the swapping ends.
             held, self._held, self._last = self._held, None, message
             return ([message] if held is None else [message, held]), False
         if tampering.count:
             self._left -= 1
         match tampering.kind:
-            case "drop":
+            case "drop" | "lose":
                 out = []
             case "freeze":
                 out = [] if self._last is None else [self._last]

@@ -14,6 +14,7 @@ Array = NDArray[np.float64]
 # A tick may come so many periods after the one before it and still find the arm on its path. The arm stands in its last
 # position after that, and is brought back to the path no faster than it may move.
 LATE_TICKS = 2.0
+LAST_COPIES = 3  # of the last position, after which nothing makes up for one that is lost
 
 
 class PositionStream:
@@ -29,12 +30,13 @@ class PositionStream:
         self._path: Path | None = None
         self._stamp = 0.0
         self._is_over = True
+        self._ends = 0
         self._at = 0.0
         self._sent: Array | None = None
 
     @property
     def is_over(self) -> bool:
-        """Whether the last position of all has been sent; the arm rests in it."""
+        """Whether the last position of all has been sent, LAST_COPIES times; the arm rests in it."""
         return self._is_over
 
     def take(self, command: SendTrajectory) -> None:
@@ -57,7 +59,7 @@ class PositionStream:
             openings=np.zeros((len(times), 0)),
             last_row=len(times) - 1,
         )
-        self._is_over = False
+        self._is_over, self._ends = False, 0
 
     def drop(self) -> None:
         """Say nothing more of the path: the arm is not on it."""
@@ -73,5 +75,7 @@ class PositionStream:
         if self._sent is not None:
             position = np.clip(position, self._sent - self._step, self._sent + self._step)
         self._sent = position
-        self._is_over = self._at >= path.time(path.last) and np.array_equal(position, path.positions[-1])
+        if self._at >= path.time(path.last) and np.array_equal(position, path.positions[-1]):
+            self._ends += 1
+        self._is_over = self._ends >= LAST_COPIES
         return position

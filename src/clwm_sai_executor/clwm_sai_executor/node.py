@@ -128,7 +128,7 @@ class ExecutorNode(ClwmNode):
         self._mode_output = self.create_publisher(ModeStatus, "/clwm/mode", qos.LATCHED)
         self._status_output = self.create_publisher(ros.TaskStatus, "/clwm/task_status", qos.LATCHED)
         self._timeline_output = self.create_publisher(String, "/clwm/chunk_timeline", qos.REPORT)
-        self._outputs = Outputs(self, self._robot)
+        self._outputs = Outputs(self, self._robot, self.params.lead)
 
     def _create_inputs(self) -> None:
         JointInputs(self, self._joints, self.params.joint_period, self._on_arms)
@@ -265,6 +265,7 @@ class ExecutorNode(ClwmNode):
                     refusal = text if is_refusal else refusal
         if self.scheduler.path is None:
             self._outputs.drop()
+        self._outputs.repeat()
         return refusal
 
     def _on_tick(self) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from rclpy.duration import Duration
+from rclpy.publisher import Publisher
+from rclpy.serialization import serialize_message
 from std_msgs.msg import Float64, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -19,8 +21,12 @@ from clwm_common.ros.lifecycle import ClwmNode, NodeError
 from clwm_sai_executor.events import SIDES, MoveGripper, SendTrajectory, Side
 from clwm_sai_executor.forward import PositionStream
 from clwm_sai_executor.gripper_action_node import GripperActionClient
+from clwm_sai_executor.repeats import Repeats
 
 LONGEST_STOP = 2.0  # s; arms at their limits come to rest within 0.6 s
+LAST_COPIES = 2  # of a message that nobody will be there to repeat in time
+COPY_GAP = 0.005  # s
+OPENING_LASTS = 0.5  # s for which a gripper's opening is repeated
 LONGEST_TRANSPORT = Duration(seconds=0.1)  # a controller that has not acknowledged a message by then is not there
 
 
@@ -35,14 +41,20 @@ class _Gripper(Protocol):
 class Outputs:
     """Each arm and gripper by the back end that the robot's description names."""
 
-    def __init__(self, node: ClwmNode, robot: RobotDescription) -> None:
-        """Raises NodeError when a back end is not installed."""
+    def __init__(self, node: ClwmNode, robot: RobotDescription, lead: float) -> None:
+        """lead: s by which messages leave before they have an effect; a first repetition is there by then.
+
+        Raises NodeError when a back end is not installed.
+        """
         self._node = node
+        self._soon = lead / 4.0
+        self._repeated: list[_Repeated] = []
+        self._has_steady_clock = not node.get_parameter("use_sim_time").value
         velocity = np.split(robot.limit("velocity"), 2)
         self._arms: dict[Side, _JtcArm | _ForwardArm] = {}
         for side, arm, limit in zip(SIDES, robot.arms, velocity, strict=True):
             is_forward = arm.controller.kind == "forward"
-            self._arms[side] = _ForwardArm(node, arm, limit) if is_forward else _JtcArm(node, arm)
+            self._arms[side] = _ForwardArm(node, arm, limit) if is_forward else _JtcArm(self, arm)
         self._streams = [arm for arm in self._arms.values() if isinstance(arm, _ForwardArm)]
         for period in {arm.period for arm in self._streams}:
             ticking = [arm for arm in self._streams if arm.period == period]
@@ -50,12 +62,26 @@ class Outputs:
         self._grippers: dict[Side, _Gripper] = {}
         for side, arm in zip(SIDES, robot.arms, strict=True):
             is_action = arm.gripper.command.kind == "action"
-            self._grippers[side] = (GripperActionClient if is_action else _GripperTopic)(node, arm.gripper)
+            self._grippers[side] = (
+                GripperActionClient(node, arm.gripper) if is_action else _GripperTopic(self, arm.gripper)
+            )
 
     @property
     def problems(self) -> list[str]:
         """What is wrong with a gripper, a sentence each."""
         return [gripper.problem for gripper in self._grippers.values() if gripper.problem]
+
+    def open(self, kind: type, topic: str) -> _Repeated:
+        """A publisher whose messages are repeated by `repeat`."""
+        output = self._node.create_publisher(kind, topic, qos.SETPOINT)
+        self._repeated.append(_Repeated(output, Repeats(self._soon), self._clocks))
+        return self._repeated[-1]
+
+    def repeat(self) -> None:
+        """Send again what may have been lost; called at every event."""
+        now, steady = self._clocks()
+        for each in self._repeated:
+            each.repeat(now, steady)
 
     def send(self, command: SendTrajectory) -> None:
         self._arms[command.arm].send(command)
@@ -67,6 +93,8 @@ class Outputs:
         """Nothing that was sent has a meaning any more. A controller with a trajectory keeps it, a stream ends."""
         for arm in self._streams:
             arm.stream.drop()
+        for each in self._repeated:
+            each.drop()
 
     def poll(self, now: float) -> None:
         """Look after the grippers' actions; called at every tick."""
@@ -93,6 +121,10 @@ class Outputs:
             for side, arm in moving.items():
                 self._try(failed, side, functools.partial(arm.tick, self._node.now()))
             time.sleep(min(arm.period for arm in moving.values()))
+        for _ in range(LAST_COPIES):
+            time.sleep(COPY_GAP)
+            for side, arm in self._arms.items():
+                self._try(failed, side, functools.partial(arm.send_again, self._node.now()))
         for side, arm in self._arms.items():
             self._try(failed, side, arm.wait_until_heard)
         if failed:
@@ -111,24 +143,62 @@ class Outputs:
         except Exception as error:
             failed.setdefault(side, error)
 
+    def _clocks(self) -> tuple[float, float]:
+        """The stack's clock and the one by which controllers go on [s]: with simulated time, both are the same."""
+        now = self._node.now()
+        return now, time.monotonic() if self._has_steady_clock else now
+
     def _stream(self, arms: Sequence[_ForwardArm]) -> None:
         now = self._node.now()
         for arm in arms:
             arm.tick(now)
 
 
-class _JtcArm:
-    """An arm behind a joint_trajectory_controller."""
+class _Repeated:
+    """A publisher to somebody who may listen best effort."""
 
-    def __init__(self, node: ClwmNode, arm: Arm) -> None:
-        self._joint_names = arm.joint_names
-        self._output = node.create_publisher(JointTrajectory, arm.controller.topic, qos.SETPOINT)
+    def __init__(self, output: Publisher, repeats: Repeats, clocks: Callable[[], tuple[float, float]]) -> None:
+        self._output = output
+        self._repeats = repeats
+        self._clocks = clocks
+        self._message, self._until = b"", -np.inf
 
-    def send(self, command: SendTrajectory) -> None:
-        self._output.publish(to_trajectory(command, self._joint_names))
+    def send(self, message: Any, until: float = np.inf, lasts: float = np.inf) -> None:
+        """A message that is in force until the instant `until` [s], and for `lasts` s at most."""
+        self._message = serialize_message(message)
+        self._output.publish(self._message)
+        now, steady = self._clocks()
+        self._until = min(until, now + lasts)
+        self._repeats.sent(now, steady, self._until)
+
+    def repeat(self, now: float, steady: float) -> None:
+        if self._repeats.is_due(now, steady):
+            self._output.publish(self._message)
+
+    def send_again(self, now: float) -> None:
+        if now < self._until:
+            self._output.publish(self._message)
+
+    def drop(self) -> None:
+        self._until = -np.inf
+        self._repeats.drop()
 
     def wait_until_heard(self) -> None:
         self._output.wait_for_all_acked(LONGEST_TRANSPORT)
+
+
+class _JtcArm:
+    """An arm behind a joint_trajectory_controller."""
+
+    def __init__(self, outputs: Outputs, arm: Arm) -> None:
+        self._joint_names = arm.joint_names
+        self._output = outputs.open(JointTrajectory, arm.controller.topic)
+        self.wait_until_heard = self._output.wait_until_heard
+        self.send_again = self._output.send_again
+
+    def send(self, command: SendTrajectory) -> None:
+        end = command.stamp + float(command.times_from_start[-1])
+        self._output.send(to_trajectory(command, self._joint_names), end)
 
 
 class _ForwardArm:
@@ -145,6 +215,9 @@ class _ForwardArm:
         if position is not None:
             self._output.publish(Float64MultiArray(data=position.tolist()))
 
+    def send_again(self, now: float) -> None:
+        """The last position has been sent several times."""
+
     def wait_until_heard(self) -> None:
         self._output.wait_for_all_acked(LONGEST_TRANSPORT)
 
@@ -154,11 +227,11 @@ class _GripperTopic:
 
     problem = ""
 
-    def __init__(self, node: ClwmNode, gripper: Gripper) -> None:
-        self._output = node.create_publisher(Float64, gripper.command.name, qos.SETPOINT)
+    def __init__(self, outputs: Outputs, gripper: Gripper) -> None:
+        self._output = outputs.open(Float64, gripper.command.name)
 
     def move(self, width: float) -> None:
-        self._output.publish(Float64(data=width))
+        self._output.send(Float64(data=width), lasts=OPENING_LASTS)
 
     def poll(self, now: float) -> None:
         """A topic needs no looking after."""

@@ -158,7 +158,7 @@ class SimNode(ClwmNode):
             self._gripper_servers[index] = GripperServer(self, gripper, functools.partial(self._open, index))
             return
         on_opening = functools.partial(self._on_opening, index)
-        self.create_subscription(Float64, gripper.command.name, on_opening, qos.SETPOINT)
+        self.create_subscription(Float64, gripper.command.name, on_opening, qos.CONTROLLER)
 
     def _advance(self) -> None:
         if self._simulation is None or not self.is_active:
