@@ -114,6 +114,21 @@ def test_a_neighbour_that_holds_up_the_joint_states_for_too_long_is_a_violation(
     assert violations == ["no joint state of moving arms for 0.340 s; the executor brakes after 0.2 s"]
 
 
+@pytest.mark.parametrize(("lost", "is_good"), [([], True), ([1], False)], ids=["all heard", "one lost for good"])
+def test_a_command_that_jumps_where_the_motion_should_go_on_is_a_violation(robot, lost, is_good):
+    """Each goes on for 0.6 s at 0.3 rad/s and rests after 0.2 s more; the next is heard 0.1 s before it slows down."""
+    fault, home = FAULTS["trajectory lost"], np.array(robot.left.home)
+    sent = []
+    for index in (index for index in range(4) if index not in lost):
+        times = BEGAN + 0.5 * index + np.array([0.0, 0.6, 0.8])
+        positions = home + 0.3 * (np.array([0.0, 0.6, 0.7]) + 0.5 * index)[:, None]
+        velocities = np.repeat([[0.3], [0.3], [0.0]], 7, axis=1)
+        sent.append(Sent(times[0], times[-1], 0, times, positions, velocities))
+    seen = observed(robot, fault, motion=moving_until(robot, 200.0, speed=0.1), statuses=[], sent=sent)
+    found = [sentence for sentence in judge(fault, seen, robot, TIMEOUT)[2] if "a command jumped by 0.0" in sentence]
+    assert (found == []) is is_good
+
+
 def test_a_missing_chunk_can_be_known_of_when_it_was_needed(robot):
     seen = observed(
         robot,

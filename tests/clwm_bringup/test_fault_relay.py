@@ -26,6 +26,14 @@ def test_dropped_messages_are_lost_until_the_time_is_over():
     assert passed(link_with("drop"), "abcdef") == [[], [], [], [], ["e"], ["f"]]
 
 
+def test_of_a_lost_message_the_repetitions_pass():
+    assert passed(link_with("lose", count=2, seconds=9.0), "aabbbcc") == [[], ["a"], [], ["b"], ["b"], ["c"], ["c"]]
+    link = Link()
+    assert passed(link, "a", start=-0.1) == [["a"]]
+    link.begin(0.0, Tampering(1, ("/topic",), "lose", seconds=0.35))
+    assert passed(link, "abcde") == [["a"], [], [], [], ["e"]], "a repetition is no message to lose"
+
+
 def test_a_frozen_topic_repeats_the_last_message_from_before():
     link = Link()
     assert passed(link, "a", start=-0.1) == [["a"]]

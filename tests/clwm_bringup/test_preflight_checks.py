@@ -117,14 +117,20 @@ def test_one_camera_is_a_set_of_its_own():
     assert checks.judge_sets({"head": heard(20.0)}, SynchroniserConfig(("head",))).outcome is Outcome.OK
 
 
+HEARS, MAY_MISS = checks.Listener("jtc", True), checks.Listener("jtc", False)
+DEAF = checks.Listener("jtc", False, "volatile publisher and transient local subscription")
+
+
 @pytest.mark.parametrize(
     ("listeners", "findings", "outcome", "text"),
     [
-        (1, Findings(), Outcome.OK, "parameters checked"),
-        (0, Findings(), Outcome.FAIL, "nobody listens to /arm"),
-        (2, Findings(), Outcome.WARN, "2 listen to /arm"),
-        (1, Findings(refusals=("it has no joint 'elbow'",)), Outcome.FAIL, "no joint 'elbow'"),
-        (1, Findings(warnings=("it has no position interface",)), Outcome.WARN, "no position interface"),
+        ([HEARS], Findings(), Outcome.OK, "parameters checked; listens reliable"),
+        ([MAY_MISS], Findings(), Outcome.OK, "parameters checked; listens best effort: what is lost arrives when"),
+        ([DEAF], Findings(), Outcome.FAIL, "jtc hears nothing on /arm: volatile publisher"),
+        ([], Findings(), Outcome.FAIL, "nobody listens to /arm"),
+        ([HEARS, MAY_MISS], Findings(), Outcome.WARN, "jtc, jtc listen to /arm"),
+        ([HEARS], Findings(refusals=("it has no joint 'elbow'",)), Outcome.FAIL, "no joint 'elbow'"),
+        ([HEARS], Findings(warnings=("it has no position interface",)), Outcome.WARN, "no position interface"),
     ],
 )
 def test_controllers(listeners, findings, outcome, text):

@@ -215,7 +215,7 @@ FAULTS: Mapping[str, Fault] = {
         ),
         Fault(
             "trajectory lost",
-            Messages(("controllers",), {"kind": "lose", "seconds": 2.0}),
+            Messages(("controllers",), {"kind": "lose", "seconds": 3.0, "count": 4}),
             Outcome.CONTINUES,
             Known.AT_ONCE,
             into_task=_EARLY,

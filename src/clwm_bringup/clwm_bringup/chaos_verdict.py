@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -10,12 +11,15 @@ import numpy as np
 
 from clwm_bringup.chaos_faults import Fault, Known, Neighbour, Outcome
 from clwm_bringup.motion_record import REST_SPEED, Array, MotionRecord, Rest, limit_shares
+from clwm_common.actions import ROW_DT
 from clwm_common.robot import RobotDescription
+from clwm_sai_executor.splice import Path, sample
 
 STANDSTILL_LIMIT = 0.4  # s after the executor could know
 TRAVEL_LIMIT = 0.15  # rad in that time, any joint
 TRANSPORT = 0.05  # s that a message may have been on its way when the executor died
 HELD_AWAY = 0.05  # rad from its command, from which on an arm at rest is held by something in the world
+JUMP_LIMIT = 0.01  # rad that a command may jump by where the motion goes on
 CREEP = 0.01  # rad that arms in ESTOP may sink in their servos
 
 
@@ -124,6 +128,23 @@ def held_away(seen: Observed, instant: float) -> float:
     return farthest
 
 
+def command_jump(seen: Observed) -> float:
+    """The farthest [rad] that a trajectory took a joint's command at once from where the one before had led it."""
+    farthest = 0.0
+    for arm in (0, 1):
+        told = [sent for sent in seen.sent if sent.arm == arm and len(sent.times) and sent.at >= seen.began_at]
+        for before, after in itertools.pairwise(told):
+            farthest = max(farthest, float(np.abs(_commanded(after, after.at) - _commanded(before, after.at)).max()))
+    return farthest
+
+
+def _commanded(sent: Sent, instant: float) -> Array:
+    """Joints (7,) that a controller commands at `instant`."""
+    offsets, openings = sent.times - sent.times[0], np.zeros((len(sent.times), 0))
+    path = Path(sent.times[0], ROW_DT, 0, offsets, sent.positions, sent.velocities, openings, last_row=0)
+    return sample(path, instant)[0]
+
+
 def first_reaction(seen: Observed) -> float:
     """When the executor first said that something is wrong; infinite when it did not."""
     for at, status in seen.statuses:
@@ -154,6 +175,8 @@ def judge(
             for at, status in seen.statuses
             if at >= seen.began_at and (status["mode"] != "POLICY" or status["fault"])
         ][:1]
+        if (jump := command_jump(seen)) > JUMP_LIMIT:
+            violations.append(f"a command jumped by {jump:.3f} rad although the motion should go on")
     gap = seen.motion.longest_leap()
     if isinstance(fault.means, Neighbour) and gap > state_timeout:
         violations.append(f"no joint state of moving arms for {gap:.3f} s; the executor brakes after {state_timeout} s")

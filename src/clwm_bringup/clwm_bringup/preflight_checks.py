@@ -133,18 +133,33 @@ def judge_sets(streams: Mapping[str, Stream], config: SynchroniserConfig) -> Res
     return Result(Outcome.OK, found)
 
 
-def judge_controller(topic: str, listeners: int, findings: Findings, known: str) -> Result:
+@dataclass(frozen=True)
+class Listener:
+    """A subscriber of an arm's commands, by its QoS. problem: why it hears none; empty when it does."""
+
+    node: str
+    is_reliable: bool
+    problem: str = ""
+
+
+def judge_controller(topic: str, listeners: Sequence[Listener], findings: Findings, known: str) -> Result:
     """Whether somebody takes the arm's commands, and does with them what the executor expects."""
     if not listeners:
         return Result(Outcome.FAIL, f"nobody listens to {topic}", "start the controller, or correct config/robots")
+    for listener in listeners:
+        if listener.problem:
+            found = f"{listener.node} hears nothing on {topic}: {listener.problem}"
+            return Result(Outcome.FAIL, found, "let it subscribe as ros2_controllers do, with the system's default QoS")
     if findings.refusals:
         remedy = "change the controller's parameters; docs/safety.md has the reasons"
         return Result(Outcome.FAIL, "; ".join(findings.refusals), remedy)
-    if listeners > 1:
-        return Result(Outcome.WARN, f"{listeners} listen to {topic}", "look whether one of them is left over")
+    if len(listeners) > 1:
+        names = ", ".join(listener.node for listener in listeners)
+        return Result(Outcome.WARN, f"{names} listen to {topic}", "look whether one of them is left over")
     if findings.warnings:
         return Result(Outcome.WARN, "; ".join(findings.warnings), "docs/safety.md says what they mean")
-    return Result(Outcome.OK, known)
+    link = "reliable" if listeners[0].is_reliable else "best effort: what is lost arrives when it is sent again"
+    return Result(Outcome.OK, f"{known}; listens {link}")
 
 
 def judge_commanders(topic: str, names: Sequence[str]) -> Result:

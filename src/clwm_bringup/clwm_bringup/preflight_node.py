@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from typing import TypeVar
 
 from rclpy.node import Node
+from rclpy.qos import QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
 from sensor_msgs.msg import Image, JointState
 
 from clwm_bringup import graph
@@ -95,7 +96,7 @@ class PreflightNode(Node):
         executors = self._claims.holders(_EXECUTOR)
         commanders = self._controllers.commanders({it.participant for it in executors})
         for side, arm, inquiry in zip(("left", "right"), robot.arms, self._controllers.inquiries, strict=True):
-            topic, listeners = arm.controller.topic, self.count_subscribers(arm.controller.topic)
+            topic, listeners = arm.controller.topic, self._listeners(arm.controller.topic)
             judged = checks.judge_controller(topic, listeners, inquiry.findings, inquiry.summary)
             found.append((f"{side} controller", judged))
             found.append((f"{side} commands", checks.judge_commanders(topic, commanders[topic])))
@@ -103,6 +104,18 @@ class PreflightNode(Node):
         for camera, stream in self._cameras.items():
             found.append((f"camera {camera}", checks.judge_camera(_image_topic(camera), stream, perception)))
         found.append(("sets of pictures", checks.judge_sets(self._cameras, perception)))
+        return found
+
+    def _listeners(self, topic: str) -> list[checks.Listener]:
+        found = []
+        for info in self.get_subscriptions_info_by_topic(topic):
+            wanted = info.qos_profile
+            # Of deadlines and leases the graph has other values for "none" than a profile has.
+            asked = QoSProfile(depth=1, reliability=wanted.reliability, durability=wanted.durability)
+            compatibility, reason = qos_check_compatible(qos.SETPOINT, asked)
+            problem = reason.strip("; ") if compatibility == QoSCompatibility.ERROR else ""
+            is_reliable = wanted.reliability == ReliabilityPolicy.RELIABLE
+            found.append(checks.Listener(info.node_name, is_reliable, problem))
         return found
 
     def _gripper(self, gripper: Gripper) -> Result:
