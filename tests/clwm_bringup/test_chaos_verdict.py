@@ -161,6 +161,7 @@ def test_every_fault_can_be_carried_out_and_its_outcome_fits():
             assert not order.edit or order.edit in EDITS
         if isinstance(fault.means, KillSignal):
             assert fault.means.node in ("sim", "perception", "executor", "policy")
+        assert fault.diagnosed is None or [type(text) for text in fault.diagnosed] == [str, str], fault.name
         assert (fault.known is Known.SENT_AHEAD) or fault.outcome is not Outcome.RESTARTED or fault.published == {}
 
 

@@ -34,6 +34,15 @@ def test_of_a_lost_message_the_repetitions_pass():
     assert passed(link, "abcde") == [["a"], [], [], [], ["e"]], "a repetition is no message to lose"
 
 
+def test_goals_that_cannot_be_compared_pass():
+    class Goal:
+        def __eq__(self, other):
+            raise RuntimeError("destroyed")
+
+    goals = [Goal(), Goal()]
+    assert [each[0] is goal for each, goal in zip(passed(Link(), goals), goals, strict=True)] == [True, True]
+
+
 def test_a_frozen_topic_repeats_the_last_message_from_before():
     link = Link()
     assert passed(link, "a", start=-0.1) == [["a"]]

@@ -89,9 +89,9 @@ class Fault:
     outcome: Outcome
     known: Known
     published: Mapping[str, str] = field(default_factory=dict)
-    diagnosed: tuple[str, str] | None = None
     recovery: float = 8.0  # s from the end of the fault until the arms must move again
     into_task: float = 2.5
+    diagnosed: tuple[str, str] | None = None
 
 
 def expected_seconds(fault: Fault) -> float:

@@ -75,8 +75,9 @@ class Link(Generic[Message]):
     def take(self, now: float, message: Message) -> tuple[list[Message], bool]:
         """Pass a message that came at `now`. Returns also whether it was tampered with."""
         tampering = self._current(now)
-        is_repeated, self._newest = message == self._newest, message
-        if tampering is None or (tampering.kind == "lose" and is_repeated):
+        before, self._newest = self._newest, message
+        # Compared only where that was asked for: goals of actions that have ended cannot be.
+        if tampering is None or (tampering.kind == "lose" and message == before):
             # The one held back for swapping must not be lost when the swapping ends.
             held, self._held, self._last = self._held, None, message
             return ([message] if held is None else [message, held]), False
