@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from clwm_common.provenance import commit, machine
-from clwm_common.robot import RobotDescription
+from clwm_common.robot.description import RobotDescription
+from clwm_sim.controllers.trajectory import JointTrajectory
 from clwm_sim.pacing import PacedSimulation, PictureTaken
-from clwm_sim.trajectory import JointTrajectory
 from clwm_sim.world import World
 
 STEP = 0.01  # s of the virtual clock per call, as often as the node's joint states

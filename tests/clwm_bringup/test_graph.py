@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from clwm_bringup import graph
-from clwm_common.model_files import ModelFilesError, project_root
-from clwm_common.robot import RobotError, config_directory
+from clwm_common.files.model_files import ModelFilesError, project_root
+from clwm_common.robot.description import RobotError, config_directory
 from clwm_common.ros.lifecycle import ClwmNode
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from clwm_bringup import graph
-from clwm_bringup.access_rights import enclave_arguments
 from clwm_bringup.restarts import MAX_DEATHS, WRONG_PARAMETERS
-from clwm_common.model_files import project_root
+from clwm_bringup.security.access_rights import enclave_arguments
+from clwm_common.files.model_files import project_root
 from clwm_common.ros_environment import RosEnvironmentError
 
 FILE = project_root() / "launch" / "clwm.launch.py"

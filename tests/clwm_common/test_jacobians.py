@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from clwm_common.kinematics import DualArmKinematics
-from clwm_common.robot import RobotDescription
+from clwm_common.robot.description import RobotDescription
+from clwm_common.robot.kinematics import DualArmKinematics
 
 
 @pytest.fixture(scope="module")

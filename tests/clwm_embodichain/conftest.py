@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from clwm_embodichain.policy_features import FeatureEpisode
+from clwm_embodichain.episodes.features import FeatureEpisode
 
 
 @pytest.fixture(scope="session")

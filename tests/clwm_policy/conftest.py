@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from clwm_common.actions import ACTION_DIM, LAYOUT_VERSION, ROW_DT, pack
+from clwm_common.files.policy_document import PolicyInputs
 from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame
-from clwm_common.policy_document import PolicyInputs
-from clwm_policy.action_codec import ActionCodec, Normaliser
-from clwm_policy.checkpoint import Policy
-from clwm_policy.config import ClwmConfig
-from clwm_policy.engine import Engine
-from clwm_policy.feature_scale import FeatureScale
-from clwm_policy.model import Clwm
-from clwm_policy.re_entry import Plan, parse_re_entry
-from clwm_policy.state_predictor import REGRESSORS, StatePredictor
+from clwm_policy.engine.engine import Engine
+from clwm_policy.engine.re_entry import Plan, parse_re_entry
+from clwm_policy.model.action_codec import ActionCodec, Normaliser
+from clwm_policy.model.checkpoint import Policy
+from clwm_policy.model.clwm import Clwm
+from clwm_policy.model.feature_scale import FeatureScale
+from clwm_policy.model.sizes import ClwmConfig
+from clwm_policy.model.state_predictor import REGRESSORS, StatePredictor
 
 ENCODER_HASH = "e" * 64
 HORIZON = 12

@@ -16,12 +16,12 @@ from clwm_common.ros.diagnostics import Level
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_msgs import msg as ros
 from clwm_msgs.srv import CheckTask
-from clwm_policy.checkpoint import save_policy
-from clwm_policy.episode_log import PlayedStopwatch
-from clwm_policy.local_policy import PolicySettings, load_engine
+from clwm_policy.engine.re_entry import Point
+from clwm_policy.loading import PolicySettings, load_engine
+from clwm_policy.model.checkpoint import save_policy
 from clwm_policy.node import PolicyNode
-from clwm_policy.re_entry import Point
-from clwm_policy.replay import replay
+from clwm_policy.recording.episode_log import PlayedStopwatch
+from clwm_policy.recording.replay import replay
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -91,7 +91,7 @@ class Graph:
 @pytest.fixture
 def graph(checkpoint, made_up_embedding, monkeypatch):
     """graph(**parameters) -> Graph; without the sentence model, whose loading takes seconds."""
-    monkeypatch.setattr("clwm_policy.local_policy.SentenceEncoder", lambda: SimpleNamespace(embed=made_up_embedding))
+    monkeypatch.setattr("clwm_policy.loading.SentenceEncoder", lambda: SimpleNamespace(embed=made_up_embedding))
     made = []
 
     def make(**parameters):
@@ -301,7 +301,7 @@ def test_configuration_is_refused_with_a_remedy(graph, parameters, said):
 
 
 def test_what_a_recording_node_did_replays_bit_for_bit(graph, make_episode, checkpoint, made_up_embedding, tmp_path):
-    from clwm_policy.episode_file import as_recorded, read_episode  # brings the MCAP library with it
+    from clwm_policy.recording.episode_file import as_recorded, read_episode  # brings the MCAP library with it
 
     path = tmp_path / "node.mcap"
     path.write_text("of an earlier start")

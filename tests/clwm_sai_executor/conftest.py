@@ -9,10 +9,10 @@ import pytest
 
 from clwm_common.actions import JOINTS, ROW_DT
 from clwm_common.messages import ActionChunk, ChunkRequest, Mode, ModeStatus, TeleopCommand
-from clwm_common.robot import RobotDescription
+from clwm_common.robot.description import RobotDescription
 from clwm_sai_executor import events
 from clwm_sai_executor.config import SchedulerConfig
-from clwm_sai_executor.limits import MotionLimits
+from clwm_sai_executor.path.limits import MotionLimits
 from clwm_sai_executor.scheduler import Scheduler
 
 START = 1_000.0

@@ -14,8 +14,8 @@ from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from clwm_common.actions import JOINTS
+from clwm_common.files.model_files import ModelFiles
 from clwm_common.messages import ChunkRefusal, Judgement, Mode, RefusalKind, TeleopCommand, Verdict
-from clwm_common.model_files import ModelFiles
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg, from_stamp, to_msg, to_stamp
 from clwm_common.ros.diagnostics import Level
@@ -237,7 +237,7 @@ def test_nothing_of_a_path_is_sent_again_after_the_world_was_reset(bench):
 
 def test_poses_without_the_packages_they_need_refuse_to_configure_and_say_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "mink", None)
-    monkeypatch.delitem(sys.modules, "clwm_sai_executor.inverse_kinematics", raising=False)
+    monkeypatch.delitem(sys.modules, "clwm_sai_executor.path.inverse_kinematics", raising=False)
     node = ExecutorNode(parameter_overrides=[Parameter("follow", value="poses")])
     with pytest.raises(NodeError, match="follow is 'poses', which needs mink"):
         node.configure()

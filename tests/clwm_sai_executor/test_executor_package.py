@@ -5,13 +5,14 @@ import pytest
 
 from clwm_common.messages import Mode
 from clwm_sai_executor.config import ConfigError, SchedulerConfig
-from clwm_sai_executor.pose_solver import pose_solver
+from clwm_sai_executor.path.pose_solver import pose_solver
 
 
 def test_executor_core_imports_neither_torch_nor_ros_nor_a_simulator():
     code = (
-        "import sys, clwm_sai_executor.scheduler, clwm_sai_executor.joint_map, clwm_sai_executor.task_run\n"
-        "from clwm_common.robot import RobotDescription\n"
+        "import sys, clwm_sai_executor.scheduler\n"
+        "import clwm_sai_executor.inputs.joint_map, clwm_sai_executor.tasks.task_run\n"
+        "from clwm_common.robot.description import RobotDescription\n"
         "clwm_sai_executor.scheduler.Scheduler(RobotDescription.load('dual_fr3_mujoco'))\n"
         "unwanted = ('torch', 'rclpy', 'mujoco', 'mink', 'pinocchio', 'transformers')\n"
         "print([name for name in unwanted if name in sys.modules])"
@@ -42,7 +43,7 @@ def test_setting_out_of_range_is_refused(settings, message):
 )
 def test_settings_that_want_poses_say_which_package_is_missing(robot, limits, monkeypatch, package, chosen, message):
     monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.delitem(sys.modules, "clwm_sai_executor.inverse_kinematics", raising=False)
+    monkeypatch.delitem(sys.modules, "clwm_sai_executor.path.inverse_kinematics", raising=False)
     with pytest.raises(ConfigError, match=f"{message}, which needs mink, mujoco and daqp .*{package}"):
         pose_solver(robot, SchedulerConfig(**chosen), limits)
     assert pose_solver(robot, SchedulerConfig(), limits) is None

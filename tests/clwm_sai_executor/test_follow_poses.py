@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from clwm_common.actions import JOINTS, LEFT_POSITION, POSES, ROW_DT
-from clwm_common.kinematics import DualArmKinematics
 from clwm_common.messages import Mode
+from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_sai_executor import events
 from clwm_sai_executor.phase import Phase
 

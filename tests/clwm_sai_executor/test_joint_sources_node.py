@@ -8,7 +8,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 
-from clwm_common.robot import GripperTopic, RobotDescription
+from clwm_common.robot.description import GripperTopic, RobotDescription
 from clwm_common.ros import qos
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_sai_executor.node import ExecutorNode

@@ -11,7 +11,7 @@ from rclpy.parameter import Parameter
 
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_msgs.action import MoveGripper
-from clwm_sim.gripper_goal import HOLDS_AFTER, GripperGoal
+from clwm_sim.controllers.gripper_goal import HOLDS_AFTER, GripperGoal
 from clwm_sim.node import SimNode
 
 pytestmark = pytest.mark.usefixtures("ros_context")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from clwm_common.messages import Judgement, Mode, TaskStatus
-from clwm_common.robot import RobotDescription
+from clwm_common.robot.description import RobotDescription
 from clwm_sim.judging import TaskJudge, normalised
 from clwm_sim.pacing import EpisodeSeen, PacedSimulation, Verdict
 from clwm_sim.tasks import TASKS

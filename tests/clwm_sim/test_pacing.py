@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clwm_common.robot import RobotDescription
-from clwm_sim.controllers import TrajectoryRefused
+from clwm_common.robot.description import RobotDescription
+from clwm_sim.controllers.joint_trajectory_controller import TrajectoryRefused
+from clwm_sim.controllers.trajectory import JointTrajectory
 from clwm_sim.pacing import EpisodeSeen, JointsSeen, PacedSimulation, PictureTaken
 from clwm_sim.tasks import UnknownTask
-from clwm_sim.trajectory import JointTrajectory
 from clwm_sim.world import World
 
 START = 1_700_000_000.0

@@ -51,7 +51,7 @@ def test_the_scene_and_the_goal_of_the_document_are_found_in_a_package_of_its_ow
     names = [goal.name for goal in goals_in("two_blocks", layout)]
     assert names == ["keep_still", "push_together"]
 
-    from clwm_common.robot import RobotDescription
+    from clwm_common.robot.description import RobotDescription
     from clwm_sim.experts.goal_expert import GoalExpert
     from clwm_sim.experts.playing import play
     from clwm_sim.goals.judge import Judge

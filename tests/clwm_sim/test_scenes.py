@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from clwm_common.robot import RobotDescription
+from clwm_common.robot.description import RobotDescription
 from clwm_sim.cameras import project
 from clwm_sim.registry import RegistryError, scene_named, scenes
 from clwm_sim.scenes.base import spread

@@ -4,14 +4,14 @@ import pytest
 import rclpy
 
 from clwm_bringup import graph
-from clwm_bringup.chaos_course import ChaosCourse
-from clwm_bringup.chaos_faults import FAULTS
-from clwm_bringup.chaos_plan import Planned
-from clwm_bringup.soak_course import SoakCourse
-from clwm_bringup.soak_measure import GROWTH_LIMIT, SHARE_LIMIT, summarise
 from clwm_bringup.supervisor import Supervisor
-from clwm_common.model_files import ModelFiles
-from clwm_common.robot import RobotDescription
+from clwm_chaos.faults.course import ChaosCourse
+from clwm_chaos.faults.faults import FAULTS
+from clwm_chaos.faults.plan import Planned
+from clwm_chaos.soak.course import SoakCourse
+from clwm_chaos.soak.measure import GROWTH_LIMIT, SHARE_LIMIT, summarise
+from clwm_common.files.model_files import ModelFiles
+from clwm_common.robot.description import RobotDescription
 
 TASKS = ModelFiles.load("nano").tasks
 NEEDS_IDLE_CORES = ("standstill ", "a joint went ", "a joint's acceleration was ")

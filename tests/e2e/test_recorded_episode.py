@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from clwm_bringup import cli
-from clwm_policy.episode_file import EpisodeFile, read_episode
-from clwm_policy.episode_log import Observed
+from clwm_policy.recording.episode_file import EpisodeFile, read_episode
+from clwm_policy.recording.episode_log import Observed
 from clwm_sim.tasks.lift_tray import LiftTray
 
 runner = CliRunner()

@@ -15,11 +15,11 @@ import rclpy
 from sensor_msgs.msg import JointState
 
 from clwm_bringup import graph
-from clwm_bringup.demo import Demo
-from clwm_bringup.operator_node import StackError
-from clwm_bringup.recording import Recording
 from clwm_bringup.supervisor import Supervisor
 from clwm_common.ros import qos
+from clwm_operator.demo.course import Demo
+from clwm_operator.operator_node import StackError
+from clwm_operator.recording import Recording
 
 CAMERAS = ("head", "left_wrist", "right_wrist")
 NODES = ("sim", "perception", "executor", "policy")

@@ -9,34 +9,36 @@ import sys
 from collections.abc import Sequence
 
 from clwm_common import ros_environment
-from clwm_common.lazy_commands import CommandPlace, lazy_group
-from clwm_common.model_files import ModelFilesError
-from clwm_common.robot import RobotError
+from clwm_common.files.model_files import ModelFilesError
+from clwm_common.robot.description import RobotError
+from clwm_common.terminal.lazy_commands import CommandPlace, lazy_group
 
 COMMANDS = {
-    "demo": CommandPlace("clwm_bringup.commands.demo", "demo", "Run four episodes; table, video, timeline and report"),
+    "demo": CommandPlace("clwm_operator.commands.demo", "demo", "Run four episodes; table, video, timeline and report"),
     "up": CommandPlace("clwm_bringup.commands.up", "up", "Start the stack and keep it running until Ctrl-C"),
-    "task": CommandPlace("clwm_bringup.commands.operator", "task", "Give the arms of the running stack a task"),
-    "mode": CommandPlace("clwm_bringup.commands.operator", "mode", "Choose who moves the arms: policy, hold or estop"),
-    "watch": CommandPlace("clwm_bringup.commands.operator", "watch", "Watch the running stack"),
-    "teleop": CommandPlace("clwm_bringup.commands.teleop", "teleop", "Take the arms over from a terminal"),
+    "task": CommandPlace("clwm_operator.commands.operator", "task", "Give the arms of the running stack a task"),
+    "mode": CommandPlace("clwm_operator.commands.operator", "mode", "Choose who moves the arms: policy, hold or estop"),
+    "watch": CommandPlace("clwm_operator.commands.operator", "watch", "Watch the running stack"),
+    "teleop": CommandPlace("clwm_operator.commands.teleop", "teleop", "Take the arms over from a terminal"),
     "eval": CommandPlace(
-        "clwm_embodichain.evaluation_command", "evaluate", "Success and latency under a virtual clock"
+        "clwm_evaluation.success_rates.command", "evaluate", "Success and latency under a virtual clock"
     ),
-    "chaos": CommandPlace("clwm_bringup.commands.chaos", "chaos", "Let faults loose on the stack, and check the arms"),
-    "soak": CommandPlace("clwm_bringup.commands.soak", "soak", "Run the policy for an hour, and watch what grows"),
-    "calibrate": CommandPlace("clwm_embodichain.calibrate", "calibrate", "Measure how far speculation may be trusted"),
-    "bench": CommandPlace("clwm_bringup.commands.bench", "bench", "Measure what the stack claims"),
-    "replay": CommandPlace("clwm_bringup.commands.replay", "replay", "Make a recorded episode's chunks once more"),
+    "chaos": CommandPlace("clwm_chaos.command", "chaos", "Let faults loose on the stack, and check the arms"),
+    "soak": CommandPlace("clwm_chaos.soak.command", "soak", "Run the policy for an hour, and watch what grows"),
+    "calibrate": CommandPlace(
+        "clwm_evaluation.calibration.calibrate", "calibrate", "Bounds that speculation may trust"
+    ),
+    "bench": CommandPlace("clwm_evaluation.commands", "bench", "Measure what the stack claims"),
+    "replay": CommandPlace("clwm_operator.commands.replay", "replay", "Make a recorded episode's chunks once more"),
     "export": CommandPlace("clwm_bringup.commands.export", "export", "Write the policy's graphs for ONNX Runtime"),
     "doctor": CommandPlace("clwm_bringup.commands.doctor", "doctor", "Check the whole installation, with remedies"),
     "preflight": CommandPlace("clwm_bringup.commands.preflight", "preflight", "Check a robot before it is commanded"),
     "security": CommandPlace("clwm_bringup.commands.security", "security", "Write the graph's SROS2 policy"),
-    "data": CommandPlace("clwm_bringup.commands.data", "app", "Scenes, goals and experts as a source of experience"),
-    "record": CommandPlace("clwm_embodichain.record", "record", "Record the expert's episodes as training data"),
-    "train-encoder": CommandPlace("clwm_embodichain.encoder_training", "main", "Train the nano image encoder", True),
+    "data": CommandPlace("clwm_embodichain.commands", "app", "Scenes, goals and experts as a source of experience"),
+    "record": CommandPlace("clwm_embodichain.episodes.record", "record", "Record the expert's episodes"),
+    "train-encoder": CommandPlace("clwm_embodichain.training.encoder.train", "main", "Train the image encoder", True),
     "train-policy": CommandPlace(
-        "clwm_embodichain.train_policy", "main", "Train the policy, on recorded episodes or online"
+        "clwm_embodichain.training.policy.train", "main", "Train the policy, on recorded episodes or online"
     ),
 }
 EPILOG = (

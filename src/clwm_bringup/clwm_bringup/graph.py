@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clwm_bringup.access_rights import enclave_arguments
-from clwm_common.config_files import ConfigFileError, nearest, read_yaml
-from clwm_common.model_files import ModelFiles, project_root
-from clwm_common.policy_document import CheckpointError
-from clwm_common.robot import RobotDescription, config_directory
+from clwm_bringup.checks.model_check import check_model
+from clwm_bringup.security.access_rights import enclave_arguments
+from clwm_common.files.config_files import ConfigFileError, nearest, read_yaml
+from clwm_common.files.model_files import ModelFiles, project_root
+from clwm_common.files.policy_document import CheckpointError
+from clwm_common.robot.description import RobotDescription, config_directory
 from clwm_common.ros_environment import PROFILE_VARIABLES
-from clwm_embodichain.model_check import check_model
 from clwm_perception.checkpoint import EncoderCheckpoint
 from clwm_perception.preprocess import NO_RESIZE, check_size
-from clwm_policy.re_entry import ReEntryError, parse_re_entry
+from clwm_policy.engine.re_entry import ReEntryError, parse_re_entry
 
 SAI_HELP = "re-entry policy: sequential, fixed:<s_mid> or adaptive; empty takes the model's"
 FOLLOW_HELP = "channels of the chunks that move the arms: joints, or poses by inverse kinematics"

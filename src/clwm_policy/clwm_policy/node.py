@@ -30,16 +30,16 @@ from clwm_msgs.msg import (
 from clwm_msgs.srv import CheckTask
 from clwm_policy.backends.choice import KNOWN, TORCH, Choice
 from clwm_policy.backends.errors import BackendError
-from clwm_policy.checkpoint import CheckpointError
+from clwm_policy.engine.evidence import FRACTION, Tally
+from clwm_policy.engine.re_entry import Plan, ReEntryError
+from clwm_policy.engine.surprise_alarm import calibrated_alarm
 from clwm_policy.engine_thread import EngineThread
-from clwm_policy.episode_log import RecordedEngine, RecordingError
 from clwm_policy.errors import EngineError
-from clwm_policy.evidence import FRACTION, Tally
-from clwm_policy.language import LanguageError
-from clwm_policy.local_policy import PolicySettings, load_engine
-from clwm_policy.re_entry import Plan, ReEntryError
+from clwm_policy.loading import PolicySettings, load_engine
+from clwm_policy.model.checkpoint import CheckpointError
+from clwm_policy.model.language import LanguageError
+from clwm_policy.recording.episode_log import RecordedEngine, RecordingError
 from clwm_policy.session import Notice, Output, Patience, Session, Severity
-from clwm_policy.surprise_alarm import calibrated_alarm
 
 TICK_PERIOD = 0.25  # s between two looks for a frame that is late
 JOIN_TIMEOUT = 5.0  # s; a step of the engine takes milliseconds
@@ -186,7 +186,10 @@ class PolicyNode(ClwmNode):
         return "off: the calibration has no surrogate_error_limit; run `clwm calibrate`"
 
     def _recorded(self, settings: PolicySettings) -> RecordedEngine:
-        from clwm_policy.episode_file import free_path, load_recorded_engine  # brings the MCAP library with it
+        from clwm_policy.recording.episode_file import (  # brings the MCAP library with it
+            free_path,
+            load_recorded_engine,
+        )
 
         # A node that is started again must not write over what it recorded before.
         path = free_path(Path(self.params.record))

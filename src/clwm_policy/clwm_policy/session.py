@@ -22,9 +22,9 @@ from clwm_common.messages import (
     ObservationRequest,
     SaiReport,
 )
-from clwm_policy.engine import Engine
+from clwm_policy.engine.engine import Engine
+from clwm_policy.engine.surprise_alarm import SurpriseAlarm
 from clwm_policy.errors import BadState, EngineError, NoFrame, StaleFrame, Stopped
-from clwm_policy.surprise_alarm import SurpriseAlarm
 
 STATES_KEPT = 100  # 2 s of a 50 Hz stream
 TRANSPORT = 0.01  # s from the engine to the executor that a deadline leaves free

@@ -14,10 +14,10 @@ from std_msgs.msg import String
 
 from clwm_common.actions import LayoutError
 from clwm_common.commanders import fight
+from clwm_common.files.policy_document import CheckpointError, read_policy_document
 from clwm_common.messages import ChunkRequest as CoreRequest
 from clwm_common.messages import MemoryPolicy, Mode, TaskStatus, goal_problem, instruction_problem
-from clwm_common.policy_document import CheckpointError, read_policy_document
-from clwm_common.robot import RobotDescription, RobotError
+from clwm_common.robot.description import RobotDescription, RobotError
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import ConversionError, from_msg, to_msg
 from clwm_common.ros.diagnostics import Health, Level
@@ -28,18 +28,18 @@ from clwm_msgs import msg as ros
 from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, EpisodeStatus, ModeStatus, SaiReport, TeleopCommand
 from clwm_msgs.srv import SetMode, SetTask
 from clwm_sai_executor import events
-from clwm_sai_executor.clearance import margins_of
+from clwm_sai_executor.checks.clearance import margins_of
+from clwm_sai_executor.checks.start import StartCheck
 from clwm_sai_executor.config import FOLLOW, RANGES, ConfigError, SchedulerConfig
-from clwm_sai_executor.controller_check_node import ControllerCheck
-from clwm_sai_executor.joint_inputs_node import JointInputs
-from clwm_sai_executor.joint_intake import JointIntake
-from clwm_sai_executor.lateness import Lateness
-from clwm_sai_executor.outputs_node import Outputs
+from clwm_sai_executor.inputs.joint_inputs_node import JointInputs
+from clwm_sai_executor.inputs.joint_intake import JointIntake
+from clwm_sai_executor.outputs.controller_check_node import ControllerCheck
+from clwm_sai_executor.outputs.outputs_node import Outputs
 from clwm_sai_executor.phase import Phase
-from clwm_sai_executor.run_task_node import RunTaskServer
+from clwm_sai_executor.requests.lateness import Lateness
 from clwm_sai_executor.scheduler import Scheduler
-from clwm_sai_executor.start_check import StartCheck
-from clwm_sai_executor.task_check_node import TaskCheck
+from clwm_sai_executor.tasks.run_task_node import RunTaskServer
+from clwm_sai_executor.tasks.task_check_node import TaskCheck
 
 # s; every joint state is a tick as well, so this only bounds how late a watchdog bites when they fall silent.
 TICK_PERIOD = 0.02

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import math
 
-from clwm_common.kinematics import DualArmKinematics
 from clwm_common.messages import ActionChunk, ChunkRefusal, MemoryPolicy, Mode, TeleopCommand, instruction_problem
-from clwm_common.robot import RobotDescription
+from clwm_common.robot.description import RobotDescription
+from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_sai_executor import events
-from clwm_sai_executor.announcing import Announcer
-from clwm_sai_executor.arbitration import Arbitration
-from clwm_sai_executor.chunk_records import Books
-from clwm_sai_executor.clearance import MarginsOf
+from clwm_sai_executor.checks.chunk_check import Gate, Passed
+from clwm_sai_executor.checks.chunk_rules import ChunkRefused, ChunkStale
+from clwm_sai_executor.checks.clearance import MarginsOf
+from clwm_sai_executor.checks.following import Following
+from clwm_sai_executor.checks.state_watch import ArmWatch, Verdict
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import Command, Event, MeasuredArms, Report, TaskSet
-from clwm_sai_executor.following_check import Following
-from clwm_sai_executor.gate import Gate, Passed
-from clwm_sai_executor.motion import Motion, RowOf
-from clwm_sai_executor.next_request import NO_ROWS, Asking, Pending
+from clwm_sai_executor.modes.announcements import Announcer
+from clwm_sai_executor.modes.arbitration import Arbitration
+from clwm_sai_executor.modes.teleop import Teleop
+from clwm_sai_executor.path.motion import Motion, RowOf
+from clwm_sai_executor.path.pose_solver import pose_solver
+from clwm_sai_executor.path.splice import Path
 from clwm_sai_executor.phase import Phase
-from clwm_sai_executor.pose_solver import pose_solver
-from clwm_sai_executor.rules import ChunkRefused, ChunkStale
-from clwm_sai_executor.splice import Path
-from clwm_sai_executor.state_watch import ArmWatch, Verdict
-from clwm_sai_executor.task_epoch import TaskEpoch
-from clwm_sai_executor.teleop import Teleop
+from clwm_sai_executor.requests.chunk_records import Books
+from clwm_sai_executor.requests.next_request import NO_ROWS, Asking, Pending
+from clwm_sai_executor.tasks.task_epoch import TaskEpoch
 
 
 class Scheduler:

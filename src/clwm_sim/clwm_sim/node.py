@@ -17,7 +17,7 @@ from std_msgs.msg import Float64, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
 
 from clwm_common.messages import Verdict
-from clwm_common.robot import Arm, Gripper, RobotDescription, RobotError
+from clwm_common.robot.description import Arm, Gripper, RobotDescription, RobotError
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import ConversionError, from_msg, from_stamp, to_msg, to_stamp
 from clwm_common.ros.diagnostics import Health, Level
@@ -27,12 +27,12 @@ from clwm_msgs import msg as ros
 from clwm_msgs.msg import EpisodeStatus
 from clwm_msgs.srv import ResetWorld
 from clwm_sim.cameras import CameraIntrinsics, RenderError
-from clwm_sim.controllers import TrajectoryRefused
-from clwm_sim.forward_controller import CommandRefused
-from clwm_sim.gripper_server_node import GripperServer
+from clwm_sim.controllers.forward_controller import CommandRefused
+from clwm_sim.controllers.gripper_server_node import GripperServer
+from clwm_sim.controllers.joint_trajectory_controller import TrajectoryRefused
+from clwm_sim.controllers.trajectory import JointTrajectory, TrajectoryPoint
 from clwm_sim.pacing import CLOCK_SET, TICK, EpisodeSeen, JointsSeen, PacedSimulation, PictureTaken
 from clwm_sim.tasks import UnknownTask
-from clwm_sim.trajectory import JointTrajectory, TrajectoryPoint
 from clwm_sim.world import World
 
 SHORTEST_WAIT = 1e-4  # s; a simulation that is late lets messages in between two ticks all the same

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clwm_common.messages import TaskStatus, Verdict
-from clwm_common.robot import RobotDescription
+from clwm_common.robot.description import RobotDescription
+from clwm_sim.controllers.robot_control import RobotControl
 from clwm_sim.judging import TaskJudge
-from clwm_sim.robot_control import RobotControl
 from clwm_sim.world import ArmsMeasured, World
 
 TICK = 0.01  # s between two looks at the joints: 100 Hz

@@ -8,11 +8,11 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from clwm_common.robot import RobotDescription
+from clwm_common.robot.description import RobotDescription
 from clwm_sim import cameras
-from clwm_sim.appearance import Appearance
-from clwm_sim.scene import PHYSICS_DT, SIDES, build_model
+from clwm_sim.scenes.appearance import Appearance
 from clwm_sim.scenes.fitting import PARKED, add_things, fit
+from clwm_sim.scenes.task_table import PHYSICS_DT, SIDES, build_model
 from clwm_sim.scenes.things import Layout
 from clwm_sim.situation import Situation, State
 

@@ -10,10 +10,10 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from clwm_common.robot import RobotDescription
+from clwm_common.robot.description import RobotDescription
 from clwm_sim import cameras
-from clwm_sim.appearance import Appearance
-from clwm_sim.scene import (
+from clwm_sim.scenes.appearance import Appearance
+from clwm_sim.scenes.task_table import (
     BLOCK_HALF,
     GRASP_HEIGHT,
     HANDLE_Y,

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from clwm_bringup.doctor_checks import Outcome, Result, all_checks
-from clwm_common.console import PlainConsole
+from clwm_bringup.checks.doctor import Outcome, Result, all_checks
+from clwm_common.terminal.console import PlainConsole
 
 _MARKS = {Outcome.OK: ("ok  ", "green"), Outcome.WARN: ("warn", "yellow"), Outcome.FAIL: ("FAIL", "red")}
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from clwm_common.console import PlainConsole
-from clwm_common.model_files import ModelFiles
+from clwm_common.files.model_files import ModelFiles
+from clwm_common.terminal.console import PlainConsole
 
 
 def export(
@@ -30,7 +30,7 @@ def export(
     from clwm_policy.backends.graph_files import graph_folder
     from clwm_policy.backends.onnx_export import export as export_graphs
     from clwm_policy.backends.onnx_sessions import Sessions
-    from clwm_policy.checkpoint import CheckpointError, load_policy
+    from clwm_policy.model.checkpoint import CheckpointError, load_policy
 
     torch.set_num_threads(1)
     console = PlainConsole(highlight=False, soft_wrap=True)

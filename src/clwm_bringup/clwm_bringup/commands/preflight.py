@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from clwm_bringup import graph
+from clwm_bringup.checks.doctor import Outcome, check_checkpoints
 from clwm_bringup.commands.doctor import print_result
-from clwm_bringup.doctor_checks import Outcome, check_checkpoints
 from clwm_common import ros_environment
-from clwm_common.console import PlainConsole
-from clwm_common.robot import RobotDescription
+from clwm_common.robot.description import RobotDescription
+from clwm_common.terminal.console import PlainConsole
 
 DISCOVERY = 4.0  # s within which drivers that are there must have been found
 
@@ -26,8 +26,8 @@ def preflight(
 
     Sends nothing: no arm can move. Ends with 1 when a check fails.
     """
-    from clwm_bringup.operator_node import RosSession
-    from clwm_bringup.preflight_node import PreflightNode
+    from clwm_bringup.checks.preflight_node import PreflightNode
+    from clwm_operator.operator_node import RosSession
 
     console = PlainConsole(highlight=False, soft_wrap=True)
     description = RobotDescription.load(robot)

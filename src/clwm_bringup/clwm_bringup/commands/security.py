@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from clwm_bringup import graph
-from clwm_bringup.access_rights import access_table
-from clwm_bringup.sros_policy import to_xml
-from clwm_common.lazy_commands import CommandPlace, lazy_group
-from clwm_common.robot import RobotDescription
+from clwm_bringup.security.access_rights import access_table
+from clwm_bringup.security.sros_policy import to_xml
+from clwm_common.robot.description import RobotDescription
+from clwm_common.terminal.lazy_commands import CommandPlace, lazy_group
 
 
 def policy(

@@ -12,8 +12,8 @@ import typer
 
 from clwm_bringup import graph, log_lines
 from clwm_bringup.supervisor import Line, Supervisor
-from clwm_common.console import PlainConsole
 from clwm_common.repeats import Repeats
+from clwm_common.terminal.console import PlainConsole
 
 SAME_LINES = 20  # of one process in a second: the nodes see to themselves, their libraries do not
 
@@ -54,7 +54,7 @@ def up(
     )
     specs = graph.build_graph(options)
     # Here, since rclpy takes a second to import and --help must not wait for it.
-    from clwm_bringup.one_stack_node import problem_with_another
+    from clwm_bringup.checks.one_stack_node import problem_with_another
 
     if problem := problem_with_another(spec.name for spec in specs):
         console.error(problem)

@@ -11,7 +11,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
-from clwm_common.config_files import nearest
+from clwm_common.files.config_files import nearest
 
 _OF_ROS = {"use_sim_time", "start_type_description_service"}
 

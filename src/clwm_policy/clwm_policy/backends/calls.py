@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clwm_policy.config import EXECUTED_ROWS
-from clwm_policy.memory import MemoryState
-from clwm_policy.model import Clwm, Context
+from clwm_policy.memory.ttt import MemoryState
+from clwm_policy.model.clwm import Clwm, Context
+from clwm_policy.model.sizes import EXECUTED_ROWS
 
 PAIRS = ("memory", "past", "joined")  # per layer: fast weights (W1, W2), or keys and values
 LAYERS = ("absorbed",)  # per layer: the tokens that a write takes in

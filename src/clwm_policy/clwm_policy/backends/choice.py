@@ -11,8 +11,8 @@ from typing import Any
 from clwm_policy.backends.calls import examples
 from clwm_policy.backends.errors import BackendError
 from clwm_policy.backends.flat_model import FlatModel
-from clwm_policy.checkpoint import Policy
-from clwm_policy.model import Clwm
+from clwm_policy.model.checkpoint import Policy
+from clwm_policy.model.clwm import Clwm
 
 TORCH = "torch"
 # Module and function of each; imported only when asked for, and given the model and the path of its checkpoint.

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from clwm_policy.backends.calls import CALLS, OBSERVATION, Groups, flatten, unflatten
-from clwm_policy.memory import MemoryState
-from clwm_policy.model import Clwm, Context
+from clwm_policy.memory.ttt import MemoryState
+from clwm_policy.model.clwm import Clwm, Context
 
 Runner = Callable[[str, list[Tensor]], Sequence[Tensor]]
 

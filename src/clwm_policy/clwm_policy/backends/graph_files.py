@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from clwm_policy.backends.errors import BackendError
-from clwm_policy.checkpoint import document_hash
-from clwm_policy.config import ClwmConfig
+from clwm_policy.model.checkpoint import document_hash
+from clwm_policy.model.sizes import ClwmConfig
 
 FORMAT = "clwm-graphs/1"
 MANIFEST = "graphs.json"

@@ -16,7 +16,7 @@ from torch.func import functional_call
 from clwm_policy.backends.calls import CALLS, Call, Example, examples, tensor_names
 from clwm_policy.backends.errors import BackendError
 from clwm_policy.backends.graph_files import WEIGHTS, write_graphs
-from clwm_policy.model import Clwm
+from clwm_policy.model.clwm import Clwm
 
 _MODEL = "model."
 

@@ -12,7 +12,7 @@ from clwm_policy.backends.calls import CALLS
 from clwm_policy.backends.errors import BackendError
 from clwm_policy.backends.flat_model import FlatModel
 from clwm_policy.backends.graph_files import graph_folder, read_graphs
-from clwm_policy.model import Clwm
+from clwm_policy.model.clwm import Clwm
 
 CPU = "CPUExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"

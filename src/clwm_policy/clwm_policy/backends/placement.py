@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from clwm_policy.blocks import flow_frequencies
-from clwm_policy.config import ClwmConfig
-from clwm_policy.model import Clwm
+from clwm_policy.model.blocks import flow_frequencies
+from clwm_policy.model.clwm import Clwm
+from clwm_policy.model.sizes import ClwmConfig
 
 # The memory's weights are changed by small steps and its state starts from them; flow times want fine angles.
 _PRECISE = ("memory.w1", "memory.w2", "memory.step_size", "frequencies")

@@ -16,7 +16,7 @@ from clwm_policy.backends.calls import CALLS, RESULTS, examples, flatten, unflat
 from clwm_policy.backends.errors import BackendError
 from clwm_policy.backends.flat_model import FlatModel
 from clwm_policy.backends.placement import place
-from clwm_policy.model import Clwm
+from clwm_policy.model.clwm import Clwm
 
 Work = Callable[[], list[Tensor]]
 Capture = Callable[[Work], Work]

@@ -1,1 +1,1 @@
-"""Closed-loop experts: what each goal's hands ought to do now, decided from where things are."""
+"""Scripted experts that solve the tasks from the true state."""

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clwm_common.actions import GRIPPERS, JOINTS, ROW_DT
-from clwm_common.kinematics import DualArmKinematics
-from clwm_common.robot import RobotDescription
+from clwm_common.robot.description import RobotDescription
+from clwm_common.robot.kinematics import DualArmKinematics
+from clwm_sim.experts.inverse_kinematics import ArmInverseKinematics
 from clwm_sim.experts.motion import (
     ACCELERATION,
     OPEN,
@@ -25,7 +26,6 @@ from clwm_sim.experts.motion import (
     towards,
 )
 from clwm_sim.goals.base import Goal
-from clwm_sim.inverse_kinematics import ArmInverseKinematics
 from clwm_sim.scenes.things import Layout
 from clwm_sim.situation import Situation
 

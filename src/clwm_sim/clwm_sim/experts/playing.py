@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clwm_common.actions import ROW_DT
+from clwm_sim.controllers.interpolation import between
 from clwm_sim.experts.goal_expert import GoalExpert
 from clwm_sim.goals.base import Goal
 from clwm_sim.goals.judge import Judge
-from clwm_sim.interpolation import between
 from clwm_sim.scenes.things import Layout
 from clwm_sim.stage import Stage
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clwm_sim.scene import BLOCK_HALF
+from clwm_sim.scenes.task_table import BLOCK_HALF
 from clwm_sim.tasks.base import Placement, Pose, Situation
 
 TOLERANCE = 0.035  # m between the centres of block and pad

@@ -1,0 +1,163 @@
+"""Listens to a robot for `clwm preflight`. Publishes nothing, so that nothing can move."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import time
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import TypeVar
+
+from rclpy.node import Node
+from rclpy.qos import QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
+from sensor_msgs.msg import Image, JointState
+
+from clwm_bringup import graph
+from clwm_bringup.checks import preflight as checks
+from clwm_bringup.checks.doctor import Outcome, Result
+from clwm_bringup.checks.preflight import Stream
+from clwm_common.robot.description import Gripper, RobotDescription
+from clwm_common.ros import qos
+from clwm_common.ros.claiming import ClaimListener
+from clwm_common.ros.conversions import from_stamp
+from clwm_common.ros.intake import intake
+from clwm_perception.image_sets import SynchroniserConfig
+from clwm_perception.picture_watch import HEADER_BYTES, IMAGE_BYTES, PictureWatch
+from clwm_perception.preprocess import ImageError, from_raw
+from clwm_sai_executor.checks.clearance import margins_of
+from clwm_sai_executor.checks.start import StartCheck
+from clwm_sai_executor.config import SchedulerConfig
+from clwm_sai_executor.inputs.joint_intake import JointIntake
+from clwm_sai_executor.outputs.controller_check_node import ControllerCheck
+
+_EXECUTOR = "executor"  # the one role whose holder may command the arms
+
+
+class PreflightNode(Node):
+    """Spin it for some seconds with `poll` in between, then ask for `results`."""
+
+    def __init__(self, robot: RobotDescription, check_picture: Callable[[int, int], None] | None = None) -> None:
+        """check_picture: raises ImageError for a picture's height and width; None when no model is known."""
+        super().__init__("clwm_preflight")
+        self._check_picture = check_picture
+        self._robot = robot
+        self._executor = _configured(SchedulerConfig(), "executor")
+        self._perception = _configured(SynchroniserConfig(tuple(robot.cameras)), "perception")
+        self._image_bytes = graph.fixed_parameters("perception").get("image_bytes", IMAGE_BYTES)
+        self._intake = JointIntake(robot, self._executor.state_timeout)
+        self._watch = PictureWatch(self._perception)
+        self._intake.start(self._now())
+        self._watch.start(self._now())
+        self._joints = {source.topic: Stream() for source in robot.joint_sources()}
+        self._cameras = {camera: Stream() for camera in robot.cameras}
+        self._controllers = ControllerCheck(self, robot)
+        self._controllers.ask(time.monotonic())
+        self._claims = ClaimListener(self)
+        for topic in self._joints:
+            on_joints = functools.partial(self._on_joints, topic)
+            self.create_subscription(JointState, topic, on_joints, qos.SENSOR_DEEP)
+        for camera in self._cameras:
+            on_image = intake(
+                Image,
+                self._image_bytes + HEADER_BYTES,
+                functools.partial(self._on_image, camera),
+                functools.partial(self._on_refused, camera),
+            )
+            self.create_subscription(Image, _image_topic(camera), on_image, qos.SENSOR_BUFFERED, raw=True)
+
+    @property
+    def has_heard_all(self) -> bool:
+        """Whether something came on every topic."""
+        return all(stream.arrivals for stream in (*self._joints.values(), *self._cameras.values()))
+
+    def poll(self) -> None:
+        """Go on asking the controllers for their parameters."""
+        self._controllers.poll(time.monotonic())
+
+    def results(self) -> list[tuple[str, Result]]:
+        """(title, judgement), from the arms to the pictures."""
+        robot, executor, perception = self._robot, self._executor, self._perception
+        for topic, stream in self._joints.items():
+            stream.problem, stream.warning = self._intake.problem(self._now(), topic), self._intake.warning(topic)
+        for camera, stream in self._cameras.items():
+            stream.problem = self._watch.problem(self._now(), camera)
+        found = [
+            (
+                f"joints {source.topic}",
+                checks.judge_joints(source.topic, self._joints[source.topic], executor, has_arm=source.has_arm),
+            )
+            for source in robot.joint_sources()
+        ]
+        if self._intake.latest is None:
+            found.append(("arms", Result(Outcome.FAIL, "not all joints are known", "see above")))
+        else:
+            found.append(("arms", checks.judge_arms(robot, self._intake.latest, StartCheck(robot, margins_of(robot)))))
+        executors = self._claims.holders(_EXECUTOR)
+        commanders = self._controllers.commanders({it.participant for it in executors})
+        for side, arm, inquiry in zip(("left", "right"), robot.arms, self._controllers.inquiries, strict=True):
+            topic, listeners = arm.controller.topic, self._listeners(arm.controller.topic)
+            judged = checks.judge_controller(topic, listeners, inquiry.findings, inquiry.summary)
+            found.append((f"{side} controller", judged))
+            found.append((f"{side} commands", checks.judge_commanders(topic, commanders[topic])))
+            found.append((f"{side} gripper", self._gripper(arm.gripper)))
+        for camera, stream in self._cameras.items():
+            found.append((f"camera {camera}", checks.judge_camera(_image_topic(camera), stream, perception)))
+        found.append(("sets of pictures", checks.judge_sets(self._cameras, perception)))
+        return found
+
+    def _listeners(self, topic: str) -> list[checks.Listener]:
+        found = []
+        for info in self.get_subscriptions_info_by_topic(topic):
+            wanted = info.qos_profile
+            # Of deadlines and leases the graph has other values for "none" than a profile has.
+            asked = QoSProfile(depth=1, reliability=wanted.reliability, durability=wanted.durability)
+            compatibility, reason = qos_check_compatible(qos.SETPOINT, asked)
+            problem = reason.strip("; ") if compatibility == QoSCompatibility.ERROR else ""
+            is_reliable = wanted.reliability == ReliabilityPolicy.RELIABLE
+            found.append(checks.Listener(info.node_name, is_reliable, problem))
+        return found
+
+    def _gripper(self, gripper: Gripper) -> Result:
+        command = gripper.command
+        if command.kind == "topic":
+            return checks.judge_gripper(command.name, self.count_subscribers(command.name) > 0)
+        package = checks.package_of(command.type)
+        missing = "" if importlib.util.find_spec(package) else package
+        return checks.judge_gripper(command.name, self.count_services(f"{command.name}/_action/send_goal") > 0, missing)
+
+    def _now(self) -> float:
+        return self.get_clock().now().nanoseconds * 1e-9
+
+    def _on_joints(self, topic: str, message: JointState) -> None:
+        now, stamp = self._now(), from_stamp(message.header.stamp)
+        self._intake.take(now, topic, stamp, message.name, message.position, message.velocity)
+        self._joints[topic].hear(now, stamp)
+
+    def _on_image(self, camera: str, message: Image) -> None:
+        now, stamp = self._now(), from_stamp(message.header.stamp)
+        self._cameras[camera].hear(now, stamp)
+        try:
+            if self._check_picture is not None:
+                self._check_picture(message.height, message.width)
+            pixels = from_raw(message.encoding, message.height, message.width, message.step, message.data)
+        except ImageError as error:
+            self._watch.refuse(now, camera, str(error))
+            return
+        self._watch.hear(now, camera, stamp, pixels.shape[:2])
+
+    def _on_refused(self, camera: str, reason: str) -> None:
+        self._watch.refuse_bytes(self._now(), camera, reason, self._image_bytes)
+
+
+Config = TypeVar("Config", SchedulerConfig, SynchroniserConfig)
+
+
+def _configured(config: Config, node: str) -> Config:
+    """With what config/stack.yaml gives the node: it will run with that."""
+    names = {item.name for item in fields(config)}
+    return replace(config, **{name: value for name, value in graph.fixed_parameters(node).items() if name in names})
+
+
+def _image_topic(camera: str) -> str:
+    return f"/cameras/{camera}/image_raw"

@@ -1,0 +1,1 @@
+"""What DDS Security needs to know of the graph."""

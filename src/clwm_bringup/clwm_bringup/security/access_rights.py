@@ -1,0 +1,150 @@
+"""What every node of the graph may do with topics, services and actions, and nothing beyond: the table of its rights.
+
+A test compares it with what the nodes open when they are configured, so it can be neither too narrow nor too wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from clwm_common.robot.description import RobotDescription
+
+OPERATOR = "operator"  # the command line: clwm demo, soak, teleop, task, mode, watch and preflight
+_CLAIMS = "/clwm/claims"  # who has which role
+_PARAMETERS = (
+    "describe_parameters", "get_parameter_types", "get_parameters", "list_parameters", "set_parameters",
+    "set_parameters_atomically",
+)  # fmt: skip
+_LIFECYCLE = (
+    "change_state", "get_available_states", "get_available_transitions", "get_state", "get_transition_graph",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Access:
+    """The rights of one node; `~` is its own name. serves, calls: services; executes, sends: goals of actions."""
+
+    node: str
+    enclave: str
+    publishes: tuple[str, ...] = ()
+    subscribes: tuple[str, ...] = ()
+    serves: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
+    executes: tuple[str, ...] = ()
+    sends: tuple[str, ...] = ()
+
+
+def enclave_path(name: str) -> str:
+    """The enclave of a process of the graph, or of OPERATOR."""
+    return f"/clwm/{name}"
+
+
+def enclave_arguments(name: str) -> list[str]:
+    """What tells ROS its enclave; without ROS_SECURITY_ENABLE it is only a name."""
+    return ["--enclave", enclave_path(name)]
+
+
+def access_table(robot: RobotDescription) -> tuple[Access, ...]:
+    """The rights of all nodes, with the topics of this robot."""
+    images = [f"/cameras/{camera}/image_raw" for camera in robot.cameras]
+    camera_infos = [f"/cameras/{camera}/camera_info" for camera in robot.cameras]
+    controllers = [arm.controller.node for arm in robot.arms]
+    grippers = [arm.gripper.command for arm in robot.arms]
+    commands = [arm.controller.topic for arm in robot.arms] + [it.name for it in grippers if it.kind == "topic"]
+    joints = [source.topic for source in robot.joint_sources()]
+    asked = [f"{node}/{service}" for node in controllers for service in ("get_parameters", "list_parameters")]
+    seen = ["/clwm/chunk_timeline", "/clwm/mode", "/clwm/task_status", "/clwm_sim/episode", "/diagnostics"]
+    orders = ["/clwm/set_mode", "/clwm/set_task", "/clwm_sim/reset"]
+    return (
+        _node_of_the_graph(
+            "sim",
+            publishes=["/clock", "/clwm/verdict", "/clwm_sim/episode", *joints, *images, *camera_infos],
+            subscribes=["/clwm/task_status", *commands],
+            serves=["/clwm_sim/reset"],
+            executes=[it.name for it in grippers if it.kind == "action"],
+        ),
+        _node_of_the_graph(
+            "perception",
+            publishes=["/clwm/feature_frame"],
+            subscribes=["/clwm/observation_request", *images],
+        ),
+        _node_of_the_graph(
+            "executor",
+            publishes=[
+                "/clwm/chunk_request", "/clwm/chunk_timeline", "/clwm/mode", "/clwm/state", "/clwm/task_status",
+                *commands,
+            ],
+            subscribes=[
+                "/clwm/action_chunk", "/clwm/chunk_refusal", "/clwm/sai_report", "/clwm/teleop", "/clwm/verdict",
+                "/clwm_sim/episode", *joints,
+            ],
+            serves=["/clwm/set_mode", "/clwm/set_task"],
+            calls=["/clwm/check_task", *asked],
+            executes=["/clwm/run_task"],
+            sends=[it.name for it in grippers if it.kind == "action"],
+        ),
+        _node_of_the_graph(
+            "policy",
+            publishes=["/clwm/action_chunk", "/clwm/chunk_refusal", "/clwm/observation_request", "/clwm/sai_report"],
+            subscribes=["/clwm/chunk_request", "/clwm/feature_frame", "/clwm/state"],
+            serves=["/clwm/check_task"],
+        ),
+        _node_of_the_operator("clwm_operator", subscribes=seen, calls=orders, sends=["/clwm/run_task"]),
+        _node_of_the_operator(
+            "clwm_demo",  # clwm soak reads the joints as well
+            subscribes=[*seen, *joints, *images],
+            calls=orders,
+        ),
+        _node_of_the_operator("clwm_preflight", subscribes=[*joints, *images], calls=asked),
+        _node_of_the_operator("clwm_up", subscribes=(), publishes=["/clwm/claims"], calls=()),
+        _node_of_the_operator(
+            "clwm_teleop",
+            publishes=["/clwm/teleop"],
+            subscribes=["/clwm/mode", "/clwm/state"],
+            calls=["/clwm/set_mode"],
+        ),
+    )  # fmt: skip
+
+
+def _node_of_the_graph(
+    name: str,
+    publishes: Iterable[str],
+    subscribes: Iterable[str],
+    serves: Iterable[str] = (),
+    calls: Iterable[str] = (),
+    executes: Iterable[str] = (),
+    sends: Iterable[str] = (),
+) -> Access:
+    return Access(
+        name,
+        enclave_path(name),
+        publishes=_with(publishes, _CLAIMS, "/diagnostics", "/parameter_events", "/rosout", "~/transition_event"),
+        subscribes=_with(subscribes, _CLAIMS),
+        serves=_with(serves, *(f"~/{service}" for service in (*_PARAMETERS, *_LIFECYCLE, "get_type_description"))),
+        calls=_with(calls),
+        executes=_with(executes),
+        sends=_with(sends),
+    )
+
+
+def _node_of_the_operator(
+    name: str,
+    subscribes: Iterable[str],
+    calls: Iterable[str],
+    publishes: Iterable[str] = (),
+    sends: Iterable[str] = (),
+) -> Access:
+    return Access(
+        name,
+        enclave_path(OPERATOR),
+        publishes=_with(publishes, "/parameter_events", "/rosout"),
+        subscribes=_with(subscribes, _CLAIMS),
+        serves=_with((), *(f"~/{service}" for service in (*_PARAMETERS, "get_type_description"))),
+        calls=_with(calls),
+        sends=_with(sends),
+    )
+
+
+def _with(names: Iterable[str], *others: str) -> tuple[str, ...]:
+    return tuple(sorted({*names, *others}))

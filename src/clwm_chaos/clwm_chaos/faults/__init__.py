@@ -1,0 +1,1 @@
+"""`clwm chaos --all`: faults on the running stack."""

@@ -1,0 +1,1 @@
+"""`clwm chaos --virtual`: the executor's core among faults under a virtual clock."""

@@ -1,0 +1,1 @@
+"""`clwm soak`: the stack at work for a long time."""

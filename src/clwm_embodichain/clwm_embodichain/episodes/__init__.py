@@ -1,0 +1,1 @@
+"""Episodes: recorded, stored, and with their features."""

@@ -1,0 +1,99 @@
+"""Recorded episodes with their pictures replaced by the frozen encoder's features, computed once and kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from clwm_common.terminal.console import description_column
+from clwm_embodichain.episodes.storage import Episode
+
+ImageEncoder = Callable[[NDArray[np.uint8]], NDArray[np.float16]]
+
+
+class PolicyDataError(RuntimeError):
+    """Training data that is missing or does not fit together; the message says what to record or encode again."""
+
+
+@dataclass(frozen=True)
+class FeatureEpisode:
+    """One successful episode as the policy's trainer needs it.
+
+    features: (n, cameras, rows, columns, C) float16 at rows `image_rows` (n,). plans: (n, 16, 30) what the expert would
+    command from there on if nothing disturbed it; executed: (T, 30) what was commanded, with noise; states: (T, 30)
+    measured at the same instants.
+    """
+
+    task: str
+    seed: int
+    instruction: str
+    image_rows: NDArray[np.int64]
+    features: NDArray[np.float16]
+    plans: NDArray[np.float32]
+    executed: NDArray[np.float32]
+    states: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, episode: Episode, features: NDArray[np.float16]) -> FeatureEpisode:
+        """`episode` with `features` in place of its pictures."""
+        return cls(
+            episode.task,
+            episode.seed,
+            episode.instruction,
+            episode.image_rows,
+            features,
+            episode.plans,
+            episode.executed,
+            episode.states,
+        )
+
+
+def encode_features(files: list[Path], cache: Path, encode: ImageEncoder, progress: bool = True) -> None:
+    """Encode the pictures of every episode that has no features in `cache` yet.
+
+    An interrupted run loses at most one episode: files appear under their name only when complete.
+    """
+    missing = [path for path in files if not _cached(cache, path).exists()]
+    columns = (description_column(), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=not progress) as bar:
+        for path in bar.track(missing, description="encoding episodes"):
+            features = np.stack([encode(image_set) for image_set in Episode.load(path).images])
+            target = _cached(cache, path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial = target.with_suffix(".partial")
+            with partial.open("wb") as stream:
+                np.save(stream, features)
+            partial.replace(target)
+
+
+def load_episodes(files: list[Path], cache: Path) -> Iterator[FeatureEpisode]:
+    """Read the successful episodes among `files` with their cached features.
+
+    Raises PolicyDataError when features are missing or were made from other pictures.
+    """
+    for path in files:
+        episode = Episode.load(path)
+        if not episode.success:
+            continue
+        features_file = _cached(cache, path)
+        if not features_file.exists():
+            raise PolicyDataError(f"no features for {path} in {cache}; encode the episodes first")
+        try:
+            features = np.load(features_file, allow_pickle=False)
+        except (OSError, EOFError, ValueError) as error:
+            raise PolicyDataError(f"{features_file} is damaged ({error}); delete it and encode again") from None
+        if len(features) != len(episode.image_rows):
+            raise PolicyDataError(
+                f"{features_file} holds {len(features)} features for {len(episode.image_rows)} pictures; "
+                "delete it and encode again"
+            )
+        yield FeatureEpisode.of(episode, features)
+
+
+def _cached(cache: Path, episode: Path) -> Path:
+    return cache / episode.parent.name / f"{episode.stem}.npy"

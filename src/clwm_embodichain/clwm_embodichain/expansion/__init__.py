@@ -1,0 +1,1 @@
+"""Domain expansion: what varies between simulated episodes."""

@@ -1,0 +1,112 @@
+"""The table of the experts: how often each goal of each scene is achieved, from its start and from the middle."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clwm_common.proportions import wilson95
+from clwm_common.provenance import commit, machine
+from clwm_embodichain.expert_check.trials import ExpertTrials, TrialOrder, TrialResult
+
+
+class TrialLog:
+    """Results made so far, one JSON line each, so that a check which was interrupted goes on.
+
+    Only results of the same commit count; those of a source tree with changes count for nothing.
+    """
+
+    def __init__(self, path: Path, now: str | None = None) -> None:
+        self._path = path
+        self._commit = commit() if now is None else now
+        self._is_resumable = self._commit != "unknown" and not self._commit.endswith("+changes")
+
+    def known(self) -> list[TrialResult]:
+        """What need not be done again. A line that was cut short is left out."""
+        if not (self._is_resumable and self._path.exists()):
+            return []
+        results = []
+        for line in self._path.read_text().splitlines():
+            try:
+                fields = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if fields.pop("commit") == self._commit:
+                results.append(TrialResult(**fields))
+        return results
+
+    def add(self, result: TrialResult) -> None:
+        """Write one down at once."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a") as file:
+            file.write(json.dumps({**asdict(result), "commit": self._commit}) + "\n")
+
+
+_trials: ExpertTrials | None = None
+
+
+def _start_worker() -> None:
+    global _trials  # one set of compiled scenes per process, made after the spawn
+    _trials = ExpertTrials()
+
+
+def _run(order: TrialOrder) -> TrialResult:
+    assert _trials is not None, "a worker runs trials only after _start_worker"
+    return _trials.run(order)
+
+
+@contextmanager
+def running(orders: Sequence[TrialOrder], workers: int) -> Iterator[Iterator[TrialResult]]:
+    """Results as they come, in any order."""
+    if workers == 1:
+        _start_worker()
+        yield map(_run, orders)
+        return
+    with multiprocessing.get_context("spawn").Pool(workers, _start_worker) as pool:
+        yield pool.imap_unordered(_run, orders)
+
+
+def summarise(results: Sequence[TrialResult]) -> dict[str, Any]:
+    """The report: a row for each scene, goal and place of asking, and every failure."""
+    rows = []
+    for scene, kind in dict.fromkeys((result.scene, result.kind) for result in results):
+        for is_midway in (False, True):
+            own = [
+                result
+                for result in results
+                if (result.scene, result.kind) == (scene, kind)
+                and TrialOrder(scene, kind, result.seed).is_midway == is_midway
+            ]
+            if own:
+                rows.append({"scene": scene, "goal": kind, "asked": "midway" if is_midway else "at start", **_row(own)})
+    seeds = [result.seed for result in results]
+    return {
+        "table": rows,
+        "failures": [asdict(result) for result in results if result.outcome != "achieved"],
+        "first_seed": min(seeds, default=0),
+        "seeds": len(set(seeds)),
+        "expansion": "off",
+        "machine": machine(),
+        "commit": commit(),
+    }
+
+
+def _row(results: Sequence[TrialResult]) -> dict[str, Any]:
+    achieved = [result for result in results if result.outcome == "achieved"]
+    return {
+        "trials": len(results),
+        "achieved": len(achieved),
+        "lost": sum(result.outcome == "lost" for result in results),
+        "timed_out": sum(result.outcome == "open" for result in results),
+        "wilson95": [round(bound, 4) for bound in wilson95(len(achieved), len(results))],
+        "seconds": round(float(np.median([result.seconds for result in achieved])), 2) if achieved else None,
+        "processor_seconds": round(float(np.mean([result.cpu for result in results])), 3),
+        "arms_touched": sum(result.touched for result in results),
+    }

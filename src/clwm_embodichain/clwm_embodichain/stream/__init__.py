@@ -1,0 +1,1 @@
+"""Fresh simulated trajectories, from simulation processes to the learner."""

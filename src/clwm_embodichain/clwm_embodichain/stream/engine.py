@@ -1,0 +1,217 @@
+"""EmbodiChain's online data streaming: workers simulate while the learner learns, and nothing goes through disk."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+import numpy as np
+
+from clwm_common.actions import ROW_DT
+from clwm_embodichain.episodes.features import FeatureEpisode, PolicyDataError
+from clwm_embodichain.stream.pool import TrajectoryPool
+from clwm_embodichain.stream.ring import RingLayout, TrajectoryRing
+from clwm_embodichain.stream.worker import WorkerOrder, work
+from clwm_embodichain.training.policy.samples import Samples
+from clwm_sim.tasks import TASKS
+
+SLOTS = 2  # of each worker: one is filled while the other waits to be taken
+_DEATHS = 3  # of a worker in a row, without an episode in between
+_LOOK_EVERY = 0.01  # s
+_SILENCE = 180.0  # s without a sign of life after which a worker counts as hung; an episode takes it seconds
+_PATIENCE = _DEATHS + 1.0  # silences for which the learner waits for a trajectory: longer than for hung workers
+_END = 10.0  # s that a worker has to finish its episode
+
+
+@dataclass(frozen=True)
+class StreamCounts:
+    """What went through an engine so far. walks: through trajectories, by all streams; simulated, failed: episodes of
+    the workers; learner_waited, workers_waited: seconds, the former since `begin`, the latter of all workers together.
+    """
+
+    trajectories: int
+    observations: int
+    walks: int
+    simulated: int
+    failed: int
+    learner_waited: float
+    workers_waited: float
+    restarts: int
+
+
+class OnlineEngine(AbstractContextManager):
+    """Trajectories, fresh from simulation, as training samples. Use as a context manager, from one thread.
+
+    `collect` what the coding is fitted on, `begin` with that coding, then `draw` without end. All three raise
+    PolicyDataError when a worker keeps dying, or being silent, before it has simulated anything, and when nothing comes
+    although all seem alive: the learner never waits for ever.
+    """
+
+    def __init__(
+        self,
+        tasks: tuple[str, ...],
+        encoder: Path,
+        feature_shape: tuple[int, int, int, int],
+        *,
+        workers: int = 1,
+        reuse: int = 10,
+        capacity: int = 64,
+        first_seed: int = 0,
+        seed: int = 0,
+        silence: float = _SILENCE,
+        worker: Callable[[WorkerOrder], None] = work,
+    ) -> None:
+        """reuse: walks through a trajectory at most; capacity: trajectories at hand; first_seed: of the simulation;
+        seed: of the order in which trajectories are drawn; silence: s after which a worker without a sign of life is
+        ended and replaced. Raises ValueError for a number below 1; entering the context
+        raises RingError.
+        """
+        if workers < 1:
+            raise ValueError(f"workers is {workers}; at least one has to simulate")
+        rows = round(max(TASKS[task].timeout for task in tasks) / ROW_DT)
+        self._pool: TrajectoryPool[Samples] = TrajectoryPool(capacity, reuse)
+        self._layout = RingLayout(workers, SLOTS, rows, feature_shape)
+        self._tasks, self._encoder, self._worker = tasks, encoder, worker
+        self._generator = np.random.default_rng(seed)
+        self._first_seed = first_seed
+        self._first: list[FeatureEpisode] = []
+        self._processes: list[SpawnProcess] = []
+        self._deaths, self._made = [0] * workers, [0] * workers
+        self._observations = self._restarts = 0
+        self._waited = 0.0
+        self._silence = silence
+        self._heard = [(-1, 0.0)] * workers  # of each worker its last count of beats, and when it was new
+        self._came_at = 0.0
+
+    def __enter__(self) -> OnlineEngine:
+        self._ring = TrajectoryRing.create(self._layout)
+        self._writers = self._ring.writers
+        self._writers["next_seed"] = self._first_seed + np.arange(self._layout.writers)
+        self._processes = [self._start(writer) for writer in range(self._layout.writers)]
+        self._came_at = time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ring.stop()
+        until = time.monotonic() + _END
+        for process in self._processes:
+            process.join(max(0.0, until - time.monotonic()))
+            if process.is_alive():
+                process.kill()
+                process.join()
+        self._writers = self._writers.copy()  # the counts outlive the ring
+        self._ring.__exit__()
+
+    def collect(self, count: int, on_progress: Callable[[int], None] = lambda done: None) -> list[FeatureEpisode]:
+        """The first `count` trajectories, at most as many as the pool holds; `begin` puts them into it."""
+        if count > self._pool.capacity:
+            raise ValueError(f"{count} trajectories do not fit into a pool of {self._pool.capacity}")
+        while len(self._first) < count:
+            if (episode := self._take()) is None:
+                self._rest()
+            else:
+                self._first.append(episode)
+                on_progress(len(self._first))
+        return self._first
+
+    def begin(self, code: Callable[[FeatureEpisode], Samples]) -> None:
+        """From here on trajectories become samples by `code`, once each, as they come in."""
+        self._code = code
+        for episode in self._first:
+            self._add(episode)
+        self._first, self._waited = [], 0.0
+
+    def draw(self) -> Samples:
+        """One trajectory's samples. Waits when all at hand have been used up."""
+        self._take_in()
+        self._came_at = time.monotonic()  # what came before there was a need does not count as waiting
+        while (drawn := self._pool.draw(self._generator)) is None:
+            self._rest()
+            self._take_in()
+        return drawn
+
+    @property
+    def next_seed(self) -> int:
+        """Seeds from here on have not been played."""
+        return int(self._writers["next_seed"].max())
+
+    def counts(self) -> StreamCounts:
+        writers = self._writers
+        return StreamCounts(
+            trajectories=self._pool.added,
+            observations=self._observations,
+            walks=self._pool.drawn,
+            simulated=int(writers["made"].sum()),
+            failed=int(writers["failed"].sum()),
+            learner_waited=self._waited,
+            workers_waited=float(writers["waited"].sum()),
+            restarts=self._restarts,
+        )
+
+    def _take_in(self) -> None:
+        while self._pool.has_room and (episode := self._take()) is not None:
+            self._add(episode)
+        self._look_after_workers()
+
+    def _take(self) -> FeatureEpisode | None:
+        episode = self._ring.take()
+        if episode is not None:
+            self._came_at = time.monotonic()
+        return episode
+
+    def _add(self, episode: FeatureEpisode) -> None:
+        self._pool.add(episode.task, self._code(episode))
+        self._observations += len(episode.image_rows)
+
+    def _rest(self) -> None:
+        began = time.monotonic()
+        self._look_after_workers()
+        if began - self._came_at > _PATIENCE * self._silence:
+            counts = self.counts()
+            raise PolicyDataError(
+                f"no trajectory came within {_PATIENCE * self._silence:.0f} s: {counts.simulated} episodes succeeded, "
+                f"{counts.failed} failed so far; see what the workers say above, and `clwm doctor`"
+            )
+        time.sleep(_LOOK_EVERY)
+        self._waited += time.monotonic() - began
+
+    def _look_after_workers(self) -> None:
+        for writer, process in enumerate(self._processes):
+            if process.is_alive() and not self._is_silent(writer):
+                continue
+            ended = f"ended with code {process.exitcode}"
+            if process.is_alive():
+                process.kill()
+                process.join()
+                ended = f"gave no sign of life for {self._silence:.0f} s"
+            made = int(self._writers["made"][writer])
+            self._deaths[writer] = 1 if made > self._made[writer] else self._deaths[writer] + 1
+            self._made[writer] = made
+            if self._deaths[writer] == _DEATHS:
+                raise PolicyDataError(
+                    f"simulation worker {writer} {ended}, and {_DEATHS} times was lost without an "
+                    "episode; its last words are above, and `clwm doctor` checks the installation"
+                )
+            self._restarts += 1
+            self._processes[writer] = self._start(writer)
+
+    def _is_silent(self, writer: int) -> bool:
+        beats, now = int(self._writers["beats"][writer]), time.monotonic()
+        if beats != self._heard[writer][0]:
+            self._heard[writer] = beats, now
+        return now - self._heard[writer][1] > self._silence
+
+    def _start(self, writer: int) -> SpawnProcess:
+        order = WorkerOrder(self._ring.name, self._layout, writer, self._tasks, self._encoder)
+        # Spawned: a forked child would share this process's GL context and threads.
+        process = multiprocessing.get_context("spawn").Process(
+            target=self._worker, args=(order,), name=f"simulation {writer}", daemon=True
+        )
+        process.start()
+        self._heard[writer] = int(self._writers["beats"][writer]), time.monotonic()
+        return process

@@ -1,0 +1,193 @@
+"""Shared memory through which simulation processes hand fresh trajectories to a learner: bounded, nothing on disk.
+
+Every writer has slots of its own, and every slot one writer and one reader, so that no lock is needed and a writer may
+die at any instant: only a slot that is marked READY after it was filled is ever read.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clwm_common.actions import ACTION_DIM, CHUNK_ROWS
+from clwm_embodichain.episodes.features import FeatureEpisode
+from clwm_embodichain.episodes.storage import IMAGE_STRIDE
+
+_FREE, _READY = 0, 1
+_TEXT_BYTES = 256
+_BY_ROW, _BY_PICTURE = ("executed", "states"), ("image_rows", "features", "plans")
+_SHARED_MEMORY = Path("/dev/shm")
+
+
+class RingError(RuntimeError):
+    """A ring that cannot be made, or a trajectory that cannot pass through it; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class RingLayout:
+    """writers: processes; slots: of each; rows: of the longest trajectory that fits, 0.05 s each; feature_shape:
+    (cameras, rows, columns, channels) of one set of pictures.
+    """
+
+    writers: int
+    slots: int
+    rows: int
+    feature_shape: tuple[int, int, int, int]
+
+    def slot_type(self) -> np.dtype:
+        pictures = -(-self.rows // IMAGE_STRIDE)
+        return np.dtype(
+            [
+                ("state", np.int64),
+                ("checksum", np.uint32),
+                ("row_count", np.int32),
+                ("picture_count", np.int32),
+                ("seed", np.int64),
+                ("task", f"S{_TEXT_BYTES}"),
+                ("instruction", f"S{_TEXT_BYTES}"),
+                ("image_rows", np.int64, (pictures,)),
+                ("features", np.float16, (pictures, *self.feature_shape)),
+                ("plans", np.float32, (pictures, CHUNK_ROWS, ACTION_DIM)),
+                ("executed", np.float32, (self.rows, ACTION_DIM)),
+                ("states", np.float32, (self.rows, ACTION_DIM)),
+            ],
+            align=True,
+        )
+
+
+# What a writer tells: the seed it goes on with, episodes that succeeded and failed, seconds it waited for a free slot,
+# and signs of life.
+_WRITER_TYPE = np.dtype(
+    [("next_seed", np.int64), ("made", np.int64), ("failed", np.int64), ("waited", np.float64), ("beats", np.int64)]
+)
+
+
+class TrajectoryRing(AbstractContextManager):
+    """`create` it in the learner, `attach` to it in the writers. Leaving the context releases it; the learner's end
+    also removes it.
+
+    writers: structured array (writers,) of next_seed, made, failed, waited and beats, each kept by its writer.
+    """
+
+    def __init__(self, memory: SharedMemory, layout: RingLayout, owns: bool) -> None:
+        self.layout, self._memory, self._owns = layout, memory, owns
+        self._last_writer, self._last_slots = -1, [-1] * layout.writers
+        stop, writers = np.dtype(np.int64), _WRITER_TYPE
+        self._stop = np.ndarray((1,), stop, memory.buf)
+        self.writers = np.ndarray((layout.writers,), writers, memory.buf, stop.itemsize)
+        after = stop.itemsize + layout.writers * writers.itemsize
+        self._slots = np.ndarray((layout.writers, layout.slots), layout.slot_type(), memory.buf, after)
+
+    @classmethod
+    def create(cls, layout: RingLayout) -> TrajectoryRing:
+        """Raises RingError when the machine has less shared memory than that."""
+        size = 8 + layout.writers * (_WRITER_TYPE.itemsize + layout.slots * layout.slot_type().itemsize)
+        # The file of a ring is sparse: without this look, writing into a full /dev/shm would end in a bus error.
+        if _SHARED_MEMORY.exists():
+            room = os.statvfs(_SHARED_MEMORY)
+            if room.f_bavail * room.f_frsize < size:
+                free = room.f_bavail * room.f_frsize / 1e6
+                raise RingError(
+                    f"the ring needs {size / 1e6:.0f} MB of shared memory and {_SHARED_MEMORY} has {free:.0f} MB free; "
+                    "use fewer workers or, in a container, start it with a larger --shm-size"
+                )
+        return cls(SharedMemory(create=True, size=size), layout, owns=True)
+
+    @classmethod
+    def attach(cls, name: str, layout: RingLayout) -> TrajectoryRing:
+        return cls(SharedMemory(name), layout, owns=False)
+
+    def __exit__(self, *_: object) -> None:
+        # Arrays over the memory keep it mapped.
+        del self._stop, self.writers, self._slots
+        self._memory.close()
+        if self._owns:
+            self._memory.unlink()
+
+    @property
+    def name(self) -> str:
+        """What the writers attach to."""
+        return self._memory.name
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the writers are asked to end."""
+        return bool(self._stop[0])
+
+    def stop(self) -> None:
+        """Ask the writers to end."""
+        self._stop[0] = 1
+
+    def count(self, writer: int, name: str, amount: float) -> None:
+        """Add to what `writer` tells."""
+        self.writers[name][writer] += amount
+
+    def free_slot(self, writer: int) -> int | None:
+        """A slot that `writer` may fill, None when the learner has yet to take what is in all of them."""
+        free = np.flatnonzero(self._slots["state"][writer] == _FREE)
+        return int(free[0]) if len(free) else None
+
+    def write(self, writer: int, slot: int, episode: FeatureEpisode) -> None:
+        """Fill one of the writer's own free slots. Raises RingError for a trajectory that does not fit."""
+        target, rows, pictures = self._slots[writer, slot], len(episode.executed), len(episode.image_rows)
+        if rows > self.layout.rows or episode.features.shape[1:] != self.layout.feature_shape:
+            raise RingError(
+                f"trajectory of seed {episode.seed}: {rows} rows, features {episode.features.shape[1:]}; this ring "
+                f"takes at most {self.layout.rows} rows, features {self.layout.feature_shape}"
+            )
+        for name in ("task", "instruction"):
+            text = getattr(episode, name).encode()
+            if len(text) > _TEXT_BYTES:
+                raise RingError(f"{name} '{getattr(episode, name)}' is longer than {_TEXT_BYTES} bytes")
+            target[name] = text
+        target["seed"], target["row_count"], target["picture_count"] = episode.seed, rows, pictures
+        for name in _BY_ROW + _BY_PICTURE:
+            array = getattr(episode, name)
+            target[name][: len(array)] = array
+        target["checksum"] = _checksum(target)
+        target["state"] = _READY
+
+    def take(self) -> FeatureEpisode | None:
+        """A trajectory that is ready, copied out of its slot, which is free again; None when there is none.
+
+        Writers, and the slots of each, take turns: a learner that is slow hears of all of them.
+        """
+        ready = np.argwhere(self._slots["state"] == _READY)
+        for writer, slot in sorted(ready.tolist(), key=self._turns_until):
+            source = self._slots[writer, slot]
+            # A processor may show the mark before the words it stands for; they are there at the next look.
+            if source["checksum"] != _checksum(source):
+                continue
+            episode = FeatureEpisode(
+                task=bytes(source["task"]).decode(),
+                seed=int(source["seed"]),
+                instruction=bytes(source["instruction"]).decode(),
+                **{name: _filled(source, name).copy() for name in _BY_ROW + _BY_PICTURE},
+            )
+            source["state"] = _FREE
+            self._last_writer, self._last_slots[writer] = writer, slot
+            return episode
+        return None
+
+    def _turns_until(self, place: list[int]) -> tuple[int, int]:
+        writer, slot = place
+        layout = self.layout
+        return (writer - self._last_writer - 1) % layout.writers, (slot - self._last_slots[writer] - 1) % layout.slots
+
+
+def _filled(slot: np.void, name: str) -> NDArray:
+    return slot[name][: slot["row_count" if name in _BY_ROW else "picture_count"]]
+
+
+def _checksum(slot: np.void) -> int:
+    check = zlib.crc32(slot["seed"].tobytes() + slot["task"] + slot["instruction"])
+    for name in _BY_ROW + _BY_PICTURE:
+        check = zlib.crc32(np.ascontiguousarray(_filled(slot, name)), check)
+    return check

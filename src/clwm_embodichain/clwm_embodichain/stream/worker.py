@@ -1,0 +1,83 @@
+"""A process that plays episodes of the expert for ever, and hands the successful ones to the learner."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from clwm_embodichain.episodes.features import FeatureEpisode, ImageEncoder
+from clwm_embodichain.episodes.record import record_episode
+from clwm_embodichain.stream.ring import RingLayout, TrajectoryRing
+from clwm_perception.encoder import Encoder
+from clwm_sim.experts.task_expert import Expert
+from clwm_sim.world import World
+
+_LOOK_EVERY = 0.005  # s between two looks for a free slot
+
+
+@dataclass(frozen=True)
+class WorkerOrder:
+    """Everything that one worker is told. It goes on with the seed that the ring has for it, and skips as many as there
+    are writers, so that no seed is played twice.
+    """
+
+    ring: str
+    layout: RingLayout
+    writer: int
+    tasks: tuple[str, ...]
+    encoder: Path
+
+
+def task_of(seed: int, writers: int, tasks: tuple[str, ...]) -> str:
+    """The tasks in turn, for each writer."""
+    return tasks[(seed // writers) % len(tasks)]
+
+
+def play_and_encode(
+    world: World, expert: Expert, encode: ImageEncoder, seed: int, longest: int
+) -> FeatureEpisode | None:
+    """One disturbed episode with features in place of pictures; None when it failed or took over `longest` rows."""
+    episode = record_episode(world, expert, seed)
+    if not episode.success or len(episode.executed) > longest:
+        return None
+    return FeatureEpisode.of(episode, np.stack([encode(pictures) for pictures in episode.images]))
+
+
+def work(order: WorkerOrder) -> None:
+    """Until the ring is stopped or the learner is gone. A seed counts as played before it is: one that kills the worker
+    is not given to the next.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the learner's to answer
+    layout, writer = order.layout, order.writer
+    with TrajectoryRing.attach(order.ring, layout) as ring:
+        encoder = Encoder.load(order.encoder)
+        stages = {task: (world, Expert(world)) for task in order.tasks for world in [World(task)]}
+        for seed in itertools.count(int(ring.writers["next_seed"][writer]), layout.writers):
+            slot = _wait_for_slot(ring, writer)
+            if slot is None:
+                return
+            ring.count(writer, "next_seed", layout.writers)
+            stage = stages[task_of(seed, layout.writers, order.tasks)]
+            episode = play_and_encode(*stage, encoder, seed, layout.rows)
+            if episode:
+                ring.write(writer, slot, episode)
+            ring.count(writer, "made" if episode else "failed", 1)
+            ring.count(writer, "beats", 1)
+
+
+def _wait_for_slot(ring: TrajectoryRing, writer: int) -> int | None:
+    """A free slot; None when there is nobody to write for any more."""
+    began, learner = time.monotonic(), multiprocessing.parent_process()
+    while not ring.is_stopped and learner.is_alive():
+        if (slot := ring.free_slot(writer)) is not None:
+            ring.count(writer, "waited", time.monotonic() - began)
+            return slot
+        ring.count(writer, "beats", 1)
+        time.sleep(_LOOK_EVERY)
+    return None

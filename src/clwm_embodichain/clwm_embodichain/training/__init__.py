@@ -1,0 +1,1 @@
+"""The trainings: encoder, policy and memory."""

@@ -1,0 +1,162 @@
+"""Train the policy: `python -m clwm_embodichain.training.policy.train --minutes 70`; started again it continues."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from clwm_common.robot.description import RobotDescription, RobotError
+from clwm_common.robot.kinematics import DualArmKinematics
+from clwm_common.terminal.console import PlainConsole
+from clwm_embodichain.episodes.features import PolicyDataError
+from clwm_embodichain.episodes.storage import EpisodeError
+from clwm_embodichain.stream.ring import RingError
+from clwm_embodichain.stream.sources import (
+    OnlineSettings,
+    SampleCoder,
+    TrainingSource,
+    held_out_episodes,
+    online_source,
+    recorded_source,
+)
+from clwm_embodichain.training.curves import Curves
+from clwm_embodichain.training.loop import resume, run_training
+from clwm_embodichain.training.policy.trainer import PolicyTrainer, TrainingSettings
+from clwm_embodichain.training.policy.validation import validate
+from clwm_embodichain.training.states import TrainingStates
+from clwm_embodichain.training.trained_inputs import trained_inputs
+from clwm_perception.checkpoint import EncoderCheckpoint
+from clwm_perception.encoder import Encoder
+from clwm_policy.model.checkpoint import Policy, save_policy
+from clwm_policy.model.clwm import Clwm
+from clwm_policy.model.language import SentenceEncoder
+from clwm_policy.model.sizes import PRESETS, ClwmConfig
+
+TASKS = ("lift_tray", "place_block")
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="folder of recorded episodes")] = Path("out/data"),
+    features: Annotated[Path, typer.Option(help="cache of encoded pictures")] = Path("out/features"),
+    online: Annotated[
+        bool, typer.Option("--online/--recorded", help="simulate while training, in place of recorded episodes")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="simulation processes (online)")] = 1,
+    reuse: Annotated[int, typer.Option(min=1, help="walks through a trajectory at most (online)")] = 10,
+    capacity: Annotated[int, typer.Option(min=1, help="trajectories at hand at once (online)")] = 64,
+    encoder: Annotated[Path, typer.Option(help="the frozen encoder's folder")] = Path("models/nano/encoder"),
+    out: Annotated[Path, typer.Option(help="state and curves of the training")] = Path("out/policy"),
+    export: Annotated[
+        Path | None, typer.Option(help="where the policy is written; default: policy.safetensors in --out")
+    ] = None,
+    robot: Annotated[str, typer.Option(help="robot that recorded the episodes")] = "dual_fr3_mujoco",
+    preset: Annotated[str, typer.Option(help=f"one of {', '.join(PRESETS)}")] = "nano",
+    minutes: Annotated[float, typer.Option(min=0.01, help="training time of all runs together")] = 70.0,
+    steps: Annotated[int, typer.Option(min=1, help="optimiser steps at most")] = 1_000_000,
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+    streams: Annotated[int, typer.Option(min=1, help="episodes walked in parallel")] = 8,
+    learning_rate: Annotated[float, typer.Option(min=0.0)] = 1.5e-3,
+    export_minutes: Annotated[float, typer.Option(min=0.0, help="between two exports and validations")] = 8.0,
+    seed: int = 0,
+) -> None:
+    """Train one policy for all tasks, resuming from `out` when a training was begun there.
+
+    With --online nothing need be recorded: simulation processes stream fresh trajectories into the training.
+    """
+    console = PlainConsole()
+    export = export or out / "policy.safetensors"
+    torch.set_num_threads(threads)
+    try:
+        settings = TrainingSettings(
+            minutes=minutes, steps=steps, streams=streams, learning_rate=learning_rate, seed=seed
+        )
+        loaded = Encoder.load(encoder)
+        jacobians = DualArmKinematics(RobotDescription.load(robot)).jacobians
+        coder = SampleCoder(SentenceEncoder().embed, jacobians, TASKS)
+        source: AbstractContextManager[TrainingSource]
+        if online:
+            stream = OnlineSettings(workers, reuse, capacity, min(capacity, OnlineSettings.fitted_on))
+            held_out = held_out_episodes(out / "held_out", loaded, TASKS, workers)
+            source = online_source(stream, encoder, held_out, out, coder, streams, seed, console)
+        else:
+            cache = features / loaded.weights_hash
+            source = nullcontext(recorded_source(data, cache, out, loaded, coder, streams, seed))
+        with source as opened:
+            is_done = train(opened, settings, preset, loaded.checkpoint, out, export, export_minutes, console)
+    except (PolicyDataError, EpisodeError, RingError, RobotError, ValueError, RuntimeError) as error:
+        console.error(error)
+        raise typer.Exit(2) from None
+    console.print(f"try it: clwm eval --sai fixed:0.5 --policy {export}", highlight=False, soft_wrap=True)
+    if not is_done:
+        raise typer.Exit(130)
+
+
+def train(
+    source: TrainingSource,
+    settings: TrainingSettings,
+    preset: str,
+    encoder: EncoderCheckpoint,
+    out: Path,
+    export: Path,
+    export_minutes: float,
+    console: PlainConsole,
+) -> bool:
+    """Train until the budget is used; every `export_minutes`, and at the end, save, validate and export.
+
+    False when somebody stopped it before.
+    """
+    coding = source.coding
+    config = _config(preset, coding.features.channels)
+    console.print(source.summary)
+    torch.manual_seed(settings.seed)
+    trainer = PolicyTrainer(Clwm(config), source.streams, coding, settings)
+    states, curves = TrainingStates(out, "trainer"), Curves(out / "curves.jsonl")
+    resume(states, trainer, console)
+
+    def keep() -> None:
+        path = states.save(trainer.steps_done, trainer.state())
+        source.keep()
+        result = validate(trainer.ema, coding, source.validation)
+        if all(result["eef_mm"] < record["eef_mm"] for record in curves.records() if "eef_mm" in record):
+            states.mark_best(path)
+        curves.append({"minutes": trainer.seconds / 60, "step": trainer.steps_done} | result)
+        curves.draw(out / "curves.png")
+        facts = source.facts() | {
+            "tasks": list(TASKS),
+            "steps": trainer.steps_done,
+            "skipped_steps": trainer.skipped,
+            "minutes": round(trainer.seconds / 60, 1),
+            "threads": torch.get_num_threads(),
+            "validation": result,
+            "settings": settings.to_json(),
+        }
+        policy = Policy(
+            trainer.ema,
+            coding.codec,
+            coding.features,
+            coding.state_predictor,
+            encoder.weights_hash,
+            facts,
+            inputs=trained_inputs(TASKS, encoder),
+        )
+        save_policy(export, policy)
+        console.print(f"step {trainer.steps_done}: " + ", ".join(f"{k} {v:.3g}" for k, v in result.items()))
+
+    def known() -> dict[str, float]:
+        return {name: value for name, value in source.facts().items() if isinstance(value, (int, float))}
+
+    return run_training(trainer, curves, keep, export_minutes, console, known)
+
+
+def _config(preset: str, channels: int) -> ClwmConfig:
+    if preset not in PRESETS:
+        raise ValueError(f"preset '{preset}' is unknown; expected one of {', '.join(PRESETS)}")
+    return ClwmConfig.from_json(PRESETS[preset].to_json() | {"feature_channels": channels})
+
+
+if __name__ == "__main__":
+    typer.run(main)

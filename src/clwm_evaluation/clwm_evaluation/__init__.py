@@ -1,0 +1,1 @@
+"""Success, calibration and every measurement, under a virtual clock or on the running stack."""

@@ -1,0 +1,1 @@
+"""`clwm calibrate`: the bounds that adaptive re-entry trusts."""

@@ -1,0 +1,55 @@
+"""`clwm bench`: the project's claims, one measurement each. A module and a line here are all that a new one needs."""
+
+from __future__ import annotations
+
+from clwm_common.terminal.lazy_commands import CommandPlace, lazy_group
+
+MEASUREMENTS = {
+    "latency": CommandPlace(
+        "clwm_evaluation.measurements.latency", "latency", "Blocking latency of the re-entry modes, in real time"
+    ),
+    "seam": CommandPlace(
+        "clwm_evaluation.measurements.seam", "seam", "How much the velocity jumps where one chunk follows another"
+    ),
+    "executor": CommandPlace(
+        "clwm_evaluation.measurements.executor",
+        "executor",
+        "Memory and processor time of the process that holds the arms",
+    ),
+    "surprise": CommandPlace(
+        "clwm_evaluation.measurements.surprise", "surprise", "What the next chunk makes of an object that was moved"
+    ),
+    "speculation": CommandPlace(
+        "clwm_evaluation.measurements.speculation",
+        "speculation",
+        "Surrogate error, wasted work, coverage of stated bounds",
+    ),
+    "success": CommandPlace(
+        "clwm_evaluation.measurements.success", "success", "Success of the modes on the same seeds"
+    ),
+    "controls": CommandPlace(
+        "clwm_evaluation.measurements.controls",
+        "controls",
+        "The policy told something else, or shown other looks",
+    ),
+    "delay": CommandPlace(
+        "clwm_evaluation.measurements.delay", "delay", "Success of the modes against an injected delay"
+    ),
+    "overhead": CommandPlace(
+        "clwm_evaluation.measurements.overhead", "overhead", "What the engine adds to the model's own work"
+    ),
+    "streaming": CommandPlace(
+        "clwm_evaluation.measurements.streaming",
+        "streaming",
+        "What fresh simulated trajectories are worth to a training",
+    ),
+    "gpu": CommandPlace("clwm_evaluation.gpu.gpu", "gpu", "Full-size models on a GPU against its roofline"),
+    "memory": CommandPlace(
+        "clwm_evaluation.memory.memory", "memory", "What the memory keeps, what it costs, and that it stays bounded"
+    ),
+}
+EPILOG = "Examples:  clwm bench surprise --episodes 40 --json FILE --png FILE  |  docs/benchmarks.md explains each"
+
+bench = lazy_group(
+    MEASUREMENTS, "Measure what the stack claims: a table to look at, a JSON file to keep, a plot.", EPILOG
+)

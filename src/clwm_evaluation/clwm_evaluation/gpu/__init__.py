@@ -1,0 +1,1 @@
+"""`clwm bench gpu`: the model at full size against its roofline."""

@@ -1,0 +1,1 @@
+"""The measurements of `clwm bench`, one file each."""

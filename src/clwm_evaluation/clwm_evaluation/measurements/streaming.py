@@ -1,0 +1,256 @@
+"""`clwm bench streaming`: what fresh simulated trajectories are worth to a training of the same length."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import torch
+import typer
+from rich.table import Table
+
+from clwm_common.robot.description import RobotDescription
+from clwm_common.robot.kinematics import DualArmKinematics
+from clwm_common.terminal.console import PlainConsole
+from clwm_embodichain.stream.sources import (
+    OnlineSettings,
+    SampleCoder,
+    TrainingSource,
+    held_out_episodes,
+    online_source,
+    record_and_encode,
+    source_of,
+)
+from clwm_embodichain.training.curves import Curves
+from clwm_embodichain.training.policy.train import TASKS, train
+from clwm_embodichain.training.policy.trainer import TrainingSettings
+from clwm_evaluation.report import (
+    JsonFile,
+    ModelName,
+    PngFile,
+    Workers,
+    provenance,
+    refuse,
+    write_json,
+    write_png,
+)
+from clwm_evaluation.statistics import compare_pairs, wilson95
+from clwm_evaluation.success_rates.command import run_with_progress
+from clwm_evaluation.success_rates.evaluation import EvaluationSettings
+from clwm_perception.encoder import Encoder, EncoderError
+from clwm_policy.model.language import SentenceEncoder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STATIC = "static"
+_LATENCY = "30"  # ms, the same for all, so that success does not depend on what else the machine does
+_VALIDATE_MINUTES = 2.0
+_PRESET, _STREAMS = "nano", 6
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A training: on `episodes` recorded once, or online with at most `reuse` walks through a trajectory."""
+
+    name: str
+    reuse: int | None
+
+    @classmethod
+    def parse(cls, text: str) -> Contestant:
+        """`static` or `reuse:<walks>`. Raises ValueError."""
+        head, _, number = text.partition(":")
+        if text == STATIC:
+            return cls(text, None)
+        if head == "reuse" and number.isdigit() and int(number) > 0:
+            return cls(text, int(number))
+        raise ValueError(f"contestant '{text}' is unknown; expected {STATIC} or reuse:<walks>, such as reuse:10")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all contestants share."""
+
+    base: EvaluationSettings
+    encoder: Encoder
+    coder: SampleCoder
+    settings: TrainingSettings
+    demonstrations: int
+    out: Path
+    console: PlainConsole
+
+    def folder(self, contestant: Contestant) -> Path:
+        return self.out / contestant.name.replace(":", "_")
+
+
+def streaming(
+    contestants: Annotated[
+        str, typer.Option(help="trainings to compare, with commas: static, reuse:<walks>")
+    ] = "static,reuse:60,reuse:10,reuse:3",
+    steps: Annotated[int, typer.Option(min=1, help="optimiser steps of each training")] = 1000,
+    demonstrations: Annotated[int, typer.Option(min=2, help="recorded episodes of the static training")] = 32,
+    episodes: Annotated[int, typer.Option(min=1, help="to evaluate each with, per task")] = 100,
+    workers: Workers = 1,
+    model: ModelName = "nano",
+    out: Annotated[Path, typer.Option(help="trainings and evaluations; what is finished there is not done again")] = (
+        Path("out/streaming")
+    ),
+    seed: int = 0,
+    json_file: JsonFile = None,
+    png: PngFile = None,
+) -> None:
+    """Trainings of equal length: on few demonstrations again and again, and on trajectories simulated meanwhile.
+
+    The trainings are alike in model, settings, seed and number of steps, and online ones hold as many trajectories at
+    once as the static one has; only how often each is walked through differs. About 15 minutes a training on two cores.
+    """
+    console = PlainConsole()
+    torch.set_num_threads(1)
+    try:
+        parsed = [Contestant.parse(text.strip()) for text in contestants.split(",")]
+        # Every policy is new: no graphs were exported for it, and no bounds calibrated.
+        base = EvaluationSettings.of_model(
+            model, task=TASKS[0], sai="sequential", latency=_LATENCY, backends=("torch",)
+        )
+        jacobians = DualArmKinematics(RobotDescription.load("dual_fr3_mujoco")).jacobians
+        setup = Setup(
+            base=replace(base, episodes=episodes, workers=workers),
+            encoder=Encoder.load(base.encoder),
+            coder=SampleCoder(SentenceEncoder().embed, jacobians, TASKS),
+            settings=TrainingSettings(minutes=1e6, steps=steps, streams=_STREAMS, seed=seed),
+            demonstrations=demonstrations,
+            out=out,
+            console=console,
+        )
+        found = [contest(setup, contestant) for contestant in parsed]
+    except (EncoderError, RuntimeError, ValueError) as error:
+        refuse(console, error)
+    report = {"steps": steps, "demonstrations": demonstrations, "contestants": found}
+    report["against_first"] = against_first(found)
+    console.print(as_table(report))
+    write_json(console, report | provenance("streaming", seed), json_file)
+    write_png(console, lambda: draw_streaming(report), png)
+
+
+def contest(setup: Setup, contestant: Contestant) -> dict[str, Any]:
+    """Train, unless that was done before, then evaluate on seeds that are the same for all."""
+    folder, console = setup.folder(contestant), setup.console
+    policy = folder / "policy.safetensors"
+    if _facts_of(policy).get("steps", 0) < setup.settings.steps:
+        console.print(f"{contestant.name}: training of {setup.settings.steps} steps", highlight=False)
+        with _source(setup, contestant) as source:
+            encoder = setup.encoder.checkpoint
+            if not train(source, setup.settings, _PRESET, encoder, folder, policy, _VALIDATE_MINUTES, console):
+                raise typer.Exit(130)
+    facts = _facts_of(policy)
+    reports = {task: _evaluated(setup, policy, task) for task in setup.coder.tasks}
+    successes = {task: report["successes"] for task, report in reports.items()}
+    total = setup.base.episodes * len(reports)
+    low, high = wilson95(sum(successes.values()), total)
+    return {
+        "name": contestant.name,
+        **{name: facts[name] for name in ("episodes", "observations", "walks", "reuse", "minutes", "validation")},
+        "stream": facts.get("stream"),
+        "trials": total,
+        "successes": successes,
+        "success_rate": round(sum(successes.values()) / total, 4),
+        "wilson95": [round(low, 4), round(high, 4)],
+        "outcomes": [
+            episode["outcome"] == "success" for report in reports.values() for episode in report["per_episode"]
+        ],
+        "curve": [
+            {name: record[name] for name in ("step", "eef_mm", "eef_p90_mm", "surrogate_over_copy")}
+            for record in Curves(folder / "curves.jsonl").records()
+            if "eef_mm" in record
+        ],
+    }
+
+
+def against_first(found: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What each further contestant gains over the first, on the same seeds."""
+    first = found[0]["outcomes"]
+    return {one["name"]: compare_pairs(list(zip(one["outcomes"], first, strict=True))) for one in found[1:]}
+
+
+def as_table(report: dict[str, Any]) -> Table:
+    table = Table(title=f"{report['steps']} optimiser steps each")
+    for name in ("training", "episodes", "walks each", "held-out mm", "success", "95 %", "p"):
+        table.add_column(name, justify="left" if name == "training" else "right")
+    for one in report["contestants"]:
+        low, high = one["wilson95"]
+        gain = report["against_first"].get(one["name"])
+        table.add_row(
+            one["name"],
+            str(one["episodes"]),
+            f"{one['reuse']:.1f}",
+            f"{one['validation']['eef_mm']:.1f}",
+            f"{sum(one['successes'].values())} of {one['trials']}",
+            f"{100 * low:.0f} to {100 * high:.0f} %",
+            f"{gain['mcnemar_exact_p']:.1g}" if gain else "",
+        )
+    return table
+
+
+def draw_streaming(report: dict[str, Any]) -> Figure:
+    """Held-out error over the steps, and success by the number of walks through a trajectory."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.4), layout="constrained")
+    for one in report["contestants"]:
+        steps = [point["step"] for point in one["curve"]]
+        left.plot(steps, [point["eef_mm"] for point in one["curve"]], marker=".", label=one["name"])
+    left.set(xlabel="optimiser steps", ylabel="held-out chunk error, median [mm]", yscale="log")
+    for which in (left.yaxis.set_major_formatter, left.yaxis.set_minor_formatter):
+        which("{x:g}")
+    left.grid(alpha=0.3, which="both")
+    left.legend()
+    rates = [100 * one["success_rate"] for one in report["contestants"]]
+    ends = [[100 * one["wilson95"][side] for one in report["contestants"]] for side in (0, 1)]
+    spans = [[abs(rate - end) for rate, end in zip(rates, side, strict=True)] for side in ends]
+    names = [f"{one['name']}\n{one['episodes']} episodes" for one in report["contestants"]]
+    right.bar(names, rates, yerr=spans, capsize=4, color=[f"C{index}" for index in range(len(names))])
+    right.set(ylabel="success [%]", ylim=(0, 100))
+    right.tick_params(axis="x", labelsize=8)
+    return figure
+
+
+@contextmanager
+def _source(setup: Setup, contestant: Contestant) -> Iterator[TrainingSource]:
+    encoder, coder, folder = setup.encoder, setup.coder, setup.folder(contestant)
+    seed, out, workers = setup.settings.seed, setup.out, setup.base.workers
+    held_out = held_out_episodes(out / "held_out", encoder, coder.tasks, workers)
+    if contestant.reuse is None:
+        per_task = setup.demonstrations // len(coder.tasks)
+        training = [
+            episode
+            for task in coder.tasks
+            for episode in record_and_encode(task, per_task, 0, out / "recorded", encoder, workers)
+        ]
+        yield source_of(training, held_out, folder, coder, _STREAMS, seed)
+        return
+    stream = OnlineSettings(workers, contestant.reuse, setup.demonstrations, setup.demonstrations)
+    with online_source(stream, setup.base.encoder, held_out, folder, coder, _STREAMS, seed, setup.console) as source:
+        yield source
+
+
+def _evaluated(setup: Setup, policy: Path, task: str) -> dict[str, Any]:
+    kept = policy.with_name(f"eval_{task}.json")
+    if kept.exists():
+        report = json.loads(kept.read_text())
+        if report["episodes"] == setup.base.episodes:
+            return report
+    report = run_with_progress(replace(setup.base, task=task, policy=policy), setup.console)
+    kept.write_text(json.dumps(report))
+    return report
+
+
+def _facts_of(policy: Path) -> dict[str, Any]:
+    facts = policy.with_suffix(".json")
+    return json.loads(facts.read_text())["facts"] if policy.exists() and facts.exists() else {}

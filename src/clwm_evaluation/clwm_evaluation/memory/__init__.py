@@ -1,0 +1,1 @@
+"""`clwm bench memory`: what the memory keeps and costs."""

@@ -1,0 +1,1 @@
+"""`clwm eval`: how often tasks succeed."""

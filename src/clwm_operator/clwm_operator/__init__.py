@@ -1,0 +1,1 @@
+"""The operator's side of a running stack: task, mode, watch, teleoperation, demo, recording."""

@@ -1,0 +1,124 @@
+"""`clwm demo`: the stack on two simulated arms, from start to report."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TimeElapsedColumn
+from rich.text import Text
+
+from clwm_bringup import graph, log_lines
+from clwm_bringup.supervisor import Line, Supervisor
+from clwm_common.files.model_files import ModelFiles, project_root
+from clwm_common.repeats import Repeats
+from clwm_common.terminal.console import PlainConsole, description_column
+from clwm_operator.recording import Recording
+
+LIFTS = 3
+SAME_AGAIN = 20.0  # s before the same warning is shown again
+RECORDING = "policy.mcap"
+FIRST_SEED = 1_000_000  # unseen in training
+
+
+def demo(
+    seed: Annotated[int, typer.Option(min=0, help="of the first episode; the following count up")] = FIRST_SEED,
+    sai: Annotated[str, typer.Option(help=graph.SAI_HELP)] = "",
+    model: Annotated[str, typer.Option(help="name of a file in config/models")] = graph.StackOptions.model,
+    out: Annotated[Path | None, typer.Option(help="folder to write to; default out/demo/<time>")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="show the nodes' whole logs")] = False,
+) -> None:
+    """Run three episodes of lift_tray and one of place_block on the whole stack, headless; it takes about a minute.
+
+    Prints a table and writes video.mp4, timeline.png, report.json, policy.mcap (for `clwm replay`) and the nodes' logs.
+    Ends with 1 when the stack did not come up.
+    """
+    from clwm_common.robot.description import RobotDescription
+    from clwm_operator.demo.course import Demo, EpisodePlan
+    from clwm_operator.demo.report import as_table
+    from clwm_operator.operator_node import StackError
+
+    console = PlainConsole(highlight=False, soft_wrap=True)
+    folder = out or project_root() / "out" / "demo" / time.strftime("%Y%m%d-%H%M%S")
+    options = graph.StackOptions(model=model, seed=seed, sai=sai, record=str(folder.absolute() / RECORDING))
+    specs = graph.build_graph(options)
+    plans = [EpisodePlan("lift_tray", seed + index) for index in range(LIFTS)] + [
+        EpisodePlan("place_block", seed + LIFTS)
+    ]
+    recording = Recording(tuple(RobotDescription.load(options.robot).cameras))
+    started = time.monotonic()
+    columns = (description_column(), BarColumn(20), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress, log_lines.LogFiles(folder / "logs") as logs:
+        bar = progress.add_task("starting the stack", total=len(plans) + 2)
+
+        repeats = Repeats(SAME_AGAIN)
+
+        def show(line: Line) -> None:
+            logs.write(line.name, line.text)
+            parsed = log_lines.parse(line.name, line.text)
+            if verbose or (parsed.matters and repeats.admit(time.monotonic(), parsed.text, line.name)):
+                progress.console.print(parsed.styled())
+
+        try:
+            with Supervisor(specs, graph.environment(), show) as supervisor:
+                with Demo(supervisor, recording, lambda text: progress.update(bar, description=text)) as course:
+                    course.wait_until_active([spec.name for spec in specs])
+                    came_up = time.monotonic() - started
+                    progress.console.print(
+                        f"the stack is up after {came_up:.0f} s: {', '.join(supervisor.process_ids())}"
+                    )
+                    progress.advance(bar)
+                    for plan in plans:
+                        episode = course.run_episode(plan)
+                        progress.advance(bar)
+                        mark = (episode.outcome, "green" if episode.succeeded else "red")
+                        text = Text.assemble(
+                            f"{plan.task}, seed {plan.seed}: ", mark, f" after {episode.seconds:.1f} s"
+                        )
+                        progress.console.print(text)
+                    course.linger(1.6)
+                restarts = supervisor.restart_count
+        except StackError as error:
+            progress.console.error(error)
+            progress.console.print(f"logs: {folder / 'logs'}")
+            raise typer.Exit(1) from None
+        progress.update(bar, description="writing video, timeline and report")
+        _write(folder, recording, options, came_up, restarts)
+    console.print(as_table(recording))
+    for name in ("video.mp4", "timeline.png", "report.json", RECORDING):
+        console.print(f"{folder / name}")
+
+
+def _write(folder: Path, recording: Recording, options: graph.StackOptions, came_up: float, restarts: int) -> None:
+    from dataclasses import asdict
+
+    from clwm_common.provenance import commit, machine
+    from clwm_operator.demo.demo_node import FRAME_PERIOD
+    from clwm_operator.demo.report import executor_metrics, summarise
+    from clwm_operator.demo.timeline_picture import draw_timeline
+    from clwm_operator.demo.video import write_video
+
+    sai = options.sai or ModelFiles.load(options.model).sai
+    tasks = dict.fromkeys(episode.task for episode in recording.episodes)
+    report = {
+        "sai": sai,
+        "model": options.model,
+        "machine": machine(),
+        "commit": commit(),
+        "seconds_to_come_up": came_up,
+        "restarts": restarts,
+        "all": summarise(recording, recording.episodes),
+        "tasks": {
+            task: summarise(recording, [episode for episode in recording.episodes if episode.task == task])
+            for task in tasks
+        },
+        "executor": executor_metrics(recording),
+        "episodes": [asdict(episode) for episode in recording.episodes],
+        "chunks": [asdict(chunk) for chunk in recording.chunks],
+    }
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    draw_timeline(recording, folder / "timeline.png", f"clwm demo, {sai}, model {options.model}")
+    write_video(recording, folder / "video.mp4", 1.0 / FRAME_PERIOD)

@@ -1,0 +1,153 @@
+"""`clwm teleop`: take the arms over from a terminal, and give them back."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import sys
+import termios
+import time
+import tty
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clwm_common import ros_environment
+from clwm_common.messages import Mode
+from clwm_common.terminal.console import PlainConsole
+from clwm_operator.teleop.motion import CircleHand, JointKeys, ToolKeys
+
+if TYPE_CHECKING:
+    from clwm_operator.teleop.teleop_node import TeleopNode
+
+PATIENCE = 10.0  # s for the executor to appear and to answer
+JOINT_HELP = "q..u / a..j: joints 1 to 7 up / down"
+TOOL_HELP = "w/s, a/d, r/f: forward/back, left/right, up/down; q/e, t/g, y/h: turn about z, y, x"
+KEYS = "o, c: gripper; Tab: other arm; space: hold; Esc: give the arms back"
+_CLAIM_STEPS = 5  # commands that claim the arms before they are asked for: the order travels another way than these
+
+
+def teleop(
+    circle: Annotated[bool, typer.Option("--circle", help="a demonstration instead of the keyboard")] = False,
+    poses: Annotated[
+        bool, typer.Option("--poses", help="keys move a hand instead of joints; needs `clwm up --teleop-poses`")
+    ] = False,
+    size: Annotated[float, typer.Option(min=0.0, max=0.3, help="of the circle [rad]")] = 0.1,
+    turns: Annotated[int, typer.Option(min=1, help="of the circle")] = 3,
+    rate: Annotated[float, typer.Option(min=20.0, max=200.0, help="commands a second [Hz]")] = 50.0,
+    then: Annotated[str, typer.Option(help="mode afterwards: POLICY or HOLD")] = "HOLD",
+    source: Annotated[str, typer.Option(help="name under which the arms are owned")] = "terminal",
+) -> None:
+    """Steer the arms of the running stack by hand; the policy goes on from where you leave them.
+
+    On the keyboard any key holds the dead-man switch for 0.6 s, as terminals tell no release: press space again and
+    again to hold the arms still. When no key is pressed, the arms brake and hold.
+    """
+    # Here, since rclpy takes a second to import and --help must not wait for it.
+    from clwm_operator.teleop.teleop_node import running_teleop_node
+
+    console = PlainConsole(highlight=False, soft_wrap=True)
+    if then not in ("POLICY", "HOLD"):
+        raise typer.BadParameter(f"--then is {then}; expected POLICY or HOLD")
+    if circle and poses:
+        raise typer.BadParameter("--circle goes by joints; leave --poses out")
+    if not circle and not sys.stdin.isatty():
+        raise typer.BadParameter("the keyboard needs a terminal; use --circle without one")
+    try:
+        with running_teleop_node(source) as node:
+            _spin_until(node, lambda: node.has_listened, "others")
+            if node.problem:
+                raise TeleopError(node.problem)
+            _spin_until(node, lambda: node.is_ready, "the executor; is the stack up? (clwm up)")
+            steps = _circle_steps(node, size, turns) if circle else _keyboard_steps(node, poses)
+            if not circle:
+                console.print(f"{TOOL_HELP if poses else JOINT_HELP}; {KEYS}")
+            _steer(node, steps, 1.0 / rate)
+            _finish(node, Mode[then])
+            console.print(f"the arms are given back, mode {then}")
+    except TeleopError as error:
+        console.error(error)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        console.print("interrupted: the arms brake and hold")
+
+
+class TeleopError(RuntimeError):
+    """The executor does not do what is asked; the message says why."""
+
+
+def _steer(node: TeleopNode, steps: Iterator[bool], period: float) -> None:
+    """Take the arms over at the first step that holds the switch; end with the steps or with the ownership."""
+    due, answer, had_arms, held_steps = time.monotonic(), None, False, 0
+    for is_held in steps:
+        held_steps = held_steps + 1 if is_held else 0
+        if not is_held:
+            answer, had_arms = None, False
+        elif answer is None and held_steps > _CLAIM_STEPS:
+            answer = node.order(Mode.TELEOP)
+        if answer is not None and answer.done() and not answer.result().accepted:
+            raise TeleopError(answer.result().message)
+        if had_arms and not node.owns_the_arms:
+            raise TeleopError(f"the arms are taken away: {node.status.reason or node.status.mode.name}")
+        had_arms = is_held and node.owns_the_arms
+        due += period
+        while (left := due - time.monotonic()) > 0.0:
+            node.spin(left)
+
+
+def _circle_steps(node: TeleopNode, size: float, turns: int) -> Iterator[bool]:
+    """Stay where the arms are until they are owned, then go round."""
+    while not node.owns_the_arms:
+        node.ask(node.joints, node.openings)
+        yield True
+    hand, started = CircleHand(node.joints, node.openings, size=size, turns=turns), node.now()
+    while (elapsed := node.now() - started) < hand.duration:
+        node.ask(hand.at(elapsed), hand.openings)
+        yield True
+
+
+def _keyboard_steps(node: TeleopNode, by_poses: bool) -> Iterator[bool]:
+    hand = ToolKeys(node.poses, node.openings) if by_poses else JointKeys(node.joints, node.openings)
+    ask = node.ask_poses if by_poses else node.ask
+    with _raw_keys() as read:
+        while (key := read()) != "\x1b":
+            if not node.owns_the_arms:
+                hand.wish, hand.openings = (node.poses if by_poses else node.joints).copy(), node.openings.copy()
+            if key:
+                hand.press(time.monotonic(), key)
+            is_held = hand.is_held(time.monotonic())
+            if is_held:
+                ask(hand.wish, hand.openings)
+            elif node.owns_the_arms:
+                node.let_go()
+            yield is_held
+
+
+@contextlib.contextmanager
+def _raw_keys() -> Iterator[Callable[[], str]]:
+    """Keys one by one and without waiting; the terminal is as before afterwards."""
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        tty.setcbreak(sys.stdin)
+        yield lambda: sys.stdin.read(1) if select.select([sys.stdin], [], [], 0.0)[0] else ""
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def _finish(node: TeleopNode, mode: Mode) -> None:
+    """Let go, and order the mode that shall follow."""
+    node.let_go()
+    answer = node.order(mode)
+    _spin_until(node, answer.done, "the executor's answer")
+    if not answer.result().accepted:
+        raise TeleopError(answer.result().message)
+
+
+def _spin_until(node: TeleopNode, condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            text = f"no sign for {PATIENCE:.0f} s of {what}"
+            raise TeleopError(f"{text}; looked for {ros_environment.discovery()}")
+        node.spin(0.05)

@@ -1,0 +1,1 @@
+"""`clwm demo`: the course, its recording and its report."""

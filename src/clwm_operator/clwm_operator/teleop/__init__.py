@@ -1,0 +1,1 @@
+"""`clwm teleop`: a human moves the arms."""

@@ -1,0 +1,1 @@
+"""The denoising engine: programs, speculation, re-entry, refinement, evidence."""

@@ -1,0 +1,1 @@
+"""The dual-state test-time-training memory."""

@@ -1,0 +1,1 @@
+"""The world-action model, its scales and its checkpoint."""

@@ -1,0 +1,1 @@
+"""Who moves the arms: arbitration, teleoperation, and what everybody is told of it."""

@@ -1,0 +1,58 @@
+"""What everybody is told: the measured state as often as it is due, who moves the arms when that changes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from clwm_common.actions import ACTION_DIM
+from clwm_common.messages import DualArmState, ModeStatus
+from clwm_sai_executor.events import MeasuredArms, PublishMode, PublishState
+from clwm_sai_executor.modes.arbitration import Arbitration
+from clwm_sai_executor.path.motion import RowOf
+
+_ALL = np.ones(ACTION_DIM, dtype=np.bool_)
+_ALL.setflags(write=False)
+
+
+class Announcer:
+    """Remembers what was told last."""
+
+    def __init__(self, state_period: float, row_of: RowOf) -> None:
+        """state_period: at least so many seconds between two states."""
+        self._state_period = state_period
+        self._row_of = row_of
+        self._state_at = -math.inf
+        self._mode: ModeStatus | None = None
+
+    def forget(self) -> None:
+        """Measured instants begin anew."""
+        self._state_at = -math.inf
+
+    def state(self, arms: MeasuredArms, arbitration: Arbitration, task_epoch: int) -> list[PublishState]:
+        """The measured arms in the 30-number layout, when that is due."""
+        if arms.stamp - self._state_at < self._state_period - 1e-6:
+            return []
+        self._state_at = arms.stamp
+        state = DualArmState(
+            stamp=arms.stamp,
+            values=self._row_of(arms.positions, arms.widths),
+            valid=_ALL,
+            velocities=arms.velocities.astype(np.float32),
+            mode=arbitration.mode,
+            task_epoch=task_epoch,
+        )
+        return [PublishState(state)]
+
+    def mode(self, arbitration: Arbitration, blindness: str, idleness: str, task_epoch: int) -> list[PublishMode]:
+        """Mode, owner, reason and epoch, when one of them has changed.
+
+        blindness: why the arms hold in any mode; idleness: why nothing moves them in the present one.
+        """
+        reason = blindness or arbitration.reason or idleness
+        status = ModeStatus(arbitration.since, arbitration.mode, arbitration.owner, reason, task_epoch)
+        if status == self._mode:
+            return []
+        self._mode = status
+        return [PublishMode(status)]

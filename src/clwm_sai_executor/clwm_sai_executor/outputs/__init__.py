@@ -1,0 +1,1 @@
+"""What is sent: trajectories, streams, gripper goals, and the controllers behind them."""

@@ -1,0 +1,1 @@
+"""What is asked of the policy, when, and what became of it."""

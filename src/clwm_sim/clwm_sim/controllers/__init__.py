@@ -1,0 +1,1 @@
+"""Simulated controllers with the semantics of ros2_control's."""

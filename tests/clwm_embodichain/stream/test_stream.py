@@ -1,0 +1,130 @@
+"""The data engine with its real processes: fresh trajectories arrive, deaths are survived, nothing is left behind."""
+
+import operator
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clwm_common.files.model_files import ModelFiles
+from clwm_embodichain.episodes.features import PolicyDataError
+from clwm_embodichain.episodes.record import record_episode
+from clwm_embodichain.stream.engine import OnlineEngine
+from clwm_embodichain.stream.worker import play_and_encode, task_of
+from clwm_perception.encoder import Encoder
+from clwm_sim.experts.task_expert import Expert
+from clwm_sim.world import World
+
+ENCODER = ModelFiles.load("nano").encoder
+SHAPE = (3, 4, 4, 128)
+TASKS = ("lift_tray", "place_block")
+
+
+def engine(**changes):
+    return OnlineEngine(TASKS, ENCODER, SHAPE, **({"capacity": 4, "reuse": 2} | changes))
+
+
+def test_fresh_trajectories_of_both_tasks_keep_coming_although_the_worker_is_killed(is_alive):
+    with engine(first_seed=40) as stream:
+        first = stream.collect(2)
+        stream.begin(lambda episode: episode)
+        killed = stream._processes[0].pid
+        os.kill(killed, signal.SIGKILL)
+        drawn = [stream.draw() for _ in range(8)]
+        counts = stream.counts()
+        hung = stream._processes[0].pid
+        os.kill(hung, signal.SIGSTOP)
+        stream._silence, deadline = 0.2, time.monotonic() + 20.0
+        while stream.counts().restarts < 2:
+            assert time.monotonic() < deadline, "a worker that is silent is not replaced"
+            stream._look_after_workers()
+            time.sleep(0.02)
+        processes = [process.pid for process in stream._processes]
+        assert not is_alive(hung) and hung not in processes
+    assert [episode.task for episode in first] == ["lift_tray", "place_block"]
+    seeds = [episode.seed for episode in drawn]
+    assert min(seeds) == 40 and len(set(seeds)) >= 4, seeds
+    assert max(seeds.count(seed) for seed in seeds) <= 2
+    assert counts.restarts == 1 and counts.walks == 8 and counts.trajectories >= 4
+    assert stream.next_seed > max(seeds)
+    assert not [process for process in (killed, *processes) if is_alive(process)]
+    # The streamed trajectory is the one that would have been recorded.
+    world = World("lift_tray")
+    again = play_and_encode(world, Expert(world), Encoder.load(ENCODER), 40, longest=300)
+    assert np.array_equal(again.executed, first[0].executed) and np.array_equal(again.plans, first[0].plans)
+    assert np.array_equal(again.features, first[0].features)
+
+
+def _hang(order):
+    time.sleep(3600.0)
+
+
+def test_workers_that_hang_from_the_start_end_the_training_with_a_reason():
+    with engine(worker=_hang, silence=0.2) as stream:
+        with pytest.raises(PolicyDataError, match=r"worker 0 gave no sign of life for 0 s, and 3 times was lost"):
+            stream.collect(1)
+
+
+def test_a_learner_to_which_nothing_comes_does_not_wait_for_ever(monkeypatch):
+    for name in ("_PATIENCE", "_END"):
+        monkeypatch.setattr(f"clwm_embodichain.stream.engine.{name}", 0.001)
+    with engine(worker=_hang, silence=100.0) as stream:
+        with pytest.raises(PolicyDataError, match="no trajectory came within 0 s: 0 episodes succeeded, 0 failed"):
+            stream.collect(1)
+
+
+def test_a_worker_that_never_simulates_ends_the_training_with_a_reason():
+    with engine(worker=operator.not_) as stream:
+        with pytest.raises(PolicyDataError, match=r"worker 0 ended with code 0, and 3 times was lost .*doctor"):
+            stream.collect(1)
+
+
+def test_workers_of_a_learner_that_was_killed_end_by_themselves(is_alive):
+    script = (
+        "import time\nfrom pathlib import Path\nfrom clwm_embodichain.stream.engine import OnlineEngine\n"
+        "if __name__ == '__main__':\n"
+        f"    with OnlineEngine({TASKS}, Path({str(ENCODER)!r}), {SHAPE}, workers=1) as stream:\n"
+        "        stream.collect(1)\n"
+        "        print(stream._processes[0].pid, stream._ring.name, flush=True)\n"
+        "        time.sleep(60)\n"
+    )
+    learner = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    worker, ring = learner.stdout.readline().split()
+    learner.kill()
+    learner.wait()
+    deadline = time.monotonic() + 20.0
+    while is_alive(int(worker)) or Path("/dev/shm", ring).exists():
+        assert time.monotonic() < deadline, "the worker or its memory is still there"
+        time.sleep(0.05)
+
+
+def test_more_first_trajectories_than_the_pool_holds_are_refused():
+    with pytest.raises(ValueError, match="5 trajectories do not fit into a pool of 4"):
+        engine(worker=operator.not_).collect(5)
+
+
+def test_no_worker_is_refused():
+    with pytest.raises(ValueError, match="workers is 0"):
+        engine(workers=0)
+
+
+def test_every_writer_takes_the_tasks_in_turn():
+    for writers in (1, 2, 3):
+        for writer in range(writers):
+            seeds = range(writer, 12, writers)
+            played = [task_of(seed, writers, TASKS) for seed in seeds]
+            assert played[::2] == [played[0]] * len(played[::2]) and played[0] != played[1]
+
+
+def test_an_episode_that_fails_or_takes_too_long_is_not_handed_over():
+    world = World("lift_tray", image_size=32)
+    expert = Expert(world)
+    rows = len(record_episode(world, expert, 3).executed)
+    pictures = lambda images: np.zeros((3, 1, 1, 2), np.float16)  # noqa: E731
+    assert play_and_encode(world, expert, pictures, 3, longest=rows).seed == 3
+    assert play_and_encode(world, expert, pictures, 3, longest=rows - 1) is None

@@ -1,0 +1,226 @@
+"""The policy trainer on a made-up task: the loss falls, interruptions do not matter, data is coded as promised."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from clwm_embodichain.episodes.features import PolicyDataError, encode_features, load_episodes
+from clwm_embodichain.training.curves import Curves
+from clwm_embodichain.training.policy.losses import LossSettings, channel_weights
+from clwm_embodichain.training.policy.samples import Coding, build_samples, fit_coding
+from clwm_embodichain.training.policy.streams import RecordedStreams
+from clwm_embodichain.training.policy.trainer import PolicyTrainer, TrainingSettings
+from clwm_embodichain.training.policy.validation import validate
+from clwm_embodichain.training.states import read_state, write_state
+from clwm_policy.model.clwm import Clwm
+from clwm_policy.model.sizes import ClwmConfig
+
+TINY = ClwmConfig(width=32, layers=2, heads=2, ffn_width=64, memory_rank=8, feature_channels=8)
+
+
+@pytest.fixture(scope="module")
+def data(made_up_episode, embed, jacobians):
+    episodes = [made_up_episode(seed, ("lift", "place it")[seed % 2]) for seed in range(12)]
+    coding = fit_coding(episodes)
+    return build_samples(episodes, coding, embed, jacobians), coding
+
+
+def make_trainer(data, **changes):
+    samples, coding = data
+    torch.manual_seed(0)
+    settings = TrainingSettings(**({"steps": 30, "streams": 4, "segment": 2, "warmup_steps": 5} | changes))
+    return PolicyTrainer(Clwm(TINY), RecordedStreams(samples, settings.streams, settings.seed), coding, settings)
+
+
+def test_the_losses_fall_and_the_kept_model_follows(data):
+    trainer = make_trainer(data, learning_rate=3e-3)
+    before = validate(trainer.ema, data[1], data[0])
+    losses = [trainer.step() for _ in range(30)]
+    # Batches differ too much for neighbours to be compared; the mean over ten does not.
+    first, last = (np.mean([loss["action"] for loss in part]) for part in (losses[:10], losses[-10:]))
+    assert last < 0.9 * first
+    assert validate(trainer.ema, data[1], data[0])["joint_mrad"] < before["joint_mrad"]
+    assert trainer.progress == 1.0
+
+
+def test_a_resumed_training_takes_the_very_step_that_would_have_followed(data, tmp_path):
+    trainer = make_trainer(data)
+    for _ in range(3):
+        trainer.step()
+    write_state(tmp_path / "trainer.pt", trainer.state())
+    expected = [trainer.step()["action"] for _ in range(3)]
+    again = make_trainer(data, seed=99)
+    again.resume(read_state(tmp_path / "trainer.pt"))
+    assert [again.step()["action"] for _ in range(3)] == expected
+    for ours, theirs in zip(again.ema.parameters(), trainer.ema.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_training_goes_on_when_the_data_has_grown(data, tmp_path, made_up_episode, embed, jacobians):
+    trainer = make_trainer(data)
+    trainer.step()
+    write_state(tmp_path / "trainer.pt", trainer.state())
+    data[1].save(tmp_path / "coding.json")
+    coding = Coding.load(tmp_path / "coding.json")
+    grown = build_samples([made_up_episode(seed, "lift") for seed in range(14)], coding, embed, jacobians)
+    again = make_trainer((grown, coding))
+    again.resume(read_state(tmp_path / "trainer.pt"))
+    assert again.steps_done == 1
+    assert np.isfinite(again.step()["action"])
+
+
+def test_gradient_reaches_the_memory_through_its_updates(data):
+    trainer = make_trainer(data)
+    for _ in range(3):  # the output projections start at zero and have to wake up
+        trainer.step()
+    assert trainer.model.blocks[0].memory.step_size.grad.abs() > 0.0
+    assert trainer.model.blocks[0].memory.theta_v.weight.grad.abs().max() > 0.0
+
+
+def test_targets_decode_to_the_experts_rows(data, made_up_episode):
+    samples, coding = data
+    source = made_up_episode(0, "lift")
+    for index in (0, 3, 14):
+        row = 4 * index
+        rows = coding.codec.decode_rows(samples.target[index].numpy(), source.executed[row])
+        np.testing.assert_allclose(rows, source.plans[index], atol=1e-5)
+
+
+def test_after_four_executed_rows_the_plan_continues_from_where_they_led(made_up_episode, embed, jacobians):
+    source = made_up_episode(0, "lift")
+    source = dataclasses.replace(source, executed=source.executed + 0.25)  # as if disturbed
+    coding = fit_coding([source])
+    samples = build_samples([source], coding, embed, jacobians)
+    rows = coding.codec.decode_rows(samples.committed[2].numpy(), source.executed[8])
+    np.testing.assert_allclose(rows[:4, 14:], source.executed[8:12, 14:], atol=1e-5)
+    np.testing.assert_allclose(rows[4:, 14:], source.plans[3, :12, 14:], atol=1e-5)
+
+
+def test_the_next_observation_is_one_horizon_away_and_never_of_another_episode(data):
+    samples, _ = data
+    assert samples.following[0] == 3
+    assert (samples.following <= samples.last).all() and (samples.following >= samples.first).all()
+
+
+def test_executed_rows_are_hidden_before_the_episode_began(data):
+    samples, _ = data
+    assert samples.executed_mask[:4].sum(1).tolist() == [0, 4, 8, 12]
+
+
+def test_the_surrogate_is_judged_against_copying(data):
+    result = validate(Clwm(TINY).eval(), data[1], data[0])
+    # Output projections start at zero, so an untrained model predicts that nothing changes.
+    assert result["surrogate_over_copy"] == pytest.approx(1.0, abs=1e-4)
+
+
+def test_channel_weights_favour_what_is_executed():
+    weights = channel_weights(LossSettings())
+    assert weights.mean() == pytest.approx(1.0)
+    assert weights[28] > weights[14] > weights[0] > weights[3]
+
+
+def test_settings_that_cannot_train_are_refused():
+    with pytest.raises(ValueError, match="streams is 0"):
+        TrainingSettings(streams=0)
+
+
+@pytest.mark.parametrize("name", ["features", "plans", "executed", "states"])
+def test_an_episode_with_numbers_that_are_not_finite_is_named(data, made_up_episode, embed, jacobians, name):
+    bad = made_up_episode(4, "lift")
+    array = getattr(bad, name).copy()
+    array[2] = np.nan
+    bad = dataclasses.replace(bad, **{name: array})
+    with pytest.raises(PolicyDataError, match=rf"episode of lift, seed 4: {name}\[2\] has numbers that are not finite"):
+        build_samples([made_up_episode(0, "lift"), bad], data[1], embed, jacobians)
+    with pytest.raises(PolicyDataError, match="seed 4"):
+        fit_coding([bad])
+
+
+def test_a_coding_or_features_that_are_half_written_are_named(tmp_path, made_up_episode):
+    (tmp_path / "coding.json").write_text('{"normaliser": {')
+    with pytest.raises(PolicyDataError, match=r"coding.json cannot be read"):
+        Coding.load(tmp_path / "coding.json")
+    path, cache = tmp_path / "data" / "lift" / "3.npz", tmp_path / "cache"
+    write_episode(path, made_up_episode(3, "lift"))
+    encode_features([path], cache, lambda images: np.zeros((3, 4, 4, 8), np.float16), progress=False)
+    whole = (cache / "lift" / "3.npy").read_bytes()
+    (cache / "lift" / "3.npy").write_bytes(whole[:200])
+    with pytest.raises(PolicyDataError, match=r"3.npy is damaged .* delete it and encode again"):
+        list(load_episodes([path], cache))
+
+
+def test_no_episodes_are_refused(data, embed, jacobians):
+    with pytest.raises(PolicyDataError, match="no successful episodes"):
+        build_samples([], data[1], embed, jacobians)
+
+
+def write_episode(path, source, images=15):
+    from clwm_embodichain.episodes.storage import Episode
+
+    Episode(
+        images=np.full((images, 3, 8, 8, 3), 7, np.uint8),
+        image_rows=source.image_rows,
+        plans=source.plans,
+        commands=source.executed,
+        executed=source.executed,
+        states=source.states,
+        keypoints=np.zeros((15, 2, 3), np.float32),
+        keypoint_visible=np.ones((15, 2), bool),
+        camera_pose=np.zeros((15, 3, 4, 4), np.float32),
+        success=True,
+        instruction="do lift",
+        task="lift",
+        seed=3,
+    ).save(path)
+
+
+def test_pictures_are_encoded_once_and_an_interrupted_encoding_is_continued(tmp_path, made_up_episode):
+    path, cache, calls = tmp_path / "data" / "lift" / "3.npz", tmp_path / "cache", []
+    write_episode(path, made_up_episode(3, "lift"))
+
+    def encode(images):
+        calls.append(images.shape)
+        return np.full((3, 4, 4, 8), images.mean(), np.float16)
+
+    with pytest.raises(PolicyDataError, match="encode the episodes first"):
+        list(load_episodes([path], cache))
+    encode_features([path], cache, encode, progress=False)
+    encode_features([path], cache, encode, progress=False)
+    assert len(calls) == 15
+    (loaded,) = load_episodes([path], cache)
+    assert loaded.features.shape == (15, 3, 4, 4, 8) and loaded.features.max() == 7.0
+
+
+def test_features_of_other_pictures_are_refused(tmp_path, made_up_episode):
+    path, cache = tmp_path / "data" / "lift" / "3.npz", tmp_path / "cache"
+    write_episode(path, made_up_episode(3, "lift"))
+    encode_features([path], cache, lambda images: np.zeros((3, 4, 4, 8), np.float16), progress=False)
+    np.save(cache / "lift" / "3.npy", np.zeros((9, 3, 4, 4, 8), np.float16))
+    with pytest.raises(PolicyDataError, match="9 features for 15 pictures"):
+        list(load_episodes([path], cache))
+
+
+def test_pictures_that_miss_the_horizon_are_refused(data, made_up_episode):
+    strange = dataclasses.replace(
+        made_up_episode(0, "lift"),
+        image_rows=np.arange(0, 60, 5)[:12],
+        features=np.zeros((12, 3, 4, 4, 8), np.float16),
+        plans=np.zeros((12, 16, 30)),
+    )
+    with pytest.raises(PolicyDataError, match="every 5 rows"):
+        fit_coding([strange])
+
+
+def test_curves_continue_and_are_drawn(tmp_path):
+    Curves(tmp_path / "c.jsonl").append({"minutes": 0.1, "action": 1.0, "video": 1.0})
+    curves = Curves(tmp_path / "c.jsonl")
+    curves.append({"minutes": 0.2, "action": 0.5, "video": 0.9, "eef_mm": 9.0})
+    assert len(curves.records()) == 2
+    with (tmp_path / "c.jsonl").open("a") as stream:
+        stream.write('{"minutes": 0.3, "act')  # what a run that was killed left
+    curves.append({"minutes": 0.4, "action": 0.4, "video": 0.8})
+    assert [record["minutes"] for record in curves.records()] == [0.1, 0.2, 0.4]
+    curves.draw(tmp_path / "c.png")
+    assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"

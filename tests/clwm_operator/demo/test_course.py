@@ -1,0 +1,55 @@
+"""What the demo's course takes for a stack that is up: errors that pass are waited out, refusals are not."""
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+
+from clwm_bringup.supervisor import Supervisor
+from clwm_common.ros import qos
+from clwm_common.ros.diagnostics import ACTIVE, Health, Level, to_array
+from clwm_operator.demo import course as demo
+from clwm_operator.demo.course import Demo
+from clwm_operator.operator_node import StackError
+from clwm_operator.recording import Recording
+
+STALE = Health(Level.ERROR, "joint states are 0.21 s old; at most 0.2 s expected", {ACTIVE: True})
+
+
+@pytest.fixture
+def course():
+    with Supervisor([], {}, lambda line: None) as supervisor:
+        with Demo(supervisor, Recording(("head",)), lambda text: None) as course:
+            yield course
+
+
+def says(course, *words):
+    """The executor says one health after the other over DDS, the last one again and again."""
+    publisher = course.node.create_publisher(DiagnosticArray, "/diagnostics", qos.REPORT)
+    remaining = list(words)
+
+    def say():
+        health = remaining.pop(0) if len(remaining) > 1 else remaining[0]
+        publisher.publish(to_array(course.node.get_clock().now().to_msg(), "executor", health))
+
+    course.node.create_timer(0.02, say)
+
+
+def test_an_error_of_an_active_node_is_waited_out(course):
+    said = []
+    course._on_step = said.append
+    says(course, Health(Level.WARN, "not active", {ACTIVE: False}), *[STALE] * 20, Health(values={ACTIVE: True}))
+    course.wait_until_active(["executor"])
+    assert said == ["executor is active"]
+    assert course.node.health["executor"].level is Level.OK
+
+
+def test_a_node_that_refused_to_become_active_ends_the_wait_with_its_reason(course):
+    says(course, Health(Level.ERROR, "configure refused: the model is missing", {ACTIVE: False}))
+    with pytest.raises(StackError, match="did not come up: executor: configure refused: the model is missing"):
+        course.wait_until_active(["executor"])
+
+
+def test_an_error_that_does_not_pass_is_named_when_time_is_up(course, monkeypatch):
+    monkeypatch.setattr(demo, "START_TIMEOUT", 1.0)
+    says(course, STALE)
+    with pytest.raises(StackError, match=r"within 1 s: executor: joint states are 0.21 s old.*; policy: silent; see"):
+        course.wait_until_active(["executor", "policy"])

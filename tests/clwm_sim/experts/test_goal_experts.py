@@ -1,0 +1,143 @@
+"""Experts: each goal is achieved, from its start and from the middle, without arms that touch or jump."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from clwm_common.actions import GRIPPERS, JOINTS, ROW_DT
+from clwm_common.robot.description import RobotDescription
+from clwm_sim.experts.goal_expert import GoalExpert
+from clwm_sim.experts.motion import View
+from clwm_sim.experts.playing import play
+from clwm_sim.goals.judge import Judge
+from clwm_sim.registry import goals_in, kinds_in, scene_named, scenes
+from clwm_sim.stage import Stage
+
+ROBOT = RobotDescription.load("dual_fr3_mujoco")
+ALL = [(name, kind.kind) for name in scenes() for kind in kinds_in(name) if name != "cue"]
+
+
+@pytest.fixture(scope="module")
+def expert():
+    return GoalExpert(ROBOT)
+
+
+@pytest.fixture(scope="module")
+def prepare():
+    """(scene, seed) -> its stage set up anew, its layout, and its goals."""
+    stages = {}
+
+    def prepare(name, seed):
+        scene = scene_named(name)
+        layout = scene.draw(np.random.default_rng(seed))
+        if name not in stages:
+            stages[name] = Stage(layout, ROBOT, 32, scene.head_fovy)
+        stages[name].set_up(layout, np.random.default_rng(seed))
+        return stages[name], layout, goals_in(name, layout)
+
+    return prepare
+
+
+def pursue(stage, expert, goal, layout, goals):
+    """Rows (T, 30) until the verdict on the goal, and all verdicts."""
+    judge = Judge(goals, stage.time, stage.situation())
+    rows, asked_at = [], stage.time
+    for row in play(stage, expert, goal, layout, judge):
+        assert not stage.arms_touch(), f"arms touch at {stage.time:.2f} s"
+        rows.append(row)
+        if judge.verdicts[goal.name] != "open" or stage.time - asked_at > goal.timeout:
+            return np.stack(rows), judge.verdicts
+
+
+def wanted(goals, kind, stage):
+    now = stage.situation()
+    return next(g for g in goals if g.kind == kind and (g.settling > 0.0 or not g.is_achieved(now, now)))
+
+
+@pytest.mark.parametrize(("name", "kind"), ALL)
+def test_expert_achieves_the_goal_it_is_asked_for_and_no_other_one_of_its_kind(prepare, expert, name, kind):
+    stage, layout, goals = prepare(name, 7)
+    goal = wanted(goals, kind, stage)
+    now = stage.situation()
+    before = {other.name for other in goals if other.is_achieved(now, now)}
+    expert.start()
+    rows, verdicts = pursue(stage, expert, goal, layout, goals)
+    assert verdicts[goal.name] == "achieved", f"{goal.name} after {stage.time:.1f} s: {verdicts}"
+    done = {other for other, verdict in verdicts.items() if verdict == "achieved"}
+    assert done - before <= {goal.name}
+    speed = np.abs(np.diff(rows[:, JOINTS], axis=0)) / ROW_DT
+    assert (speed < 0.8 * ROBOT.limit("velocity")).all()
+
+
+@pytest.mark.parametrize(("name", "kind"), [("blocks", "stack"), ("tray", "lift_tray"), ("tray", "load_tray")])
+def test_another_goal_asked_for_in_the_middle_is_achieved_from_there(prepare, expert, name, kind):
+    stage, layout, goals = prepare(name, 3)
+    goal = wanted(goals, kind, stage)
+    other = next(g for g in reversed(goals) if g.kind not in (kind, "keep_still"))
+    expert.start()
+    # Long enough for the hands to hold something.
+    for _ in itertools.islice(play(stage, expert, other, layout), 55):
+        pass
+    _, verdicts = pursue(stage, expert, goal, layout, goals)
+    assert verdicts[goal.name] == "achieved"
+
+
+def test_thing_that_is_pushed_away_from_the_hand_is_approached_again(prepare, expert):
+    stage, layout, goals = prepare("blocks", 12)
+    goal = wanted(goals, "place", stage)
+    expert.start()
+    for _ in itertools.islice(play(stage, expert, goal, layout), 30):
+        pass
+    stage.displace(goal.block.name, [0.02, 0.0])
+    assert pursue(stage, expert, goal, layout, goals)[1][goal.name] == "achieved"
+
+
+def test_block_that_lies_on_the_pad_is_moved_away_first(prepare, expert):
+    stage, layout, goals = prepare("blocks", 5)
+    goal = next(g for g in goals if g.kind == "place")
+    other = next(block for block in layout.of_kind("block") if block is not goal.block)
+    there = np.array(goal.pad.position) - other.position
+    stage.displace(other.name, there[:2])
+    expert.start()
+    assert pursue(stage, expert, goal, layout, goals)[1][goal.name] == "achieved"
+    off = stage.situation().objects[other.name].position - goal.pad.position
+    assert np.hypot(*off[:2]) > 0.06
+
+
+def test_arms_that_move_when_asked_to_wait_brake_at_their_acceleration_and_stay(prepare, expert):
+    stage, layout, goals = prepare("pot", 2)
+    lift, still = (next(g for g in goals if g.kind == kind) for kind in ("lift_pot", "keep_still"))
+    expert.start()
+    for _ in itertools.islice(play(stage, expert, lift, layout), 15):
+        pass
+    assert np.linalg.norm(expert.velocity[0, :3]) > 0.2
+    rows, verdicts = pursue(stage, expert, still, layout, goals)
+    assert verdicts["keep_still"] == "achieved"
+    assert np.abs(np.diff(rows[20:, JOINTS], axis=0)).max() == 0.0
+    assert np.array_equal(rows[0][GRIPPERS], rows[-1][GRIPPERS])
+
+
+def test_recalling_hand_waits_and_then_goes_to_the_pad(prepare, expert):
+    stage, layout, goals = prepare("cue", 1)
+    goal = next(g for g in goals if g.kind == "recall_side")
+    place = np.array([*layout.changes[-1].place, 0.0])
+    now = stage.situation()
+    view = View(now, layout, now.tcp, np.full(2, 0.08), np.array([[0.0, 0.3], [0.0, -0.3]]))
+    assert goal.aims(view) == [None, None]
+    stage.advance(layout.changes[-1].at + 0.1)
+    view = View(stage.situation(), layout, now.tcp, np.full(2, 0.08), view.bases)
+    aims = goal.aims(view)
+    assert aims[1 - layout.asked_arm] is None
+    assert np.allclose(aims[layout.asked_arm].position, place + [0, 0, 0.14])
+
+
+def test_expert_does_not_drive_an_arm_beyond_its_reach(prepare, expert):
+    stage, layout, goals = prepare("handover", 4)
+    goal = next(g for g in goals if g.kind == "hand_over")
+    bar = layout.things["bar"]
+    stage.displace("bar", np.array([0.72, 0.45 * np.sign(bar.position[1])]) - bar.position[:2])
+    expert.start()
+    rows = np.stack(list(itertools.islice(play(stage, expert, goal, layout), 100)))
+    assert np.isfinite(rows).all()
+    assert (np.abs(np.diff(rows[:, JOINTS], axis=0)) / ROW_DT < ROBOT.limit("velocity")).all()
