@@ -20,9 +20,9 @@ from clwm_sim.pacing import PictureTaken
 pytestmark = pytest.mark.usefixtures("ros_context")
 
 
-def new_node(**parameters) -> SimNode:
+def new_node(context=None, **parameters) -> SimNode:
     overrides = [Parameter(name, value=value) for name, value in {"image_size": 32, **parameters}.items()]
-    return SimNode(parameter_overrides=overrides)
+    return SimNode(context=context, parameter_overrides=overrides)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,9 @@ def test_reset_switches_the_task_and_an_unknown_one_is_refused_with_the_names(si
 
 
 def test_configure_refuses_an_unknown_task_by_name():
-    node = new_node(task="juggle")
+    apart = rclpy.Context()  # one domain has one simulation, and the other tests' one runs
+    rclpy.init(context=apart, domain_id=101)
+    node = new_node(context=apart, task="juggle")
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     assert "task 'juggle' does not exist" in node.fault
     node.destroy_node()

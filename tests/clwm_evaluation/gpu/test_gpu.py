@@ -29,7 +29,7 @@ def test_it_runs_from_a_plain_folder_without_ros(tmp_path):
     )
     environment = {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": f"{SRC / 'clwm_common'}:{SRC / 'clwm_policy'}",
+        "PYTHONPATH": ":".join(str(SRC / name) for name in ("clwm_common", "clwm_policy", "clwm_evaluation")),
     }
     done = subprocess.run(
         [sys.executable, "-c", code, *QUICK, "--json", str(path)],

@@ -125,7 +125,7 @@ def test_shipped_policy_of_every_contestant_loads_and_was_trained_up_to_the_long
 
 
 def test_missing_checkpoint_says_how_to_make_it(tmp_path):
-    with pytest.raises(CheckpointError, match="train_memory --kind kv"):
+    with pytest.raises(CheckpointError, match="memory.train --kind kv"):
         load_contestant("kv", tmp_path)
 
 

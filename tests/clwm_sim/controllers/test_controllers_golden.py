@@ -16,7 +16,7 @@ from clwm_sim.controllers.joint_trajectory_controller import (
 )
 from clwm_sim.controllers.trajectory import JointState, JointTrajectory, TrajectoryPoint
 
-GOLDEN = Path(__file__).parent / "data" / "jtc_golden.jsonl.xz"
+GOLDEN = Path(__file__).parents[1] / "data" / "jtc_golden.jsonl.xz"
 NAMES = tuple(f"j{number}" for number in range(1, 8))
 TOLERANCE = 1e-3  # rad
 # Refused by ours and taken by the real one, which then commands numbers that nobody sent: this is meant.
