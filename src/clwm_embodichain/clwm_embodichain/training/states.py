@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import pickle
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 KEPT = 3
-_UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile)
+_UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, UnpicklingError, zipfile.BadZipFile)
 
 
 class StateError(RuntimeError):
