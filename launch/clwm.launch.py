@@ -26,9 +26,9 @@ from launch_ros.actions import LifecycleNode
 
 from clwm_bringup import graph
 from clwm_bringup.restarts import FIRST_DELAY, GiveUp, Restarts
-from clwm_bringup.security.access_rights import enclave_arguments
 from clwm_bringup.supervisor import GRACE
 from clwm_common import ros_environment
+from clwm_common.enclaves import enclave_arguments
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 DEFAULTS = graph.StackOptions()

@@ -10,7 +10,7 @@ import pytest
 
 from clwm_bringup import graph
 from clwm_bringup.restarts import MAX_DEATHS, WRONG_PARAMETERS
-from clwm_bringup.security.access_rights import enclave_arguments
+from clwm_common.enclaves import enclave_arguments
 from clwm_common.files.model_files import project_root
 from clwm_common.ros_environment import RosEnvironmentError
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clwm_bringup.checks.model_check import check_model
-from clwm_bringup.security.access_rights import enclave_arguments
+from clwm_bringup.model_check import check_model
+from clwm_common.enclaves import enclave_arguments
 from clwm_common.files.config_files import ConfigFileError, nearest, read_yaml
 from clwm_common.files.model_files import ModelFiles, project_root
 from clwm_common.files.policy_document import CheckpointError

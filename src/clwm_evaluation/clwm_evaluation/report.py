@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from clwm_common.provenance import commit, machine
-from clwm_common.terminal.console import PlainConsole, description_column
+from clwm_common.terminal.console import PlainConsole
+from clwm_common.terminal.progress import progress as progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,24 +44,6 @@ def write_png(console: PlainConsole, draw: Callable[[], Figure], path: Path | No
         path.parent.mkdir(parents=True, exist_ok=True)
         draw().savefig(path, dpi=150)
         console.print(f"plot: {path}", soft_wrap=True, highlight=False)
-
-
-@contextmanager
-def progress(console: PlainConsole, what: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """A bar, or a line per step where nobody watches a terminal. Yields advance(by, what was just done)."""
-    columns = (description_column(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bars:
-        bar = bars.add_task(what, total=total)
-        done = 0
-
-        def advance(by: int, text: str) -> None:
-            nonlocal done
-            done += by
-            bars.update(bar, advance=by, description=f"{what}: {text}" if text else what)
-            if not console.is_terminal:
-                console.print(f"{what} {done}/{total} {text}", highlight=False, soft_wrap=True)
-
-        yield advance
 
 
 def refuse(console: PlainConsole, error: Exception) -> NoReturn:

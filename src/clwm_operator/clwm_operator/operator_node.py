@@ -7,17 +7,13 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import Any
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.action import ActionClient
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node, NodeNameNonExistentError
 from std_msgs.msg import String
 
-from clwm_bringup.security.access_rights import OPERATOR, enclave_arguments
 from clwm_common.messages import MemoryPolicy, Mode
 from clwm_common.ros import qos
 from clwm_common.ros.claiming import ClaimListener
@@ -69,39 +65,6 @@ def _servers(node: Node, service: str) -> list[str]:
 
 class StackError(RuntimeError):
     """The stack does not do what is asked; the message says which part, why, and what to look at."""
-
-
-NodeType = TypeVar("NodeType", bound=Node)
-
-
-class RosSession(AbstractContextManager):
-    """ROS for the nodes of this process, whose thread spins them; signals stay with the caller."""
-
-    def __init__(self) -> None:
-        arguments = ["--ros-args", *enclave_arguments(OPERATOR)]
-        rclpy.init(args=arguments, signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
-        self._executor = SingleThreadedExecutor()
-        self._nodes: list[Node] = []
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def add(self, node: NodeType) -> NodeType:
-        """Have `node` served by `spin_once`, and destroyed by `close`."""
-        self._executor.add_node(node)
-        self._nodes.append(node)
-        return node
-
-    def spin_once(self, timeout_sec: float) -> None:
-        """Serve what arrives within `timeout_sec` s."""
-        self._executor.spin_once(timeout_sec=timeout_sec)
-
-    def close(self) -> None:
-        """Destroy the nodes and shut ROS down."""
-        self._executor.shutdown(timeout_sec=1.0)
-        for node in self._nodes:
-            node.destroy_node()
-        rclpy.try_shutdown()
 
 
 class Pulse:

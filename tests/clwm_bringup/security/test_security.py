@@ -16,6 +16,7 @@ from clwm_bringup import cli, graph
 from clwm_bringup.checks.preflight_node import PreflightNode
 from clwm_bringup.security import access_rights
 from clwm_bringup.security.sros_policy import to_xml
+from clwm_common.enclaves import enclave_arguments
 from clwm_common.messages import Mode
 from clwm_common.robot.description import GripperAction, RobotDescription
 from clwm_common.ros.lifecycle import ClwmNode
@@ -184,7 +185,7 @@ def test_every_process_starts_in_an_enclave_of_the_table(table):
 
 def test_the_enclave_reaches_ros():
     context = rclpy.Context()
-    rclpy.init(args=["--ros-args", *access_rights.enclave_arguments("policy")], context=context)
+    rclpy.init(args=["--ros-args", *enclave_arguments("policy")], context=context)
     node = rclpy.create_node("enclave_probe", context=context)
     assert ("enclave_probe", "/", "/clwm/policy") in node.get_node_names_and_namespaces_with_enclaves()
     node.destroy_node()

@@ -8,8 +8,8 @@ import pytest
 from clwm_chaos.soak.course import SoakCourse
 from clwm_chaos.soak.measure import Sample, Soak, growth, summarise
 from clwm_chaos.soak.picture import draw_soak
-from clwm_chaos.soak.process_usage import usage
 from clwm_common.messages import Mode
+from clwm_common.process_usage import usage
 from clwm_operator.recording import Chunk
 
 

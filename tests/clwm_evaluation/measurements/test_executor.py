@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clwm_bringup.cli import app
-from clwm_chaos.soak.process_usage import Usage
+from clwm_common.process_usage import Usage
 from clwm_evaluation.measurements.executor import _report
 
 

@@ -9,8 +9,8 @@ import rclpy
 
 from clwm_common.claims import Claim
 from clwm_common.ros.claiming import RoleClaim
+from clwm_common.ros.session import RosSession
 from clwm_common.ros.transport import send_small_messages_only
-from clwm_operator.operator_node import RosSession
 
 STACK = "stack"
 

@@ -27,7 +27,7 @@ def preflight(
     Sends nothing: no arm can move. Ends with 1 when a check fails.
     """
     from clwm_bringup.checks.preflight_node import PreflightNode
-    from clwm_operator.operator_node import RosSession
+    from clwm_common.ros.session import RosSession
 
     console = PlainConsole(highlight=False, soft_wrap=True)
     description = RobotDescription.load(robot)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from clwm_common.enclaves import OPERATOR, enclave_path
 from clwm_common.robot.description import RobotDescription
 
-OPERATOR = "operator"  # the command line: clwm demo, soak, teleop, task, mode, watch and preflight
 _CLAIMS = "/clwm/claims"  # who has which role
 _PARAMETERS = (
     "describe_parameters", "get_parameter_types", "get_parameters", "list_parameters", "set_parameters",
@@ -33,16 +33,6 @@ class Access:
     calls: tuple[str, ...] = ()
     executes: tuple[str, ...] = ()
     sends: tuple[str, ...] = ()
-
-
-def enclave_path(name: str) -> str:
-    """The enclave of a process of the graph, or of OPERATOR."""
-    return f"/clwm/{name}"
-
-
-def enclave_arguments(name: str) -> list[str]:
-    """What tells ROS its enclave; without ROS_SECURITY_ENABLE it is only a name."""
-    return ["--enclave", enclave_path(name)]
 
 
 def access_table(robot: RobotDescription) -> tuple[Access, ...]:

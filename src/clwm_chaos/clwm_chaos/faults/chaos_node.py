@@ -24,10 +24,10 @@ from clwm_common.robot.description import RobotDescription
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_stamp
 from clwm_common.ros.diagnostics import Health, Level, from_status
+from clwm_common.ros.session import RosSession
 from clwm_msgs.msg import ChunkRequest, TaskStatus
 from clwm_msgs.srv import SetMode
 from clwm_operator.demo.demo_node import DemoNode
-from clwm_operator.operator_node import RosSession
 from clwm_operator.recording import Recording
 from clwm_sai_executor.inputs.joint_map import JointMap
 from clwm_sai_executor.path.limits import MotionLimits

@@ -9,8 +9,8 @@ from sensor_msgs.msg import JointState
 
 from clwm_bringup.supervisor import Supervisor
 from clwm_chaos.soak.measure import Sample, Soak
-from clwm_chaos.soak.process_usage import usage
 from clwm_common.messages import Mode
+from clwm_common.process_usage import usage
 from clwm_common.robot.description import RobotDescription
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_stamp

@@ -12,13 +12,13 @@ from typing import Any
 from torch import Tensor
 
 from clwm_common.terminal.console import PlainConsole
+from clwm_common.terminal.progress import progress
 from clwm_embodichain.episodes.features import FeatureEpisode, PolicyDataError, encode_features, load_episodes
 from clwm_embodichain.episodes.record import record
 from clwm_embodichain.episodes.storage import episode_files
 from clwm_embodichain.stream.engine import OnlineEngine
 from clwm_embodichain.training.policy.samples import Coding, Jacobians, Samples, build_samples, fit_coding
 from clwm_embodichain.training.policy.streams import ObservationStreams, OnlineStreams, RecordedStreams
-from clwm_evaluation.report import progress
 from clwm_perception.encoder import Encoder
 
 HELD_OUT = 0.06  # share of each task's recorded episodes that only validation sees

@@ -11,10 +11,10 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from clwm_bringup.checks.model_check import check_simulated
 from clwm_common.files.model_files import ModelFiles
 from clwm_common.terminal.console import PlainConsole
 from clwm_evaluation.calibration.trials import Trials, run_trials
+from clwm_evaluation.virtual.model_check import check_simulated
 from clwm_policy.engine.re_entry import Plan
 from clwm_policy.model.checkpoint import CheckpointError, Policy
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from clwm_chaos.soak.process_usage import Usage, usage
+from clwm_common.process_usage import Usage, usage
 from clwm_common.robot.description import RobotDescription, RobotError
 from clwm_common.terminal.console import PlainConsole
 from clwm_evaluation.report import JsonFile, progress, provenance, refuse, write_json

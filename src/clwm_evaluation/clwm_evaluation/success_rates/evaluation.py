@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clwm_bringup.checks.model_check import check_simulated
 from clwm_common.files.model_files import ModelFiles, ModelFilesError
 from clwm_common.messages import Mode
 from clwm_common.provenance import commit, machine
 from clwm_evaluation.statistics import mean, percentiles, wilson95
 from clwm_evaluation.virtual.chunk_sources import ChunkSource, ExpertSource, ForgetfulSource, ModelSource
 from clwm_evaluation.virtual.conditions import CONDITIONS, ConditionedWorld
+from clwm_evaluation.virtual.model_check import check_simulated
 from clwm_evaluation.virtual.stack import EpisodeResult, Latency, LatencyError, VirtualStack
 from clwm_policy.engine.re_entry import Plan, ReEntryError, parse_re_entry
 from clwm_sai_executor.config import FOLLOW, SchedulerConfig

@@ -15,7 +15,8 @@ from clwm_common.messages import MemoryPolicy, Mode
 from clwm_common.terminal.console import PlainConsole
 
 if TYPE_CHECKING:
-    from clwm_operator.operator_node import OperatorNode, RosSession
+    from clwm_common.ros.session import RosSession
+    from clwm_operator.operator_node import OperatorNode
     from clwm_operator.view import View
 
 ANSWER_TIMEOUT = 5.0  # s
@@ -135,7 +136,8 @@ def _look(node: OperatorNode) -> View:
 @contextlib.contextmanager
 def _operator(console: PlainConsole) -> Iterator[tuple[OperatorNode, RosSession]]:
     # Here, since rclpy takes a second to import and --help must not wait for it.
-    from clwm_operator.operator_node import OperatorNode, RosSession, StackError
+    from clwm_common.ros.session import RosSession
+    from clwm_operator.operator_node import OperatorNode, StackError
 
     try:
         with RosSession() as session:

@@ -9,8 +9,9 @@ from types import TracebackType
 
 from clwm_bringup.supervisor import Supervisor
 from clwm_common.ros.diagnostics import Health, Level
+from clwm_common.ros.session import RosSession
 from clwm_operator.demo.demo_node import DemoNode
-from clwm_operator.operator_node import RosSession, StackError
+from clwm_operator.operator_node import StackError
 from clwm_operator.recording import Episode, Recording
 from clwm_sim.tasks import TASKS
 

@@ -11,8 +11,8 @@ import rclpy
 from numpy.typing import NDArray
 from rclpy.node import Node
 
-from clwm_bringup.security.access_rights import OPERATOR, enclave_arguments
 from clwm_common.actions import GRIPPERS, JOINTS, POSES
+from clwm_common.enclaves import OPERATOR, enclave_arguments
 from clwm_common.messages import Mode, TeleopCommand
 from clwm_common.ros import qos
 from clwm_common.ros.claiming import ClaimListener

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from clwm_common.files.policy_document import CheckpointError, read_policy_document
-from clwm_common.robot.description import RobotDescription
 from clwm_perception.checkpoint import POOL, EncoderCheckpoint, EncoderError, open_checkpoint
 from clwm_perception.preprocess import NO_RESIZE, ImageError, check_size
 from clwm_sai_executor.config import ConfigError, SchedulerConfig
@@ -47,10 +46,3 @@ def check_model(
     except (ConfigError, TypeError) as error:
         raise CheckpointError(f"executor: {error}") from error
     return found
-
-
-def check_simulated(policy: Path, encoder: Path) -> EncoderCheckpoint:
-    """`check_model` for a virtual stack, whose robot and pictures are the simulated world's own."""
-    from clwm_sim.world import IMAGE_SIZE, ROBOT  # here, since MuJoCo is not needed to check a model for a real robot
-
-    return check_model(policy, encoder, RobotDescription.load(ROBOT).cameras, (IMAGE_SIZE, IMAGE_SIZE))

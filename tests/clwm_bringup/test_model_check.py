@@ -6,10 +6,11 @@ import sys
 
 import pytest
 
-from clwm_bringup.checks.model_check import check_model, check_simulated
+from clwm_bringup.model_check import check_model
 from clwm_common.files.model_files import ModelFiles
 from clwm_common.files.policy_document import CheckpointError
 from clwm_embodichain.training.trained_inputs import trained_inputs
+from clwm_evaluation.virtual.model_check import check_simulated
 from clwm_perception.checkpoint import open_checkpoint
 from clwm_policy.model.checkpoint import load_policy
 
@@ -65,7 +66,7 @@ def test_an_encoder_that_does_not_say_what_it_takes_is_refused(tmp_path):
 
 def test_it_needs_no_torch():
     code = (
-        "import sys\nfrom clwm_bringup.checks.model_check import check_model\n"
+        "import sys\nfrom clwm_bringup.model_check import check_model\n"
         "from clwm_common.files.model_files import ModelFiles\n"
         f"m = ModelFiles.load('nano'); check_model(m.policy, m.encoder, {CAMERAS})\n"
         "print([name for name in ('torch', 'transformers', 'mujoco', 'rclpy') if name in sys.modules])"
