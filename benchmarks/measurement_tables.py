@@ -163,6 +163,22 @@ def streaming(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
+def experts(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: one per scene, goal and place of asking."""
+    header = ["scene", "goal", "asked", "achieved", "Wilson 95 %", "time s", "processor s", "arms touched"]
+    rows = []
+    for found in report["table"]:
+        low, high = (100 * value for value in found["wilson95"])
+        achieved = f"{found['achieved']} / {found['trials']}"
+        times = [_time(found["seconds"]), f"{found['processor_seconds']:.2f}", str(found["arms_touched"])]
+        rows.append([found["scene"], found["goal"], found["asked"], achieved, f"{low:.1f} to {high:.1f} %", *times])
+    return header, rows
+
+
+def _time(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.1f}"
+
+
 TITLES = {
     "latency": "Blocking latency, modes side by side in real time (`clwm bench latency`)",
     "surprise": "An object moved by 3 cm while a chunk executes (`clwm bench surprise`)",
@@ -171,6 +187,7 @@ TITLES = {
     "controls": "The visible task done, with one thing changed at a time (`clwm bench controls`)",
     "delay": "Success against an injected delay (`clwm bench delay`)",
     "streaming": "Trainings of the same length, on recorded and on streamed episodes (`clwm bench streaming`)",
+    "experts": "Scripted experts, asked at the start and in the middle of an episode (`clwm data check`)",
     "memory": "Right choices after a delay, chance 50 % (`clwm bench memory`)",
 }
 TABLES = {
@@ -181,6 +198,7 @@ TABLES = {
     "controls": controls,
     "delay": delay,
     "streaming": streaming,
+    "experts": experts,
     "memory": memory,
 }
 FURTHER = {"memory": (memory_cost, memory_long_run)}  # tables below the first one of a report

@@ -19,14 +19,17 @@ class Goal:
     """A goal whose situation is a word."""
 
     name: str = "greet"
-    instructions: tuple[str, ...] = ("say hello", "greet the guest")
     hold_time: float = 0.3
+    settling: float = 0.0
     loss: str = "the guest has left"
 
-    def is_achieved(self, now):
+    def sentences(self, *, held_out=False):
+        return ("greet the guest",) if held_out else ("say hello",)
+
+    def is_achieved(self, now, start):
         return now == "greeted"
 
-    def is_lost(self, now):
+    def is_lost(self, now, start):
         return now == "left"
 
 

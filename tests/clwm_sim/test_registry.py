@@ -7,6 +7,7 @@ import pytest
 
 from clwm_sim import registry
 from clwm_sim.registry import RegistryError, goals_in, kinds_in, scene_named, scenes
+from clwm_sim.tasks import UnknownTask, task_named
 
 
 def forget():
@@ -58,7 +59,8 @@ def test_the_scene_and_the_goal_of_the_document_are_found_in_a_package_of_its_ow
     from clwm_sim.stage import Stage
 
     robot = RobotDescription.load("dual_fr3_mujoco")
-    stage, goals = Stage(layout, robot, 32), goals_in("two_blocks", layout)
+    stage, goals = Stage(scene_named("two_blocks"), robot, 32), goals_in("two_blocks", layout)
+    stage.set_up(layout, np.random.default_rng(0))
     judge = Judge(goals, 0.0, stage.situation())
     for _ in play(stage, GoalExpert(robot), goals[1], layout, judge):
         if judge.verdicts["push_together"] != "open" or stage.time > goals[1].timeout:
@@ -84,6 +86,13 @@ def test_entry_point_that_is_no_scene_or_goal_is_named_with_the_remedy(install, 
     install("number = 3\n", {"odd": value})
     with pytest.raises(RegistryError, match=f"entry point 'odd = {value}' of group clwm.goals {message}"):
         scenes()
+
+
+def test_a_broken_package_is_named_to_who_asks_for_a_scene_and_does_not_harm_the_first_tasks(install):
+    install("", {"odd": "their_tasks:Nothing"})
+    assert task_named("lift_tray").name == "lift_tray"
+    with pytest.raises(UnknownTask, match="task 'blocks': entry point 'odd = their_tasks:Nothing'.* cannot be loaded"):
+        task_named("blocks")
 
 
 def test_two_goals_of_one_name_are_refused(install):

@@ -11,6 +11,7 @@ from clwm_sim.scenes.base import spread
 from clwm_sim.scenes.fitting import mass_properties
 from clwm_sim.scenes.handover import OUT_OF_REACH
 from clwm_sim.scenes.things import PALETTE, Part
+from clwm_sim.scenes.workcell import build_model
 from clwm_sim.stage import Stage
 
 SEEDS = range(60)
@@ -32,7 +33,7 @@ def stages(robot):
 
     def stage(name):
         if name not in made:
-            made[name] = Stage(layout(name, 0), robot, 128, scene_named(name).head_fovy)
+            made[name] = Stage(scene_named(name), robot, 128)
         return made[name]
 
     yield stage
@@ -51,7 +52,7 @@ def test_every_layout_has_the_same_objects_with_the_same_parts(name):
 
 @pytest.mark.parametrize("name", scenes())
 def test_objects_stay_where_they_are_put_and_nothing_is_left_of_the_layout_before(stages, robot, name):
-    stage, fresh = stages(name), Stage(layout(name, 3), robot, 128, scene_named(name).head_fovy)
+    stage, fresh = stages(name), Stage(scene_named(name), robot, 128)
     for seed in (1, 2, 3):
         drawn = layout(name, seed)
         stage.set_up(drawn, np.random.default_rng(seed))
@@ -160,6 +161,69 @@ def test_mass_properties_are_what_the_compiler_finds_for_the_same_parts():
     assert np.allclose(axes @ np.diag(model.body_inertia[1]) @ axes.T, inertia)
 
 
+def compiled(robot, drawn, fovy):
+    """The model of a layout alone, its parts where they are and of one density each."""
+
+    def add(spec):
+        spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
+        for thing in drawn.things.values():
+            turn = [np.cos(thing.yaw / 2), 0, 0, np.sin(thing.yaw / 2)]
+            body = spec.worldbody.add_body(
+                name=thing.name, mocap=thing.moves == "placed", pos=thing.position, quat=turn
+            )
+            if thing.moves == "free":
+                body.add_freejoint()
+            for part in thing.parts:
+                body.add_geom(
+                    name=f"{thing.name}/{part.name}",
+                    type={"box": mujoco.mjtGeom.mjGEOM_BOX, "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER}[part.shape],
+                    size=part.size,
+                    pos=part.position,
+                    quat=[np.cos(part.turn / 2), 0, 0, np.sin(part.turn / 2)],
+                    mass=thing.mass * part.volume / sum(p.volume for p in thing.parts) if part.present else 0.0,
+                    rgba=[*part.colour, float(part.present)],
+                    friction=[thing.friction, 0.01, 0.0001],
+                )
+
+    return build_model(robot, 128, add, fovy)
+
+
+@pytest.mark.parametrize("name", ["blocks", "tray", "handover", "pot"])
+def test_model_fitted_to_a_layout_is_the_one_that_would_be_compiled_for_it(stages, robot, name):
+    stage, drawn = stages(name), layout(name, 11)
+    stage.set_up(layout(name, 10), np.random.default_rng(0))
+    extent = stage._model.stat.extent
+    stage.set_up(drawn, np.random.default_rng(0))
+    assert stage._model.stat.extent == extent  # the cameras' near plane hangs on it
+    fitted, fresh = stage._model, compiled(robot, drawn, scene_named(name).head_fovy)
+    data = mujoco.MjData(fresh)
+    mujoco.mj_forward(fresh, data)
+    for thing in drawn.things.values():
+        for part in thing.parts:
+            one, other = (model.geom(f"{thing.name}/{part.name}") for model in (fitted, fresh))
+            for field in ("size", "rbound", "rgba", "friction"):
+                assert np.allclose(getattr(one, field), getattr(other, field), atol=1e-6), (part.name, field)
+            assert np.allclose(stage._data.geom_xpos[one.id], data.geom_xpos[other.id])
+            assert np.allclose(stage._data.geom_xmat[one.id], data.geom_xmat[other.id])
+        if thing.moves == "free":
+            one, other = fitted.body(thing.name), fresh.body(thing.name)
+            assert one.mass == pytest.approx(float(other.mass[0]))
+            assert np.allclose(stage._data.xipos[one.id], data.xipos[other.id])
+            assert np.allclose(one.inertia, np.sort(other.inertia)) or np.allclose(one.inertia, other.inertia)
+            for field in ("body_invweight0", "body_subtreemass"):
+                assert np.allclose(getattr(fitted, field)[one.id], getattr(fresh, field)[other.id], rtol=1e-4), field
+
+
+def test_random_looks_are_drawn_around_the_colours_of_the_layout(stages):
+    stage, drawn = stages("blocks"), layout("blocks", 8)
+    stage.set_up(drawn, np.random.default_rng(0))
+    stage.randomise_appearance(np.random.default_rng(1), 0.5, 0.0)
+    for thing in drawn.things.values():
+        (part,) = thing.parts
+        seen = stage._model.geom(f"{thing.name}/{part.name}").rgba[:3]
+        assert np.abs(seen - part.colour).max() < 0.15 and not np.array_equal(seen, part.colour)
+
+
 def test_mass_of_nothing_is_refused():
     with pytest.raises(ValueError, match="needs at least one part"):
         mass_properties([Part("gone", (0.1, 0.1, 0.1), present=False)], 1.0)
@@ -177,7 +241,7 @@ def test_displaced_object_moves_and_one_that_is_fixed_or_absent_does_not(stages)
     stage = stages("switches")
     with pytest.raises(ValueError, match="'lever0' is fixed"):
         stage.displace("lever0", [0.01, 0.0])
-    with pytest.raises(ValueError, match="'spoon' is not there; expected one of lever0, lever1, panel"):
+    with pytest.raises(ValueError, match="'spoon' is not in this task; expected one of lever0, lever1, panel"):
         stage.displace("spoon", [0.01, 0.0])
     stage = stages("pot")
     stage.set_up(layout("pot", 0), np.random.default_rng(0))

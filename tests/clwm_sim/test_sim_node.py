@@ -98,6 +98,21 @@ def test_reset_switches_the_task_and_an_unknown_one_is_refused_with_the_names(si
     assert not refused.accepted and "lift_tray, place_block" in refused.message
 
 
+def test_after_a_reset_to_another_scene_its_calibration_is_published(sim, probe):
+    heard = []
+    probe.create_subscription(CameraInfo, "/cameras/head/camera_info", lambda m: heard.append(m.k[0]), qos.SENSOR)
+    spin_until(lambda: heard, sim, probe)
+    before = heard[-1]
+    client = probe.create_client(ResetWorld, "/clwm_sim/reset")
+    spin_until(client.service_is_ready, sim, probe)
+    answer = client.call_async(ResetWorld.Request(task="blocks:stack", seed=4))
+    spin_until(answer.done, sim, probe)
+    assert answer.result().accepted and answer.result().instruction
+    # The scenes see more of the table, which the same number of pixels shows smaller.
+    spin_until(lambda: heard[-1] < 0.9 * before, sim, probe)
+    assert heard[-1] == pytest.approx(sim._world.camera_info("head").fx)
+
+
 def test_configure_refuses_an_unknown_task_by_name():
     apart = rclpy.Context()  # one domain has one simulation, and the other tests' one runs
     rclpy.init(context=apart, domain_id=101)

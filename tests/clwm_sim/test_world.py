@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from clwm_sim.cameras import CAMERAS, project
+from clwm_sim.keypoints import KEYPOINTS
 from clwm_sim.tasks import UnknownTask
-from clwm_sim.world import KEYPOINTS, World
+from clwm_sim.world import World
 
 
 @pytest.fixture(scope="module")

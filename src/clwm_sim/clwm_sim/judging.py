@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from clwm_common.messages import Judgement, TaskStatus, Verdict
-from clwm_sim.tasks.base import Situation, Task
+from clwm_sim.goals.base import Goal
+from clwm_sim.goals.judge import Judge
+from clwm_sim.situation import Situation
 
 JUDGE = "sim"
 
@@ -25,11 +27,11 @@ class TaskJudge:
 
     def __init__(self) -> None:
         self._asked: tuple[int, str, str] | None = None
-        self._goal: Task | None = None
+        self._goal: Goal | None = None
         self._verdict: Verdict | None = None
-        self._held_since: float | None = None
+        self._judge: Judge | None = None
 
-    def begin(self, now: float, status: TaskStatus, goals: Sequence[Task]) -> Verdict | None:
+    def begin(self, now: float, status: TaskStatus, goals: Sequence[Goal]) -> Verdict | None:
         """The first verdict on what is asked now; None when nothing is, or it is judged already.
 
         now: instant on the stack's clock [s]. goals: those that this world can judge.
@@ -51,20 +53,20 @@ class TaskJudge:
 
     def drop(self) -> None:
         """The world was reset, or nothing is asked: judge nothing until another epoch begins."""
-        self._goal, self._verdict, self._held_since = None, None, None
+        self._goal, self._verdict, self._judge = None, None, None
 
     def look(self, now: float, elapsed: float, situation: Situation) -> Verdict | None:
         """The verdict when this is final, once. elapsed: s of simulated time, which hold times are measured in."""
         if self._goal is None or self._verdict is None:
             return None
-        if not self._goal.is_achieved(situation):
-            self._held_since = None
-        elif self._held_since is None:
-            self._held_since = elapsed
-        if self._held_since is not None and elapsed - self._held_since >= self._goal.hold_time - 1e-9:
-            return self._end(now, Judgement.SUCCEEDED, "")
-        if self._goal.is_lost(situation):
-            return self._end(now, Judgement.FAILED, self._goal.loss)
+        if self._judge is None:
+            self._judge = Judge((self._goal,), elapsed, situation)
+        self._judge.look(elapsed, situation)
+        match self._judge.verdicts[self._goal.name]:
+            case "achieved":
+                return self._end(now, Judgement.SUCCEEDED, "")
+            case "lost":
+                return self._end(now, Judgement.FAILED, self._goal.loss)
         return None
 
     def _end(self, now: float, outcome: Judgement, reason: str) -> Verdict:
@@ -73,15 +75,19 @@ class TaskJudge:
         return self._verdict
 
 
-def _wanted(status: TaskStatus, goals: Sequence[Task]) -> Task | None:
+def _wanted(status: TaskStatus, goals: Sequence[Goal]) -> Goal | None:
     """The goal that is named, or else the one that has this sentence."""
     if status.goal:
         return next((goal for goal in goals if goal.name == status.goal), None)
     words = normalised(status.instruction)
-    return next((goal for goal in goals if words in map(normalised, goal.instructions)), None)
+    return next((goal for goal in goals if words in map(normalised, _sentences(goal))), None)
 
 
-def _ignorance(status: TaskStatus, goals: Sequence[Task]) -> str:
+def _sentences(goal: Goal) -> tuple[str, ...]:
+    return goal.sentences() + goal.sentences(held_out=True)
+
+
+def _ignorance(status: TaskStatus, goals: Sequence[Goal]) -> str:
     what = f"the goal '{status.goal}'" if status.goal else f"'{status.instruction[:100]}'"
-    known = "; ".join(f"{goal.name}, for instance '{goal.instructions[0]}'" for goal in goals)
+    known = "; ".join(f"{goal.name}, for instance '{_sentences(goal)[0]}'" for goal in goals)
     return f"this world cannot judge {what}; it judges {known}. Say one of its sentences, or name its goal"

@@ -133,9 +133,15 @@ class SimNode(ClwmNode):
             camera: (
                 self.create_publisher(Image, f"/cameras/{camera}/image_raw", qos.SENSOR),
                 self.create_publisher(CameraInfo, f"/cameras/{camera}/camera_info", qos.SENSOR),
-                camera_info(camera, self._world.camera_info(camera)),
             )
             for camera in self._robot.cameras
+        }
+        self._calibrate()
+
+    def _calibrate(self) -> None:
+        """Take the cameras as they are: another scene's head camera sees more."""
+        self._calibrations = {
+            camera: camera_info(camera, self._world.camera_info(camera)) for camera in self._robot.cameras
         }
 
     def _listen_for_motion(self, index: int, arm: Arm) -> None:
@@ -180,7 +186,8 @@ class SimNode(ClwmNode):
                     for arm, server in self._gripper_servers.items():
                         server.look(seen.stamp, seen.arms.widths[arm], seen.opening_speeds[arm])
                 case PictureTaken():
-                    pictures, infos, info = self._pictures[seen.camera]
+                    pictures, infos = self._pictures[seen.camera]
+                    info = self._calibrations[seen.camera]
                     info.header.stamp = stamp
                     pictures.publish(image(stamp, seen))
                     infos.publish(info)
@@ -256,6 +263,7 @@ class SimNode(ClwmNode):
         except UnknownTask as error:
             response.accepted, response.message = False, str(error)
             return response
+        self._calibrate()
         response.accepted, response.instruction = True, self._simulation.instruction
         self.get_logger().info(f"episode of seed {request.seed}: {response.instruction}")
         return response

@@ -12,7 +12,8 @@ from clwm_common.messages import TaskStatus, Verdict
 from clwm_common.robot.description import RobotDescription
 from clwm_sim.controllers.robot_control import RobotControl
 from clwm_sim.judging import TaskJudge
-from clwm_sim.world import ArmsMeasured, World
+from clwm_sim.stage import ArmsMeasured
+from clwm_sim.world import World
 
 TICK = 0.01  # s between two looks at the joints: 100 Hz
 TICKS_PER_FRAME = 5  # cameras at 20 Hz
@@ -115,7 +116,7 @@ class PacedSimulation:
 
     def judge(self, status: TaskStatus) -> Verdict | None:
         """Judge what is asked from now on; the first verdict on it, None when nothing new is asked."""
-        return self._judge.begin(self._instant, status, (self._world.task,))
+        return self._judge.begin(self._instant, status, self._world.goals)
 
     def run(self, now: float, steady: float) -> Iterator[Seen]:
         """Advance to `now`, yielding what is seen at each instant that has become due, oldest first."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import mujoco
 import numpy as np
@@ -11,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from clwm_common.robot.description import RobotDescription
 from clwm_sim import cameras
 from clwm_sim.scenes.appearance import Appearance
-from clwm_sim.scenes.fitting import PARKED, add_things, fit
-from clwm_sim.scenes.task_table import PHYSICS_DT, SIDES, build_model
+from clwm_sim.scenes.base import Scene
 from clwm_sim.scenes.things import Layout
+from clwm_sim.scenes.workcell import PHYSICS_DT, SIDES, build_model
 from clwm_sim.situation import Situation, State
 
 Setpoint = Callable[[float], tuple[ArrayLike, ArrayLike]]
@@ -22,27 +24,40 @@ START_SPREAD = 0.03  # rad by which every joint may start away from home
 LOOK_EVERY = 8  # physics steps between two looks at how things are: 20 ms
 
 
-class Stage:
-    """Compiled for the objects of one layout; `set_up` gives them the sizes and places of another one."""
+@dataclass(frozen=True)
+class ArmsMeasured:
+    """Both arms as their sensors report them, left first: rad, rad/s, m."""
 
-    def __init__(self, layout: Layout, robot: RobotDescription, image_size: int = 128, head_fovy: float = 33.0) -> None:
+    positions: NDArray[np.float64]  # (14,)
+    velocities: NDArray[np.float64]  # (14,)
+    widths: NDArray[np.float64]  # (2,)
+
+
+class Stage:
+    """Two arms and a scene's objects; pictures are square with `image_size` pixels a side."""
+
+    def __init__(self, scene: Scene, robot: RobotDescription, image_size: int) -> None:
         """Raises RobotError when the robot's assets are missing."""
         self.robot = robot
         self.image_size = image_size
-        self._model = build_model(robot, image_size, lambda world: add_things(world, layout.things.values()), head_fovy)
-        self._data = mujoco.MjData(self._model)
         self._renderer: cameras.Renderer | None = None
+        self.build(scene)
+
+    def build(self, scene: Scene) -> None:
+        """Compile the model of a scene, in place of the one before. Nothing is set up then."""
+        self.close()
+        self.scene = scene
+        layout = scene.draw(np.random.default_rng(0))
+        self._model = build_model(
+            self.robot, self.image_size, lambda spec: scene.add(spec, layout.things.values()), scene.head_fovy
+        )
+        self._data = mujoco.MjData(self._model)
         self._appearance = Appearance(self._model)
         self._index(layout)
-        self.set_up(layout, np.random.default_rng(0))
 
     def set_up(self, layout: Layout, rng: np.random.Generator) -> None:
         """Start an episode with these objects; joints start around home as `rng` says."""
-        self._appearance.restore()
-        fit(self._model, self._data, layout.things.values())
-        self._appearance.keep(self._geoms)
-        self._snaps = np.array([thing.hinge.snap for thing in layout.things.values() if thing.hinge is not None])
-        self._present = {name: thing.present for name, thing in layout.things.items()}
+        self._fit(layout)
         self._changes = layout.changes
         self._positions = self.robot.home + rng.uniform(-START_SPREAD, START_SPREAD, 14)
         self._widths = np.array([arm.gripper.opening_max for arm in self.robot.arms])
@@ -96,6 +111,15 @@ class Stage:
                 look()
         mujoco.mj_forward(self._model, self._data)
 
+    def measured(self) -> ArmsMeasured:
+        """Joints and openings as they are now."""
+        data = self._data
+        return ArmsMeasured(
+            data.qpos[self._arm_qpos].copy(),
+            data.qvel[self._arm_qvel].copy(),
+            data.qpos[self._finger_qpos].reshape(2, 2).sum(axis=1),
+        )
+
     def setpoint(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The joint positions (14,) and openings (2,) asked for last."""
         return self._positions.copy(), self._widths.copy()
@@ -132,6 +156,15 @@ class Stage:
             self._renderer = cameras.Renderer(self._model, self.image_size)
         return self._renderer.draw(self._data, camera)
 
+    def randomise_appearance(self, rng: np.random.Generator, strength: float = 1.0, camera_jitter: float = 1.0) -> None:
+        """Shift colours and light by `strength` and cameras by `camera_jitter` (0: not at all) until a new set-up."""
+        self._appearance.randomise(rng, strength, camera_jitter)
+        mujoco.mj_forward(self._model, self._data)
+
+    def recolour(self, rng: np.random.Generator) -> None:
+        """Draw the colours of objects, table and floor anew, whatever they were, until the next set-up."""
+        self._appearance.recolour(rng)
+
     def camera_info(self, camera: str) -> cameras.CameraIntrinsics:
         """True intrinsics of a camera."""
         return cameras.intrinsics(self._model, camera, self.image_size)
@@ -140,18 +173,48 @@ class Stage:
         """World-from-camera transform (4, 4), OpenCV convention."""
         return cameras.pose(self._model, self._data, camera)
 
+    def arrange(self, positions: ArrayLike, widths: ArrayLike, poses: Mapping[str, ArrayLike]) -> None:
+        """Put the arms and all objects somewhere at once without stepping physics: for pictures of any state.
+
+        positions (14,) rad, widths (2,) m; poses: by object, each (7,) xyz and quaternion xyzw in the world frame (of
+        placed objects only xyz counts). Objects left out are not there, and nothing is changed later.
+        Raises ValueError for other names.
+        """
+        movable = {*self._free, *self._placed}
+        if unknown := sorted(set(poses) - movable):
+            raise ValueError(f"object '{unknown[0]}' does not exist; expected some of {', '.join(sorted(movable))}")
+        self._positions, self._widths = np.array(positions, dtype=np.float64), np.array(widths, dtype=np.float64)
+        self._applied_widths = self._widths.copy()
+        self._data.qpos[self._arm_qpos] = self._positions
+        self._data.qpos[self._finger_qpos] = np.repeat(self._widths / 2.0, 2)
+        self._data.qvel[:] = 0.0
+        for name, address in self._free.items():
+            x, y, z, qx, qy, qz, qw = poses.get(name, (*self.layout.things[name].parking, 0.0, 0.0, 0.0, 1.0))
+            self._data.qpos[address : address + 7] = [x, y, z, qw, qx, qy, qz]
+            self._model.body_gravcomp[self._bodies[name]] = 0.0 if name in poses else 1.0
+        for name, mocap in self._placed.items():
+            self._data.mocap_pos[mocap] = np.asarray(poses.get(name, self.layout.things[name].parking))[:3]
+        self._present = {name: name in poses or name not in movable for name in self._bodies}
+        self._changes = ()
+        mujoco.mj_forward(self._model, self._data)
+
     def turn(self, name: str, angle: float) -> None:
         """Put a hinged object at `angle` rad at once. Raises KeyError for one without a hinge."""
         self._data.qpos[self._hinges[name]] = angle
         mujoco.mj_forward(self._model, self._data)
 
+    def takes_part(self, name: str) -> bool:
+        """Whether an object is there now."""
+        return self._present.get(name, False)
+
     def displace(self, name: str, shift: ArrayLike) -> None:
-        """Move an object by shift (2,) in m over the table, at once, as if somebody had. Raises ValueError when it is
-        not there or fixed.
+        """Move an object by shift (2,) in m over the table, at once, as if somebody had.
+
+        Raises ValueError when it does not take part, or is fixed to the table.
         """
-        if not self._present.get(name, False):
+        if not self.takes_part(name):
             here = ", ".join(sorted(found for found, present in self._present.items() if present))
-            raise ValueError(f"object '{name}' is not there; expected one of {here}")
+            raise ValueError(f"object '{name}' is not in this task; expected one of {here}")
         if name in self._free:
             address = self._free[name]
             self._data.qpos[address : address + 2] += np.asarray(shift)
@@ -161,14 +224,61 @@ class Stage:
             raise ValueError(f"object '{name}' is fixed to the table and cannot be displaced")
         mujoco.mj_forward(self._model, self._data)
 
+    @contextmanager
+    def displaced(self, name: str, shift: ArrayLike) -> Iterator[None]:
+        """`displace` for as long as the block runs; afterwards everything is as if it had never been."""
+        state = self._state()
+        self.displace(name, shift)
+        try:
+            yield
+        finally:
+            self._restore(state)
+
+    def become(self, other: Stage) -> None:
+        """Take over the whole state of `other`, of the same robot: what happens here next would happen there.
+
+        Nominal appearance is kept. For looking ahead without touching the original.
+        """
+        if self.scene is not other.scene:
+            self.build(other.scene)
+        self._fit(other.layout)
+        self._model.body_gravcomp[:] = other._model.body_gravcomp
+        self._present, self._changes = dict(other._present), other._changes
+        self._positions, self._widths = other._positions.copy(), other._widths.copy()
+        self._applied_widths = other._applied_widths.copy()
+        self._steps = other._steps
+        self._restore(other._state())
+
     def close(self) -> None:
         """Free the GL context, if pictures were drawn."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
 
+    def _fit(self, layout: Layout) -> None:
+        self.layout = layout
+        self._appearance.restore()
+        self.scene.fit(self._model, self._data, layout.things.values())
+        self._appearance.keep(self._geoms)
+        self._snaps = np.array([thing.hinge.snap for thing in layout.things.values() if thing.hinge is not None])
+        self._present = {name: thing.present for name, thing in layout.things.items()}
+
+    def _state(self) -> NDArray[np.float64]:
+        everything = mujoco.mjtState.mjSTATE_INTEGRATION
+        state = np.empty(mujoco.mj_stateSize(self._model, everything))
+        mujoco.mj_getState(self._model, self._data, state, everything)
+        return state
+
+    def _restore(self, state: NDArray[np.float64]) -> None:
+        everything = mujoco.mjtState.mjSTATE_INTEGRATION
+        mujoco.mj_setState(self._model, self._data, state, everything)
+        mujoco.mj_forward(self._model, self._data)
+        # Once more: the forward pass renewed the solver's warm start, which is part of the state.
+        mujoco.mj_setState(self._model, self._data, state, everything)
+
     def _change(self, name: str, place: tuple[float, float] | None) -> None:
-        self._data.mocap_pos[self._placed[name]] = (0.0, 0.0, PARKED) if place is None else (*place, 0.0)
+        parking = self.layout.things[name].parking
+        self._data.mocap_pos[self._placed[name]] = parking if place is None else (*place, 0.0)
         self._present[name] = place is not None
 
     def _index(self, layout: Layout) -> None:

@@ -58,7 +58,7 @@ def test_what_might_have_been_seen_leaves_no_trace(world, name):
 def test_what_is_near_a_hand_is_not_moved(world):
     world.reset(0)
     bring_tool_to_block(world)
-    tools = world.situation().tcp
+    tools = world.table().tcp
     below = np.linalg.norm(tools[:, :2] - world.keypoints()["block"][:2], axis=1).min()
     assert below < CLEARANCE
     names = {draw_event(world, np.random.default_rng(seed)).name for seed in range(20)}

@@ -25,7 +25,7 @@ def played(request, world, expert):
     rows, plans = [], []
     for row in run_expert(world, expert, 11):
         if len(rows) % 4 == 0:
-            plans.append((len(rows), expert.plan(row, world.situation(), expert.velocity, 16)))
+            plans.append((len(rows), expert.plan(row, world.table(), expert.velocity, 16)))
         rows.append(row)
     return request.param, world.succeeded(), np.stack(rows), plans
 
@@ -60,7 +60,7 @@ def test_plan_begins_with_the_row_it_is_given_and_leaves_the_world_alone(world, 
     world.reset(5)
     row = expert.start()
     before = world.keypoint_array(), expert.velocity.copy()
-    plan = expert.plan(row, world.situation(), expert.velocity, 16)
+    plan = expert.plan(row, world.table(), expert.velocity, 16)
     assert plan.shape == (16, 30) and np.array_equal(plan[0], row)
     assert np.array_equal(before[0], world.keypoint_array()) and np.array_equal(before[1], expert.velocity)
     assert world.time == 0.0
@@ -79,7 +79,7 @@ def test_idle_arm_is_brought_home(world, expert):
     idle = 0 if world.keypoints()["block"][1] < 0 else 1
     own = slice(7 * idle, 7 * idle + 7)
     for _ in range(40):
-        row = expert.next_row(row, world.situation())
+        row = expert.next_row(row, world.table())
     assert np.abs(row[JOINTS][own] - world.robot.home[own]).max() < 2e-3
 
 

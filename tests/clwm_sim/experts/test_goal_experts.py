@@ -32,7 +32,7 @@ def prepare():
         scene = scene_named(name)
         layout = scene.draw(np.random.default_rng(seed))
         if name not in stages:
-            stages[name] = Stage(layout, ROBOT, 32, scene.head_fovy)
+            stages[name] = Stage(scene, ROBOT, 32)
         stages[name].set_up(layout, np.random.default_rng(seed))
         return stages[name], layout, goals_in(name, layout)
 
@@ -70,6 +70,26 @@ def test_expert_achieves_the_goal_it_is_asked_for_and_no_other_one_of_its_kind(p
     assert (speed < 0.8 * ROBOT.limit("velocity")).all()
 
 
+@pytest.mark.parametrize(("name", "kind"), [pair for pair in ALL if pair[1] != "keep_still"])
+def test_plan_foresees_what_the_expert_then_does(prepare, expert, name, kind):
+    stage, layout, goals = prepare(name, 9)
+    goal = wanted(goals, kind, stage)
+    expert.start()
+    rows, plans = [expert.row_of(*stage.setpoint())], []
+    for row in itertools.islice(play(stage, expert, goal, layout), 160):
+        rows.append(row)
+        if len(rows) % 11 == 0:
+            plan = expert.plan(row, goal, layout, stage.situation(), expert.velocity, 16)
+            assert plan.shape == (16, 30) and np.array_equal(plan[0], row)
+            plans.append((len(rows) - 1, plan))
+    rows = np.stack(rows)
+    errors = []
+    for start, plan in plans:
+        length = min(16, len(rows) - start)
+        errors.append(np.abs(plan[:length] - rows[start : start + length])[:, [0, 1, 2, 7, 8, 9]].max())
+    assert np.median(errors) < 0.002 and np.quantile(errors, 0.9) < 0.03, np.round(errors, 3)
+
+
 @pytest.mark.parametrize(("name", "kind"), [("blocks", "stack"), ("tray", "lift_tray"), ("tray", "load_tray")])
 def test_another_goal_asked_for_in_the_middle_is_achieved_from_there(prepare, expert, name, kind):
     stage, layout, goals = prepare(name, 3)
@@ -103,6 +123,20 @@ def test_block_that_lies_on_the_pad_is_moved_away_first(prepare, expert):
     assert pursue(stage, expert, goal, layout, goals)[1][goal.name] == "achieved"
     off = stage.situation().objects[other.name].position - goal.pad.position
     assert np.hypot(*off[:2]) > 0.06
+
+
+def test_hand_opens_and_rises_before_it_leaves_a_thing_for_another_one(prepare, expert):
+    stage, layout, goals = prepare("tray", 6)
+    lift, load = (next(g for g in goals if g.kind == kind) for kind in ("lift_tray", "load_tray"))
+    expert.start()
+    for _ in play(stage, expert, lift, layout):
+        if (stage.measured().widths < 0.03).all():
+            break
+    before = stage.situation().objects["tray"].position
+    assert before[2] < 0.02
+    for _ in itertools.islice(play(stage, expert, load, layout), 40):
+        moved = stage.situation().objects["tray"].position - before
+        assert np.hypot(*moved[:2]) < 0.006, f"the tray was dragged by {moved}"
 
 
 def test_arms_that_move_when_asked_to_wait_brake_at_their_acceleration_and_stay(prepare, expert):

@@ -8,7 +8,7 @@ import pytest
 from clwm_sim.cameras import CAMERAS
 from clwm_sim.experts.expert_check import run_expert
 from clwm_sim.experts.task_expert import Expert
-from clwm_sim.tasks import RememberSide, Situation, UnknownTask, task_named
+from clwm_sim.tasks import RememberSide, TableSituation, UnknownTask, task_named
 from clwm_sim.tasks.remember_side import CHUNK, DELAYS, HOVER, SHOWN
 from clwm_sim.world import World
 
@@ -39,7 +39,7 @@ def seen(world, at):
 def test_cue_is_seen_and_tells_the_side(worlds):
     (left, _), (right, _) = (seen(world, DURING_CUE) for world in worlds)
     assert not np.array_equal(left[0], right[0])
-    assert worlds[0].situation().pad_position[1] > 0.05 > -0.05 > worlds[1].situation().pad_position[1]
+    assert worlds[0].table().pad_position[1] > 0.05 > -0.05 > worlds[1].table().pad_position[1]
 
 
 @pytest.mark.parametrize("at", [SHOWN + 0.01, WAITING, CHOOSING], ids=["cue gone", "waiting", "choice"])
@@ -47,7 +47,7 @@ def test_after_the_cue_pictures_and_proprioception_are_the_same_for_both_sides(w
     (left, left_arms), (right, right_arms) = (seen(world, at) for world in worlds)
     for one, other in zip(left + left_arms, right + right_arms, strict=True):
         assert np.array_equal(one, other)
-    assert worlds[0].situation().asked_arm != worlds[1].situation().asked_arm
+    assert worlds[0].table().asked_arm != worlds[1].table().asked_arm
 
 
 def test_pad_is_gone_for_exactly_the_delay(worlds):
@@ -62,7 +62,7 @@ def test_reset_forgets_what_was_still_to_happen(worlds):
     world.reset(0)
     world.reset(0, "place_block")
     world.advance(SHOWN + CHUNK * DELAY + 0.5)
-    assert world.takes_part("pad") and world.situation().asked_arm is None
+    assert world.takes_part("pad") and world.table().asked_arm is None
 
 
 def test_copied_world_goes_through_the_same_changes(worlds):
@@ -72,8 +72,8 @@ def test_copied_world_goes_through_the_same_changes(worlds):
     copy.become(original)
     for world in (original, copy):
         world.advance(SHOWN + CHUNK * DELAY)
-    assert np.array_equal(copy.situation().pad_position, original.situation().pad_position)
-    assert copy.situation().asked_arm == original.situation().asked_arm
+    assert np.array_equal(copy.table().pad_position, original.table().pad_position)
+    assert copy.table().asked_arm == original.table().asked_arm
 
 
 @pytest.mark.parametrize("arm", [0, 1], ids=["left", "right"])
@@ -91,7 +91,7 @@ def reached():
     """The left hand over the pad in the middle, as asked."""
     pad = np.array([0.47, 0.01, 0.0])
     nothing = np.array([0.0, 0.0, -2.0])
-    return Situation(
+    return TableSituation(
         tray_position=nothing,
         tray_rotation=np.eye(3),
         block_position=nothing,

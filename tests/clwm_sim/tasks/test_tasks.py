@@ -3,14 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clwm_sim.tasks import TASKS, Situation, UnknownTask, task_named
+from clwm_sim.tasks import TASKS, TableSituation, UnknownTask, task_named
 
 
 @pytest.fixture
 def lifted():
     """A tray held level, 10 cm up."""
     handles = np.array([[0.48, 0.13, 0.156], [0.48, -0.13, 0.156]])
-    return Situation(
+    return TableSituation(
         tray_position=np.array([0.48, 0.0, 0.10]),
         tray_rotation=np.eye(3),
         block_position=np.array([0.0, 0.6, -2.0]),

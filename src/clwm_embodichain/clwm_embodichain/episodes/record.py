@@ -20,7 +20,7 @@ from clwm_embodichain.expansion.disturbance import Disturbance
 from clwm_sim.cameras import CAMERAS
 from clwm_sim.controllers.interpolation import between
 from clwm_sim.experts.task_expert import CLOSED, Expert
-from clwm_sim.tasks import task_named
+from clwm_sim.tasks import table_task_named
 from clwm_sim.world import World
 
 FIRST_EVALUATION_SEED = 1_000_000
@@ -50,7 +50,7 @@ def record_episode(world: World, expert: Expert, seed: int, *, disturbed: bool =
             images.append(np.stack([world.render(camera) for camera in CAMERAS]))
             poses.append(np.stack([world.camera_pose(camera) for camera in CAMERAS]))
             keypoints.append(world.keypoint_array())
-            moments.append((world.situation(), expert.velocity))
+            moments.append((world.table(), expert.velocity))
         commands.append(expert.next_row(executed[-1]))
         executed.append(_disturb(commands[-1], expert, disturbance) if disturbed else commands[-1])
         world.advance((index + 1) * ROW_DT, between(executed[-2], executed[-1], index * ROW_DT))
@@ -135,7 +135,7 @@ def record(
     """Record the expert under disturbance; seeds recorded before are skipped, failed ones are counted, not kept."""
     console = PlainConsole()
     try:
-        task_named(task)
+        table_task_named(task)
         check_seeds(first_seed, episodes)
     except ValueError as error:
         console.error(error)

@@ -37,8 +37,9 @@ def check(
     except (RegistryError, TrialError) as error:
         console.error(error)
         raise typer.Exit(2) from None
-    results = _results(wanted, TrialLog(log), workers, console)
-    report = summarise([results[order] for order in wanted])
+    trials = TrialLog(log)
+    results = _results(wanted, trials, workers, console)
+    report = summarise([results[order] for order in wanted], trials.commit)
     console.print(_as_table(report))
     if json_file is None and scene is None and goal is None:
         json_file = Path("benchmarks/results/experts.json")

@@ -25,8 +25,8 @@ class TrialLog:
 
     def __init__(self, path: Path, now: str | None = None) -> None:
         self._path = path
-        self._commit = commit() if now is None else now
-        self._is_resumable = self._commit != "unknown" and not self._commit.endswith("+changes")
+        self.commit = commit() if now is None else now
+        self._is_resumable = self.commit != "unknown" and not self.commit.endswith("+changes")
 
     def known(self) -> list[TrialResult]:
         """What need not be done again. A line that was cut short is left out."""
@@ -38,7 +38,7 @@ class TrialLog:
                 fields = json.loads(line)
             except json.JSONDecodeError:
                 continue
-            if fields.pop("commit") == self._commit:
+            if fields.pop("commit") == self.commit:
                 results.append(TrialResult(**fields))
         return results
 
@@ -46,7 +46,7 @@ class TrialLog:
         """Write one down at once."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a") as file:
-            file.write(json.dumps({**asdict(result), "commit": self._commit}) + "\n")
+            file.write(json.dumps({**asdict(result), "commit": self.commit}) + "\n")
 
 
 _trials: ExpertTrials | None = None
@@ -73,8 +73,8 @@ def running(orders: Sequence[TrialOrder], workers: int) -> Iterator[Iterator[Tri
         yield pool.imap_unordered(_run, orders)
 
 
-def summarise(results: Sequence[TrialResult]) -> dict[str, Any]:
-    """The report: a row for each scene, goal and place of asking, and every failure."""
+def summarise(results: Sequence[TrialResult], commit: str) -> dict[str, Any]:
+    """The report: a row for each scene, goal and place of asking, and every failure; commit: of what was tried."""
     rows = []
     for scene, kind in dict.fromkeys((result.scene, result.kind) for result in results):
         for is_midway in (False, True):
@@ -88,13 +88,14 @@ def summarise(results: Sequence[TrialResult]) -> dict[str, Any]:
                 rows.append({"scene": scene, "goal": kind, "asked": "midway" if is_midway else "at start", **_row(own)})
     seeds = [result.seed for result in results]
     return {
+        "measurement": "experts",
         "table": rows,
         "failures": [asdict(result) for result in results if result.outcome != "achieved"],
         "first_seed": min(seeds, default=0),
         "seeds": len(set(seeds)),
         "expansion": "off",
         "machine": machine(),
-        "commit": commit(),
+        "commit": commit,
     }
 
 

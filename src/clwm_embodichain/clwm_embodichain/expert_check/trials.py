@@ -23,6 +23,7 @@ from clwm_sim.scenes.things import Layout
 from clwm_sim.stage import Stage
 
 MIDDLE_TIME = (0.25, 5.0)  # s for which an episode has gone on when the goal is asked for in its middle
+IMAGE_SIZE = 32  # px of pictures that nobody takes
 OTHER_GOAL_SHARE = 0.3  # of those episodes pursued another goal until then
 
 
@@ -145,9 +146,7 @@ class ExpertTrials:
 
     def _stage(self, name: str) -> Stage:
         if name not in self._stages:
-            scene = scene_named(name)
-            layout = scene.draw(np.random.default_rng(0))
-            self._stages[name] = Stage(layout, self._robot, head_fovy=scene.head_fovy)
+            self._stages[name] = Stage(scene_named(name), self._robot, IMAGE_SIZE)
         return self._stages[name]
 
 

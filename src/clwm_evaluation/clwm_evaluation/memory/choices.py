@@ -100,7 +100,7 @@ class ClosedLoop:
         """Raises CheckpointError when the contestant has no checkpoint for this encoder."""
         stack, policy_hash = self._stack(contestant)
         self._world.reset(seed, f"{RememberSide.name}:{delay}")
-        asked = self._world.situation().asked_arm
+        asked = self._world.table().asked_arm
         return Outcome(contestant, policy_hash, delay, seed, int(asked), stack.run(seed).outcome)
 
     def close(self) -> None:

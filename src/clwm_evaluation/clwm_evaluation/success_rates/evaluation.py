@@ -21,7 +21,7 @@ from clwm_evaluation.virtual.model_check import check_simulated
 from clwm_evaluation.virtual.stack import EpisodeResult, Latency, LatencyError, VirtualStack
 from clwm_policy.engine.re_entry import Plan, ReEntryError, parse_re_entry
 from clwm_sai_executor.config import FOLLOW, SchedulerConfig
-from clwm_sim.tasks import UnknownTask, task_named
+from clwm_sim.tasks import UnknownTask, table_task_named, task_named
 from clwm_sim.world import World
 
 FIRST_SEED = 1_000_000  # training data stays below
@@ -111,7 +111,7 @@ def check_settings(settings: EvaluationSettings) -> dict[str, str]:
             "record with one worker and control policy or noise"
         )
     try:
-        task_named(settings.task)
+        (table_task_named if settings.control == "expert" else task_named)(settings.task)
         Latency.parse(settings.latency)
         parse_re_entry(settings.sai)
         Plan(settings.video_steps, settings.action_steps)

@@ -190,7 +190,7 @@ class VirtualStack:
         world, summary = self._world, self._scheduler.metrics.summary()
         records = self._scheduler.timeline.records()
         reports = [record.report for record in records if record.report is not None]
-        is_over_time = world.time >= world.task.timeout
+        is_over_time = world.time >= world.goal.timeout
         return EpisodeResult(
             seed=seed,
             outcome="success" if world.succeeded() else "timeout" if is_over_time else "failure",

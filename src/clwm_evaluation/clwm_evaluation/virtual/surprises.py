@@ -33,7 +33,7 @@ def draw_event(world: World, rng: np.random.Generator, distance: float = SHIFT) 
 
 
 def _free(world: World) -> list[str]:
-    now, takes_part = world.situation(), world.takes_part
+    now, takes_part = world.table(), world.takes_part
     names = []
     if takes_part("tray") and abs(now.tray_position[2]) < _RESTS and _clear(now.tcp, now.handles):
         names.append("tray")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clwm_common.actions import GRIPPERS, JOINTS, ROW_DT
-from clwm_sim.world import Setpoint
+from clwm_sim.stage import Setpoint
 
 
 def between(before: NDArray, after: NDArray, start: float) -> Setpoint:

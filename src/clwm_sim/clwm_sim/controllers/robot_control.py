@@ -17,7 +17,8 @@ from clwm_sim.controllers.joint_trajectory_controller import (
     TrajectoryRefused,
 )
 from clwm_sim.controllers.trajectory import JointState, JointTrajectory
-from clwm_sim.world import PHYSICS_DT, World
+from clwm_sim.scenes.workcell import PHYSICS_DT
+from clwm_sim.world import World
 
 SIDES = ("left", "right")
 LEAP = 0.2  # rad; what is on its way when the world is reset goes beyond it, as a rule

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from clwm_common.actions import GRIPPERS, JOINTS, ROW_DT
 from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.kinematics import DualArmKinematics
+from clwm_sim.experts.foresight import next_situation
 from clwm_sim.experts.inverse_kinematics import ArmInverseKinematics
 from clwm_sim.experts.motion import (
     ACCELERATION,
@@ -75,6 +76,22 @@ class GoalExpert:
             if np.abs(self.velocity[arm]).max() > 1e-6:
                 joints[own] = self._arms[arm].solve(target, joints[own])
         return self._kinematics.row(joints, widths)
+
+    def plan(
+        self, row: NDArray, goal: Goal, layout: Layout, now: Situation, velocity: NDArray, rows: int
+    ) -> NDArray[np.float32]:
+        """What it would command from `now` on if all went well and nothing disturbed it: (rows, 30), the first `row`.
+
+        velocity: (2, 6) twist its commands moved with at that time. Does not touch the expert's state.
+        """
+        own = self.velocity, self.noise_tolerance
+        self.velocity = velocity
+        planned = [np.asarray(row, dtype=np.float32)]
+        while len(planned) < rows:
+            planned.append(self.next_row(planned[-1], goal, layout, now))
+            now = next_situation(now, layout, planned[-2], planned[-1])
+        self.velocity, self.noise_tolerance = own
+        return np.stack(planned)
 
     def displaced(self, row: NDArray, shift: NDArray, turn: NDArray) -> NDArray[np.float32]:
         """`row` (30,) with the tool centre points moved by shift (2, 3) in m and turned by turn (2, 3) in rad."""

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from clwm_common.actions import GRIPPERS, ROW_DT
 from clwm_sim.scenes.task_table import BLOCK_HALF, HANDLE_HALF
-from clwm_sim.tasks import Situation
+from clwm_sim.tasks import TableSituation
 
 GRIP_STEP = 0.1 * ROW_DT  # m of opening per row time
 BETWEEN_FINGERS = 0.03  # m from grasp point to tool centre point
 TOUCHES = 0.004  # m between opening and object from which on it is held
 
 
-def next_situation(now: Situation, row: NDArray, tcp: NDArray) -> Situation:
+def next_situation(now: TableSituation, row: NDArray, tcp: NDArray) -> TableSituation:
     """One row time after `now`, while row (30,) is in force and takes the tool centre points to tcp (2, 3).
 
     Hands track perfectly, grippers move at their speed, what is held moves along, what is let go settles.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clwm_common.robot.description import Arm, JointLimits
-from clwm_sim.scenes.task_table import arm_model
+from clwm_sim.scenes.workcell import arm_model
 
 POSTURE_COST = 1e-3  # keeps the elbow where home has it, so that joints depend on the pose and not on the path
 ITERATIONS = 2

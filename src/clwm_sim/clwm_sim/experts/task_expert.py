@@ -18,7 +18,7 @@ from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_sim.experts.imagination import next_situation
 from clwm_sim.experts.inverse_kinematics import ArmInverseKinematics
 from clwm_sim.scenes.task_table import BLOCK_HALF, GRASP_HEIGHT, HANDLE_HALF
-from clwm_sim.tasks import Situation
+from clwm_sim.tasks import TableSituation
 from clwm_sim.tasks.remember_side import hover_point, is_choice
 from clwm_sim.world import World
 
@@ -63,12 +63,12 @@ class Expert:
         """Forget the last episode; returns the row (30,) in force at the reset."""
         joints, widths = self._world.setpoint()
         self.velocity = np.zeros((2, 6))
-        now = self._world.situation()
+        now = self._world.table()
         self._active = now.asked_arm if now.asked_arm is not None else 0 if now.block_position[1] > 0.0 else 1
         self.noise_tolerance = np.ones(2)
         return self._kinematics.row(joints, widths)
 
-    def plan(self, row: NDArray, now: Situation, velocity: NDArray, rows: int) -> NDArray[np.float32]:
+    def plan(self, row: NDArray, now: TableSituation, velocity: NDArray, rows: int) -> NDArray[np.float32]:
         """What it would command from `now` on if all went well and nothing disturbed it: (rows, 30), the first `row`.
 
         velocity: (2, 6) twist its commands moved with at that time. Does not touch the world or the expert's state.
@@ -82,12 +82,12 @@ class Expert:
         self.velocity, self.noise_tolerance = own
         return np.stack(planned)
 
-    def next_row(self, row: NDArray, now: Situation | None = None) -> NDArray[np.float32]:
+    def next_row(self, row: NDArray, now: TableSituation | None = None) -> NDArray[np.float32]:
         """The row (30,) for one row time after now, `row` (30,) being the command in force now.
 
         Looks at the world unless it is told the situation.
         """
-        now = self._world.situation() if now is None else now
+        now = self._world.table() if now is None else now
         goals = _GOALS[self._world.task.name](now, row[GRIPPERS], self._tcp(row), self._active)
         self.velocity, self.noise_tolerance = self.velocity.copy(), self.noise_tolerance.copy()
         joints = np.array(row[JOINTS], dtype=np.float64)
@@ -168,7 +168,7 @@ def _grasp(point: NDArray, yaw: float, tcp: NDArray, told: float, width: float, 
     return Goal(tcp, yaw, CLOSED, noise=0.0), width < full + 0.004
 
 
-def _lift_tray(now: Situation, told: NDArray, tcp: NDArray, _active: int) -> list[Goal | None]:
+def _lift_tray(now: TableSituation, told: NDArray, tcp: NDArray, _active: int) -> list[Goal | None]:
     yaw = float(np.arctan2(now.tray_rotation[1, 0], now.tray_rotation[0, 0]))
     thickness = 2.0 * HANDLE_HALF[1]
     goals, held = [], []
@@ -184,13 +184,13 @@ def _lift_tray(now: Situation, told: NDArray, tcp: NDArray, _active: int) -> lis
     return [Goal(tcp[arm] + [0.0, 0.0, lifts[arm]], yaw, CLOSED, speed=LIFT_SPEED, noise=0.0) for arm in range(2)]
 
 
-def _place_block(now: Situation, told: NDArray, tcp: NDArray, active: int) -> list[Goal | None]:
+def _place_block(now: TableSituation, told: NDArray, tcp: NDArray, active: int) -> list[Goal | None]:
     goals: list[Goal | None] = [None, None]
     goals[active] = _place_with(now, float(told[active]), tcp[active], float(now.widths[active]))
     return goals
 
 
-def _place_with(now: Situation, told: float, tcp: NDArray, width: float) -> Goal:
+def _place_with(now: TableSituation, told: float, tcp: NDArray, width: float) -> Goal:
     block, pad = now.block_position, now.pad_position
     off_pad = float(np.hypot(*(block[:2] - pad[:2])))
     is_low = block[2] < BLOCK_HALF + 0.006
@@ -214,7 +214,7 @@ def _place_with(now: Situation, told: float, tcp: NDArray, width: float) -> Goal
     return Goal(tcp + step, yaw, CLOSED, speed=0.28, noise=0.3 if off_pad > 0.05 and clearance > 0.9 else 0.0)
 
 
-def _remember_side(now: Situation, told: NDArray, tcp: NDArray, active: int) -> list[Goal | None]:
+def _remember_side(now: TableSituation, told: NDArray, tcp: NDArray, active: int) -> list[Goal | None]:
     goals: list[Goal | None] = [None, None]
     if is_choice(now.pad_position):
         goals[active] = Goal(hover_point(now.pad_position), 0.0, OPEN)

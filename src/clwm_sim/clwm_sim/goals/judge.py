@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -46,6 +47,10 @@ class Judge:
                 course.verdict = "achieved"
             elif goal.is_lost(now, start):
                 course.verdict = "lost"
+
+    def copy(self) -> Judge:
+        """One that has seen the same, and goes on by itself."""
+        return copy.deepcopy(self)
 
     @property
     def verdicts(self) -> dict[str, Verdict]:

@@ -43,13 +43,15 @@ class KeepStill(Goal):
         "please pause and hold your position",
         "just watch and leave the table alone",
     )
+    loss: ClassVar[str] = "a hand or an object moved"
     hold_time: ClassVar[float] = HOLD_TIME
     settling: ClassVar[float] = 0.8  # s in which arms that were moving may come to rest
     timeout: ClassVar[float] = HOLD_TIME + 2.0
+    movable: tuple[str, ...]  # objects that an arm can move; somebody else may place the others
 
     @classmethod
     def offered(cls, layout: Layout) -> tuple[Goal, ...]:
-        return (cls(),)
+        return (cls(tuple(name for name, thing in layout.things.items() if thing.moves != "placed")),)
 
     def is_achieved(self, now: Situation, start: Situation) -> bool:
         return not self.is_lost(now, start)
@@ -57,10 +59,8 @@ class KeepStill(Goal):
     def is_lost(self, now: Situation, start: Situation) -> bool:
         if (np.linalg.norm(now.tcp - start.tcp, axis=1) > TOOL_MOVES).any():
             return True
-        for name, before in start.objects.items():
-            state = now.objects.get(name)
-            if state is None:
-                continue
+        for name in self.movable:
+            before, state = start.objects[name], now.objects[name]
             turned = (np.trace(before.rotation.T @ state.rotation) - 1.0) / 2.0
             moved = np.linalg.norm(state.position - before.position) > OBJECT_MOVES
             if moved or np.arccos(np.clip(turned, -1.0, 1.0)) > OBJECT_TURNS:

@@ -41,6 +41,7 @@ class LiftPot(Goal):
         "I need the pot in the air, perfectly horizontal",
         "take hold of the pot on both sides and carry it upwards",
     )
+    loss: ClassVar[str] = "the pot tipped over or is out of reach"
     hold_time: ClassVar[float] = 0.5
     timeout: ClassVar[float] = 14.0
     pot: Thing

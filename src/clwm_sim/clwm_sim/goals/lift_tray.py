@@ -45,6 +45,7 @@ class LiftTray(Goal):
         "I need the tray in the air, perfectly horizontal",
         "take hold of the tray on both sides and carry it upwards",
     )
+    loss: ClassVar[str] = "the tray tipped over or is out of reach"
     timeout: ClassVar[float] = 12.0
     tray: Thing
 

@@ -47,6 +47,7 @@ class RecallSide(Goal):
         "do not forget where the pad was; that arm must go to the middle later",
         "after the pause, send the arm from the pad's first side to the pad",
     )
+    loss: ClassVar[str] = "the other hand reached for the pad"
     hold_time: ClassVar[float] = 0.1
     pad: Thing
     asked_arm: int

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from clwm_sim.scenes.things import Layout
+from clwm_sim.scenes.fitting import add_things, fit
+from clwm_sim.scenes.things import Layout, Thing
 
 # Wide enough for what lies on both sides where one arm alone reaches; a block of 4 cm is 7 of 128 pixels wide.
 HEAD_FOVY = 44.0
@@ -18,12 +20,15 @@ HEAD_FOVY = 44.0
 class Scene:
     """draw: an episode's layout; the same objects with the same parts every time, so that one model serves all.
 
-    head_fovy: the head camera's field of view, deg.
+    head_fovy: the head camera's field of view, deg. add: puts the objects into a model to be compiled; fit: gives
+    them a layout's sizes and places, and resets the rest.
     """
 
     name: str
     draw: Callable[[np.random.Generator], Layout]
     head_fovy: float = HEAD_FOVY
+    add: Callable[[mujoco.MjSpec, Iterable[Thing]], None] = add_things
+    fit: Callable[[mujoco.MjModel, mujoco.MjData, Iterable[Thing]], None] = fit
 
 
 def spread(

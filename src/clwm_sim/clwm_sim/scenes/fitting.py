@@ -10,19 +10,20 @@ from numpy.typing import NDArray
 
 from clwm_sim.scenes.things import Part, Thing
 
-PARKED = -2.0  # m: absent objects wait here, out of every camera's sight
 _SHAPES = {"box": mujoco.mjtGeom.mjGEOM_BOX, "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER}
 _AWAY, _TURNED = [0.01, 0.02, 0.03], [0.8, 0.0, 0.0, 0.6]
 _HINGE = mujoco.mjtJoint.mjJNT_HINGE
 
 
-def add_things(world: mujoco.MjsBody, things: Iterable[Thing]) -> None:
+def add_things(spec: mujoco.MjSpec, things: Iterable[Thing]) -> None:
     """Add a body with all its parts, present or not, for each object.
 
     Nothing is compiled where it will be: frames that coincide would be taken for the same in every episode.
     """
+    # Its bounding volumes are of the sizes that were compiled, which objects fitted to an episode do not keep.
+    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
     for thing in things:
-        body = world.add_body(name=thing.name, mocap=thing.moves == "placed")
+        body = spec.worldbody.add_body(name=thing.name, mocap=thing.moves == "placed")
         body.explicitinertial = True
         body.mass, body.inertia = 0.1, [1e-4, 1.1e-4, 1.2e-4]
         body.ipos, body.iquat = [0.02, 0.03, 0.01], [0.6, 0.8, 0.0, 0.0]
@@ -54,16 +55,17 @@ def fit(model: mujoco.MjModel, data: mujoco.MjData, things: Iterable[Thing]) -> 
             _fit_body(model, thing)
         if thing.hinge is not None:
             _fit_hinge(model, thing)
+    extent = model.stat.extent  # recomputed below, and the cameras' near plane hangs on it
     mujoco.mj_setConst(model, data)
+    model.stat.extent = extent
     mujoco.mj_resetData(model, data)
-    for index, thing in enumerate(things):
-        put(model, data, thing, index)
-    mujoco.mj_forward(model, data)
+    for thing in things:
+        put(model, data, thing)
 
 
-def put(model: mujoco.MjModel, data: mujoco.MjData, thing: Thing, index: int) -> None:
-    """An object to its place at the start, or under the table, beside the `index` others."""
-    x, y, z = thing.position if thing.present else (0.0, 0.8 * index, PARKED)
+def put(model: mujoco.MjModel, data: mujoco.MjData, thing: Thing) -> None:
+    """An object to its place at the start, or to where it is parked when it is not present."""
+    x, y, z = thing.position if thing.present else thing.parking
     pose = [x, y, z, np.cos(thing.yaw / 2.0), 0.0, 0.0, np.sin(thing.yaw / 2.0)]
     body = model.body(thing.name).id
     if thing.moves == "free":

@@ -1,22 +1,20 @@
-"""The table, two FR3 arms and the objects of all tasks as one MuJoCo model, so that switching tasks only moves things.
+"""The table of the first tasks: a tray, a block and a pad of which each task uses some, always of the same looks.
 
-World frame: x forward from the arms, y to the left, z up; the table top is z = 0. Lengths in m, masses in kg.
+What was trained on it relies on its exact pictures and physics. Lengths in m, masses in kg.
 """
 
 from __future__ import annotations
 
-import importlib.resources
-from collections.abc import Callable
-from pathlib import Path
+import math
+from collections.abc import Iterable
+from typing import Any
 
 import mujoco
-import numpy as np
 
-from clwm_common.robot.description import RobotDescription, RobotError
-
-SIDES = ("left", "right")
-PHYSICS_DT = 0.0025
-TCP_FROM_HAND = 0.1034
+from clwm_sim.scenes.base import Scene
+from clwm_sim.scenes.fitting import put
+from clwm_sim.scenes.things import Grip, Layout, Part, Thing
+from clwm_sim.scenes.workcell import SIDES
 
 TRAY_HALF = (0.09, 0.13, 0.004)
 HANDLE_HALF = (0.04, 0.008, 0.0335)
@@ -27,12 +25,9 @@ PAD_HALF = 0.05
 
 # Objects that the present task does not use wait here, under the table, weightless and out of every camera's sight.
 PARKED = {"tray": (0.0, 0.0, -2.0), "block": (0.0, 0.6, -2.0), "pad": (0.0, 1.2, -2.0)}
+HEAD_FOVY = 33.0  # deg
 
 COLOURS = {
-    "table": (0.62, 0.60, 0.57, 1.0),
-    "floor": (0.25, 0.26, 0.28, 1.0),
-    "arm": (0.90, 0.91, 0.93, 1.0),
-    "finger": (0.22, 0.22, 0.24, 1.0),
     "tray": (0.10, 0.22, 0.92, 1.0),
     "left_handle": (1.00, 0.85, 0.00, 1.0),
     "right_handle": (0.05, 0.80, 0.15, 1.0),
@@ -40,127 +35,36 @@ COLOURS = {
     "pad": (0.00, 0.80, 0.90, 1.0),
 }
 
-# The head camera faces the arms from the far side of the table, where they do not hide the objects.
-HEAD_POSITION = (1.02, 0.0, 0.76)
-HEAD_TARGET = (0.465, 0.0, 0.03)
-HEAD_FOVY = 33.0  # deg
-# Wrist cameras sit behind the fingers and look forward and down: past the fingertips at the work, also from home.
-WRIST_POSITION = (-0.075, 0.0, 0.02)  # in the hand's frame
-WRIST_DIRECTION = (0.423, 0.0, 0.906)
-WRIST_FOVY = 66.0
 
-
-def build_model(
-    robot: RobotDescription,
-    image_size: int,
-    add_objects: Callable[[mujoco.MjsBody], None] | None = None,
-    head_fovy: float = HEAD_FOVY,
-) -> mujoco.MjModel:
-    """Compile the scene for two arms based as `robot` says, with an off-screen buffer of image_size x image_size.
-
-    add_objects: puts what lies on the table into the world body; the objects of all tasks when left out.
-    head_fovy: field of view of the head camera, deg. Raises RobotError when franky-sim's assets are not installed.
-    """
-    spec = mujoco.MjSpec()
-    spec.option.timestep = PHYSICS_DT
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
-    spec.option.impratio = 10.0
-    spec.visual.quality.offsamples = 0
-    spec.visual.global_.offwidth = image_size
-    spec.visual.global_.offheight = image_size
-    spec.visual.headlight.ambient = [0.35, 0.35, 0.35]
-    spec.visual.headlight.diffuse = [0.30, 0.30, 0.30]
-    spec.visual.headlight.specular = [0.0, 0.0, 0.0]
-    spec.stat.extent = 1.0
-    spec.visual.map.znear = 0.01
-    if add_objects is not None:
-        # Its bounding volumes are of the sizes that were compiled, which objects fitted to an episode do not keep.
-        spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
-    _add_surroundings(spec.worldbody, head_fovy)
-    (add_objects or _add_objects)(spec.worldbody)
-    for side, arm in zip(SIDES, robot.arms, strict=True):
-        half = arm.base_yaw / 2.0
-        frame = spec.worldbody.add_frame(pos=list(arm.base_position), quat=[np.cos(half), 0.0, 0.0, np.sin(half)])
-        frame.attach_body(_arm_spec().body("base"), f"{side}/", "")
-    return spec.compile()
-
-
-def arm_model() -> mujoco.MjModel:
-    """One arm alone at the origin with a `tcp` site: for inverse kinematics."""
-    return _arm_spec().compile()
-
-
-def _arm_spec() -> mujoco.MjSpec:
-    assets = Path(str(importlib.resources.files("franky_sim"))) / "assets"
-    if not (assets / "fr3.xml").exists():
-        raise RobotError(f"{assets / 'fr3.xml'} does not exist; install franky-sim, which ships the FR3's meshes")
-    spec = mujoco.MjSpec.from_file(str(assets / "fr3.xml"))
-    spec.meshdir = str(assets / "meshes")
-    for key in list(spec.keys):
-        spec.delete(key)
-    for geom in list(spec.geoms):
-        # Visual meshes cost twenty times the drawing time of the collision meshes.
-        if geom.group == 2:
-            spec.delete(geom)
-    used = {geom.meshname for geom in spec.geoms}
-    for mesh in list(spec.meshes):
-        if mesh.name not in used:
-            spec.delete(mesh)
-    for body in spec.bodies:
-        body.gravcomp = 1.0
-    for geom in spec.geoms:
-        on_finger = "finger" in geom.parent.name
-        geom.rgba = COLOURS["finger" if on_finger else "arm"]
-        if on_finger:
-            geom.friction = [1.0, 0.01, 0.0001]
-            geom.condim = 4
-    for finger in ("finger_joint1", "finger_joint2"):
-        spec.joint(finger).frictionloss = 0.1
-    # The stock hand squeezes with about 1 N; these gains hold what the tasks ask for.
-    hand = spec.actuator("hand")
-    hand.gainprm[0] *= 20.0
-    hand.biasprm[1] *= 20.0
-    hand.biasprm[2] *= 10.0
-    wrist = spec.body("hand")
-    wrist.add_site(name="tcp", pos=[0.0, 0.0, TCP_FROM_HAND])
-    wrist.add_camera(
-        name="wrist",
-        pos=list(WRIST_POSITION),
-        quat=_looking(WRIST_DIRECTION, up=(0.906, 0.0, -0.423)),
-        fovy=WRIST_FOVY,
-    )
-    return spec
-
-
-def _add_surroundings(world: mujoco.MjsBody, head_fovy: float) -> None:
-    world.add_light(
-        name="lamp",
-        pos=[0.5, 0.4, 2.0],
-        dir=[0.0, -0.2, -1.0],
-        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
-        diffuse=[0.45, 0.45, 0.45],
-        specular=[0.0, 0.0, 0.0],
-        castshadow=False,
-    )
-    direction = np.subtract(HEAD_TARGET, HEAD_POSITION)
-    world.add_camera(name="head", pos=list(HEAD_POSITION), quat=_looking(direction, up=(0.0, 0.0, 1.0)), fovy=head_fovy)
-    box = mujoco.mjtGeom.mjGEOM_BOX
-    world.add_geom(
-        name="table", type=box, size=[0.6, 0.9, 0.02], pos=[0.4, 0.0, -0.02], rgba=COLOURS["table"], condim=4
-    )
-    world.add_geom(
-        name="floor",
-        type=box,
-        size=[3.0, 3.0, 0.02],
-        pos=[0.4, 0.0, -0.8],
-        rgba=COLOURS["floor"],
-        contype=0,
-        conaffinity=0,
+def layout(
+    tray: tuple[float, float, float] | None = None,
+    block: tuple[float, float, float] | None = None,
+    pad: tuple[float, float, float] | None = None,
+) -> Layout:
+    """Objects at (x, y, yaw); those left out are not there."""
+    handles = tuple(Grip((0.0, sign * HANDLE_Y, GRASP_HEIGHT), 2.0 * HANDLE_HALF[1]) for sign in (1.0, -1.0))
+    cube = (Grip((0.0, 0.0, 0.0), 2.0 * BLOCK_HALF, symmetry=math.pi / 2.0),)
+    return Layout.of(
+        _thing("tray", tray, Part("tray", TRAY_HALF), grips=handles),
+        _thing("block", block, Part("block", (BLOCK_HALF,) * 3), grips=cube, height=BLOCK_HALF),
+        _thing("pad", pad, Part("pad", (PAD_HALF, PAD_HALF, 0.001)), moves="placed"),
     )
 
 
-def _add_objects(world: mujoco.MjsBody) -> None:
+def _thing(name: str, place: tuple[float, float, float] | None, part: Part, **others: Any) -> Thing:
+    x, y, yaw = place or (0.0, 0.0, 0.0)
+    others |= {"present": place is not None, "parking": PARKED[name]}
+    return Thing(name, name, (part,), (x, y, others.get("height", 0.0)), yaw, **others)
+
+
+def _fit(model: mujoco.MjModel, data: mujoco.MjData, things: Iterable[Thing]) -> None:
+    mujoco.mj_resetData(model, data)
+    for thing in things:
+        put(model, data, thing)
+
+
+def _add(spec: mujoco.MjSpec, _: Iterable[Thing]) -> None:
+    world = spec.worldbody
     box = mujoco.mjtGeom.mjGEOM_BOX
     touch = {"type": box, "condim": 4, "friction": [1.0, 0.01, 0.0001], "group": 0}
 
@@ -204,12 +108,4 @@ def _add_objects(world: mujoco.MjsBody) -> None:
     )
 
 
-def _looking(direction: object, up: object) -> list[float]:
-    """Quaternion wxyz of a MuJoCo camera (x right, y up, looking along -z) that looks along `direction`."""
-    back = -np.asarray(direction, dtype=np.float64)
-    back /= np.linalg.norm(back)
-    right = np.cross(np.asarray(up, dtype=np.float64), back)
-    right /= np.linalg.norm(right)
-    quaternion = np.empty(4)
-    mujoco.mju_mat2Quat(quaternion, np.column_stack([right, np.cross(back, right), back]).ravel())
-    return quaternion.tolist()
+TABLE = Scene("table", lambda _: layout(), HEAD_FOVY, _add, _fit)

@@ -81,7 +81,8 @@ class Thing:
     """One object of an episode. kind: what it is in its scene (`block`, `pad`); colour: its name in the palette.
 
     moves: `free` objects move under physics, `hinged` ones turn about their hinge, `placed` ones stay where they are
-    put. position, yaw: of its frame at the start; height: from its origin down to what it stands on.
+    put. position, yaw: of its frame at the start; height: from its origin down to what it stands on. parking: where it
+    waits when it is not present, weightless, out of every camera's sight and apart from others.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Thing:
     hinge: Hinge | None = None
     height: float = 0.0
     present: bool = True
+    parking: Vector = (0.0, 0.0, -2.0)
 
     @property
     def extent(self) -> float:

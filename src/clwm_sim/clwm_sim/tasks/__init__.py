@@ -1,24 +1,65 @@
 """The tasks by name."""
 
-from clwm_sim.tasks.base import PadChange, Placement, Pose, Situation, Task, UnknownTask
+from clwm_sim.registry import RegistryError, scenes
+from clwm_sim.tasks.base import (
+    PadChange,
+    Placement,
+    Pose,
+    TableSituation,
+    TableTask,
+    Task,
+    UnknownTask,
+    table_situation,
+)
 from clwm_sim.tasks.lift_tray import LiftTray
 from clwm_sim.tasks.place_block import PlaceBlock
 from clwm_sim.tasks.remember_side import RememberSide
+from clwm_sim.tasks.scene_task import SceneTask
 
-TASKS: dict[str, Task] = {task.name: task for task in (LiftTray(), PlaceBlock(), RememberSide())}
+TASKS: dict[str, TableTask] = {task.name: task for task in (LiftTray(), PlaceBlock(), RememberSide())}
 
 
 def task_named(name: str) -> Task:
-    """The task `name`, or its variant `name:variant`, such as `remember_side:20` for a delay of 20 chunks.
+    """The task or scene `name`, or its variant `name:variant`: `remember_side:20` is a delay of 20 chunks, and
+    `blocks:stack` the scene's goals of one kind.
 
     Raises UnknownTask, listing the tasks there are, or saying which variants there are.
     """
     base, colon, variant = name.partition(":")
     if colon and base == RememberSide.name:
         return RememberSide.parse(variant)
-    if name not in TASKS:
-        raise UnknownTask(f"task '{name}' does not exist; expected one of {', '.join(sorted(TASKS))}")
-    return TASKS[name]
+    if name in TASKS:
+        return TASKS[name]
+    try:
+        if SceneTask.is_one(name):
+            return SceneTask.named(name)
+        known = ", ".join([*sorted(TASKS), *scenes()])
+    except RegistryError as error:
+        raise UnknownTask(f"task '{name}': {error}") from error
+    raise UnknownTask(f"task '{name}' does not exist; expected one of {known}")
 
 
-__all__ = ["TASKS", "PadChange", "Placement", "Pose", "RememberSide", "Situation", "Task", "UnknownTask", "task_named"]
+def table_task_named(name: str) -> TableTask:
+    """One of the first tasks, with key points and the expert that their policy was trained by. Raises UnknownTask."""
+    task = task_named(name)
+    if not isinstance(task, TableTask):
+        known = ", ".join(sorted(TASKS))
+        raise UnknownTask(f"task '{name}' is a scene, whose experts `clwm data check` tries; expected one of {known}")
+    return task
+
+
+__all__ = [
+    "TASKS",
+    "PadChange",
+    "Placement",
+    "Pose",
+    "RememberSide",
+    "SceneTask",
+    "TableSituation",
+    "TableTask",
+    "Task",
+    "UnknownTask",
+    "table_situation",
+    "table_task_named",
+    "task_named",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clwm_sim.tasks.base import Placement, Pose, Situation
+from clwm_sim.tasks.base import Placement, Pose, TableSituation, TableTask
 
 LIFT_HEIGHT = 0.08
 MAX_TILT = np.radians(8.0)
@@ -12,7 +12,7 @@ LOST_TILT = np.radians(35.0)
 REACH = 0.05  # m from grasp point to tool centre point within which a hand counts as holding
 
 
-class LiftTray:
+class LiftTray(TableTask):
     name = "lift_tray"
     instructions = (
         "lift the tray with both hands and keep it level",
@@ -32,10 +32,10 @@ class LiftTray:
             )
         )
 
-    def is_achieved(self, now: Situation) -> bool:
+    def is_achieved(self, now: TableSituation) -> bool:
         held = np.linalg.norm(now.tcp - now.handles, axis=1) < REACH
         return bool(now.tray_position[2] >= LIFT_HEIGHT and now.tray_tilt < MAX_TILT and held.all())
 
-    def is_lost(self, now: Situation) -> bool:
+    def is_lost(self, now: TableSituation) -> bool:
         x, y, z = now.tray_position
         return bool(now.tray_tilt > LOST_TILT or z < -0.02 or not 0.25 < x < 0.75 or abs(y) > 0.35)

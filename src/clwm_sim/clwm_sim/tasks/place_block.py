@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from clwm_sim.scenes.task_table import BLOCK_HALF
-from clwm_sim.tasks.base import Placement, Pose, Situation
+from clwm_sim.tasks.base import Placement, Pose, TableSituation, TableTask
 
 TOLERANCE = 0.035  # m between the centres of block and pad
 OPEN_WIDTH = 0.06
 REACH = 0.08
 
 
-class PlaceBlock:
+class PlaceBlock(TableTask):
     name = "place_block"
     instructions = (
         "put the block on the pad",
@@ -36,13 +36,13 @@ class PlaceBlock:
             pad=Pose(x=0.47 + rng.uniform(-0.03, 0.03), y=rng.uniform(-0.02, 0.02)),
         )
 
-    def is_achieved(self, now: Situation) -> bool:
+    def is_achieved(self, now: TableSituation) -> bool:
         offset = now.block_position - now.pad_position
         at_rest = abs(now.block_position[2] - BLOCK_HALF) < 0.008 and now.block_speed < 0.02
         near = np.linalg.norm(now.tcp - now.block_position, axis=1) < REACH
         released = not np.any(near & (now.widths < OPEN_WIDTH))
         return bool(np.hypot(offset[0], offset[1]) < TOLERANCE and at_rest and released)
 
-    def is_lost(self, now: Situation) -> bool:
+    def is_lost(self, now: TableSituation) -> bool:
         x, y, z = now.block_position
         return bool(z < 0.0 or not 0.25 < x < 0.75 or abs(y) > 0.40)

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from clwm_sim.tasks.base import PadChange, Placement, Pose, Situation, UnknownTask
+from clwm_sim.tasks.base import PadChange, Placement, Pose, TableSituation, TableTask, UnknownTask
 
 SHOWN = 1.0  # s for which the cue lies there: one or two observations
 CHUNK = 0.6  # s from one observation to the next: the delay's unit
@@ -24,7 +24,7 @@ CHOICE_TIME = 6.0  # s from the pad's appearance in the middle to the time-out
 
 
 @dataclass(frozen=True)
-class RememberSide:
+class RememberSide(TableTask):
     """delay: chunks to wait; drawn for every episode when None. asked_arm: the same for the side, 0 left, 1 right."""
 
     name: ClassVar[str] = "remember_side"
@@ -68,14 +68,14 @@ class RememberSide:
         changes = (PadChange(SHOWN, None), PadChange(SHOWN + CHUNK * delay, middle))
         return Placement(pad=cue, changes=changes, asked_arm=arm)
 
-    def is_achieved(self, now: Situation) -> bool:
+    def is_achieved(self, now: TableSituation) -> bool:
         return is_choice(now.pad_position) and bool(self._away(now)[now.asked_arm] < REACH)
 
-    def is_lost(self, now: Situation) -> bool:
+    def is_lost(self, now: TableSituation) -> bool:
         return is_choice(now.pad_position) and bool(self._away(now)[1 - now.asked_arm] < REACH)
 
     @staticmethod
-    def _away(now: Situation) -> NDArray[np.float64]:
+    def _away(now: TableSituation) -> NDArray[np.float64]:
         return np.linalg.norm(now.tcp - hover_point(now.pad_position), axis=1)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clwm_embodichain.training.encoder.data import BLOCK, PAD
-from clwm_sim.world import KEYPOINTS
+from clwm_sim.keypoints import KEYPOINTS
 
 POSE_WIDTH = 18
 # Poses in these units are of order 1, and 1 cm weighs about as much as 1.4 degrees.

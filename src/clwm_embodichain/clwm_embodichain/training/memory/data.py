@@ -89,7 +89,7 @@ def record_side(world: World, expert: Expert, encode: ImageEncoder, seed: int) -
         states.append(expert.row_of(measured.positions, measured.widths))
         features.append(encode(np.stack([world.render(camera) for camera in CAMERAS])))
         executed.append(np.stack(rows[first - HORIZON : first] if first else [rows[0]] * HORIZON))
-        committed, now = rows[first:], world.situation()
+        committed, now = rows[first:], world.table()
         plan = list(committed)
         while len(plan) < CHUNK_ROWS:
             plan.append(expert.next_row(plan[-1], now))
@@ -100,7 +100,7 @@ def record_side(world: World, expert: Expert, encode: ImageEncoder, seed: int) -
     arrays = (features, states, chunks, executed)
     return Recordings(
         *(np.stack(array)[None] for array in arrays),
-        np.array([world.situation().asked_arm]),
+        np.array([world.table().asked_arm]),
         np.array([world.instruction(seed)]),
         np.array([seed]),
     )
