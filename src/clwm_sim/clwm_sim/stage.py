@@ -41,18 +41,21 @@ class Stage:
         self.robot = robot
         self.image_size = image_size
         self._renderer: cameras.Renderer | None = None
+        self._compiled: dict[str, tuple[mujoco.MjModel, Appearance]] = {}
         self.build(scene)
 
     def build(self, scene: Scene) -> None:
-        """Compile the model of a scene, in place of the one before. Nothing is set up then."""
+        """Take the model of a scene in place of the one before; it is compiled once. Nothing is set up then."""
         self.close()
         self.scene = scene
         layout = scene.draw(np.random.default_rng(0))
-        self._model = build_model(
-            self.robot, self.image_size, lambda spec: scene.add(spec, layout.things.values()), scene.head_fovy
-        )
+        if scene.name not in self._compiled:
+            model = build_model(
+                self.robot, self.image_size, lambda spec: scene.add(spec, layout.things.values()), scene.head_fovy
+            )
+            self._compiled[scene.name] = model, Appearance(model)
+        self._model, self._appearance = self._compiled[scene.name]
         self._data = mujoco.MjData(self._model)
-        self._appearance = Appearance(self._model)
         self._index(layout)
 
     def set_up(self, layout: Layout, rng: np.random.Generator) -> None:

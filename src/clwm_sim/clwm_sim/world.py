@@ -36,7 +36,7 @@ class World(Stage):
     def reset(self, seed: int, task: str | None = None) -> None:
         """Start an episode: objects placed and joints offset as `seed` says; `task` switches the task.
 
-        The appearance returns to nominal and `time` to 0. Another scene is compiled, which takes a second.
+        The appearance returns to nominal and `time` to 0. A scene is compiled at its first use, which takes a second.
         Raises UnknownTask.
         """
         if task is not None:
