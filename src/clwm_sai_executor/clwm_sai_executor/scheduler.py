@@ -8,22 +8,22 @@ from clwm_common.messages import ActionChunk, ChunkRefusal, MemoryPolicy, Mode, 
 from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_sai_executor import events
-from clwm_sai_executor.checks.chunk_check import Gate, Passed
+from clwm_sai_executor.checks.chunk_check import CheckedRows, ChunkCheck
 from clwm_sai_executor.checks.chunk_rules import ChunkRefused, ChunkStale
 from clwm_sai_executor.checks.clearance import MarginsOf
 from clwm_sai_executor.checks.following import Following
-from clwm_sai_executor.checks.state_watch import ArmWatch, Verdict
+from clwm_sai_executor.checks.state_watch import StateQuality, StateWatch
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import Command, Event, MeasuredArms, Report, TaskSet
-from clwm_sai_executor.modes.announcements import Announcer
+from clwm_sai_executor.modes.announcements import Announcements
 from clwm_sai_executor.modes.arbitration import Arbitration
 from clwm_sai_executor.modes.teleop import Teleop
 from clwm_sai_executor.path.motion import Motion, RowOf
 from clwm_sai_executor.path.pose_solver import pose_solver
 from clwm_sai_executor.path.splice import Path
 from clwm_sai_executor.phase import Phase
-from clwm_sai_executor.requests.chunk_records import Books
-from clwm_sai_executor.requests.next_request import NO_ROWS, Asking, Pending
+from clwm_sai_executor.requests.chunk_records import ChunkRecords
+from clwm_sai_executor.requests.next_request import NO_ROWS, Pending, RequestComposer
 from clwm_sai_executor.tasks.task_epoch import TaskEpoch
 
 
@@ -50,17 +50,17 @@ class Scheduler:
         first task's."""
         self._config = config or SchedulerConfig()
         row_of = row_of or DualArmKinematics(robot).row
-        self._announcer = Announcer(self._config.state_period, row_of)
-        self._watch = ArmWatch(robot.limit("velocity"), self._config.jump_distance, self._config.state_timeout)
+        self._announcements = Announcements(self._config.state_period, row_of)
+        self._watch = StateWatch(robot.limit("velocity"), self._config.jump_distance, self._config.state_timeout)
         self._following = Following(self._config.following_error)
         self._motion = Motion(robot, self._config, row_of, margins)
         solver = pose_solver(robot, self._config, self._motion.limits)
         self._teleop = Teleop(robot, self._config, self._motion, solver)
-        self._gate = Gate(robot, self._config, solver)
-        self._books = Books(self._config)
-        self._asking = Asking(self._books.pace, self._config, self._motion)
+        self._chunk_check = ChunkCheck(robot, self._config, solver)
+        self._chunks = ChunkRecords(self._config)
+        self._composer = RequestComposer(self._chunks.horizon, self._config, self._motion)
         self.arbitration = Arbitration(self._config.initial_mode, self._config.teleop_timeout)
-        self.metrics, self.timeline = self._books.metrics, self._books.timeline
+        self.metrics, self.timeline = self._chunks.metrics, self._chunks.timeline
         self.phase = Phase.BLIND
         self.epoch = TaskEpoch(epoch)
         self._blindness = ""
@@ -107,7 +107,7 @@ class Scheduler:
     @property
     def executing_id(self) -> int:
         """Id of the chunk that was sent to the arms last; 0 before the first."""
-        return self._asking.executed_id
+        return self._composer.executed_id
 
     @property
     def is_at_rest(self) -> bool:
@@ -144,13 +144,13 @@ class Scheduler:
             case events.ReportArrived(report):
                 self.timeline.merge(report)
             case events.Tick(lateness):
-                self._books.ticked(lateness)
+                self._chunks.ticked(lateness)
             case MeasuredArms() | events.EpisodeReset():
                 pass
         if self.phase is Phase.IDLE and self.mode is Mode.POLICY and self.epoch.may_ask(now):
             self._request_at_rest(now, out)
         idleness = self.epoch.denial or self.waiting
-        out.extend(self._announcer.mode(self.arbitration, self._blindness, idleness, self.task_epoch))
+        out.extend(self._announcements.mode(self.arbitration, self._blindness, idleness, self.task_epoch))
         return out
 
     def _accept_time(self, now: float, out: list[Command]) -> float:
@@ -187,24 +187,24 @@ class Scheduler:
             self.phase = Phase.ASKED
             return
         self.phase = Phase.STALLED
-        self._books.ran_out(pending, self._motion.rows_end)
+        self._chunks.ran_out(pending, self._motion.rows_end)
 
     def _measure(self, now: float, arms: MeasuredArms, out: list[Command]) -> None:
         match self._watch.take(arms, now):
-            case Verdict.INVALID:
+            case StateQuality.INVALID:
                 self.metrics.count("state_invalid")
                 return
-            case Verdict.REPEATED:
+            case StateQuality.REPEATED:
                 return
-            case Verdict.JUMPED:
+            case StateQuality.JUMPED:
                 return self._reset(now, out, "the arms are not where they were one joint state ago")
-            case Verdict.GOOD:
+            case StateQuality.GOOD:
                 self.metrics.state_gap(self._watch.gap)
                 if problem := self._following.astray(self._motion.path, arms):
                     self._lose(now, arms, problem, out)
         if self.phase is Phase.BLIND and self._watch.age(now) <= self._config.state_timeout:
             self._see(now, arms, out)
-        out.extend(self._announcer.state(arms, self.arbitration, self.task_epoch))
+        out.extend(self._announcements.state(arms, self.arbitration, self.task_epoch))
 
     def _lose(self, now: float, arms: MeasuredArms, problem: str, out: list[Command]) -> None:
         """The arms are not on their path: a command from it would make them leap, so they stop from where they are."""
@@ -246,13 +246,13 @@ class Scheduler:
         if astray := motion.settle(now, arms):
             out.append(Report("warning", f"the arms rest {astray:.2f} rad from their command; holding them there"))
         assert self.task is not None
-        self._ask(now, self._asking.from_rest(self.task, self.task_epoch, now, executed), out)
+        self._ask(now, self._composer.from_rest(self.task, self.task_epoch, now, executed), out)
         self.phase = Phase.ASKED
 
     def _ask(self, now: float, pending: Pending, out: list[Command]) -> None:
         self._pending = pending
-        self._motion.lead = self._books.pace.lead
-        self._books.asked(now, pending.request)
+        self._motion.lead = self._chunks.horizon.lead
+        self._chunks.asked(now, pending.request)
         out.append(events.RequestChunk(pending.request))
 
     def _cancel(self, out: list[Command], outcome: str) -> None:
@@ -265,7 +265,7 @@ class Scheduler:
     def _close(self, outcome: str) -> None:
         """The pending request is answered or dropped without moving the arms."""
         assert self._pending is not None
-        self._books.closed(self._pending.request, outcome)
+        self._chunks.closed(self._pending.request, outcome)
         self._pending = None
         if self.phase is not Phase.BLIND:
             self.phase = Phase.IDLE if self.is_at_rest else Phase.STOPPING
@@ -279,13 +279,13 @@ class Scheduler:
             out.append(Report("info", f"{text}; {awaited} of epoch {self.task_epoch} is waited for"))
             return
         try:
-            self._execute(now, chunk, self._gate.check(now, chunk, pending.request), pending, out)
+            self._execute(now, chunk, self._chunk_check.check(now, chunk, pending.request), pending, out)
         except ChunkRefused as reason:
             self._refuse(now, str(reason), out)
         except ChunkStale as reason:
             self.metrics.count("stale_observations")
             self._motion.observe(pending.observed)
-            out.append(Report("warning", f"{reason} Asking again from rest."))
+            out.append(Report("warning", f"{reason} RequestComposer again from rest."))
             self._close("stale")
 
     def _refuse(self, now: float, reason: str, out: list[Command]) -> None:
@@ -296,17 +296,17 @@ class Scheduler:
         self._brake(now, out)
         self._close("refused")
 
-    def _execute(self, now: float, chunk: ActionChunk, rows: Passed, pending: Pending, out: list[Command]) -> None:
+    def _execute(self, now: float, chunk: ActionChunk, rows: CheckedRows, pending: Pending, out: list[Command]) -> None:
         motion, request = self._motion, pending.request
         path = motion.path
         assert path is not None
         if not request.at_rest:
-            self._books.pace.answered(path.index_from(now + motion.lead) - pending.observed)
+            self._chunks.horizon.answered(path.index_from(now + motion.lead) - pending.observed)
         motion.observe(pending.observed)
         if chunk.observation_stamp:
             motion.align(chunk.observation_stamp)
         at, facts = motion.extend(now, pending.follows, rows.joints, rows.openings)
-        self._books.executed(now, chunk, pending, motion.path, at, facts, rows.counts)
+        self._chunks.executed(now, chunk, pending, motion.path, at, facts, rows.counts)
         if request.at_rest or at != pending.follows:
             self._busy_from = motion.path.time(at)
         self._pending = None
@@ -314,9 +314,9 @@ class Scheduler:
         self.epoch.forgive()
         self.phase = Phase.MOVING
         out.extend(motion.messages(now))
-        self._asking.executed(request.chunk_id)
+        self._composer.executed(request.chunk_id)
         assert self.task is not None
-        self._ask(now, self._asking.after(at + 1 - len(request.committed_prefix), self.task, self.task_epoch), out)
+        self._ask(now, self._composer.after(at + 1 - len(request.committed_prefix), self.task, self.task_epoch), out)
 
     def _take_refusal(self, now: float, refusal: ChunkRefusal, out: list[Command]) -> None:
         """No chunk will come for the request in flight: what was sent runs out."""
@@ -325,7 +325,7 @@ class Scheduler:
             self.metrics.count("dropped")
             return
         self._close("declined")
-        self._asking.declined(refusal.kind)
+        self._composer.declined(refusal.kind)
         out.extend(self.epoch.decline(now, refusal))
 
     def _brake(self, now: float, out: list[Command]) -> None:
@@ -343,7 +343,7 @@ class Scheduler:
     def _start_epoch(self, now: float, memory_policy: MemoryPolicy, out: list[Command]) -> None:
         self._cancel(out, "cancelled")
         self.epoch.begin(now)
-        self._asking.start_epoch(memory_policy, self.task.instruction if self.task else "")
+        self._composer.start_epoch(memory_policy, self.task.instruction if self.task else "")
 
     def _set_mode(self, now: float, mode: Mode, out: list[Command]) -> None:
         if mode is Mode.POLICY:
@@ -392,7 +392,7 @@ class Scheduler:
         self._start_epoch(now, MemoryPolicy.RESET, out)
         self._motion.drop()
         self._watch.forget(trusted_from=now)
-        self._announcer.forget()
+        self._announcements.forget()
         self._must_hold_measured = True
         self._busy_from = math.inf
         self.phase = Phase.BLIND

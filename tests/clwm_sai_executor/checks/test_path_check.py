@@ -9,7 +9,7 @@ from clwm_common.messages import Mode
 from clwm_sai_executor import events
 from clwm_sai_executor.checks.chunk_rules import ChunkRefused
 from clwm_sai_executor.checks.clearance import ArmShapes, Margins
-from clwm_sai_executor.checks.path_check import Guard
+from clwm_sai_executor.checks.path_check import PathCheck
 from clwm_sai_executor.path.splice import Path, splice, stop
 from clwm_sai_executor.scheduler import Scheduler
 
@@ -23,8 +23,8 @@ def wall(joints):
 
 
 @pytest.fixture
-def guard():
-    return Guard(wall, gross=0.2)
+def check():
+    return PathCheck(wall, gross=0.2)
 
 
 def at_rest(robot, joint_0=0.0):
@@ -39,9 +39,9 @@ def rows_to(path, goal, count=15):
     return rows, np.full((count, 2), 0.08)
 
 
-def test_clear_path_is_the_plain_splice(guard, robot, limits):
+def test_clear_path_is_the_plain_splice(check, robot, limits):
     path = at_rest(robot)
-    spliced, facts = guard.splice(path, 1, *rows_to(path, 0.4), limits)
+    spliced, facts = check.splice(path, 1, *rows_to(path, 0.4), limits)
     assert facts.cut == 0 and spliced.knot(spliced.last_row)[0][0] == pytest.approx(0.4)
 
 
@@ -49,31 +49,31 @@ def test_clear_path_is_the_plain_splice(guard, robot, limits):
 @given(start=st.floats(-0.2, 0.5), beyond=st.floats(0.02, 0.15))
 def test_path_that_comes_too_near_stops_before(robot, limits, start, beyond):
     path = at_rest(robot, start)
-    spliced, facts = Guard(wall, gross=0.2).splice(path, 1, *rows_to(path, WALL + beyond), limits)
+    spliced, facts = PathCheck(wall, gross=0.2).splice(path, 1, *rows_to(path, WALL + beyond), limits)
     assert facts.cut > 0 or spliced.positions[spliced.last_row - spliced.first, 0] <= WALL
     assert spliced.positions[:, 0].max() <= max(WALL, start + 1e-3) + 1e-9
     assert spliced.last_row == 16 and not spliced.velocities[-1].any()
 
 
-def test_path_that_goes_grossly_too_far_is_refused(guard, robot, limits):
+def test_path_that_goes_grossly_too_far_is_refused(check, robot, limits):
     path = at_rest(robot)
     with pytest.raises(ChunkRefused, match="reaches into the table: 0.[34].* m too far"):
-        guard.splice(path, 1, *rows_to(path, WALL + 0.3), limits)
+        check.splice(path, 1, *rows_to(path, WALL + 0.3), limits)
 
 
-def test_arms_found_too_near_may_go_away_but_not_nearer(guard, robot, limits):
+def test_arms_found_too_near_may_go_away_but_not_nearer(check, robot, limits):
     path = at_rest(robot, WALL + 0.1)
-    away, facts = guard.splice(path, 1, *rows_to(path, 0.4), limits)
+    away, facts = check.splice(path, 1, *rows_to(path, 0.4), limits)
     assert facts.cut == 0 and away.positions[-1, 0] < WALL
-    nearer, facts = guard.splice(path, 1, *rows_to(path, WALL + 0.15), limits)
+    nearer, facts = check.splice(path, 1, *rows_to(path, WALL + 0.15), limits)
     assert facts.cut > 0 and nearer.positions[:, 0].max() <= WALL + 0.1 + 2e-3
 
 
-def test_arms_that_came_out_may_not_go_back_in_as_far_as_they_were(guard, robot, limits):
+def test_arms_that_came_out_may_not_go_back_in_as_far_as_they_were(check, robot, limits):
     path = at_rest(robot, WALL + 0.2)
     rows, openings = rows_to(path, WALL + 0.2)
     rows[:, 0] -= 0.08 * np.sin(np.linspace(0.0, np.pi, 16)[1:])
-    there_and_back, facts = guard.splice(path, 1, rows, openings, limits)
+    there_and_back, facts = check.splice(path, 1, rows, openings, limits)
     nearer = np.maximum.accumulate(-there_and_back.positions[:, 0]) + there_and_back.positions[:, 0]
     assert facts.cut > 0 and nearer.max() <= 1e-4
 
@@ -83,10 +83,10 @@ def test_arms_that_can_follow_no_row_end_as_they_would_have_ended_without_the_ch
     path, _ = splice(path, 1, *rows_to(path, 0.6), limits)
     ended = path.positions[path.last_row - path.first :]
     end = ended[:, 0].max() + 1e-6
-    guard = Guard(lambda joints: Margins(np.ones(len(joints)), end - joints[:, 0], np.ones(len(joints))), gross=9.0)
+    check = PathCheck(lambda joints: Margins(np.ones(len(joints)), end - joints[:, 0], np.ones(len(joints))), gross=9.0)
     rows = np.repeat(ended[:1], 12, axis=0)
     rows[:, 0] += 0.06 * np.arange(1, 13)
-    held, facts = guard.splice(path, path.last_row, rows, np.full((12, 2), 0.08), limits)
+    held, facts = check.splice(path, path.last_row, rows, np.full((12, 2), 0.08), limits)
     assert facts.cut == 12 and held.last_row == path.last_row + 12 and not held.velocities[-1].any()
     np.testing.assert_array_equal(held.positions[path.last_row - held.first :][: len(ended)], ended)
 
@@ -104,10 +104,10 @@ def test_arms_in_a_braking_tail_that_can_follow_no_row_stay_on_it_where_joints_b
     path = stop(moving, 1, limits)
     end = path.positions[-1, 0] + 1e-6
     assert stop(path, 2, limits).positions[-1, 0] > end, "a stop made anew ends elsewhere, or this shows nothing"
-    guard = Guard(lambda joints: Margins(np.ones(len(joints)), end - joints[:, 0], np.ones(len(joints))), gross=9.0)
+    check = PathCheck(lambda joints: Margins(np.ones(len(joints)), end - joints[:, 0], np.ones(len(joints))), gross=9.0)
     rows = np.repeat(path.positions[-1:], 12, axis=0)
     rows[:, 0] += 0.06 * np.arange(1, 13)
-    held, facts = guard.splice(path, 2, rows, np.full((12, 2), 0.08), limits)
+    held, facts = check.splice(path, 2, rows, np.full((12, 2), 0.08), limits)
     assert facts.cut == 12 and held.last_row == 14
     np.testing.assert_array_equal(held.positions[: len(path.positions)], path.positions)
 
@@ -117,8 +117,8 @@ def test_bad_knot_in_the_braking_tail_costs_rows_and_not_the_whole_chunk(robot, 
     rows, openings = rows_to(path, 0.6)
     free, _ = splice(path, 1, rows, openings, limits)
     end = (rows[-1, 0] + free.positions[-1, 0]) / 2.0
-    guard = Guard(lambda joints: Margins(np.ones(len(joints)), end - joints[:, 0], np.ones(len(joints))), gross=9.0)
-    spliced, facts = guard.splice(path, 1, rows, openings, limits)
+    check = PathCheck(lambda joints: Margins(np.ones(len(joints)), end - joints[:, 0], np.ones(len(joints))), gross=9.0)
+    spliced, facts = check.splice(path, 1, rows, openings, limits)
     assert 0 < facts.cut <= 8 and spliced.positions[:, 0].max() <= end + 1e-4
 
 

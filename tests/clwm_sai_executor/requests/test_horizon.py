@@ -3,73 +3,73 @@
 import pytest
 
 from clwm_sai_executor.config import ConfigError, SchedulerConfig
-from clwm_sai_executor.requests.horizon import Pace
+from clwm_sai_executor.requests.horizon import AdaptiveHorizon
 
 
 def adapted(rows, **settings):
-    pace = Pace(SchedulerConfig(adapt_pace=True, **settings))
+    horizon = AdaptiveHorizon(SchedulerConfig(adapt_pace=True, **settings))
     for count in [1] * 5 + list(rows):
-        pace.answered(count)
-    return pace
+        horizon.answered(count)
+    return horizon
 
 
 @pytest.mark.parametrize(("rows", "horizon"), [(1, 12), (3, 12), (4, 11), (5, 10), (9, 10)])
 def test_horizon_leaves_as_many_committed_rows_as_chunks_cost_within_the_bounds(rows, horizon):
-    assert adapted([rows] * 50).horizon == horizon
+    assert adapted([rows] * 50).rows == horizon
 
 
 def test_wider_bounds_let_fast_chunks_be_observed_later():
-    assert adapted([1] * 50, execution_horizon=15).horizon == 14
+    assert adapted([1] * 50, execution_horizon=15).rows == 14
 
 
 def test_one_late_chunk_in_two_hundred_does_not_move_the_horizon_and_three_do():
-    assert adapted([3] * 199 + [5]).horizon == 12
-    assert adapted([3] * 197 + [5] * 3).horizon == 10
+    assert adapted([3] * 199 + [5]).rows == 12
+    assert adapted([3] * 197 + [5] * 3).rows == 10
 
 
 def test_chunks_of_long_ago_are_forgotten():
-    assert adapted([5] * 50 + [2] * 200).horizon == 12
+    assert adapted([5] * 50 + [2] * 200).rows == 12
 
 
 def test_warm_up_calls_do_not_count_at_the_start_nor_after_the_policy_was_away():
-    pace = Pace(SchedulerConfig(adapt_pace=True))
+    horizon = AdaptiveHorizon(SchedulerConfig(adapt_pace=True))
     for rows in [9] * 5 + [2] * 50:
-        pace.answered(rows)
-    assert pace.horizon == 12
-    pace.restart()
+        horizon.answered(rows)
+    assert horizon.rows == 12
+    horizon.restart()
     for rows in [9] * 5:
-        pace.answered(rows)
-    assert pace.horizon == 12
+        horizon.answered(rows)
+    assert horizon.rows == 12
     for rows in [9] * 5:
-        pace.answered(rows)
-    assert pace.horizon == 10
+        horizon.answered(rows)
+    assert horizon.rows == 10
 
 
 def test_few_samples_change_nothing():
-    assert adapted([9] * 19).horizon == 12
+    assert adapted([9] * 19).rows == 12
 
 
 def test_lead_grows_with_the_lateness_of_ticks_up_to_its_bound():
-    pace = adapted([])
+    horizon = adapted([])
     for _ in range(30):
-        pace.ticked(0.004)
-    pace.ticked(float("nan"))
-    assert pace.lead == pytest.approx(0.024)
+        horizon.ticked(0.004)
+    horizon.ticked(float("nan"))
+    assert horizon.lead == pytest.approx(0.024)
     for _ in range(30):
-        pace.ticked(0.5)
-    assert pace.lead == 0.04
+        horizon.ticked(0.5)
+    assert horizon.lead == 0.04
 
 
 def test_nothing_is_chosen_unless_it_is_asked_for():
-    pace = Pace(SchedulerConfig())
+    horizon = AdaptiveHorizon(SchedulerConfig())
     for _ in range(100):
-        pace.answered(9)
-        pace.ticked(0.5)
-    assert (pace.horizon, pace.lead) == (12, 0.02)
+        horizon.answered(9)
+        horizon.ticked(0.5)
+    assert (horizon.rows, horizon.lead) == (12, 0.02)
 
 
 def test_horizon_of_all_rows_is_the_papers_mode_and_stays_it():
-    assert adapted([1] * 50, execution_horizon=16).horizon == 16
+    assert adapted([1] * 50, execution_horizon=16).rows == 16
 
 
 @pytest.mark.parametrize("wrong", [{"execution_horizon_min": 13}, {"lead": 0.05}])
@@ -81,7 +81,7 @@ def test_bounds_in_the_wrong_order_are_refused_by_name(wrong):
 @pytest.mark.parametrize(("rows", "horizon"), [(1, 12), (3, 12), (4, 10), (6, 8), (9, 8)])
 def test_only_horizons_that_the_policy_knows_are_chosen(rows, horizon):
     known = (4, 8, 10, 12, 16)
-    assert adapted([rows] * 50, execution_horizon_min=8, known_horizons=known).horizon == horizon
+    assert adapted([rows] * 50, execution_horizon_min=8, known_horizons=known).rows == horizon
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Passed:
+class CheckedRows:
     """The rows after the committed prefix: joints (n, 14) rad, openings (n, 2) m; and what was counted on the way."""
 
     joints: Array
@@ -27,8 +27,8 @@ class Passed:
     counts: Counter[str]
 
 
-class Gate:
-    """Checks chunks against requests with the robot's ranges. Where the path may go is for `guard.py` to say."""
+class ChunkCheck:
+    """Checks chunks against requests with the robot's ranges. Where the path may go is for `path_check.py` to say."""
 
     def __init__(self, robot: RobotDescription, config: SchedulerConfig, solver: PoseSolver | None = None) -> None:
         """solver: makes joints of poses; without one only joints can be followed."""
@@ -38,7 +38,7 @@ class Gate:
         self._lowest = np.array([arm.gripper.opening_min for arm in robot.arms])
         self._highest = np.array([arm.gripper.opening_max for arm in robot.arms])
 
-    def check(self, now: float, chunk: ActionChunk, request: ChunkRequest) -> Passed:
+    def check(self, now: float, chunk: ActionChunk, request: ChunkRequest) -> CheckedRows:
         """Raises ChunkRefused for what must not move the arms, ChunkStale for what is too old to."""
         config, name = self._config, f"chunk {chunk.chunk_id}"
         committed, prefix = request.committed_prefix, len(request.committed_prefix)
@@ -61,7 +61,7 @@ class Gate:
             rows[prefix:, GRIPPERS], self._lowest, self._highest, config.refuse_opening, name
         )
         counts = Counter(missed_poses=missed, rough_rows=rough, clamped_quaternions=bent, clamped_openings=clamped)
-        return Passed(wanted, openings, counts)
+        return CheckedRows(wanted, openings, counts)
 
     def _joints_of(self, poses: Array, start: Array, first_row: int, name: str) -> tuple[Array, int]:
         """Joints (n, 14) after `start` (14,) for poses (n, 2, 7), and how many of these they miss."""

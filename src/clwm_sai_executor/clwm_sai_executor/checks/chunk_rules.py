@@ -1,4 +1,4 @@
-"""The rules that a chunk passes before it may become motion, each on its own: pure, and in this order in `gate.py`.
+"""The rules that a chunk passes before it may become motion, each pure and on its own; `chunk_check.py` has the order.
 
 Grossly outside a rule: ChunkRefused, whose message is the reason that is latched. Slightly outside: the value is
 brought inside and counted. Too old to act upon: ChunkStale; the chunk is dropped and another one asked for.

@@ -19,7 +19,7 @@ _WHAT = {"arms": "brings the arms together", "table": "reaches into the table", 
 
 
 @dataclass(frozen=True)
-class Guard:
+class PathCheck:
     """margins: joints (n, 14) -> what is left [m]. gross: a path that goes so much too far [m] is refused, not cut."""
 
     margins: MarginsOf

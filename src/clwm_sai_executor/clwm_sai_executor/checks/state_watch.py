@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from clwm_sai_executor.events import MeasuredArms
 
 
-class Verdict(Enum):
+class StateQuality(Enum):
     """What a joint state is worth."""
 
     GOOD = "used"
@@ -20,7 +20,7 @@ class Verdict(Enum):
     JUMPED = "used, but the arms cannot have moved there by themselves"
 
 
-class ArmWatch:
+class StateWatch:
     """Keeps the newest joint state that deserves it."""
 
     def __init__(self, velocity_limit: NDArray[np.float64], jump_distance: float, ahead: float) -> None:
@@ -41,28 +41,28 @@ class ArmWatch:
         self.latest = None
         self._trusted_from = trusted_from
 
-    def take(self, arms: MeasuredArms, now: float) -> Verdict:
+    def take(self, arms: MeasuredArms, now: float) -> StateQuality:
         """Judge a joint state that came at `now`; a GOOD or JUMPED one becomes `latest`, `gap` the time between [s]."""
         positions, velocities, widths = arms.positions, arms.velocities, arms.widths
         if positions.shape != (14,) or velocities.shape != (14,) or widths.shape != (2,):
-            return Verdict.INVALID
+            return StateQuality.INVALID
         # A sum of squares is finite only when every number is; a dot product is the cheapest way to look at them all.
         if not math.isfinite(positions @ positions + velocities @ velocities + widths @ widths):
-            return Verdict.INVALID
+            return StateQuality.INVALID
         if arms.stamp > now + self._ahead:
-            return Verdict.INVALID
+            return StateQuality.INVALID
         last = self.latest
         if arms.stamp < self._trusted_from or (last is not None and arms.stamp <= last.stamp):
-            return Verdict.REPEATED
+            return StateQuality.REPEATED
         self.latest = arms
         if last is None:
-            return Verdict.GOOD
+            return StateQuality.GOOD
         self.gap = arms.stamp - last.stamp
         moved = positions - last.positions
         if moved @ moved <= self._jump_distance**2:
-            return Verdict.GOOD
+            return StateQuality.GOOD
         possible = self._velocity_limit * self.gap + self._jump_distance
-        return Verdict.JUMPED if (np.abs(moved) > possible).any() else Verdict.GOOD
+        return StateQuality.JUMPED if (np.abs(moved) > possible).any() else StateQuality.GOOD
 
     def age(self, now: float) -> float:
         """Age [s] of the newest joint state; inf when there is none."""

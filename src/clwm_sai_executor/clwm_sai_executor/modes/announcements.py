@@ -16,7 +16,7 @@ _ALL = np.ones(ACTION_DIM, dtype=np.bool_)
 _ALL.setflags(write=False)
 
 
-class Announcer:
+class Announcements:
     """Remembers what was told last."""
 
     def __init__(self, state_period: float, row_of: RowOf) -> None:

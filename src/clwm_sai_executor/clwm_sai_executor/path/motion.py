@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from clwm_common.actions import ACTION_DIM, ROW_DT
 from clwm_common.robot.description import RobotDescription
 from clwm_sai_executor.checks.clearance import MarginsOf
-from clwm_sai_executor.checks.path_check import Guard
+from clwm_sai_executor.checks.path_check import PathCheck
 from clwm_sai_executor.checks.start import StartCheck
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import SIDES, Command, MeasuredArms, MoveGripper, SendTrajectory
@@ -37,10 +37,10 @@ class Motion:
         self, robot: RobotDescription, config: SchedulerConfig, row_of: RowOf, margins: MarginsOf | None = None
     ) -> None:
         """row_of: joints (14,) and openings (2,) -> row (30,). margins: what the path keeps clear of; None: nothing."""
-        is_guarded = margins is not None and robot.safety is not None
-        self._splice = Guard(margins, robot.safety.gross).splice if is_guarded else splice
+        is_checked = margins is not None and robot.safety is not None
+        self._splice = PathCheck(margins, robot.safety.gross).splice if is_checked else splice
         # A human's targets are never refused for where they lead: the arms stop before it, and the human sees that.
-        self._splice_steered = Guard(margins, np.inf).splice if is_guarded else splice
+        self._splice_steered = PathCheck(margins, np.inf).splice if is_checked else splice
         self._earlier = np.zeros((0, ACTION_DIM), np.float32)
         self.lead = config.lead
         self._blend_rows = config.blend_rows

@@ -8,24 +8,24 @@ from collections import Counter
 from clwm_common.messages import ActionChunk, ChunkRequest
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.path.splice import Path, SpliceFacts
-from clwm_sai_executor.requests.horizon import Pace
+from clwm_sai_executor.requests.horizon import AdaptiveHorizon
 from clwm_sai_executor.requests.metrics import Metrics
 from clwm_sai_executor.requests.next_request import Pending
 from clwm_sai_executor.requests.timeline import ChunkRecord, Timeline
 
 
-class Books:
+class ChunkRecords:
     """Moves nothing; the scheduler says what happened."""
 
     def __init__(self, config: SchedulerConfig) -> None:
         self.metrics = Metrics()
         self.timeline = Timeline()
-        self.pace = Pace(config)
+        self.horizon = AdaptiveHorizon(config)
 
     def ticked(self, lateness: float) -> None:
         """A tick came `lateness` s after it was due."""
         self.metrics.ticked(lateness)
-        self.pace.ticked(lateness)
+        self.horizon.ticked(lateness)
 
     def asked(self, now: float, request: ChunkRequest) -> None:
         self.metrics.count("requests")
@@ -38,7 +38,7 @@ class Books:
             record.outcome = outcome
         if outcome == "timed_out":
             self.metrics.count("timeouts")
-            self.pace.restart()
+            self.horizon.restart()
         if outcome in ("cancelled", "timed_out"):
             self.metrics.count("cancelled")
         if outcome == "refused":

@@ -14,7 +14,7 @@ _ENOUGH = 20  # samples before anything is concluded from them
 _WARM_UP = 5  # chunks after a start of the policy that say nothing about the later ones
 
 
-class Pace:
+class AdaptiveHorizon:
     """Counts consumed rows, not seconds: a chunk costs the rows that had become unchangeable when it came.
 
     A chunk whose execution horizon is H leaves 16 - H committed rows, the first of which is the command at the
@@ -24,7 +24,7 @@ class Pace:
 
     def __init__(self, config: SchedulerConfig) -> None:
         self._config = config
-        self._rows: deque[int] = deque(maxlen=_WINDOW)
+        self._costs: deque[int] = deque(maxlen=_WINDOW)
         self._lateness: deque[float] = deque(maxlen=_WINDOW)
         self._to_skip = _WARM_UP
 
@@ -37,7 +37,7 @@ class Pace:
         if self._to_skip > 0:
             self._to_skip -= 1
             return
-        self._rows.append(rows)
+        self._costs.append(rows)
 
     def ticked(self, lateness: float) -> None:
         """A tick was `lateness` s late; NaN when that is not known."""
@@ -45,12 +45,12 @@ class Pace:
             self._lateness.append(lateness)
 
     @property
-    def horizon(self) -> int:
+    def rows(self) -> int:
         """Rows that run before the next observation: as many as let the configured share of chunks come in time."""
         config = self._config
-        if not config.adapt_pace or config.execution_horizon >= CHUNK_ROWS or len(self._rows) < _ENOUGH:
+        if not config.adapt_pace or config.execution_horizon >= CHUNK_ROWS or len(self._costs) < _ENOUGH:
             return config.execution_horizon
-        cost = int(np.quantile(self._rows, config.pace_percentile, method="higher"))
+        cost = int(np.quantile(self._costs, config.pace_percentile, method="higher"))
         wanted = min(max(CHUNK_ROWS - 1 - cost, config.execution_horizon_min), config.execution_horizon)
         # The lower bound is a known one, so there always is one that leaves enough rows within the bounds.
         known = [rows for rows in config.known_horizons if config.execution_horizon_min <= rows <= wanted]

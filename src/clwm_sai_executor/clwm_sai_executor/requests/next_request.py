@@ -13,7 +13,7 @@ from clwm_common.messages import ChunkRequest, MemoryPolicy, RefusalKind
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import TaskSet
 from clwm_sai_executor.path.motion import Motion
-from clwm_sai_executor.requests.horizon import Pace
+from clwm_sai_executor.requests.horizon import AdaptiveHorizon
 
 NO_ROWS = np.zeros((0, ACTION_DIM), np.float32)
 
@@ -28,11 +28,11 @@ class Pending:
     stalled_at: float = math.nan
 
 
-class Asking:
+class RequestComposer:
     """Composes requests; their ids grow by one. executed_id: the chunk that was sent to the arms last; 0: none yet."""
 
-    def __init__(self, pace: Pace, config: SchedulerConfig, motion: Motion) -> None:
-        self._pace = pace
+    def __init__(self, horizon: AdaptiveHorizon, config: SchedulerConfig, motion: Motion) -> None:
+        self._horizon = horizon
         self._config = config
         self._motion = motion
         self._next_id = 1
@@ -74,13 +74,13 @@ class Asking:
 
         With all rows in the execution horizon there is no committed tail: it is observed when the arms rest again.
         """
-        motion, horizon = self._motion, self._pace.horizon
+        motion, horizon = self._motion, self._horizon.rows
         path = motion.path
         assert path is not None
         if horizon >= CHUNK_ROWS:
             return self.from_rest(task, epoch, path.time(path.last), motion.rows(motion.observed, path.last + 1))
         observed, follows = row_zero + horizon, path.last_row
-        needed_by = path.time(follows) - self._pace.lead
+        needed_by = path.time(follows) - self._horizon.lead
         executed = motion.rows(motion.observed, observed)
         return self._compose(task, epoch, observed, follows, path.time(observed), needed_by, executed, at_rest=False)
 
