@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from clwm_common.messages import ChunkRefusal, ChunkRequest, Mode, RefusalKind, SaiReport
 from clwm_sai_executor import events
-from clwm_sai_executor.scheduler import Phase
+from clwm_sai_executor.phase import NEXT, Phase, PhaseError
 
 PHASES = ("BLIND", "IDLE", "ASKED", "MOVING", "STALLED", "STOPPING", "STEERED")
 
@@ -152,3 +154,30 @@ def test_event_leads_to_the_phase_and_mode_of_the_table(make_stack, event, befor
 def test_every_phase_and_every_event_is_in_the_table():
     assert {phase.name for phase in Phase} == set(PHASES)
     assert len(CASES) == len(TABLE) * len(PHASES)
+
+
+@pytest.mark.parametrize("after", Phase)
+@pytest.mark.parametrize("before", Phase)
+def test_scheduler_enters_a_phase_by_an_edge_of_the_chart_only(stack, before, after):
+    stack.scheduler.phase = before
+    if after in NEXT[before]:
+        stack.scheduler._enter(after)
+        assert stack.scheduler.phase is after
+    else:
+        with pytest.raises(PhaseError, match=f"phase {after.name} after {before.name}"):
+            stack.scheduler._enter(after)
+        assert stack.scheduler.phase is before
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(sorted(TABLE)), st.sampled_from([0.0, 0.01, 0.1, 0.5, 1.2])), max_size=25))
+def test_random_events_never_leave_the_chart(make_stack, steps):
+    stack = make_stack(chunk_timeout=1.0)
+    stack.begin()
+    scheduler = stack.scheduler
+    for event, pause in steps:
+        stack.run_until(stack.now + pause, period=0.05)
+        send(stack, event)
+        awaits = scheduler.phase in (Phase.ASKED, Phase.MOVING, Phase.STALLED)
+        assert awaits == (scheduler.pending_id is not None), f"{scheduler.phase} after {event}"
+        assert (scheduler.phase is Phase.STEERED) == (scheduler.mode is Mode.TELEOP), f"{scheduler.phase} after {event}"

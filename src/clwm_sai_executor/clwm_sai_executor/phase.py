@@ -23,7 +23,11 @@ SetTask while the policy moves the arms: the branch in flight is cancelled, the 
 at rest, and the first chunk of the new epoch is asked for there. A human goes on steering.
 After TELEOP the policy is asked from where the arms came to rest, and told the last rows they were steered along.
 A refusal of the policy that may pass is asked again after a moment, any other one in another epoch only.
+
+`NEXT` has the edges. A branch in flight that is dropped leaves its phase for IDLE or STOPPING, whatever follows.
 """
+
+from __future__ import annotations
 
 from enum import Enum
 
@@ -38,3 +42,25 @@ class Phase(Enum):
     STALLED = "out of rows: braking or at rest, the next chunk late"
     STOPPING = "running out what was sent, nothing asked"
     STEERED = "following a human"
+
+    def to(self, phase: Phase) -> Phase:
+        """The phase to enter. Raises PhaseError when the chart has no such edge."""
+        if phase not in NEXT[self]:
+            allowed = ", ".join(sorted(one.name for one in NEXT[self]))
+            raise PhaseError(f"phase {phase.name} after {self.name}; expected {allowed}: a fault of the scheduler")
+        return phase
+
+
+class PhaseError(RuntimeError):
+    """The scheduler left the state chart; the message names both phases."""
+
+
+NEXT: dict[Phase, frozenset[Phase]] = {
+    Phase.BLIND: frozenset({Phase.BLIND, Phase.IDLE, Phase.STOPPING}),
+    Phase.IDLE: frozenset({Phase.ASKED, Phase.STOPPING, Phase.STEERED, Phase.BLIND}),
+    Phase.ASKED: frozenset({Phase.MOVING, Phase.IDLE, Phase.STOPPING}),
+    Phase.MOVING: frozenset({Phase.MOVING, Phase.ASKED, Phase.STALLED, Phase.IDLE, Phase.STOPPING}),
+    Phase.STALLED: frozenset({Phase.MOVING, Phase.IDLE, Phase.STOPPING}),
+    Phase.STOPPING: frozenset({Phase.IDLE, Phase.STOPPING, Phase.STEERED, Phase.BLIND}),
+    Phase.STEERED: frozenset({Phase.IDLE, Phase.STOPPING, Phase.BLIND}),
+}

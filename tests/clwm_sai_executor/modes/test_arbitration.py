@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clwm_common.messages import Mode, TeleopCommand
+from clwm_sai_executor.events import Report
 from clwm_sai_executor.modes.arbitration import Arbitration
 
 NOW = 100.0
@@ -39,33 +40,44 @@ def word(source="leader", stamp=NOW, dead_man=True):
     return TeleopCommand(stamp, source, dead_man, np.zeros(30, np.float32), np.ones(30, np.bool_))
 
 
+def unheard(level, text, is_refusal=False):
+    pass
+
+
+def listen(arbitration):
+    """The reports from now on."""
+    out = []
+    arbitration.say = lambda *parts, **more: out.append(Report(*parts, **more))
+    return out
+
+
 def make(state):
-    arbitration = Arbitration(Mode[state.rstrip("+")], timeout=0.2)
+    arbitration = Arbitration(Mode[state.rstrip("+")], timeout=0.2, say=unheard)
     if state.endswith("+"):
-        arbitration.hear(NOW - 0.01, word(stamp=NOW - 0.01), [])
+        arbitration.hear(NOW - 0.01, word(stamp=NOW - 0.01))
     return arbitration
 
 
 def send(arbitration, event):
-    out = []
+    out = listen(arbitration)
     match event.split(", "):
         case ["leader holds" | "another holds" | "nameless holds"]:
             name = {"leader": "leader", "another": "another", "nameless": ""}[event.split()[0]]
-            arbitration.hear(NOW, word(name), out)
+            arbitration.hear(NOW, word(name))
         case ["leader holds", when]:
-            arbitration.hear(NOW, word(stamp=NOW - 1.0 if when.endswith("ago") else NOW + 1.0), out)
+            arbitration.hear(NOW, word(stamp=NOW - 1.0 if when.endswith("ago") else NOW + 1.0))
         case ["leader lets go", *when]:
-            arbitration.hear(NOW, word(stamp=NOW - 5.0 if when else NOW, dead_man=False), out)
+            arbitration.hear(NOW, word(stamp=NOW - 5.0 if when else NOW, dead_man=False))
         case ["another lets go"]:
-            arbitration.hear(NOW, word("another", dead_man=False), out)
+            arbitration.hear(NOW, word("another", dead_man=False))
         case ["leader is silent"]:
-            arbitration.look(NOW + 0.2, out)
+            arbitration.look(NOW + 0.2)
         case ["fault"]:
-            arbitration.fall(NOW, "a chunk with NaN", out)
+            arbitration.fall(NOW, "a chunk with NaN")
         case ["reset"]:
-            arbitration.end_teleop(NOW, "the episode was reset", out)
+            arbitration.end_teleop(NOW, "the episode was reset")
         case [name, *obstructed]:
-            arbitration.order(NOW, Mode[name], lambda: "the arms are elsewhere" if obstructed else "", out)
+            arbitration.order(NOW, Mode[name], lambda: "the arms are elsewhere" if obstructed else "")
     return out
 
 
@@ -110,13 +122,14 @@ def test_refused_order_is_answered_with_the_reason(before, event, reason):
 
 
 def test_second_source_is_told_once_that_it_is_refused_and_may_claim_when_the_first_lets_go():
-    arbitration, out = make("TELEOP+"), []
+    arbitration = make("TELEOP+")
+    out = listen(arbitration)
     for _ in range(5):
-        assert not arbitration.hear(NOW, word("another"), out)
-        assert not arbitration.hear(NOW, word("another", NOW + 0.001), out)
+        assert not arbitration.hear(NOW, word("another"))
+        assert not arbitration.hear(NOW, word("another", NOW + 0.001))
     assert [report.text for report in out] == ["teleoperation source 'another' refused: 'leader' came first"]
     send(arbitration, "leader lets go")
-    assert arbitration.hear(NOW, word("another", NOW + 0.01), out) and arbitration.mode is Mode.HOLD
+    assert arbitration.hear(NOW, word("another", NOW + 0.01)) and arbitration.mode is Mode.HOLD
 
 
 def test_fault_stays_until_an_operator_gives_the_arms_to_somebody():
@@ -129,31 +142,32 @@ def test_fault_stays_until_an_operator_gives_the_arms_to_somebody():
 
 
 def test_sources_without_number_are_not_remembered():
-    arbitration, out = make("POLICY"), []
+    arbitration = make("POLICY")
+    out = listen(arbitration)
     for index in range(1000):
-        arbitration.hear(NOW, word(f"source {index}", NOW - 9.0), out)
-        arbitration.hear(NOW, word(f"other {index}"), out)
+        arbitration.hear(NOW, word(f"source {index}", NOW - 9.0))
+        arbitration.hear(NOW, word(f"other {index}"))
     assert len(out) < 1040
-    arbitration.look(NOW + 1.0, out)
+    arbitration.look(NOW + 1.0)
     assert not arbitration._sources and len(arbitration._complained) <= 32
 
 
 @settings(max_examples=200)
 @given(st.lists(st.tuples(st.sampled_from(sorted(TABLE)), st.floats(0.0, 0.3)), max_size=30))
 def test_estop_is_left_for_hold_only_and_teleop_has_an_owner_that_was_heard_lately(steps):
-    arbitration, now, heard_at = Arbitration(Mode.POLICY, timeout=0.2), NOW, -np.inf
+    arbitration, now, heard_at = Arbitration(Mode.POLICY, timeout=0.2, say=unheard), NOW, -np.inf
     for event, pause in steps:
         now, before = now + pause, arbitration.mode
-        arbitration.look(now, [])
+        arbitration.look(now)
         if event.startswith(("leader holds", "another holds")) and "," not in event:
-            arbitration.hear(now, word(event.split()[0], now), [])
+            arbitration.hear(now, word(event.split()[0], now))
             heard_at = now
         elif event in Mode.__members__:
-            arbitration.order(now, Mode[event], lambda: "", [])
+            arbitration.order(now, Mode[event], lambda: "")
         elif event.endswith("lets go"):
-            arbitration.hear(now, word(event.split()[0], now, dead_man=False), [])
+            arbitration.hear(now, word(event.split()[0], now, dead_man=False))
         elif event == "fault":
-            arbitration.fall(now, "fault", [])
+            arbitration.fall(now, "fault")
         if before is Mode.ESTOP:
             assert arbitration.mode is Mode.ESTOP or event == "HOLD"
         if arbitration.mode is Mode.TELEOP:
