@@ -13,6 +13,7 @@ from clwm_common.actions import pack
 from clwm_policy.engine.calibration import Calibration, CalibrationError
 from clwm_policy.engine.conversion import Border
 from clwm_policy.engine.engine import Engine
+from clwm_policy.engine.program import Refined, verify
 from clwm_policy.engine.re_entry import START, Adaptive, Plan, Point, parse_re_entry
 from clwm_policy.engine.refinement import refinements
 from clwm_policy.errors import NothingRequested
@@ -131,7 +132,7 @@ def test_a_speculation_gone_to_nan_is_not_trusted(adaptive_episode):
     episode = adaptive_episode(a_map(edges=(1e9,)))
     episode.run(1)
     speculate(episode)
-    states = episode.engine._branch.speculation._action
+    states = episode.engine._branch.speculation._action.states
     states[1:] = [torch.full_like(state, math.nan) for state in states[1:]]
     chunk, report = episode.engine.observe(episode.frame(), episode.state())
     assert np.isfinite(chunk.rows).all()
@@ -262,24 +263,26 @@ def test_a_bound_that_cannot_be_understood_is_refused(text):
         parse_re_entry(text)
 
 
-def test_a_speculation_cannot_be_held_against_a_program_without_previews(make_episode, adaptive_episode):
+def test_a_draft_that_did_not_come_to_its_end_cannot_be_held_against_another_observation(adaptive_episode):
     episode = adaptive_episode()
     episode.run(1)
     episode.engine.request(episode.next_request())
     episode.engine.advance()
     while episode.engine._branch.speculation is None:
         episode.engine.advance()
-    speculation = episode.engine._branch.speculation
-    with pytest.raises(ValueError, match="cannot verify"):
-        speculation.again().correction(speculation)
+    trial = episode.engine.trial(episode.frame(), episode.state())
+    for ask in (trial.disagreement, lambda: trial.rows(END, corrected=True)):
+        with pytest.raises(ValueError, match="cannot verify"):
+            ask()
 
 
-def test_a_draft_that_was_not_verified_cannot_be_refined(adaptive_episode):
-    episode = adaptive_episode()
+def test_a_speculation_without_previews_cannot_be_held_against_another_observation(make_episode):
+    episode = make_episode("fixed:1")
     episode.run(1)
     speculate(episode)
-    with pytest.raises(ValueError, match="verified draft"):
-        episode.engine._branch.speculation.again().refine(END)
+    assert episode.engine.speculated_to == END
+    with pytest.raises(ValueError, match="without previews"):
+        episode.engine.trial(episode.frame(), episode.state()).disagreement()
 
 
 @torch.inference_mode()
@@ -289,13 +292,9 @@ def test_a_draft_cannot_be_refined_from_where_nothing_was_calibrated(adaptive_ep
     episode.run(1)
     speculate(episode)
     speculation = episode.engine._branch.speculation
-    program = speculation.again()
-    program.correction(speculation)
+    verified = verify(speculation.encoded.again(), speculation.finished)
     with pytest.raises(ValueError, match=r"cannot refine at .*expected .*Point\(video=2, action=2\)"):
-        program.refine(point)
-    program.refine(END)
-    with pytest.raises(ValueError, match="already begun"):
-        program.refine(END)
+        Refined(verified, point)
 
 
 def test_a_refined_prediction_is_made_on_the_memory_that_the_observation_was_written_to(adaptive_episode):

@@ -281,11 +281,11 @@ def test_a_surrogate_that_went_to_nan_is_not_resumed(make_episode, tiny_policy):
     episode = make_episode("fixed:0.5")
     episode.run(2)
     episode.engine.request(episode.next_request())
-    real = episode.engine._last.program._model
-    episode.engine._last.program._model = Poisoned(tiny_policy.model, "video_velocity")
+    real = episode.engine._last.program.encoded._model
+    episode.engine._last.program.encoded._model = Poisoned(tiny_policy.model, "video_velocity")
     while episode.engine.advance():
         pass
-    episode.engine._last.program._model = real
+    episode.engine._last.program.encoded._model = real
     chunk, report = episode.engine.observe(episode.frame(), episode.state())
     assert np.isfinite(chunk.rows).all()
     assert (report.re_entry_s, report.nfe_blocking) == (0.0, 6)

@@ -14,6 +14,7 @@ from clwm_common.messages import ChunkRequest, MemoryPolicy, SaiReport
 from clwm_policy.engine.calibration import Calibration
 from clwm_policy.engine.engine import Engine
 from clwm_policy.engine.evidence import Evidence, Tally, is_sampled
+from clwm_policy.engine.program import Sequential
 from clwm_policy.engine.re_entry import Adaptive, Plan, Point, parse_re_entry
 from clwm_policy.engine.tool_motion import chunk_distance
 from clwm_policy.recording.episode_log import PlayedStopwatch, RecordedEngine, RecordedStopwatch
@@ -55,7 +56,7 @@ def test_the_evidence_is_how_far_the_sent_chunk_lies_from_the_sequential_one(epi
     speculate(checked)
     trial = checked.engine.trial(checked.frame(), checked.state())
     checked.last, _ = checked.engine.observe(checked.frame(), checked.state())
-    sequential, sent = trial._program.again(), checked.engine._last.program
+    sequential, sent = Sequential(trial._encoded.again()), checked.engine._last.program
     while sequential.advance() is not None:
         pass
     expected = float(chunk_distance(sent.rows - sequential.rows, tiny_policy.codec).max())
@@ -143,7 +144,7 @@ class Chunk:
         self.rows, self._steps = torch.zeros(1, 16, 30), steps
         self._twin_rows = torch.ones(1, 16, 30) if rows is None else rows
 
-    def again(self, previews):
+    def sequential(self):
         twin = Chunk(0)
         twin.rows, left = None, iter(range(self._steps - 1, -1, -1))
 

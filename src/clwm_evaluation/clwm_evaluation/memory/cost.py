@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from clwm_embodichain.training.memory.kv_model import KvClwm
-from clwm_policy.engine.program import Conditions, Draw, Program
+from clwm_policy.engine.encoded import Conditions, Draw, Encoded
+from clwm_policy.engine.program import Sequential
 from clwm_policy.engine.re_entry import Plan
 from clwm_policy.model.clwm import Clwm, Context
 from clwm_policy.model.flow import noise
@@ -91,10 +92,10 @@ class Stream:
             self._prefix,
         )
         conditions = self._observations[self.taken_in % MADE_UP]
-        program = Program(self._model, self._plan, self.memory.fork(), conditions, draw)
+        program = Sequential(Encoded(self._model, self._plan, self.memory.fork(), conditions, draw))
         while program.advance() is not None:
             pass
-        self.memory = program.written
+        self.memory = program.encoded.write()
         self.taken_in += 1
         return program.rows
 

@@ -1,17 +1,15 @@
-"""What the engine holds of the chunk being made, of the last observation, and of the chunk just sent."""
+"""What the engine holds of the chunk being made, and of the last observation."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from clwm_common.messages import ChunkRequest, SaiReport
+from clwm_common.messages import ChunkRequest
 from clwm_policy.engine.conversion import Border, Observation
-from clwm_policy.engine.program import Draw, Program
+from clwm_policy.engine.deadline import Course
+from clwm_policy.engine.encoded import Draw, Encoded
+from clwm_policy.engine.program import Program, Refined, Resumed, Sequential, Verified, begin, verify
 from clwm_policy.engine.re_entry import START, Point
-from clwm_policy.engine.tool_motion import chunk_distance
-from clwm_policy.model.action_codec import ActionCodec
-from clwm_policy.model.feature_scale import relative_error
 
 
 @dataclass(frozen=True)
@@ -29,30 +27,6 @@ class Real:
         )
 
 
-@dataclass(frozen=True)
-class Finished:
-    """What a report is made of once the chunk is away.
-
-    previous: what predicted its observation, if anything did. surrogate: what it was speculated on, if it was.
-    """
-
-    report: SaiReport
-    observation: Observation
-    previous: Real | None
-    surrogate: Observation | None = None
-
-    def surrogate_errors(self, border: Border) -> tuple[float, float]:
-        """Relative errors of the predicted feature and of copying the previous one; NaN when none was predicted."""
-        if self.previous is None or self.previous.program.own_prediction is None:
-            return math.nan, math.nan
-        last, actual = self.previous.observation, self.observation.normalised
-        if self.surrogate is not None:
-            predicted = self.surrogate.normalised
-        else:
-            predicted = border.normalised(border.predicted_features(last, self.previous.program.own_prediction))
-        return relative_error(predicted, actual), relative_error(last.normalised, actual)
-
-
 @dataclass
 class Branch:
     """The chunk being made: what was asked, and what was speculated so far."""
@@ -60,31 +34,26 @@ class Branch:
     request: ChunkRequest
     draw: Draw
     surrogate: Observation | None = None
-    speculation: Program | None = None
+    speculation: Sequential | None = None
 
     @property
     def point(self) -> Point:
         return START if self.speculation is None else self.speculation.point
 
-    def verify(self, program: Program, codec: ActionCodec) -> float:
-        """How far [m of tool motion] `program`, encoded under the true context, contradicts the speculation.
+    def verify(self, encoded: Encoded) -> Verified | None:
+        """The speculation held against the true context; None unless it is a draft that came to its end."""
+        draft = None if self.speculation is None else self.speculation.finished
+        return None if draft is None else verify(encoded, draft)
 
-        NaN when nothing was speculated to its end.
-        """
-        if self.speculation is None or not self.speculation.is_verifiable:
-            return math.nan
-        return float(chunk_distance(program.correction(self.speculation), codec).max())
-
-    def resume(self, program: Program, point: Point, corrected: bool) -> Point:
-        """Let `program` go on from the speculation at `point`; where it really begins."""
+    def resume(self, encoded: Encoded, verified: Verified | None, way: Course) -> Program:
+        """The program that goes on from the speculation, if that is finite, or else from the start."""
         # A surrogate that went to NaN must not spoil a good observation.
-        if point == START or self.speculation is None or not self.speculation.is_finite():
-            return START
-        if corrected:
-            program.refine(point)
-        else:
-            program.take_over(self.speculation, point)
-        return point
+        if way.point == START or self.speculation is None or not self.speculation.is_finite():
+            program = begin(encoded) if verified is None else Sequential(encoded)
+            if way.is_cut and way.point == START:
+                program.shorten(way.video_steps, way.action_steps)
+            return program
+        return Resumed(encoded, self.speculation, way.point) if verified is None else Refined(verified, way.point)
 
 
 def is_foreseen(request: ChunkRequest) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from clwm_common.actions import ACTION_DIM, CHUNK_ROWS, GRIPPERS, LayoutError, check_layout_version, check_rows
 from clwm_common.messages import ChunkRequest, DualArmState, FeatureFrame
-from clwm_policy.engine.program import Conditions
+from clwm_policy.engine.encoded import Conditions
 from clwm_policy.errors import BadFrame, BadState, EncoderMismatch, NonFiniteOutput, RequestRefused, SpoiltFrame
 from clwm_policy.model.checkpoint import Policy
 

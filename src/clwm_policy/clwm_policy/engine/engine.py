@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -24,14 +23,16 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, MemoryPolicy, SaiReport
-from clwm_policy.engine.branch import Branch, Finished, Real, is_foreseen
+from clwm_policy.engine.branch import Branch, Real, is_foreseen
 from clwm_policy.engine.calibration import CalibrationError
 from clwm_policy.engine.conversion import Border, Observation
 from clwm_policy.engine.deadline import Course, StepTimes, course
+from clwm_policy.engine.encoded import Draw, Encoded, Previewed
 from clwm_policy.engine.evidence import FRACTION, Evidence
 from clwm_policy.engine.facts import engine_facts
-from clwm_policy.engine.program import Draw, Program, Step
+from clwm_policy.engine.program import Program, Refined, Step, begin
 from clwm_policy.engine.re_entry import START, Adaptive, Plan, Point, ReEntryPolicy
+from clwm_policy.engine.report import Finished, Laps
 from clwm_policy.engine.trial import Trial
 from clwm_policy.errors import DuplicateFrame, NothingRequested, StaleFrame
 from clwm_policy.memory.long_term import LongTermMemory
@@ -39,7 +40,6 @@ from clwm_policy.memory.snapshot_file import load_memory, save_memory
 from clwm_policy.model.checkpoint import Policy
 from clwm_policy.model.flow import noise
 
-DIGEST_DIGITS = 16  # of the memory's hash in a report
 CUTS_IN_A_ROW = 3  # chunks that may be cut for a deadline before one is made whole, late or not
 
 
@@ -82,7 +82,7 @@ class Engine:
         self._branch: Branch | None = None
         self._last: Real | None = None
         self._last_stamp = -math.inf
-        self._unwritten: Program | None = None
+        self._unwritten: Encoded | None = None
         self._finished: Finished | None = None
         self._nfe_idle = 0
         self._times = StepTimes()
@@ -239,56 +239,44 @@ class Engine:
         observation = self._border.observation(frame, state)
         request = branch.request
 
-        started = self._stopwatch()
-        program = self._program(branch, observation, request.executed_rows if executed is None else executed)
-        self._step(program)
-        encoded = self._stopwatch()
-        corrects = self._re_entry.verifies
-        disagreement = branch.verify(program, self._codec) if corrects else math.nan
-        now = self._stopwatch()
-        way = self._course(branch, disagreement, time_left - (now - started))
-        point = branch.resume(program, way.point, corrects)
-        if way.is_cut and point == START == way.point:
-            program.shorten(way.video_steps, way.action_steps)
-        if point == START or not corrects:
-            program.write()
-        written = self._stopwatch()
+        laps = Laps(self._stopwatch)
+        encoded = self._encode(branch, observation, request.executed_rows if executed is None else executed)
+        laps.end("context")
+        verified = branch.verify(encoded)
+        disagreement = math.nan if verified is None else verified.disagreement(self._codec)
+        laps.end("finish")
+        way = self._course(branch, disagreement, time_left - laps.total)
+        program = branch.resume(encoded, verified, way)
+        if not isinstance(program, Refined):
+            encoded.write()
+        laps.end("memory")
         while self._step(program) is not None:
             pass
         rows = self._border.rows(program.rows, request.committed_prefix)
-        finished = self._stopwatch()
+        laps.end("finish")
 
-        self._unwritten = program
-        evidence_chunk_id, evidence_deviation = self._evidence.found
-        deviation = self._re_entry.expected_deviation(point, disagreement) if not program.steps_cut else math.nan
-        report = SaiReport(
-            chunk_id=request.chunk_id,
-            task_epoch=request.task_epoch,
+        point, made = program.began_at, Real(request.chunk_id, observation, program)
+        self._finished = Finished(
+            branch=branch,
+            frame=frame,
+            made=made,
+            previous=self._last if is_foreseen(request) else None,
             policy=self._re_entry.name,
-            observation_stamp=frame.stamp,
-            encode_seconds=frame.encode_seconds,
-            context_seconds=encoded - started,
-            memory_seconds=written - now,
-            finish_seconds=finished - written + now - encoded,
-            re_entry_video_s=point.video / self._plan.video_steps,
-            re_entry_s=point.action / self._plan.action_steps,
+            laps=laps,
             disagreement=disagreement,
-            expected_deviation=deviation,
-            uncalibrated=way.is_cut,
-            steps_cut=program.steps_cut,
-            evidence_chunk_id=evidence_chunk_id,
-            evidence_deviation=evidence_deviation,
-            nfe_total=self._nfe_idle + program.nfe,
-            nfe_blocking=program.nfe,
+            expected_deviation=math.nan
+            if program.steps_cut
+            else self._re_entry.expected_deviation(point, disagreement),
+            is_cut=way.is_cut,
+            evidence=self._evidence.found,
+            nfe_idle=self._nfe_idle,
+            nfe_blocking=encoded.nfe,
         )
-        previous = self._last if is_foreseen(request) else None
-        self._finished = Finished(report, observation, previous, branch.surrogate)
-        self._last = Real(request.chunk_id, observation, program)
         if point != START and not way.is_cut:
             self._evidence.begin(program, request)
         else:
             self._evidence.drop()  # from the start there is nothing to see, and cut short nothing was stated
-        self._last_stamp = frame.stamp
+        self._unwritten, self._last, self._last_stamp = encoded, made, frame.stamp
         self._branch = None
         self._nfe_idle = 0
         self._cuts = self._cuts + 1 if way.is_cut else 0
@@ -313,15 +301,7 @@ class Engine:
         if self._finished is None:
             raise NothingRequested("no chunk has been made yet; there is nothing to report")
         self._settle()
-        done = self._finished
-        surrogate_error, copy_error = done.surrogate_errors(self._border)
-        return replace(
-            done.report,
-            surrogate_error=surrogate_error,
-            copy_error=copy_error,
-            memory_updates=self._w_long.observations,
-            memory_digest=self._w_long.digest()[:DIGEST_DIGITS],
-        )
+        return self._finished.report(self._border, self._w_long)
 
     @torch.inference_mode()
     def trial(self, frame: FeatureFrame, state: DualArmState) -> Trial:
@@ -333,8 +313,8 @@ class Engine:
         if branch is None or branch.speculation is None:
             raise NothingRequested("nothing is speculated for the pending chunk; there is nothing to try")
         self._settle()
-        program = self._program(branch, self._border.observation(frame, state), branch.request.executed_rows)
-        return Trial(program, branch.speculation, self._border, self._codec, branch.request.committed_prefix)
+        encoded = self._encode(branch, self._border.observation(frame, state), branch.request.executed_rows)
+        return Trial(encoded, branch.speculation, self._border, self._codec, branch.request.committed_prefix)
 
     def _speculate(self) -> bool:
         """One step towards the next chunk, if any is of use."""
@@ -348,20 +328,26 @@ class Engine:
             return False
         if branch.speculation is None:
             branch.surrogate = self._last.foresee(branch.request, self._border)
-            branch.speculation = self._program(branch, branch.surrogate, branch.request.executed_rows)
+            encoded = self._encode(branch, branch.surrogate, branch.request.executed_rows)
+            branch.speculation = begin(encoded)
+            self._nfe_idle += encoded.nfe
+            return True
         program = branch.speculation
         if program.point >= self._re_entry.goal(self._plan):
             return False
-        before = program.nfe
+        before = program.encoded.nfe
         self._step(program)
-        self._nfe_idle += program.nfe - before
+        self._nfe_idle += program.encoded.nfe - before
         return True
 
-    def _program(self, branch: Branch, observation: Observation, executed: ArrayLike) -> Program:
-        anchor = branch.request.committed_prefix[0]
-        conditions = self._border.conditions(observation, executed, anchor, self._language)
-        # A fork: what a program writes becomes the long-term memory only by `take_in`.
-        return Program(self._model, self._plan, self._w_long.fork(), conditions, branch.draw, self._re_entry.verifies)
+    def _encode(self, branch: Branch, observation: Observation, executed: ArrayLike) -> Encoded:
+        conditions = self._border.conditions(observation, executed, branch.request.committed_prefix[0], self._language)
+        kind = Previewed if self._re_entry.verifies else Encoded
+        started = self._stopwatch()
+        # A fork: what is written to it becomes the long-term memory only by `take_in`.
+        encoded = kind(self._model, self._plan, self._w_long.fork(), conditions, branch.draw)
+        self._times.add(Step.ENCODE, self._stopwatch() - started)
+        return encoded
 
     def _step(self, program: Program) -> Step | None:
         started = self._stopwatch()
@@ -377,10 +363,9 @@ class Engine:
     def _settle(self) -> None:
         """Let the last observation into W_long."""
         if self._unwritten is not None:
-            program, self._unwritten = self._unwritten, None
+            encoded, self._unwritten = self._unwritten, None
             with torch.inference_mode():
-                program.write()
-            self._w_long.take_in(program.written)
+                self._w_long.take_in(encoded.write())
 
     def _course(self, branch: Branch, disagreement: float, time_left: float) -> Course:
         chosen = self._re_entry.choose(branch.point, self._plan, disagreement)

@@ -14,7 +14,7 @@ from typing import Any
 
 from clwm_common.messages import ChunkRequest, SaiReport
 from clwm_common.proportions import wilson95
-from clwm_policy.engine.program import Program
+from clwm_policy.engine.program import Program, Sequential
 from clwm_policy.engine.tool_motion import chunk_distance
 from clwm_policy.model.action_codec import ActionCodec
 
@@ -50,7 +50,7 @@ class Evidence:
     def drop(self) -> None:
         """Forget the chunk: what it depends on has changed."""
         self._sent: Program | None = None
-        self._sequential: Program | None = None
+        self._sequential: Sequential | None = None
         self._chunk_id = 0
         self._found = 0, math.nan
 
@@ -65,7 +65,7 @@ class Evidence:
         if self._sent is None:
             return False
         if self._sequential is None:
-            self._sequential = self._sent.again(previews=False)
+            self._sequential = self._sent.sequential()
         self._sequential.advance()
         if self._sequential.rows is not None:
             strayed = float(chunk_distance(self._sent.rows - self._sequential.rows, self._codec).max())

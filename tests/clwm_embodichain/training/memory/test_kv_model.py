@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from clwm_embodichain.training.memory.kv_model import KvClwm
-from clwm_policy.engine.program import Conditions, Draw, Program
+from clwm_policy.engine.encoded import Conditions, Draw, Encoded
+from clwm_policy.engine.program import Sequential
 from clwm_policy.engine.re_entry import Plan
 from clwm_policy.model.clwm import Clwm
 from clwm_policy.model.sizes import ClwmConfig
@@ -35,7 +36,7 @@ def observation(seed, batch=1):
 @torch.inference_mode()
 def program(model, memory, conditions):
     draw = Draw(torch.zeros(1, TINY.visual_tokens, TINY.feature_channels), torch.ones(1, 16, 30), torch.zeros(1, 4, 30))
-    made = Program(model, Plan(2, 2), memory, conditions, draw)
+    made = Sequential(Encoded(model, Plan(2, 2), memory, conditions, draw))
     while made.advance() is not None:
         pass
     return made
@@ -45,7 +46,7 @@ def program(model, memory, conditions):
 def after(model, seeds):
     memory = model.initial_memory(1)
     for seed in seeds:
-        memory = program(model, memory, observation(seed)).written
+        memory = program(model, memory, observation(seed)).encoded.write()
     return memory
 
 
@@ -76,7 +77,7 @@ def test_absorbing_a_prediction_leaves_the_history_as_it_was(model):
     digest = history.digest()
     made = program(model, history, observation(3))
     assert history.digest() == digest
-    assert made.written.nbytes == after(model, [1, 2, 3]).nbytes
+    assert made.encoded.write().nbytes == after(model, [1, 2, 3]).nbytes
 
 
 def test_batch_entries_keep_their_own_histories(model):
