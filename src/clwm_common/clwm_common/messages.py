@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from clwm_common.actions import ACTION_DIM, LAYOUT_VERSION, ROW_DT
 
 INSTRUCTION_BYTES = 256  # bound of every `instruction` in clwm_msgs, in UTF-8
 GOAL_BYTES = 64  # the same of every `goal`
+# A text that is cut to its bound in clwm_msgs; any other that is longer is refused at the other end.
+ForPeople = Annotated[str, "for people"]
 
 
 class Mode(IntEnum):
@@ -131,8 +134,8 @@ class ModeStatus:
 
     stamp: float
     mode: Mode
-    owner: str = ""
-    reason: str = ""
+    owner: ForPeople = ""
+    reason: ForPeople = ""
     task_epoch: int = 0
 
 
@@ -150,8 +153,8 @@ class TaskStatus:
     started_at: float = 0.0
     instruction: str = ""
     goal: str = ""
-    fault: str = ""
-    waiting: str = ""
+    fault: ForPeople = ""
+    waiting: ForPeople = ""
     is_active: bool = False
 
 
@@ -161,10 +164,10 @@ class Verdict:
 
     stamp: float
     task_epoch: int
-    judge: str
+    judge: ForPeople
     outcome: Judgement
-    goal: str = ""
-    reason: str = ""
+    goal: ForPeople = ""
+    reason: ForPeople = ""
 
 
 @dataclass(frozen=True)
@@ -217,7 +220,7 @@ class ChunkRefusal:
     chunk_id: int
     task_epoch: int
     kind: RefusalKind
-    reason: str
+    reason: ForPeople
     may_pass: bool = False
 
 

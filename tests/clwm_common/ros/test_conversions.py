@@ -132,6 +132,36 @@ def test_every_core_message_is_covered_by_the_round_trip():
     assert known == {type(message) for message in MESSAGES}
 
 
+# What says how large something is, or that a request is a cancellation, is not a field of its own in the core.
+OF_ROS_ALONE = {
+    "FeatureFrame": {"rows", "columns", "channels", "data"},
+    "ChunkRequest": {"kind"},
+    "ActionChunk": {"horizon"},
+    "DualArmState": {"layout_version"},
+}
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_no_field_of_a_ros_message_is_left_out(message):
+    name, fields = type(message).__name__, {field.name for field in dataclasses.fields(message)}
+    assert getattr(ros, name).get_fields_and_field_types().keys() - fields == OF_ROS_ALONE.get(name, set())
+
+
+def test_text_for_people_is_cut_between_letters_and_no_other_text_is():
+    refusal = core.ChunkRefusal(1, 0, core.RefusalKind.OUTPUT, "x" * 511 + "é")
+    assert to_msg(refusal).reason == "x" * 511
+    # An order that lost its end would be another order: the receiver refuses the message instead.
+    assert to_msg(core.ChunkRequest(1, 0, NOW, NOW, rows(1), instruction="x" * 257)).instruction == "x" * 257
+
+
+@pytest.mark.parametrize("changes", [{"values": np.zeros(29)}, {"valid": np.ones(31)}, {"velocities": np.zeros(7)}])
+def test_a_vector_of_another_length_is_refused_by_name(changes):
+    ((name, values),) = changes.items()
+    state = core.DualArmState(NOW, np.zeros(30, np.float32), np.ones(30, dtype=bool))
+    with pytest.raises(ConversionError, match=rf"{name} has shape \({len(values)},\); expected"):
+        to_msg(dataclasses.replace(state, **changes))
+
+
 def test_a_cancelled_request_keeps_its_identity():
     back = from_msg(
         to_msg(core.ChunkRequest(chunk_id=5, task_epoch=2, observe_at=math.nan, needed_by=math.nan, cancel=True))
