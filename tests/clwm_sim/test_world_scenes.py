@@ -131,6 +131,16 @@ def test_any_wording_of_any_goal_of_the_scene_is_judged_in_the_running_stack(wor
             assert (verdict.outcome, verdict.goal) == (Judgement.OPEN, goal.name)
 
 
+def test_of_many_goals_one_of_each_kind_is_named_to_who_asks_for_something_else(world):
+    world.reset(2, "switches")
+    status = TaskStatus(0.0, Mode.POLICY, "ASKED", 1, 0.0, "dance", "", is_active=True)
+    verdict = TaskJudge().begin(0.0, status, world.goals)
+    assert verdict.outcome is Judgement.UNJUDGED
+    lever = world.goals[0]
+    first = f"it judges {lever.name}, for instance '{lever.sentences()[0]}'; keep_still, for instance 'keep still'"
+    assert f"{first}; and 3 more of their kinds. Say" in verdict.reason
+
+
 def test_a_goal_that_must_be_kept_is_judged_against_how_things_were_when_it_was_asked(world):
     world.reset(2, "switches")
     judge = TaskJudge()

@@ -89,5 +89,9 @@ def _sentences(goal: Goal) -> tuple[str, ...]:
 
 def _ignorance(status: TaskStatus, goals: Sequence[Goal]) -> str:
     what = f"the goal '{status.goal}'" if status.goal else f"'{status.instruction[:100]}'"
-    known = "; ".join(f"{goal.name}, for instance '{_sentences(goal)[0]}'" for goal in goals)
+    # One of each kind: a scene has a goal for every pair of its colours.
+    examples = {goal.name.partition(":")[0]: goal for goal in reversed(goals)}.values()
+    known = "; ".join(f"{goal.name}, for instance '{_sentences(goal)[0]}'" for goal in reversed(examples))
+    if len(goals) > len(examples):
+        known += f"; and {len(goals) - len(examples)} more of their kinds"
     return f"this world cannot judge {what}; it judges {known}. Say one of its sentences, or name its goal"
