@@ -2,7 +2,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo test lint lock clean
+.PHONY: help setup demo test lint lock build clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ lock: ## Resolve pyproject.toml into requirements.lock; UPGRADE=--upgrade takes 
 	@$(PYTHON) -m venv out/lock && out/lock/bin/pip install -q uv==0.13.9
 	@out/lock/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.10 --no-python-downloads \
 		--no-annotate --custom-compile-command "make lock" $(UPGRADE) -q -o requirements.lock
+
+build: setup ## Make wheel and source package of the ROS-free part in out/dist, and try both in empty environments
+	@source scripts/env.sh && python scripts/build_package.py $(BUILD)
 
 clean: ## Remove .venv, the colcon build and all outputs
 	rm -rf .venv ros2_ws/build ros2_ws/install ros2_ws/log out .pytest_cache .hypothesis .ruff_cache

@@ -46,6 +46,13 @@ EPILOG = (
     "clwm eval --task lift_tray --episodes 20 --sai fixed:0.5  |  clwm doctor"
 )
 
+# These do something, if not everything, in a Python without ROS.
+WITHOUT_ROS = {
+    *("eval", "chaos", "calibrate", "bench", "export", "security"),
+    *("data", "record", "train-encoder", "train-policy"),
+}
+ROS_PACKAGES = {"rclpy", "clwm_msgs"}
+
 # What is wrong with a place that the user has named, and with nothing in the program.
 _PLACES = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EROFS, errno.ENOSPC}
 
@@ -53,7 +60,7 @@ _PLACES = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR,
 def _prepare(name: str) -> None:
     """No part of a command sees a setting with which ROS, or a cache, would fail; the doctor looks at them itself."""
     if name != "doctor":
-        for note in ros_environment.prepare():
+        for note in ros_environment.prepare(is_needed=name not in WITHOUT_ROS):
             print(f"clwm: {note}", file=sys.stderr)
 
 
@@ -79,6 +86,14 @@ def main() -> None:
         app(prog_name="clwm")
     except (GraphError, ModelFilesError, RobotError, ros_environment.RosEnvironmentError) as error:
         print(f"clwm: {error}", file=sys.stderr)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        if error.name not in ROS_PACKAGES:
+            raise
+        print(
+            f"clwm: this needs ROS, and this Python has no {error.name}; run `make setup` in a checkout",
+            file=sys.stderr,
+        )
         sys.exit(2)
     except OSError as error:
         if error.filename is None or error.errno not in _PLACES:

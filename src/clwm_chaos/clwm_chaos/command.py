@@ -17,7 +17,7 @@ from rich.text import Text
 
 from clwm_bringup import graph
 from clwm_bringup.log_lines import LogFiles
-from clwm_common.files.model_files import ModelFiles, project_root
+from clwm_common.files.model_files import ModelFiles, output_folder
 from clwm_common.terminal.console import PlainConsole, description_column
 
 ROBOT = "dual_fr3_gripper_action"  # whose grippers' faults can be seen, too
@@ -89,7 +89,7 @@ def _inject_all(
     from clwm_operator.operator_node import StackError
 
     started = time.strftime("%Y%m%d-%H%M%S")
-    folder = json_file.parent if json_file else project_root() / "out" / "chaos" / started
+    folder = json_file.parent if json_file else output_folder() / "chaos" / started
     report_file = json_file or folder / "report.json"
     journal_file = report_file.with_suffix(".jsonl")
     if seed is None:
@@ -112,7 +112,7 @@ def _inject_all(
         description_column(), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(),
         TimeRemainingColumn(),
     )  # fmt: skip
-    logs = project_root() / "out" / "chaos" / started / "logs"
+    logs = output_folder() / "chaos" / started / "logs"
     evidence = logs.parent / "failed"
     try:
         with (

@@ -34,14 +34,16 @@ class RosEnvironmentError(ValueError):
         self.problem, self.remedy = problem, remedy
 
 
-def prepare(environment: Environment = os.environ) -> list[str]:
+def prepare(environment: Environment = os.environ, *, is_needed: bool = True) -> list[str]:
     """Make the environment one in which ROS starts, and return what was changed in it, a sentence each.
 
     Where the home or ROS's log folder cannot be written, a temporary folder takes its place.
+    is_needed: False for what runs without ROS too, as from a wheel.
     Raises RosEnvironmentError for the first setting that is wrong.
     """
-    for problem in problems(environment):
-        raise problem
+    if is_needed or importlib.util.find_spec("rclpy") is not None:
+        for problem in problems(environment):
+            raise problem
     return [*_with_a_home(environment), *_with_a_log_folder(environment)]
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from clwm_common.files.model_files import ModelFiles, ModelFilesError
+from clwm_common.files.model_files import ModelFiles, ModelFilesError, output_folder
 
 GOOD = (
     "encoder: a/encoder\npolicy: a/policy.safetensors\nvideo_steps: 4\naction_steps: 8\nsai: fixed:0.5\n"
@@ -70,3 +70,13 @@ def test_a_file_of_the_model_that_is_missing_is_named_with_a_remedy(configure, m
     (root / missing).unlink()
     with pytest.raises(ModelFilesError, match=f"{missing} does not exist; restore models/"):
         ModelFiles.load("tiny").require_files()
+
+
+def test_commands_write_into_the_project_but_never_into_an_installed_package(configure, tmp_path, monkeypatch):
+    root = configure(GOOD)
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert output_folder() == root / "out"
+    (root / "__init__.py").touch()  # as in a wheel, where config/ lies in a package
+    assert output_folder() == here / "out"

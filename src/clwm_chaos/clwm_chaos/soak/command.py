@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingC
 
 from clwm_bringup import graph
 from clwm_bringup.log_lines import LogFiles
-from clwm_common.files.model_files import ModelFiles, project_root
+from clwm_common.files.model_files import ModelFiles, output_folder
 from clwm_common.terminal.console import PlainConsole, description_column
 
 SAID_EVERY = 60.0  # s between progress lines where there is no terminal
@@ -36,7 +36,7 @@ def soak(
     from clwm_operator.operator_node import StackError
 
     console = PlainConsole(highlight=False, soft_wrap=True)
-    folder = project_root() / "out" / "soak" / time.strftime("%Y%m%d-%H%M%S")
+    folder = output_folder() / "soak" / time.strftime("%Y%m%d-%H%M%S")
     report_file = json_file or folder / "report.json"
     options = graph.StackOptions(robot=robot, model=model, sai=sai, seed=seed)
     description, specs = graph.simulated_robot(robot), graph.build_graph(options)

@@ -57,6 +57,12 @@ class ModelFiles(Strict):
 
 
 def project_root() -> Path:
-    """Where models/ and out/ are: $CLWM_ROOT, else the folder that holds config/."""
+    """Where models/ is: $CLWM_ROOT, else the folder that holds config/."""
     configured = os.environ.get("CLWM_ROOT")
     return Path(configured) if configured else config_directory().resolve().parent
+
+
+def output_folder() -> Path:
+    """`out/`, where commands write unless told otherwise: the project's, or here when the project is a wheel's."""
+    root = project_root()
+    return (Path.cwd() if (root / "__init__.py").exists() else root) / "out"

@@ -334,12 +334,12 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def config_directory() -> Path:
-    """The `config/` folder: $CLWM_CONFIG, else the source tree's, else the installed share of clwm_bringup."""
+    """The `config/` folder: $CLWM_CONFIG, else the source tree's or the wheel's, else the share of clwm_bringup."""
     if configured := os.environ.get("CLWM_CONFIG"):
         return Path(configured)
     for parent in Path(__file__).resolve().parents:
         if (parent / "config" / "robots").is_dir():
-            return parent / "config"
+            return (parent / "config").resolve()  # in the source tree the package has a link
     for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
         candidate = Path(prefix) / "share" / "clwm_bringup" / "config"
         if (candidate / "robots").is_dir():

@@ -14,7 +14,7 @@ from rich.table import Table
 from clwm_bringup import graph, log_lines
 from clwm_bringup.supervisor import Line, Supervisor
 from clwm_common.actions import ROW_DT
-from clwm_common.files.model_files import ModelFiles, project_root
+from clwm_common.files.model_files import ModelFiles, output_folder
 from clwm_common.messages import Mode
 from clwm_common.terminal.console import PlainConsole
 from clwm_evaluation.measurements.latency_report import Turn, measure
@@ -68,7 +68,7 @@ def latency(
     started = time.monotonic()
     with progress(console, "chunks", chunks * len(names)) as advance:
         try:
-            turns = take_turns(options, names, chunks, logs or project_root() / "out/bench/latency", advance)
+            turns = take_turns(options, names, chunks, logs or output_folder() / "bench" / "latency", advance)
         except StackError as error:
             console.error(error)
             raise typer.Exit(1) from None

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from clwm_bringup import graph, log_lines
 from clwm_bringup.supervisor import Line, Supervisor
-from clwm_common.files.model_files import ModelFiles, project_root
+from clwm_common.files.model_files import ModelFiles, output_folder
 from clwm_common.repeats import Repeats
 from clwm_common.terminal.console import PlainConsole, description_column
 from clwm_operator.recording import Recording
@@ -42,7 +42,7 @@ def demo(
     from clwm_operator.operator_node import StackError
 
     console = PlainConsole(highlight=False, soft_wrap=True)
-    folder = out or project_root() / "out" / "demo" / time.strftime("%Y%m%d-%H%M%S")
+    folder = out or output_folder() / "demo" / time.strftime("%Y%m%d-%H%M%S")
     options = graph.StackOptions(model=model, seed=seed, sai=sai, record=str(folder.absolute() / RECORDING))
     specs = graph.build_graph(options)
     plans = [EpisodePlan("lift_tray", seed + index) for index in range(LIFTS)] + [
