@@ -24,6 +24,18 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+class Settings(Strict):
+    """Settings that come from a command or from code. Raises ValueError: which one, its value, what was expected."""
+
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ValueError(f"setting {where} is {_short(first['input'])}; {_expected(first['msg'])}") from None
+
+
 class _Loader(yaml.SafeLoader):
     """Refuses a name that comes twice, of which YAML would take the last without a word."""
 
@@ -64,7 +76,7 @@ def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "extra_forbidden":
         known = _names_at(model, first["loc"][:-1])
         return f"{field}no such field{nearest(str(first['loc'][-1]), known)}"
-    text = first["msg"].removeprefix("Value error, ").replace(" after validation", "")
+    text = _expected(first["msg"])
     return field + text + ("" if first["type"] in ("value_error", "missing") else f" (got {_short(first['input'])})")
 
 
@@ -89,6 +101,10 @@ def _models_in(field: Any) -> set[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return {annotation}
     return {model for inner in typing.get_args(annotation) for model in _models_in(inner)}
+
+
+def _expected(message: str) -> str:
+    return message.removeprefix("Value error, ").replace(" after validation", "")
 
 
 def _short(value: Any) -> str:

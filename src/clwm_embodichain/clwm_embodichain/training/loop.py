@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
 
 import numpy as np
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -13,29 +12,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from clwm_common.terminal.console import PlainConsole, description_column
 from clwm_embodichain.training.curves import Curves
 from clwm_embodichain.training.states import TrainingStates
+from clwm_embodichain.training.trainer import Trainer
 
 _RECORD_EVERY = 20  # steps
 _IN_CURVES_ONLY = ("gradient_norm", "rate", "minutes", "step")
-
-
-class Trainer(Protocol):
-    """progress: 0 at the start, 1 when the budget is used up; seconds: of training, all runs together.
-
-    step: its losses, or None when it was left out because they, or the gradient, were not finite. It raises
-    TrainingDiverged when too many were.
-    """
-
-    steps_done: int
-    seconds: float
-
-    @property
-    def progress(self) -> float: ...
-
-    def step(self) -> dict[str, float] | None: ...
-
-    def state(self) -> dict[str, Any]: ...
-
-    def resume(self, state: dict[str, Any]) -> None: ...
 
 
 def run_training(

@@ -1,5 +1,6 @@
 """Encoder training at toy size, its supervision's geometry, and the probe."""
 
+import copy
 import json
 
 import numpy as np
@@ -10,7 +11,7 @@ from clwm_embodichain.training.encoder.data import EncoderDataError, Frames, loa
 from clwm_embodichain.training.encoder.heads import Supervision, pose_errors, pose_mask, scale_poses, unscale_poses
 from clwm_embodichain.training.encoder.model import TrainingConfig
 from clwm_embodichain.training.encoder.probe import fit_probe
-from clwm_embodichain.training.encoder.train import FramePool, Trainer, save_encoder
+from clwm_embodichain.training.encoder.train import EncoderTrainer, FramePool, save_encoder
 from clwm_embodichain.training.muon import Muon, orthogonalise
 from clwm_perception.encoder import Encoder
 
@@ -54,40 +55,51 @@ def pool(tmp_path):
 
 
 def test_loss_falls_and_key_points_are_found_better_than_at_the_start(pool):
-    trainer = Trainer(CONFIG, pool)
+    trainer = EncoderTrainer(CONFIG, pool)
     held_out = _frames(24, 9)
     before = trainer.evaluate(held_out)["head_px"]
-    losses = [trainer.advance()["cell_class"] for _ in range(40)]
+    losses = [trainer.step()["cell_class"] for _ in range(40)]
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
     assert trainer.evaluate(held_out)["head_px"] < 0.85 * before
 
 
 def test_a_resumed_run_ends_with_the_same_weights_as_an_uninterrupted_one(pool, tmp_path):
-    whole = Trainer(CONFIG, pool)
+    whole = EncoderTrainer(CONFIG, pool)
     for _ in range(4):
-        whole.advance()
-    first = Trainer(CONFIG, pool)
+        whole.step()
+    first = EncoderTrainer(CONFIG, pool)
     for _ in range(2):
-        first.advance()
+        first.step()
     torch.save(first.state(), tmp_path / "state.pt")
-    second = Trainer(CONFIG, pool)
-    second.restore(torch.load(tmp_path / "state.pt", weights_only=True))
+    second = EncoderTrainer(CONFIG, pool)
+    second.resume(torch.load(tmp_path / "state.pt", weights_only=True))
     for _ in range(2):
-        second.advance()
-    assert second.step == whole.step == 4
+        second.step()
+    assert second.steps_done == whole.steps_done == 4
     for name, weight in whole.ema.state_dict().items():
         torch.testing.assert_close(second.ema.state_dict()[name], weight, rtol=0, atol=0)
 
 
+def test_a_state_of_an_earlier_release_goes_on_at_its_step(pool):
+    trainer = EncoderTrainer(CONFIG, pool)
+    trainer.step()
+    old = copy.deepcopy(trainer.state())
+    old["step"] = old.pop("steps_done")
+    del old["torch_rng"]
+    again = EncoderTrainer(CONFIG, pool)
+    again.resume(old)
+    assert again.step() == trainer.step() and again.steps_done == 2
+
+
 def test_a_checkpoint_of_another_size_is_refused(pool):
-    other = Trainer(TrainingConfig(**(vars(CONFIG) | {"layers": 2})), pool)
+    other = EncoderTrainer(TrainingConfig(**(vars(CONFIG) | {"layers": 2})), pool)
     with pytest.raises(ValueError, match="layers=1, this run 2"):
-        other.restore(Trainer(CONFIG, pool).state())
+        other.resume(EncoderTrainer(CONFIG, pool).state())
 
 
 def test_the_saved_folder_gives_the_trainers_own_features(pool, tmp_path):
-    trainer = Trainer(CONFIG, pool)
-    trainer.advance()
+    trainer = EncoderTrainer(CONFIG, pool)
+    trainer.step()
     save_encoder(trainer, tmp_path / "encoder", {"id": "toy", "image_size": CONFIG.image_size})
     images = _frames(1, 3).images[0]
     with torch.no_grad():

@@ -1,5 +1,7 @@
 """The training to remember, on streams made of numbers: what is learned, the curriculum, interruptions."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -130,6 +132,17 @@ def test_interrupted_training_goes_on_as_if_it_had_not_been(data, kind):
         second.step()
     for ours, theirs in zip(second.model.parameters(), whole.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_a_state_of_an_earlier_release_with_one_optimiser_goes_on(data):
+    trainer = trainer_of(data)
+    trainer.step()
+    old = copy.deepcopy(trainer.state())
+    (old["optimiser"],) = old.pop("optimisers")
+    expected = trainer.step()
+    again = trainer_of(data)
+    again.resume(old)
+    assert again.step() == expected and again.steps_done == 2
 
 
 def test_forgetting_model_answers_from_the_last_observation_alone(data):

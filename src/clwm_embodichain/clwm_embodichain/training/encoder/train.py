@@ -12,23 +12,28 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import DINOv3ViTModel
 
 from clwm_embodichain.training.encoder.data import EncoderDataError, Frames, concatenate, load_frames, object_poses
 from clwm_embodichain.training.encoder.heads import Supervision, pose_errors, pose_loss, unscale_poses
 from clwm_embodichain.training.encoder.model import REGISTERS, TrainingConfig, build_model, whiten_patches
-from clwm_embodichain.training.finite_steps import FiniteSteps, TrainingDiverged
+from clwm_embodichain.training.finite_steps import TrainingDiverged
 from clwm_embodichain.training.muon import Muon
 from clwm_embodichain.training.states import StateError, TrainingStates
+from clwm_embodichain.training.trainer import Trainer, moving_average
 from clwm_perception.backends import PooledEncoder, export_graph, picture_shape, pool_tokens
 from clwm_perception.checkpoint import encoder_inputs, open_checkpoint
 from clwm_perception.preprocess import Preprocessing
 
 EVALUATED = 100  # held-out scenes looked at between steps: enough to see the trend, 2 % of the time
+_CLIP = 5.0
+_EMA_RAMP = 10.0
+_IN_NO_CURVE = ("gradient_norm", "rate")
 
 
 class FramePool:
@@ -65,27 +70,22 @@ class FramePool:
         )
 
 
-class Trainer:
-    """One training run, resumable: everything that a step depends on is in `state`."""
+class EncoderTrainer(Trainer):
+    """A step is a batch that depends on nothing but the seed, the number of steps and the pool."""
 
     def __init__(self, config: TrainingConfig, pool: FramePool) -> None:
         self.config = config
         self.pool = pool
-        self.step = 0
-        self.seconds = 0.0
-        self._finite = FiniteSteps()
         self.curve: list[dict[str, float]] = []
-        self.model = build_model(config).train()
-        self.ema = build_model(config).eval().requires_grad_(False)
+        model = build_model(config).train()
         self.supervision = Supervision(config.channels, config.grid, config.pool, config.image_size)
         self._preprocess = Preprocessing((config.image_size, config.image_size))
         rng = np.random.default_rng(config.seed)
         sample = pool.take(rng.integers(0, len(pool), min(256, len(pool)))).images
-        whiten_patches(self.model, self._preprocess(sample.reshape(-1, *sample.shape[2:])))
-        self.ema.load_state_dict(self.model.state_dict())
-        matrices = [weight for name, weight in self.model.named_parameters() if weight.ndim == 2]
-        others = [weight for weight in self.model.parameters() if weight.ndim != 2]
-        self._optimisers = [
+        whiten_patches(model, self._preprocess(sample.reshape(-1, *sample.shape[2:])))
+        matrices = [weight for name, weight in model.named_parameters() if weight.ndim == 2]
+        others = [weight for weight in model.parameters() if weight.ndim != 2]
+        optimisers = [
             Muon(matrices, lr=config.learning_rate, weight_decay=config.weight_decay),
             torch.optim.AdamW(
                 [*others, *self.supervision.parameters()],
@@ -94,7 +94,13 @@ class Trainer:
                 weight_decay=0.0,
             ),
         ]
-        self._base_rates = [group["lr"] for optimiser in self._optimisers for group in optimiser.param_groups]
+        average = moving_average(model, config.ema, _EMA_RAMP)
+        super().__init__(model, optimisers, _CLIP, time.monotonic, average, head=self.supervision)
+        self.ema.requires_grad_(False)
+
+    @property
+    def progress(self) -> float:
+        return min(1.0, self.steps_done / self.config.steps)
 
     def grids(self, model: DINOv3ViTModel, images: np.ndarray) -> tuple[Tensor, Tensor]:
         """Patch grid (n, grid, grid, C) and pooled grid of pictures (n, height, width, 3)."""
@@ -102,7 +108,13 @@ class Trainer:
         tokens = model(pixel_values=self._preprocess(images)).last_hidden_state[:, 1 + REGISTERS :]
         return tokens.unflatten(1, (side, side)), pool_tokens(tokens, side, side, self.config.pool)
 
-    def losses(self, frames: Frames) -> dict[str, Tensor]:
+    def losses(self) -> tuple[dict[str, Tensor], Tensor]:
+        rng = np.random.default_rng([self.config.seed, 1, self.steps_done])
+        found = self._losses(self.pool.take(rng.integers(0, len(self.pool), self.config.scenes)))
+        total = torch.stack(list(found.values())).sum()
+        return found | {"total": total}, total
+
+    def _losses(self, frames: Frames) -> dict[str, Tensor]:
         """The weighted losses of one batch; their sum is minimised."""
         n, wrists = len(frames), len(frames) // 2
         images = np.concatenate([frames.images[:, 0], frames.images[:wrists, 1], frames.images[:wrists, 2]])
@@ -126,45 +138,14 @@ class Trainer:
             "all_pose": 1.5 * pose_loss(heads.all_pose(together), poses[:wrists], present[:wrists]),
         }
 
-    def advance(self) -> dict[str, float] | None:
-        """One optimisation step on a batch that depends on nothing but the seed, the step and the pool.
+    def on_left_out(self) -> None:
+        self.steps_done += 1  # the same batch would be left out again
 
-        None when a loss or the gradient was not finite: no weight is changed then. Raises TrainingDiverged when that
-        happens ten times in a row.
-        """
+    def rate(self, base: float) -> float:
+        """Linear warm-up, constant, linear fall to zero."""
         config = self.config
-        started = time.monotonic()
-        rng = np.random.default_rng([config.seed, 1, self.step])
-        losses = self.losses(self.pool.take(rng.integers(0, len(self.pool), config.scenes)))
-        total = torch.stack(list(losses.values())).sum()
-        total.backward()
-        norm = nn.utils.clip_grad_norm_([*self.model.parameters(), *self.supervision.parameters()], 5.0)
-        found = {name: value.item() for name, value in losses.items()} | {"total": total.item()}
-        if not self._finite.may_take(found | {"gradient_norm": float(norm)}):
-            for optimiser in self._optimisers:
-                optimiser.zero_grad()
-            self.step += 1
-            self.seconds += time.monotonic() - started
-            return None
-        groups = [group for optimiser in self._optimisers for group in optimiser.param_groups]
-        for group, rate in zip(groups, self._base_rates, strict=True):
-            group["lr"] = rate * self.schedule()
-        for optimiser in self._optimisers:
-            optimiser.step()
-            optimiser.zero_grad()
-        self.step += 1
-        decay = min(config.ema, self.step / (10.0 + self.step))
-        with torch.no_grad():
-            for kept, weight in zip(self.ema.parameters(), self.model.parameters(), strict=True):
-                kept.lerp_(weight, 1.0 - decay)
-        self.seconds += time.monotonic() - started
-        return found
-
-    def schedule(self) -> float:
-        """Factor of the learning rate: linear warm-up, constant, linear fall to zero."""
-        config = self.config
-        rest = (config.steps - self.step) / max(1.0, config.cool_down * config.steps)
-        return float(np.clip(min((self.step + 1) / config.warm_up, rest), 0.0, 1.0))
+        rest = (config.steps - self.steps_done) / max(1.0, config.cool_down * config.steps)
+        return base * float(np.clip(min((self.steps_done + 1) / config.warm_up, rest), 0.0, 1.0))
 
     @torch.no_grad()
     def evaluate(self, frames: Frames) -> dict[str, float]:
@@ -184,35 +165,27 @@ class Trainer:
         result["head_px"], result["wrist_px"] = (float(torch.cat(errors).median()) for errors in pixel_errors)
         return result | pose_errors(torch.cat(poses).numpy(), object_poses(frames.keypoints), frames.present)
 
-    def state(self) -> dict:
-        return {
+    def state(self) -> dict[str, Any]:
+        return super().state() | {
             "config": asdict(self.config),
-            "step": self.step,
-            "seconds": self.seconds,
             "curve": self.curve,
-            "model": self.model.state_dict(),
-            "ema": self.ema.state_dict(),
             "heads": self.supervision.state_dict(),
-            "optimisers": [optimiser.state_dict() for optimiser in self._optimisers],
         }
 
-    def restore(self, state: dict) -> None:
-        """Continue from `state`. Raises ValueError when it belongs to a network of another size."""
+    def resume(self, state: dict[str, Any]) -> None:
+        """Raises ValueError for a network of another size. States of earlier releases have `step`."""
         for name in ("channels", "layers", "heads", "patch", "image_size", "pool"):
             if state["config"][name] != getattr(self.config, name):
                 raise ValueError(
                     f"checkpoint has {name}={state['config'][name]}, this run {getattr(self.config, name)}; "
                     "choose another --run folder"
                 )
-        self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
-        self.model.load_state_dict(state["model"])
-        self.ema.load_state_dict(state["ema"])
+        super().resume({"steps_done": state.get("step"), "torch_rng": torch.get_rng_state()} | state)
+        self.curve = state["curve"]
         self.supervision.load_state_dict(state["heads"])
-        for optimiser, saved in zip(self._optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
 
 
-def save_encoder(trainer: Trainer, folder: Path, facts: dict) -> None:
+def save_encoder(trainer: EncoderTrainer, folder: Path, facts: dict) -> None:
     """Write the averaged weights as a Hugging Face folder with `clwm.json`."""
     side = trainer.config.image_size
     trainer.ema.save_pretrained(folder, safe_serialization=True)
@@ -279,29 +252,31 @@ def _train() -> None:
     torch.set_num_threads(arguments["threads"])
     run = arguments["run"]
     run.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(config, FramePool(arguments["data"]))
+    trainer = EncoderTrainer(config, FramePool(arguments["data"]))
     held_out = load_frames(arguments["held_out"]).first(EVALUATED)
     states = TrainingStates(run, "state")
-    resumed = states.resume(trainer.restore)
+    resumed = states.resume(trainer.resume)
     for skipped in resumed.skipped:
         print(f"skipped: {skipped}", flush=True)
     if resumed.path is not None:
-        print(f"resumed {resumed.path.name} at step {trainer.step}", flush=True)
+        print(f"resumed {resumed.path.name} at step {trainer.steps_done}", flush=True)
     recent: list[dict[str, float]] = []
-    while trainer.step < config.steps:
-        if (losses := trainer.advance()) is None:
-            print(f"step {trainer.step} left out: its loss or gradient is not finite", flush=True)
+    while trainer.progress < 1.0:
+        if (losses := trainer.step()) is None:
+            print(f"step {trainer.steps_done} left out: its loss or gradient is not finite", flush=True)
         else:
-            recent.append(losses)
-        is_due = trainer.step % arguments["report_every"] == 0 or trainer.step == config.steps
+            recent.append({name: value for name, value in losses.items() if name not in _IN_NO_CURVE})
+        is_due = trainer.steps_done % arguments["report_every"] == 0 or trainer.progress == 1.0
         if not (recent and is_due):
             continue
-        row = {"step": trainer.step, "seconds": round(trainer.seconds, 1), "frames": len(trainer.pool)}
+        row = {"step": trainer.steps_done, "seconds": round(trainer.seconds, 1), "frames": len(trainer.pool)}
         row |= {name: float(np.mean([losses[name] for losses in recent])) for name in recent[0]}
         row |= trainer.evaluate(held_out)
         trainer.curve.append(row)
         recent = []
-        states.save(trainer.step, trainer.state(), is_best=row["head_px"] <= min(r["head_px"] for r in trainer.curve))
+        states.save(
+            trainer.steps_done, trainer.state(), is_best=row["head_px"] <= min(r["head_px"] for r in trainer.curve)
+        )
         (run / "curve.json").write_text(json.dumps(trainer.curve, indent=1) + "\n")
         plot_curve(trainer.curve, run / "curve.png")
         print(" ".join(f"{name}={value:.4g}" for name, value in row.items()), flush=True)

@@ -43,6 +43,7 @@ CONFIG = ClwmConfig(width=64, layers=2, heads=4, ffn_width=256, memory_rank=32, 
 PLAN = Plan(video_steps=2, action_steps=4)
 HELD_OUT = 0.1
 VALIDATION_DELAYS = (2, 10, 40)
+SETTINGS = MemoryTrainingSettings()
 
 
 class Kind(str, Enum):
@@ -89,12 +90,12 @@ def main(
     codec_of: Annotated[Path, typer.Option(help="policy whose action coding is used")] = Path(
         "models/nano/policy.safetensors"
     ),
-    minutes: Annotated[float, typer.Option(min=0.01, help="processor time of all runs together")] = 20.0,
-    steps: Annotated[int, typer.Option(min=1, help="optimiser steps at most")] = 1_000_000,
-    streams: Annotated[int, typer.Option(min=2, help="streams in a batch, an even number")] = 8,
-    learning_rate: Annotated[float, typer.Option(min=0.0)] = 1.5e-3,
+    minutes: Annotated[float, typer.Option(min=0.01, help="processor time of all runs together")] = SETTINGS.minutes,
+    steps: Annotated[int, typer.Option(min=1, help="optimiser steps at most")] = SETTINGS.steps,
+    streams: Annotated[int, typer.Option(min=2, help="streams in a batch, an even number")] = SETTINGS.streams,
+    learning_rate: Annotated[float, typer.Option(min=0.0)] = SETTINGS.learning_rate,
     export_minutes: Annotated[float, typer.Option(min=0.0, help="between two exports and validations")] = 2.0,
-    seed: int = 0,
+    seed: int = SETTINGS.seed,
 ) -> None:
     """Train one policy on remember_side, resuming from `out` when a training of its kind was begun there."""
     console = PlainConsole()
@@ -135,7 +136,7 @@ def main(
             "processor_minutes": round(trainer.seconds / 60, 1),
             "longest_delay": int(trainer.longest),
             "validation": found,
-            "settings": settings.to_json(),
+            "settings": settings.model_dump(),
         }
         policy = Policy(
             trainer.model,

@@ -37,6 +37,7 @@ from clwm_policy.model.language import SentenceEncoder
 from clwm_policy.model.sizes import PRESETS, ClwmConfig
 
 TASKS = ("lift_tray", "place_block")
+SETTINGS = TrainingSettings()
 
 
 def main(
@@ -55,13 +56,13 @@ def main(
     ] = None,
     robot: Annotated[str, typer.Option(help="robot that recorded the episodes")] = "dual_fr3_mujoco",
     preset: Annotated[str, typer.Option(help=f"one of {', '.join(PRESETS)}")] = "nano",
-    minutes: Annotated[float, typer.Option(min=0.01, help="training time of all runs together")] = 70.0,
-    steps: Annotated[int, typer.Option(min=1, help="optimiser steps at most")] = 1_000_000,
+    minutes: Annotated[float, typer.Option(min=0.01, help="training time of all runs together")] = SETTINGS.minutes,
+    steps: Annotated[int, typer.Option(min=1, help="optimiser steps at most")] = SETTINGS.steps,
     threads: Annotated[int, typer.Option(min=1)] = 1,
-    streams: Annotated[int, typer.Option(min=1, help="episodes walked in parallel")] = 8,
-    learning_rate: Annotated[float, typer.Option(min=0.0)] = 1.5e-3,
+    streams: Annotated[int, typer.Option(min=1, help="episodes walked in parallel")] = SETTINGS.streams,
+    learning_rate: Annotated[float, typer.Option(min=0.0)] = SETTINGS.learning_rate,
     export_minutes: Annotated[float, typer.Option(min=0.0, help="between two exports and validations")] = 8.0,
-    seed: int = 0,
+    seed: int = SETTINGS.seed,
 ) -> None:
     """Train one policy for all tasks, resuming from `out` when a training was begun there.
 
@@ -132,7 +133,7 @@ def train(
             "minutes": round(trainer.seconds / 60, 1),
             "threads": torch.get_num_threads(),
             "validation": result,
-            "settings": settings.to_json(),
+            "settings": settings.model_dump(),
         }
         policy = Policy(
             trainer.ema,
