@@ -19,7 +19,7 @@ def checkpoint(tiny_policy, tmp_path_factory):
 
 
 def settings(path, **changes):
-    return PolicySettings(path, **{"video_steps": 2, "action_steps": 4, **changes})
+    return PolicySettings(path, **{"sai": "fixed:0.5", "video_steps": 2, "action_steps": 4, **changes})
 
 
 def test_the_warm_up_leaves_no_trace(checkpoint, tiny_policy, made_up_embedding, make_episode):

@@ -10,6 +10,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 
 from clwm_common import messages as core
+from clwm_common.files.model_files import ModelFiles
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg, to_msg
 from clwm_common.ros.diagnostics import Level
@@ -27,6 +28,9 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 
 
 pytestmark = pytest.mark.usefixtures("ros_context")
+
+
+PARAMETERS = {"sai": "fixed:0.5", "video_steps": 2, "action_steps": 4}
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +99,7 @@ def graph(checkpoint, made_up_embedding, monkeypatch):
     made = []
 
     def make(**parameters):
-        made.append(Graph(**{"checkpoint": str(checkpoint), "video_steps": 2, "action_steps": 4, **parameters}))
+        made.append(Graph(**{**PARAMETERS, "checkpoint": str(checkpoint), **parameters}))
         return made[-1]
 
     yield make
@@ -332,3 +336,10 @@ def test_a_recording_that_cannot_be_written_refuses_the_configuration(graph, tmp
     stack = graph(record=str(tmp_path / "file" / "node.mcap"))
     assert stack.policy.trigger_configure() == FAILURE
     assert "cannot be written" in stack.policy.fault
+
+
+def test_a_node_started_by_hand_runs_the_shipped_policy_as_it_is_configured():
+    shipped, defaults = ModelFiles.load("nano"), {row.name: row.default for row in PolicyNode.PARAMETERS}
+    assert shipped.policy.match(defaults["checkpoint"])
+    for name in ("sai", "video_steps", "action_steps"):
+        assert defaults[name] == getattr(shipped, name), name

@@ -35,9 +35,9 @@ class PolicySettings:
     """
 
     checkpoint: Path
-    sai: str = "fixed:0.5"
-    video_steps: int = Plan.video_steps
-    action_steps: int = Plan.action_steps
+    sai: str
+    video_steps: int
+    action_steps: int
     encoder_hash: str | None = None
     untrained_seed: int | None = None
     backends: tuple[str, ...] = (TORCH,)

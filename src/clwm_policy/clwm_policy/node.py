@@ -31,7 +31,7 @@ from clwm_msgs.srv import CheckTask
 from clwm_policy.backends.choice import KNOWN, TORCH, Choice
 from clwm_policy.backends.errors import BackendError
 from clwm_policy.engine.evidence import FRACTION, Tally
-from clwm_policy.engine.re_entry import Plan, ReEntryError
+from clwm_policy.engine.re_entry import ReEntryError
 from clwm_policy.engine.surprise_alarm import calibrated_alarm
 from clwm_policy.engine_thread import EngineThread
 from clwm_policy.errors import EngineError
@@ -58,10 +58,10 @@ class PolicyNode(ClwmNode):
     ROLE = "policy"
     PARAMETERS = (
         Parameter("checkpoint", "models/nano/policy.safetensors", "weights of the policy; the .json is beside them"),
-        Parameter("sai", "fixed:0.5", "re-entry policy: sequential, fixed:<s_mid> or adaptive", reconfigurable=True),
+        Parameter("sai", "adaptive", "re-entry policy: sequential, fixed:<s_mid> or adaptive", reconfigurable=True),
         Parameter("backends", [TORCH], "what may run the model; the first that can is used", choices=tuple(KNOWN)),
-        Parameter("video_steps", Plan.video_steps, "flow steps of stage 1", minimum=1, maximum=100),
-        Parameter("action_steps", Plan.action_steps, "flow steps of stage 2", minimum=1, maximum=100),
+        Parameter("video_steps", 10, "flow steps of stage 1", minimum=1, maximum=100),
+        Parameter("action_steps", 10, "flow steps of stage 2", minimum=1, maximum=100),
         Parameter(
             "encoder_hash", "", "SHA-256 of the encoder in use, to be checked at once; empty: the first frame tells"
         ),

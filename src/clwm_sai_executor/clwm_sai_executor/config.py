@@ -22,7 +22,7 @@ class SchedulerConfig:
         kinematics.
     teleop_poses: a human may ask for poses, too. Either of them needs mink and MuJoCo.
     execution_horizon: rows of a chunk that run before the next observation; the rest is the committed tail. With all
-        rows (16) the arms come to rest and wait, as in the paper's mode.
+        rows (16) the arms come to rest and wait: nothing is speculated.
     lead: how long before a row's instant its message must leave for the controllers.
     adapt_pace: choose the execution horizon between `execution_horizon_min` and `execution_horizon`, and the lead
         between `lead` and `lead_max`, from recent latencies (`horizon.py`); otherwise both stay as they are set.

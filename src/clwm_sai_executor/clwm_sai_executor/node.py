@@ -61,7 +61,7 @@ class ExecutorNode(ClwmNode):
         Parameter("start_mode", "POLICY", "mode after activation", choices=("POLICY", "HOLD")),
         Parameter("follow", "joints", "channels of a chunk that move the arms; poses need mink", choices=FOLLOW),
         _setting("teleop_poses", "let a human ask for poses, too, which needs mink"),
-        _setting("execution_horizon", "rows of a chunk that run before the next observation; 16 is the paper's mode"),
+        _setting("execution_horizon", "rows of a chunk before the next observation; at 16 nothing is speculated"),
         _setting("lead", "how long before a row's instant its message leaves", "s"),
         _setting("adapt_pace", "choose execution horizon and lead from recent latencies, within the bounds below"),
         _setting("execution_horizon_min", "lower bound of the chosen horizon; execution_horizon is the upper one"),

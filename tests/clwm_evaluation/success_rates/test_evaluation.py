@@ -29,7 +29,8 @@ NO_HASHES = {"policy_hash": "", "encoder_hash": ""}
 
 def settings_of(**changes) -> EvaluationSettings:
     files = {"encoder": CHECKPOINT.parent / "encoder", "policy": CHECKPOINT}
-    return EvaluationSettings(**{"task": "lift_tray", **files, **changes})
+    how = {"sai": "fixed:0.5", "video_steps": 4, "action_steps": 8}
+    return EvaluationSettings(**{"task": "lift_tray", **files, **how, **changes})
 
 
 def result(seed, outcome="success", blocking=(0.05,), idle=0.1) -> EpisodeResult:

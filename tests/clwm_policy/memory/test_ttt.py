@@ -3,11 +3,16 @@
 import pytest
 import torch
 
-from clwm_policy.memory.ttt import TttLayer, inner_gradient, inner_loss
+from clwm_policy.memory.ttt import TttLayer, inner_gradient, inner_model
 from clwm_policy.model.clwm import Clwm
 from clwm_policy.model.sizes import ClwmConfig
 
 TINY = ClwmConfig(width=24, layers=2, heads=2, ffn_width=48, memory_rank=8, feature_channels=6, text_width=10)
+
+
+def inner_loss(keys, values, weights):
+    """(batch,) as the paper writes it, for autograd to differentiate."""
+    return (inner_model(keys, weights) - values).square().sum(-1).mean(-1)
 
 
 @pytest.fixture

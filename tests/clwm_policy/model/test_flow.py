@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 
-from clwm_policy.model.flow import clamp_prefix, flow_times, integrate, noise, point_on_path, row_times, velocity_target
+from clwm_policy.model.flow import clamp_prefix, flow_times, integrate, noise, point_on_path, row_times
 
 
 def test_euler_recovers_the_data_exactly_on_the_straight_path():
     eps, clean = torch.randn(4, 16, 30), torch.randn(4, 16, 30)
     for steps in (1, 3, 10):
-        found = integrate(lambda x, s: velocity_target(eps, clean), eps, steps)
+        found = integrate(lambda x, s: clean - eps, eps, steps)
         torch.testing.assert_close(found, clean, atol=1e-5, rtol=0)
 
 
@@ -44,7 +44,7 @@ def test_path_runs_from_noise_to_data_and_its_slope_is_the_velocity():
     assert torch.equal(point_on_path(eps, clean, zero), eps)
     assert torch.equal(point_on_path(eps, clean, one), clean)
     slope = (point_on_path(eps, clean, one * 0.75) - point_on_path(eps, clean, one * 0.25)) / 0.5
-    torch.testing.assert_close(slope, velocity_target(eps, clean), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(slope, clean - eps, atol=1e-5, rtol=1e-5)
 
 
 def test_noise_depends_on_seed_chunk_and_stage_and_on_nothing_else():

@@ -52,14 +52,14 @@ class EvaluationSettings:
     task: str
     encoder: Path
     policy: Path
+    sai: str
+    video_steps: int
+    action_steps: int
     episodes: int = 100
     first_seed: int = FIRST_SEED
-    sai: str = "fixed:0.5"
     latency: str = "measured"
     control: str = "policy"
     follow: str = "joints"
-    video_steps: int = Plan.video_steps
-    action_steps: int = Plan.action_steps
     backends: tuple[str, ...] = ("torch",)
     workers: int = 1
     disturb: float = 0.0

@@ -88,6 +88,9 @@ class Tally:
     largest: float = 0.0
     _last: tuple[int, float] = field(default=(0, math.nan), repr=False)
 
+    def __post_init__(self) -> None:
+        wilson95(0, 1)  # loads scipy now, and not while a chunk is waited for
+
     def add(self, report: SaiReport) -> None:
         """Count the evidence that a report brings about the chunk before."""
         chunk_id, expected = self._last

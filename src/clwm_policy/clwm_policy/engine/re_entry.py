@@ -25,8 +25,8 @@ class ReEntryError(ValueError):
 class Plan:
     """How many Euler steps each stage of a program takes."""
 
-    video_steps: int = 4
-    action_steps: int = 8
+    video_steps: int
+    action_steps: int
 
     def __post_init__(self) -> None:
         for name in ("video_steps", "action_steps"):

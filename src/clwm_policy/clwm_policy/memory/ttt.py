@@ -69,16 +69,12 @@ def inner_model(x: Tensor, weights: FastWeights) -> Tensor:
     return x + functional.layer_norm(torch.bmm(hidden, w2), x.shape[-1:], eps=LAYER_NORM_EPS)
 
 
-def inner_loss(keys: Tensor, values: Tensor, weights: FastWeights) -> Tensor:
-    """(batch,) `|| f(theta_K z; W) - theta_V z ||^2`, summed over channels, mean over tokens."""
-    return (inner_model(keys, weights) - values).square().sum(-1).mean(-1)
-
-
 def inner_gradient(keys: Tensor, values: Tensor, weights: FastWeights) -> FastWeights:
-    """Gradient of `inner_loss` by the weights, written out; keys and values (batch, tokens, r).
+    """Gradient by the weights of the inner loss `|| f(theta_K z; W) - theta_V z ||^2`, written out.
 
-    The aten backward kernels have derivatives themselves, so training can differentiate through the update; without a
-    graph it is a third faster than autograd.
+    The loss is a sum over channels and a mean over tokens; keys and values (batch, tokens, r). The aten backward
+    kernels have derivatives themselves, so training can differentiate through the update; without a graph it is a third
+    faster than autograd.
     """
     w1, w2 = weights
     rank = keys.shape[-1]

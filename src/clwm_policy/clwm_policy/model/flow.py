@@ -10,14 +10,9 @@ from torch import Tensor
 
 
 def point_on_path(eps: Tensor, clean: Tensor, s: Tensor) -> Tensor:
-    """x^(s) = (1-s) eps + s x; s broadcasts from the left against eps and clean."""
+    """x^(s) = (1-s) eps + s x, of velocity x - eps all along; s broadcasts from the left against eps and clean."""
     s = _broadcast(s, clean)
     return (1.0 - s) * eps + s * clean
-
-
-def velocity_target(eps: Tensor, clean: Tensor) -> Tensor:
-    """x - eps: constant along the path."""
-    return clean - eps
 
 
 def noise(episode_seed: int, chunk_id: int, shape: tuple[int, ...], stage: str) -> Tensor:
