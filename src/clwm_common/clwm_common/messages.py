@@ -18,6 +18,8 @@ INSTRUCTION_BYTES = 256  # bound of every `instruction` in clwm_msgs, in UTF-8
 GOAL_BYTES = 64  # the same of every `goal`
 # A text that is cut to its bound in clwm_msgs; any other that is longer is refused at the other end.
 ForPeople = Annotated[str, "for people"]
+# NaN as long as it has not happened, which in clwm_msgs is a zero stamp.
+Instant = Annotated[float, "of what may not happen"]
 
 
 class Mode(IntEnum):
@@ -266,3 +268,36 @@ class SaiReport:
     nfe_blocking: int = 0
     memory_updates: int = 0
     memory_digest: str = ""
+
+
+@dataclass
+class ChunkTimeline:
+    """The life of one chunk, from the request to its last row: instants [s], NaN for what has not happened.
+
+    outcome: pending, executed, stale, refused, declined, cancelled or timed_out. starts_at, first_motion_at,
+    rows_end_at: the last row before it, its first row that was not committed before, and its last one. stall: how long
+    [s] the arms had no rows to run. Jumps of velocity [rad/s] and of acceleration [rad/s^2]: where the chunk was joined
+    on, and the median within it. report: the policy's, None as long as it has not come.
+    """
+
+    chunk_id: int
+    task_epoch: int
+    requested_at: float
+    observe_at: float
+    needed_by: float
+    at_rest: bool
+    prefix_rows: int
+    outcome: str = "pending"
+    arrived_at: Instant = float("nan")
+    sent_at: Instant = float("nan")
+    starts_at: Instant = float("nan")
+    first_motion_at: Instant = float("nan")
+    rows_end_at: Instant = float("nan")
+    observation_stamp: Instant = float("nan")
+    stall: float = 0.0
+    seam_jump: float = float("nan")
+    inner_jump: float = float("nan")
+    seam_acceleration_jump: float = float("nan")
+    inner_acceleration_jump: float = float("nan")
+    re_entry: str = ""
+    report: SaiReport | None = None

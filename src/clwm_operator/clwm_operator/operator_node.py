@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections import deque
 from collections.abc import Callable
@@ -12,7 +11,6 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.action import ActionClient
 from rclpy.node import Node, NodeNameNonExistentError
-from std_msgs.msg import String
 
 from clwm_common.messages import MemoryPolicy, Mode
 from clwm_common.ros import qos
@@ -20,7 +18,7 @@ from clwm_common.ros.claiming import ClaimListener
 from clwm_common.ros.conversions import from_msg
 from clwm_common.ros.diagnostics import Health, Level, from_status
 from clwm_msgs.action import RunTask
-from clwm_msgs.msg import EpisodeStatus, ModeStatus, TaskStatus
+from clwm_msgs.msg import ChunkTimeline, EpisodeStatus, ModeStatus, TaskStatus
 from clwm_msgs.srv import ResetWorld, SetMode, SetTask
 from clwm_operator.recording import Chunk
 
@@ -105,7 +103,7 @@ class OperatorNode(Node):
         self.status: dict[str, Any] = {}
         self.mode: ModeStatus | None = None
         self.chunks: deque[Chunk] = deque(maxlen=_CHUNKS_KEPT)
-        self.create_subscription(String, "/clwm/chunk_timeline", self._on_chunk, qos.REPORT)
+        self.create_subscription(ChunkTimeline, "/clwm/chunk_timeline", self._on_chunk, qos.REPORT)
         self.create_subscription(ModeStatus, "/clwm/mode", self._on_mode, qos.LATCHED)
         self.create_subscription(TaskStatus, "/clwm/task_status", self._on_status, qos.LATCHED)
         self.create_subscription(EpisodeStatus, "/clwm_sim/episode", self._on_episode, qos.REPORT)
@@ -210,8 +208,8 @@ class OperatorNode(Node):
         wait(future.done, f"the answer of {client.srv_name}")
         return future.result()
 
-    def _on_chunk(self, message: String) -> None:
-        self.chunks.append(Chunk.from_timeline(json.loads(message.data)))
+    def _on_chunk(self, message: ChunkTimeline) -> None:
+        self.chunks.append(Chunk.from_timeline(from_msg(message)))
 
     def _on_mode(self, message: ModeStatus) -> None:
         self.mode = message

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from clwm_common.messages import ChunkTimeline
 
 STAGES = ("encode", "memory", "context", "finish")
 
@@ -61,12 +64,12 @@ class Chunk:
     rows_end_at: float | None
     observation_stamp: float | None
     stall: float
-    speculation: tuple[float, float] | None
-    frame_arrived_at: float | None
-    finished_at: float | None
-    stages: dict[str, float]
-    surrogate_error: float | None
-    copy_error: float | None
+    speculation: tuple[float, float] | None = None
+    frame_arrived_at: float | None = None
+    finished_at: float | None = None
+    stages: dict[str, float] = field(default_factory=dict)
+    surrogate_error: float | None = None
+    copy_error: float | None = None
     policy: str = ""
     re_entry_video_s: float | None = None
     re_entry_s: float | None = None
@@ -76,19 +79,18 @@ class Chunk:
     steps_cut: int = 0
 
     @classmethod
-    def from_timeline(cls, record: dict[str, Any]) -> Chunk:
-        """From one line of /clwm/chunk_timeline. Raises KeyError when a field is missing."""
-        report = record["report"] or {}
-        started, ended = report.get("speculation_started_at"), report.get("speculation_ended_at")
+    def from_timeline(cls, timeline: ChunkTimeline) -> Chunk:
+        """From what the executor tells on /clwm/chunk_timeline."""
+        plain = {name: _known(getattr(timeline, name)) for name in _PLAIN}
+        report = timeline.report
+        if report is None:
+            return cls(**plain)
+        started, ended = report.speculation_started_at, report.speculation_ended_at
         return cls(
-            **{name: record[name] for name in _PLAIN},
+            **plain,
+            **{name: _known(getattr(report, name)) for name in _REPORTED},
             speculation=(started, ended) if started and ended else None,
-            frame_arrived_at=report.get("frame_arrived_at"),
-            finished_at=report.get("finished_at"),
-            stages={name: report[f"{name}_seconds"] for name in STAGES} if report else {},
-            surrogate_error=report.get("surrogate_error"),
-            copy_error=report.get("copy_error"),
-            **{name: report[name] for name in _REPORTED if name in report},
+            stages={name: getattr(report, f"{name}_seconds") for name in STAGES},
         )
 
     @property
@@ -108,8 +110,13 @@ _PLAIN = (
     "rows_end_at", "observation_stamp", "stall",
 )  # fmt: skip
 _REPORTED = (
-    "policy", "re_entry_video_s", "re_entry_s", "nfe_blocking", "nfe_total", "uncalibrated", "steps_cut",
+    "frame_arrived_at", "finished_at", "surrogate_error", "copy_error", "policy", "re_entry_video_s", "re_entry_s",
+    "nfe_blocking", "nfe_total", "uncalibrated", "steps_cut",
 )  # fmt: skip
+
+
+def _known(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 @dataclass

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from std_msgs.msg import String
 
 from clwm_common.actions import LayoutError
 from clwm_common.commanders import fight
@@ -127,7 +126,7 @@ class ExecutorNode(ClwmNode):
         self._request_output = self.create_publisher(ChunkRequest, "/clwm/chunk_request", qos.CRITICAL)
         self._mode_output = self.create_publisher(ModeStatus, "/clwm/mode", qos.LATCHED)
         self._status_output = self.create_publisher(ros.TaskStatus, "/clwm/task_status", qos.LATCHED)
-        self._timeline_output = self.create_publisher(String, "/clwm/chunk_timeline", qos.REPORT)
+        self._timeline_output = self.create_publisher(ros.ChunkTimeline, "/clwm/chunk_timeline", qos.REPORT)
         self._outputs = Outputs(self, self._robot, self.params.lead)
 
     def _create_inputs(self) -> None:
@@ -380,9 +379,9 @@ class ExecutorNode(ClwmNode):
             self._status_output.publish(to_msg(replace(status, stamp=self.now())))
 
     def _publish_timeline(self) -> None:
-        """One line of JSON for every chunk whose story is complete."""
+        """Every chunk whose story is complete."""
         for record in self.scheduler.timeline.take_complete(self.now()):
-            self._timeline_output.publish(String(data=json.dumps(record.as_dict())))
+            self._timeline_output.publish(to_msg(record))
 
 
 def known_horizons(policy_document: str) -> tuple[int, ...]:

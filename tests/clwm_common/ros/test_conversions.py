@@ -23,6 +23,36 @@ def rows(count):
     return RNG.normal(size=(count, 30)).astype(np.float32)
 
 
+REPORT = core.SaiReport(
+    chunk_id=9,
+    task_epoch=1,
+    policy="fixed:0.5",
+    requested_at=NOW,
+    speculation_started_at=NOW + 0.1,
+    speculation_ended_at=NOW + 0.2,
+    observation_stamp=NOW + 0.3,
+    frame_arrived_at=NOW + 0.4,
+    finished_at=NOW + 0.5,
+    encode_seconds=0.5,
+    memory_seconds=0.25,
+    context_seconds=0.125,
+    finish_seconds=0.0625,
+    surrogate_error=0.5,
+    copy_error=0.75,
+    re_entry_video_s=1.0,
+    re_entry_s=0.5,
+    disagreement=0.0078125,
+    expected_deviation=0.00390625,
+    uncalibrated=True,
+    steps_cut=3,
+    out_of_distribution=True,
+    evidence_chunk_id=7,
+    evidence_deviation=0.001953125,
+    nfe_total=14,
+    nfe_blocking=5,
+    memory_updates=11,
+    memory_digest="0123456789abcdef",
+)
 MESSAGES = [
     core.ObservationRequest(chunk_id=7, observe_at=NOW),
     core.FeatureFrame(
@@ -86,35 +116,29 @@ MESSAGES = [
         policy_hash="cd" * 32,
         re_entry="fixed:0.5",
     ),
-    core.SaiReport(
+    REPORT,
+    core.ChunkTimeline(
         chunk_id=9,
         task_epoch=1,
-        policy="fixed:0.5",
         requested_at=NOW,
-        speculation_started_at=NOW + 0.1,
-        speculation_ended_at=NOW + 0.2,
-        observation_stamp=NOW + 0.3,
-        frame_arrived_at=NOW + 0.4,
-        finished_at=NOW + 0.5,
-        encode_seconds=0.5,
-        memory_seconds=0.25,
-        context_seconds=0.125,
-        finish_seconds=0.0625,
-        surrogate_error=0.5,
-        copy_error=0.75,
-        re_entry_video_s=1.0,
-        re_entry_s=0.5,
-        disagreement=0.0078125,
-        expected_deviation=0.00390625,
-        uncalibrated=True,
-        steps_cut=3,
-        out_of_distribution=True,
-        evidence_chunk_id=7,
-        evidence_deviation=0.001953125,
-        nfe_total=14,
-        nfe_blocking=5,
-        memory_updates=11,
-        memory_digest="0123456789abcdef",
+        observe_at=NOW + 0.1,
+        needed_by=NOW + 0.2,
+        at_rest=True,
+        prefix_rows=4,
+        outcome="executed",
+        arrived_at=NOW + 0.3,
+        sent_at=NOW + 0.4,
+        starts_at=NOW + 0.5,
+        first_motion_at=NOW + 0.6,
+        rows_end_at=NOW + 0.7,
+        observation_stamp=NOW + 0.8,
+        stall=0.1,
+        seam_jump=0.5,
+        inner_jump=0.25,
+        seam_acceleration_jump=0.125,
+        inner_acceleration_jump=0.0625,
+        re_entry="fixed:0.5",
+        report=REPORT,
     ),
 ]
 
@@ -171,6 +195,11 @@ def test_a_cancelled_request_keeps_its_identity():
 
 def test_an_unknown_surrogate_error_stays_unknown():
     assert math.isnan(from_msg(to_msg(core.SaiReport(chunk_id=1, task_epoch=0, policy="sequential"))).surrogate_error)
+
+
+def test_what_did_not_happen_to_a_chunk_stays_unknown():
+    back = from_msg(to_msg(core.ChunkTimeline(1, 1, NOW, NOW, NOW, at_rest=False, prefix_rows=1, outcome="cancelled")))
+    assert math.isnan(back.sent_at) and math.isnan(back.seam_jump) and back.report is None
 
 
 @given(st.floats(0.0, 2**31 - 2))

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from clwm_bringup import log_lines
+from clwm_common.messages import ChunkTimeline, SaiReport
 from clwm_operator.demo.report import as_table, executor_metrics, idle_time, percentiles, summarise
 from clwm_operator.demo.timeline_picture import draw_timeline
 from clwm_operator.demo.video import BAR, GAP, SIDE, compose, write_video
@@ -89,16 +90,13 @@ def test_the_report_is_json_without_nan(recording):
 
 
 def test_a_timeline_line_becomes_a_chunk_with_or_without_the_policys_report():
-    fields = {field.name: 1.0 for field in dataclasses.fields(Chunk)}
-    record = {**fields, "outcome": "dropped", "report": None}
-    assert Chunk.from_timeline(record).stages == {}
-    report = dict.fromkeys(
-        ("encode_seconds", "memory_seconds", "context_seconds", "finish_seconds", "surrogate_error", "copy_error"), 0.1
-    )
-    with_report = Chunk.from_timeline(
-        {**record, "report": {**report, "speculation_started_at": 0.0, "speculation_ended_at": 0.0}}
-    )
-    assert with_report.speculation is None and with_report.stages["finish"] == 0.1
+    timeline = ChunkTimeline(1, 1, 1.0, 2.0, 3.0, at_rest=True, prefix_rows=1, outcome="refused")
+    without = Chunk.from_timeline(timeline)
+    assert without.stages == {} and without.sent_at is None and without.surrogate_error is None
+    timeline.report = SaiReport(1, 1, "sequential", finish_seconds=0.1, surrogate_error=0.1)
+    with_report = Chunk.from_timeline(timeline)
+    assert with_report.speculation is None and with_report.stages["finish"] == with_report.surrogate_error == 0.1
+    assert with_report.copy_error is None and with_report.policy == "sequential"
 
 
 def test_the_film_has_one_picture_per_frame_of_the_composed_size(recording, tmp_path):

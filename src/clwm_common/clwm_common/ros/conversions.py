@@ -46,7 +46,7 @@ def from_stamp(stamp: Time) -> float:
 
 def to_msg(message: Any) -> Any:
     """The `clwm_msgs` message of a core message. Raises ConversionError when its arrays have the wrong shape."""
-    form = _FORMS.get(type(message))
+    form = _FORMS.get(type(message)) or _FORMS.get(type(message).__base__)
     if form is None:
         raise ConversionError(f"{type(message).__name__} has no ROS form; expected a class of clwm_common.messages")
     return form.to_ros(message)
@@ -105,6 +105,13 @@ class _Form:
 
 def _ways(name: str, annotation: Any, slot: Any) -> tuple[Conversion, Conversion] | None:
     """How a field gets to its ROS form and back; None when both are the same."""
+    if isinstance(slot, NamespacedType) and slot.name != "Time":
+        return lambda part: getattr(ros, slot.name)() if part is None else to_msg(part), from_msg
+    if annotation == core.Instant:
+        return (
+            lambda instant: Time() if math.isnan(instant) else to_stamp(instant),
+            lambda at: from_stamp(at) or math.nan,
+        )
     if isinstance(slot, NamespacedType):
         return to_stamp, from_stamp
     if isinstance(slot, Array):
@@ -171,6 +178,15 @@ class _ChunkForm(_Form):
         return {}
 
 
+class _TimelineForm(_Form):
+    def ros_extra(self, message: core.ChunkTimeline) -> dict[str, Any]:
+        return {"is_reported": message.report is not None}
+
+    def to_core(self, message: ros.ChunkTimeline) -> core.ChunkTimeline:
+        timeline = super().to_core(message)
+        return timeline if message.is_reported else dataclasses.replace(timeline, report=None)
+
+
 def _vector(name: str, width: int, dtype: type, values: Any) -> NDArray:
     vector = np.asarray(values, dtype=dtype)
     if vector.shape != (width,):
@@ -223,7 +239,12 @@ def _enumeration(kind: type[IntEnum], name: str, value: int) -> IntEnum:
         raise ConversionError(f"{name} is {value}; expected one of {known}") from None
 
 
-_SPECIAL = {core.FeatureFrame: _FrameForm, core.ChunkRequest: _RequestForm, core.ActionChunk: _ChunkForm}
+_SPECIAL = {
+    core.FeatureFrame: _FrameForm,
+    core.ChunkRequest: _RequestForm,
+    core.ActionChunk: _ChunkForm,
+    core.ChunkTimeline: _TimelineForm,
+}
 _FORMS: dict[type, _Form] = {}
 for _core_type in vars(core).values():
     if dataclasses.is_dataclass(_core_type):

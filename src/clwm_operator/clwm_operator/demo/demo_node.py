@@ -14,11 +14,11 @@ from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
-from std_msgs.msg import String
 
 from clwm_common.ros import qos
-from clwm_common.ros.conversions import from_stamp
+from clwm_common.ros.conversions import from_msg, from_stamp
 from clwm_common.ros.diagnostics import Health
+from clwm_msgs.msg import ChunkTimeline
 from clwm_operator.operator_node import OperatorNode, StackError, Wait
 from clwm_operator.recording import Chunk, Frame, Recording
 
@@ -81,8 +81,8 @@ class DemoNode(OperatorNode):
         frame = Frame(stamp, pictures, status.get("mode", ""), status.get("phase", ""), status.get("instruction", ""))
         self._recording.frames.append(frame)
 
-    def _on_chunk(self, message: String) -> None:
-        self._recording.chunks.append(Chunk.from_timeline(json.loads(message.data)))
+    def _on_chunk(self, message: ChunkTimeline) -> None:
+        self._recording.chunks.append(Chunk.from_timeline(from_msg(message)))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         super()._on_diagnostics(message)

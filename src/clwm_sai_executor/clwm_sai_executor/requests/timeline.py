@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections import OrderedDict, deque
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from clwm_common.messages import ActionChunk, ChunkRequest, SaiReport
+from clwm_common.messages import ActionChunk, ChunkRequest, ChunkTimeline, SaiReport
 from clwm_sai_executor.path.splice import SpliceFacts
 
 
-@dataclass
-class ChunkRecord:
-    """Instants [s] on the stack's clock; NaN for what has not happened.
-
-    outcome: pending, executed, dropped, refused, cancelled or timed_out. first_motion_at: instant of the first row that
-    was not committed before. rows_end_at: instant of its last row. stall: how long the arms had no rows to run.
-    Jumps [rad/s, rad/s^2] as in `splice.py`: where the chunk was joined on, and the median within it.
-    """
-
-    chunk_id: int
-    task_epoch: int
-    requested_at: float
-    observe_at: float
-    needed_by: float
-    at_rest: bool
-    prefix_rows: int
-    outcome: str = "pending"
-    arrived_at: float = math.nan
-    sent_at: float = math.nan
-    starts_at: float = math.nan
-    first_motion_at: float = math.nan
-    rows_end_at: float = math.nan
-    observation_stamp: float = math.nan
-    stall: float = 0.0
-    seam_jump: float = math.nan
-    inner_jump: float = math.nan
-    seam_acceleration_jump: float = math.nan
-    inner_acceleration_jump: float = math.nan
-    re_entry: str = ""
-    report: SaiReport | None = None
+class ChunkRecord(ChunkTimeline):
+    """Filled in as the chunk lives."""
 
     @classmethod
     def of(cls, request: ChunkRequest, requested_at: float) -> ChunkRecord:
@@ -93,10 +61,6 @@ class ChunkRecord:
         """Capture of the observation to sending of the first command [s]."""
         return self.sent_at - self.observation_stamp
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: NaN becomes None, the policy's report a nested object."""
-        return _plain(dataclasses.asdict(self))
-
 
 class Timeline:
     """The last `capacity` chunks by id; the policy's reports are merged in whichever comes first."""
@@ -140,14 +104,3 @@ class Timeline:
     def records(self) -> list[ChunkRecord]:
         """Oldest first."""
         return list(self._records.values())
-
-    def as_dicts(self) -> list[dict[str, Any]]:
-        return [record.as_dict() for record in self._records.values()]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
