@@ -156,12 +156,13 @@ def test_every_core_message_is_covered_by_the_round_trip():
     assert known == {type(message) for message in MESSAGES}
 
 
-# What says how large something is, or that a request is a cancellation, is not a field of its own in the core.
+# What says how large something is, that it is there, or that a request is a cancellation, is not a field of its own in the core.
 OF_ROS_ALONE = {
     "FeatureFrame": {"rows", "columns", "channels", "data"},
     "ChunkRequest": {"kind"},
     "ActionChunk": {"horizon"},
     "DualArmState": {"layout_version"},
+    "ChunkTimeline": {"is_reported"},
 }
 
 

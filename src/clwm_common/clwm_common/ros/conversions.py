@@ -108,10 +108,7 @@ def _ways(name: str, annotation: Any, slot: Any) -> tuple[Conversion, Conversion
     if isinstance(slot, NamespacedType) and slot.name != "Time":
         return lambda part: getattr(ros, slot.name)() if part is None else to_msg(part), from_msg
     if annotation == core.Instant:
-        return (
-            lambda instant: Time() if math.isnan(instant) else to_stamp(instant),
-            lambda at: from_stamp(at) or math.nan,
-        )
+        return lambda at: Time() if math.isnan(at) else to_stamp(at), lambda stamp: from_stamp(stamp) or math.nan
     if isinstance(slot, NamespacedType):
         return to_stamp, from_stamp
     if isinstance(slot, Array):
