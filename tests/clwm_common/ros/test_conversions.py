@@ -156,7 +156,7 @@ def test_every_core_message_is_covered_by_the_round_trip():
     assert known == {type(message) for message in MESSAGES}
 
 
-# What says how large something is, that it is there, or that a request is a cancellation, is not a field of its own in the core.
+# What says how large something is, or whether it is there, or that a request cancels, is no field in the core.
 OF_ROS_ALONE = {
     "FeatureFrame": {"rows", "columns", "channels", "data"},
     "ChunkRequest": {"kind"},
