@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,16 @@ def test_every_module_that_is_run_by_name_exists():
     for module in modules:
         path = module.replace(".", "/")
         assert (ROOT / "src" / path.partition("/")[0] / path).with_suffix(".py").is_file(), module
+
+
+def test_the_command_for_a_machine_without_ros_names_all_packages_that_it_needs():
+    (path, module) = re.search(r"^PYTHONPATH=(\S+) python -m (\S+)", PAGES["benchmarks.md"], re.MULTILINE).groups()
+    code = (
+        f"import sys, importlib; sys.modules.update(rclpy=None); importlib.import_module({module!r})\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules if name.startswith('clwm_')}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == sorted(folder.removeprefix("src/") for folder in path.split(":")), done.stderr[-500:]
 
 
 @pytest.mark.parametrize("name", ["architecture.md", "paper.md"])

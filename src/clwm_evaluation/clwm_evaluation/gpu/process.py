@@ -1,6 +1,6 @@
 """`python -m clwm_evaluation.gpu.process`: time and memory of the model at full size, from a plain folder with torch.
 
-    PYTHONPATH=src/clwm_common:src/clwm_policy python -m clwm_evaluation.gpu.process --size wan5b --json FILE
+    PYTHONPATH=src/clwm_common:src/clwm_policy:src/clwm_evaluation python -m clwm_evaluation.gpu.process --json FILE
 
 Needs torch, numpy and safetensors; no ROS and nothing built. `clwm bench gpu` is the same with a plot.
 """

@@ -50,7 +50,7 @@ class Calibration:
     policy_hash: str
     encoder_hash: str
     facts: Mapping[str, Any] = field(default_factory=dict)
-    # Not in the repr: it decides on an alarm, and `engine_facts` hashes what decides on chunks.
+    # Not in the repr: it decides on an alarm, and `facts` hashes what decides on chunks.
     surrogate_error_limit: float | None = field(default=None, repr=False)
 
     @property
