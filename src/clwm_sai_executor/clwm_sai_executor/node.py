@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from clwm_common.ros import qos
 from clwm_common.ros.conversions import ConversionError, from_msg, to_msg
 from clwm_common.ros.diagnostics import Health, Level
 from clwm_common.ros.lifecycle import ClwmNode, NodeError, run
-from clwm_common.ros.parameters import Parameter
+from clwm_common.ros.parameters import Parameter, parameters_of
 from clwm_common.ros.transport import send_small_messages_only
 from clwm_msgs import msg as ros
 from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, EpisodeStatus, ModeStatus, SaiReport, TeleopCommand
@@ -29,7 +29,7 @@ from clwm_msgs.srv import SetMode, SetTask
 from clwm_sai_executor import events
 from clwm_sai_executor.checks.clearance import margins_of
 from clwm_sai_executor.checks.start import StartCheck
-from clwm_sai_executor.config import FOLLOW, RANGES, ConfigError, SchedulerConfig
+from clwm_sai_executor.config import ConfigError, SchedulerConfig
 from clwm_sai_executor.inputs.joint_inputs_node import JointInputs
 from clwm_sai_executor.inputs.joint_intake import JointIntake
 from clwm_sai_executor.outputs.controller_check_node import ControllerCheck
@@ -42,12 +42,7 @@ from clwm_sai_executor.tasks.task_check_node import TaskCheck
 
 # s; every joint state is a tick as well, so this only bounds how late a watchdog bites when they fall silent.
 TICK_PERIOD = 0.02
-_SETTINGS = {field.name for field in fields(SchedulerConfig)} - {"initial_mode", "known_horizons"}
 UNCHECKED = "execution_horizon is unchecked: set 'policy_document' to the .json beside the policy's weights"
-
-
-def _setting(name: str, meaning: str, unit: str = "") -> Parameter:
-    return Parameter(name, getattr(SchedulerConfig(), name), meaning, unit, *RANGES.get(name, ()))
 
 
 class ExecutorNode(ClwmNode):
@@ -58,30 +53,7 @@ class ExecutorNode(ClwmNode):
         Parameter("robot", "dual_fr3_mujoco", "name of the robot description in config/robots"),
         Parameter("policy_document", "", ".json of the policy in use, which says what horizons it knows; empty: any"),
         Parameter("start_mode", "POLICY", "mode after activation", choices=("POLICY", "HOLD")),
-        Parameter("follow", "joints", "channels of a chunk that move the arms; poses need mink", choices=FOLLOW),
-        _setting("teleop_poses", "let a human ask for poses, too, which needs mink"),
-        _setting("execution_horizon", "rows of a chunk before the next observation; at 16 nothing is speculated"),
-        _setting("lead", "how long before a row's instant its message leaves", "s"),
-        _setting("adapt_pace", "choose execution horizon and lead from recent latencies, within the bounds below"),
-        _setting("execution_horizon_min", "lower bound of the chosen horizon; execution_horizon is the upper one"),
-        _setting("lead_max", "upper bound of the chosen lead; lead is the lower one", "s"),
-        _setting("pace_percentile", "share of chunks that the chosen horizon lets come in time"),
-        _setting("teleop_timeout", "a teleoperation source that is silent for longer loses the arms", "s"),
-        _setting("chunk_timeout", "a chunk this long after its observation is given up", "s"),
-        _setting("state_timeout", "joint states older than this make the arms brake and hold", "s"),
-        _setting("joint_period", "joint states are looked at no oftener, the newest wins; 0: at each", "s"),
-        _setting("following_error", "moving arms farther than this from their command brake and hold", "rad"),
-        _setting("blend_rows", "new rows of a chunk that lead over from the committed motion; 0 changes no row"),
-        _setting("refuse_step", "a chunk with a larger step from row to row is refused", "rad"),
-        _setting("refuse_jerk", "a chunk that jerks more than so many times the robot's limit is refused"),
-        _setting("pose_tolerance", "arms that get no nearer to a chunk's pose are counted", "m"),
-        _setting("rotation_tolerance", "the same for its rotation", "rad"),
-        _setting("refuse_pose", "a chunk that the arms can follow no nearer is refused; so is a human's leap", "m"),
-        _setting("refuse_rotation", "the same for rotations", "rad"),
-        _setting("refuse_opening", "a chunk that opens a gripper so far beyond its range is refused", "m"),
-        _setting("observation_age", "a chunk made from pictures this much too old is asked for again", "s"),
-        _setting("velocity_scale", "fraction of the robot's velocity limits that may be used"),
-        _setting("acceleration_scale", "fraction of the robot's acceleration limits that may be used"),
+        *parameters_of(SchedulerConfig),
     )
 
     def __init__(self, **kwargs: Any) -> None:
@@ -101,7 +73,9 @@ class ExecutorNode(ClwmNode):
     def configure(self) -> None:
         try:
             self._robot = RobotDescription.load(self.params.robot)
-            settings = {name: value for name, value in vars(self.params).items() if name in _SETTINGS}
+            settings = {
+                name: value for name, value in vars(self.params).items() if name in SchedulerConfig.model_fields
+            }
             known = known_horizons(self.params.policy_document)
             config = SchedulerConfig(**settings, initial_mode=Mode[self.params.start_mode], known_horizons=known)
             # A policy outlives executors: it must not take the first task of a new one for that of another before.

@@ -6,7 +6,6 @@ import functools
 import importlib.util
 import time
 from collections.abc import Callable
-from dataclasses import fields, replace
 from typing import TypeVar
 
 from rclpy.node import Node
@@ -155,8 +154,9 @@ Config = TypeVar("Config", SchedulerConfig, SynchroniserConfig)
 
 def _configured(config: Config, node: str) -> Config:
     """With what config/stack.yaml gives the node: it will run with that."""
-    names = {item.name for item in fields(config)}
-    return replace(config, **{name: value for name, value in graph.fixed_parameters(node).items() if name in names})
+    known = vars(config)
+    fixed = {name: value for name, value in graph.fixed_parameters(node).items() if name in known}
+    return type(config)(**{**known, **fixed})
 
 
 def _image_topic(camera: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
+from pydantic import BaseModel
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
@@ -36,6 +37,19 @@ class Parameter:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     reconfigurable: bool = False
+
+
+def parameters_of(model: type[BaseModel]) -> tuple[Parameter, ...]:
+    """A row for every field of a model that has a description; range, choices and unit are the field's own."""
+    rows = []
+    for name, field in model.model_fields.items():
+        if field.description:
+            bounds = {key: getattr(it, key) for it in field.metadata for key in ("ge", "le") if hasattr(it, key)}
+            unit = (field.json_schema_extra or {}).get("unit", "")
+            choices = get_args(field.annotation)
+            low, high = bounds.get("ge"), bounds.get("le")
+            rows.append(Parameter(name, field.default, field.description, unit, low, high, choices))
+    return tuple(rows)
 
 
 def declare(node: Node, table: Sequence[Parameter]) -> SimpleNamespace:

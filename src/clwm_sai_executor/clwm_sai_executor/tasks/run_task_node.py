@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
@@ -14,11 +14,10 @@ from rclpy.task import Future
 from clwm_common.messages import MemoryPolicy, Verdict
 from clwm_common.ros.conversions import cut_text
 from clwm_msgs.action import RunTask
-from clwm_sai_executor.events import TaskSet
+from clwm_sai_executor.events import Event, TaskSet
+from clwm_sai_executor.scheduler import Scheduler
+from clwm_sai_executor.tasks.task_check_node import TaskCheck
 from clwm_sai_executor.tasks.task_run import Outcome, TaskRun, Verdicts, remark
-
-if TYPE_CHECKING:
-    from clwm_sai_executor.node import ExecutorNode
 
 FEEDBACK_PERIOD = 0.5  # s; a client takes a longer silence for the executor's end
 
@@ -35,6 +34,28 @@ class _Goal:
     feedback_at: float = -math.inf
 
 
+class TaskTaker(Protocol):
+    """The node that serves the action, and carries out what is asked with it."""
+
+    scheduler: Scheduler
+    task_check: TaskCheck
+
+    def now(self) -> float:
+        """Seconds on the stack's clock."""
+
+    def problem_with(self, instruction: str, memory_policy: int, goal: str) -> str:
+        """Why such a task cannot even be tried; empty when the policy may be asked."""
+
+    def perform(self, event: Event) -> str:
+        """One step of the scheduler. Returns the reason when it refused, else an empty text."""
+
+    def end_task(self) -> None:
+        """Nothing more is asked of the policy."""
+
+    def get_logger(self) -> Any:
+        """As of any node."""
+
+
 class RunTaskServer:
     """Runs are looked after in `poll`, which the node calls at every tick, so that no callback ever waits.
 
@@ -42,7 +63,7 @@ class RunTaskServer:
     moment in which the outcome is told.
     """
 
-    def __init__(self, node: ExecutorNode) -> None:
+    def __init__(self, node: TaskTaker) -> None:
         self._node = node
         self._goals: list[_Goal] = []
         self._verdicts = Verdicts()
