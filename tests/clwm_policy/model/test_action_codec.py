@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from clwm_common.actions import ACTION_DIM, JOINTS, LEFT_QUATERNION, RIGHT_QUATERNION, LayoutError, canonical_quaternion
 from clwm_policy.model.action_codec import RELATIVE, ActionCodec, Normaliser
@@ -91,7 +92,8 @@ def test_executed_rows_end_with_the_newest_whatever_their_number():
 def test_codec_survives_its_json():
     codec, rng = make_codec(), np.random.default_rng(3)
     rows, anchor = random_rows(rng, 4), random_rows(rng, 1)[0]
-    again = ActionCodec.from_json(codec.to_json())
+    written = TypeAdapter(ActionCodec).dump_json(codec, by_alias=True)
+    again = TypeAdapter(ActionCodec).validate_json(written)
     np.testing.assert_array_equal(again.encode_rows(rows, anchor), codec.encode_rows(rows, anchor))
 
 
@@ -111,5 +113,3 @@ def test_state_predictor_refuses_another_width():
     predictor = StatePredictor(np.zeros((30, 14)))
     with pytest.raises(LayoutError, match="anchor"):
         predictor.predict(np.zeros(30), np.zeros((12, 30)), np.zeros(28))
-    with pytest.raises(LayoutError, match=r"\(30, 3\)"):
-        StatePredictor.from_json({"coefficients": np.zeros((30, 3)).tolist()})

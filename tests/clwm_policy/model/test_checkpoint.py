@@ -1,7 +1,9 @@
 """Policies on disk: what is written comes back, what is damaged or foreign is refused by name."""
 
+import dataclasses
 import hashlib
 import json
+import math
 
 import numpy as np
 import pytest
@@ -94,7 +96,7 @@ def test_another_encoder_is_refused_with_both_names(saved):
 
 
 def test_weights_of_another_shape_are_refused_by_tensor(saved):
-    rewrite(saved, config=TINY.to_json() | {"ffn_width": 96})
+    rewrite(saved, config=dataclasses.asdict(TINY) | {"ffn_width": 96})
     with pytest.raises(CheckpointError, match="blocks.0.ffn_in.bias"):
         load_policy(saved)
 
@@ -106,10 +108,43 @@ def test_another_layout_version_is_refused(saved):
 
 
 def test_a_missing_size_is_refused_by_name(saved):
-    config = TINY.to_json()
+    config = dataclasses.asdict(TINY)
     del config["heads"]
     rewrite(saved, config=config)
     with pytest.raises(CheckpointError, match="heads"):
+        load_policy(saved)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (("config", "width"), 23, "field 'config': width 23 is not a multiple of heads 2"),
+        (("config", "heads"), 0, r"field 'config.heads': .* greater than 0 \(got 0\)"),
+        (("config", "layers"), 1.5, r"field 'config.layers': .*integer.* \(got 1.5\)"),
+        (("config", "depth"), 3, r"field 'config.depth': Unexpected .* \(got 3\)"),
+        (("features", "mean", 3), math.nan, r"field 'features.mean': entry \(3,\) is nan; expected finite"),
+        (("features", "std", 2), 0.0, "field 'features': std of channel 2 is 0.0; expected more than 0"),
+        (("features", "std"), [1.0], r"field 'features': statistics have shapes \[\(6,\), \(1,\), \(6,\)\]"),
+        (("features", "colour"), 1, "field 'features.colour'"),
+        (("normaliser", "lag", "q01", 2), 9.0, "field 'normaliser.lag': channel 2 has q01 >= q99; fit it again"),
+        (("normaliser", "chunk", "q99"), [1.0], r"field 'normaliser.chunk.q99': has shape \(1,\); expected \(30,\)"),
+        (("normaliser", "chunk", "mask"), None, "field 'normaliser.chunk.mask': has shape"),
+        (("state_predictor", "coefficients"), [[0.0] * 3] * 30, r"has shape \(30, 3\); expected \(30, 14\)"),
+        (
+            ("state_predictor", "coefficients"),
+            "wide",
+            "field 'state_predictor.coefficients': cannot be read as",
+        ),
+    ],
+)
+def test_a_document_with_what_has_no_meaning_is_refused_by_field_and_value(saved, place, value, said):
+    section = json.loads(saved.with_suffix(".json").read_text())[place[0]]
+    inner = section
+    for part in place[1:-1]:
+        inner = inner[part]
+    inner[place[-1]] = value
+    rewrite(saved, **{place[0]: section})
+    with pytest.raises(CheckpointError, match=f"policy.json: .*{said}.*; export the policy again"):
         load_policy(saved)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def write_graphs(
         (folder / f"{name}.onnx").write_bytes(content)
     document: dict[str, Any] = {
         "format": FORMAT,
-        "config": config.to_json(),
+        "config": asdict(config),
         "calls": {
             name: {"sha256": hashlib.sha256(content).hexdigest(), "weights": weights[name]}
             for name, content in graphs.items()
@@ -50,8 +51,8 @@ def write_graphs(
 def read_graphs(folder: Path, config: ClwmConfig, calls: list[str]) -> dict[str, tuple[bytes, list[str]]]:
     """Per call its graph and the names of its weights. Raises BackendError for one that is absent or changed."""
     document = _manifest(folder / MANIFEST)
-    if document["config"] != config.to_json():
-        ours = config.to_json()
+    if document["config"] != asdict(config):
+        ours = asdict(config)
         other = sorted(name for name in ours if document["config"].get(name) != ours[name])
         raise BackendError(
             f"the graphs in {folder} are of another architecture (they differ in {', '.join(other)}); {_remedy()}"

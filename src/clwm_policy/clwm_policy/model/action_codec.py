@@ -7,13 +7,13 @@ percentile of the data are mapped to -1 and 1 (paper). Everything here is numpy 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import AfterValidator, Field
 
 from clwm_common.actions import (
     ACTION_DIM,
@@ -27,8 +27,10 @@ from clwm_common.actions import (
     canonical_quaternion,
 )
 from clwm_policy.model.sizes import EXECUTED_ROWS
+from clwm_policy.model.stored import stored
 
 Array = NDArray[np.float64]
+Channels, Flags = stored(np.float64, ACTION_DIM), stored(np.bool_, ACTION_DIM)
 
 RELATIVE = np.zeros(ACTION_DIM, dtype=bool)
 for _part in (LEFT_POSITION, RIGHT_POSITION, JOINTS):
@@ -43,9 +45,9 @@ _NARROWEST[GRIPPERS] = 0.01
 class Normaliser:
     """Maps [low, high] to [-1, 1] per channel; channels where `mask` is False are absent and coded as 0."""
 
-    low: Array
-    high: Array
-    mask: NDArray[np.bool_]
+    low: Annotated[Channels, Field(alias="q01")]
+    high: Annotated[Channels, Field(alias="q99")]
+    mask: Flags
 
     @cached_property
     def half(self) -> Array:
@@ -78,29 +80,24 @@ class Normaliser:
         """The inverse where `mask` is True; 0 elsewhere."""
         return coded * self.half + self.middle
 
-    def to_json(self) -> dict[str, list[Any]]:
-        return {"q01": self.low.tolist(), "q99": self.high.tolist(), "mask": self.mask.tolist()}
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Sequence[Any]]) -> Normaliser:
-        """Raises LayoutError when an entry is not 30 long or a range is empty."""
-        low, high = np.asarray(data["q01"], dtype=np.float64), np.asarray(data["q99"], dtype=np.float64)
-        mask = np.asarray(data["mask"], dtype=bool)
-        for name, array in (("q01", low), ("q99", high), ("mask", mask)):
-            if array.shape != (ACTION_DIM,):
-                raise LayoutError(f"normaliser field {name} has shape {array.shape}; expected ({ACTION_DIM},)")
-        if not np.all(low < high):
-            raise LayoutError(f"normaliser channel {int(np.argmin(high - low))} has q01 >= q99; fit it again")
-        return cls(low, high, mask)
+def _spans(normaliser: Normaliser) -> Normaliser:
+    if not np.all(normaliser.low < normaliser.high):
+        channel = int(np.argmin(normaliser.high - normaliser.low))
+        raise ValueError(f"channel {channel} has q01 >= q99; fit it again")
+    return normaliser
+
+
+Fitted = Annotated[Normaliser, AfterValidator(_spans)]
 
 
 @dataclass(frozen=True)
 class ActionCodec:
     """chunk: rows relative to the anchor. absolute: anchor rows. lag: measured state minus anchor."""
 
-    chunk: Normaliser
-    absolute: Normaliser
-    lag: Normaliser
+    chunk: Fitted
+    absolute: Fitted
+    lag: Fitted
 
     def encode_rows(self, rows: ArrayLike, anchor: ArrayLike) -> Array:
         """Physical rows (..., 30) to model rows; anchor (30,) or broadcastable to rows.
@@ -138,13 +135,6 @@ class ActionCodec:
             coded[-len(rows) :] = self.encode_rows(rows, anchor)
             mask[-len(rows) :] = True
         return coded, mask
-
-    def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name).to_json() for name in ("chunk", "absolute", "lag")}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> ActionCodec:
-        return cls(*(Normaliser.from_json(data[name]) for name in ("chunk", "absolute", "lag")))
 
 
 def _checked(rows: ArrayLike, name: str) -> Array:

@@ -9,20 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import AfterValidator, BeforeValidator, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from clwm_common.actions import LAYOUT_VERSION, LayoutError
+from clwm_common.actions import LAYOUT_VERSION
+from clwm_common.files.config_files import Strict, explain
 from clwm_common.files.policy_document import FORMAT, CheckpointError, PolicyInputs, check_weights, document_hash
 from clwm_policy.model.action_codec import ActionCodec
 from clwm_policy.model.clwm import Clwm
-from clwm_policy.model.feature_scale import FeatureScale
+from clwm_policy.model.feature_scale import FeatureScale, check_statistics
 from clwm_policy.model.sizes import ClwmConfig
 from clwm_policy.model.state_predictor import StatePredictor
 
@@ -56,6 +58,30 @@ class Policy:
         return replace(self, model=model.eval(), facts={}, policy_hash=f"random-{seed}")
 
 
+class Scales(Strict):
+    """How physical rows and encoder features become model numbers, as a document holds it."""
+
+    normaliser: ActionCodec
+    features: Annotated[FeatureScale, AfterValidator(check_statistics)]
+    state_predictor: StatePredictor
+
+    @classmethod
+    def of(cls, holder: Any) -> Scales:
+        """Those of a policy, or of whatever else has its `codec`, `features` and `state_predictor`."""
+        return cls(normaliser=holder.codec, features=holder.features, state_predictor=holder.state_predictor)
+
+
+def _say_all(sizes: Any) -> Any:
+    """A checkpoint must say every size: a default of today need not be what it was made with."""
+    if missing := [field.name for field in fields(ClwmConfig) if field.name not in sizes]:
+        raise ValueError(f"lacks {', '.join(missing)}")
+    return sizes
+
+
+class _Sections(Scales):
+    config: Annotated[ClwmConfig, BeforeValidator(_say_all)]
+
+
 def save_policy(path: str | Path, policy: Policy, dtype: torch.dtype = torch.float16) -> str:
     """Write `path` (.safetensors) and the .json beside it, each by an atomic rename; return the policy's hash.
 
@@ -71,10 +97,8 @@ def save_policy(path: str | Path, policy: Policy, dtype: torch.dtype = torch.flo
         "layout_version": LAYOUT_VERSION,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "encoder_sha256": policy.encoder_hash,
-        "config": policy.model.config.to_json(),
-        "normaliser": policy.codec.to_json(),
-        "features": policy.features.to_json(),
-        "state_predictor": policy.state_predictor.to_json(),
+        "config": asdict(policy.model.config),
+        **Scales.of(policy).model_dump(by_alias=True),
         "inputs": policy.inputs.model_dump(mode="json"),
         "facts": dict(policy.facts),
     }
@@ -102,18 +126,16 @@ def load_policy(path: str | Path, encoder_hash: str | None = None, architecture:
     if encoder_hash is not None:
         document.check_encoder(encoder_hash)
     try:
-        model = architecture(ClwmConfig.from_json(content["config"]))
-        codec = ActionCodec.from_json(content["normaliser"])
-        features = FeatureScale.from_json(content["features"])
-        predictor = StatePredictor.from_json(content["state_predictor"])
-    except (KeyError, TypeError, ValueError, LayoutError) as error:
-        raise CheckpointError(f"{document.path}: {error}; export the policy again") from error
+        sections = _Sections.model_validate_json(json.dumps({name: content[name] for name in _Sections.model_fields}))
+    except ValidationError as error:
+        raise CheckpointError(f"{explain(document.path, error, _Sections)}; export the policy again") from None
+    model = architecture(sections.config)
     _fill(model, weights, path)
     return Policy(
         model=model.eval(),
-        codec=codec,
-        features=features,
-        state_predictor=predictor,
+        codec=sections.normaliser,
+        features=sections.features,
+        state_predictor=sections.state_predictor,
         encoder_hash=document.encoder_hash,
         facts=content["facts"],
         policy_hash=document.weights_hash,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
+
+from clwm_policy.model.stored import stored
+
+Channels = stored(np.float32, None)
 
 
 @dataclass(frozen=True)
@@ -18,9 +21,9 @@ class FeatureScale:
     The residual f_{t+H} - f_t is normalised after the features are, by residual_std.
     """
 
-    mean: NDArray[np.float32]
-    std: NDArray[np.float32]
-    residual_std: NDArray[np.float32]
+    mean: Channels
+    std: Channels
+    residual_std: Channels
 
     @property
     def channels(self) -> int:
@@ -48,18 +51,16 @@ class FeatureScale:
         """The predicted normalised feature f^ (..., tokens, C)."""
         return present + residual * torch.from_numpy(self.residual_std)
 
-    def to_json(self) -> dict[str, list[float]]:
-        return {name: getattr(self, name).tolist() for name in ("mean", "std", "residual_std")}
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Sequence[float]]) -> FeatureScale:
-        """Raises ValueError when the three are not equally long."""
-        arrays = [np.asarray(data[name], dtype=np.float32) for name in ("mean", "std", "residual_std")]
-        if len({array.shape for array in arrays}) != 1 or arrays[0].ndim != 1:
-            raise ValueError(
-                f"feature statistics have shapes {[array.shape for array in arrays]}; expected three of (C,)"
-            )
-        return cls(*arrays)
+def check_statistics(scale: FeatureScale) -> FeatureScale:
+    """Raises ValueError when the three are not equally long, or a deviation is not above zero."""
+    if len({len(scale.mean), len(scale.std), len(scale.residual_std)}) > 1:
+        shapes = [array.shape for array in (scale.mean, scale.std, scale.residual_std)]
+        raise ValueError(f"statistics have shapes {shapes}; expected three of (C,)")
+    for name in ("std", "residual_std"):
+        if not (array := getattr(scale, name)).min(initial=1.0) > 0.0:
+            raise ValueError(f"{name} of channel {array.argmin()} is {array.min()}; expected more than 0")
+    return scale
 
 
 def relative_error(predicted: Tensor, actual: Tensor) -> float:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+
+from pydantic import PositiveInt
 
 from clwm_common.actions import ACTION_DIM, CHUNK_ROWS
 
@@ -15,19 +15,19 @@ EXECUTED_ROWS = 12  # executed rows shown to the model: one execution horizon
 class ClwmConfig:
     """Every number that decides the shape of the weights. Raises ValueError when they do not fit together."""
 
-    width: int = 192
-    layers: int = 4
-    heads: int = 6
-    ffn_width: int = 768
-    memory_rank: int = 32
-    feature_channels: int = 128
-    cameras: int = 3
-    grid: int = 4
-    video_patch: int = 2
-    text_width: int = 384
-    executed_group: int = 3
-    action_dim: int = ACTION_DIM
-    chunk_rows: int = CHUNK_ROWS
+    width: PositiveInt = 192
+    layers: PositiveInt = 4
+    heads: PositiveInt = 6
+    ffn_width: PositiveInt = 768
+    memory_rank: PositiveInt = 32
+    feature_channels: PositiveInt = 128
+    cameras: PositiveInt = 3
+    grid: PositiveInt = 4
+    video_patch: PositiveInt = 2
+    text_width: PositiveInt = 384
+    executed_group: PositiveInt = 3
+    action_dim: PositiveInt = ACTION_DIM
+    chunk_rows: PositiveInt = CHUNK_ROWS
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -63,18 +63,6 @@ class ClwmConfig:
     def proprioception_width(self) -> int:
         """Anchor row and the measured state's distance from it, side by side."""
         return 2 * self.action_dim
-
-    def to_json(self) -> dict[str, int]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> ClwmConfig:
-        """Raises ValueError for a missing or an unknown field: a checkpoint must say every size."""
-        expected = {field.name for field in fields(cls)}
-        if set(data) != expected:
-            missing, unknown = sorted(expected - set(data)), sorted(set(data) - expected)
-            raise ValueError(f"model configuration lacks {missing} and has unknown fields {unknown}")
-        return cls(**{name: int(value) for name, value in data.items()})
 
 
 PRESETS: dict[str, ClwmConfig] = {

@@ -6,25 +6,25 @@ copying the present state would be wrong by the motion of a whole execution hori
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clwm_common.actions import ACTION_DIM, LEFT_QUATERNION, RIGHT_QUATERNION, LayoutError, canonical_quaternion
 from clwm_policy.model.sizes import EXECUTED_ROWS
+from clwm_policy.model.stored import stored
 
 _RIDGE = 1e-6
 REGRESSORS = EXECUTED_ROWS + 2  # executed rows and previous state relative to the anchor, and a constant
+Coefficients = stored(np.float64, ACTION_DIM, REGRESSORS)
 
 
 @dataclass(frozen=True)
 class StatePredictor:
     """coefficients: (30, 14); state - anchor = coefficients @ regressors, per channel."""
 
-    coefficients: NDArray[np.float64]
+    coefficients: Coefficients
 
     @classmethod
     def fit(
@@ -59,19 +59,6 @@ class StatePredictor:
         both = np.stack([state[LEFT_QUATERNION], state[RIGHT_QUATERNION]])
         state[LEFT_QUATERNION], state[RIGHT_QUATERNION] = canonical_quaternion(both)
         return state.astype(np.float32)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"coefficients": self.coefficients.tolist()}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> StatePredictor:
-        """Raises LayoutError when the coefficients are not (30, 14)."""
-        coefficients = np.asarray(data["coefficients"], dtype=np.float64)
-        if coefficients.shape != (ACTION_DIM, REGRESSORS):
-            raise LayoutError(
-                f"state predictor has shape {coefficients.shape}; expected {(ACTION_DIM, REGRESSORS)}: train it again"
-            )
-        return cls(coefficients)
 
 
 def _regressors(previous_states: ArrayLike, executed: ArrayLike, anchors: ArrayLike) -> NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor
 from clwm_common.actions import CHUNK_ROWS, JOINTS
 from clwm_embodichain.episodes.features import FeatureEpisode, PolicyDataError
 from clwm_policy.model.action_codec import RELATIVE, ActionCodec, Normaliser
+from clwm_policy.model.checkpoint import Scales
 from clwm_policy.model.feature_scale import FeatureScale
 from clwm_policy.model.sizes import EXECUTED_ROWS
 from clwm_policy.model.state_predictor import StatePredictor
@@ -36,28 +36,20 @@ class Coding:
     state_predictor: StatePredictor
 
     def save(self, path: Path) -> None:
-        document = {
-            "normaliser": self.codec.to_json(),
-            "features": self.features.to_json(),
-            "state_predictor": self.state_predictor.to_json(),
-        }
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(document))
+        partial.write_text(Scales.of(self).model_dump_json(by_alias=True))
         partial.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Coding:
         """Raises PolicyDataError for a file that is not whole: the weights beside it can be read by no other coding."""
         try:
-            document = json.loads(path.read_text())
-            return cls(
-                ActionCodec.from_json(document["normaliser"]),
-                FeatureScale.from_json(document["features"]),
-                StatePredictor.from_json(document["state_predictor"]),
-            )
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise PolicyDataError(f"{path} cannot be read ({error}); restore it, or begin in another --out") from None
+            scales = Scales.model_validate_json(path.read_bytes())
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())  # on one line
+            raise PolicyDataError(f"{path} cannot be read ({reason}); restore it, or begin in another --out") from None
+        return cls(scales.normaliser, scales.features, scales.state_predictor)
 
 
 @dataclass(frozen=True)

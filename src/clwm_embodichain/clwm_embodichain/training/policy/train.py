@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -156,7 +157,7 @@ def train(
 def _config(preset: str, channels: int) -> ClwmConfig:
     if preset not in PRESETS:
         raise ValueError(f"preset '{preset}' is unknown; expected one of {', '.join(PRESETS)}")
-    return ClwmConfig.from_json(PRESETS[preset].to_json() | {"feature_channels": channels})
+    return replace(PRESETS[preset], feature_channels=channels)
 
 
 if __name__ == "__main__":
