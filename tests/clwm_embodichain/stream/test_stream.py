@@ -14,7 +14,7 @@ import pytest
 from clwm_common.files.model_files import ModelFiles
 from clwm_embodichain.episodes.features import PolicyDataError
 from clwm_embodichain.episodes.record import record_episode
-from clwm_embodichain.stream.engine import OnlineEngine
+from clwm_embodichain.stream.engine import OnlineEngine, OnlineSettings
 from clwm_embodichain.stream.worker import play_and_encode, task_of
 from clwm_perception.encoder import Encoder
 from clwm_sim.experts.task_expert import Expert
@@ -26,7 +26,9 @@ TASKS = ("lift_tray", "place_block")
 
 
 def engine(**changes):
-    return OnlineEngine(TASKS, ENCODER, SHAPE, **({"capacity": 4, "reuse": 2} | changes))
+    given = {"capacity": 4, "reuse": 2} | changes
+    settings = {name: given.pop(name) for name in OnlineSettings.model_fields if name in given}
+    return OnlineEngine(TASKS, ENCODER, SHAPE, OnlineSettings(**settings), **given)
 
 
 def test_fresh_trajectories_of_both_tasks_keep_coming_although_the_worker_is_killed(is_alive):
@@ -86,9 +88,10 @@ def test_a_worker_that_never_simulates_ends_the_training_with_a_reason():
 
 def test_workers_of_a_learner_that_was_killed_end_by_themselves(is_alive):
     script = (
-        "import time\nfrom pathlib import Path\nfrom clwm_embodichain.stream.engine import OnlineEngine\n"
+        "import time\nfrom pathlib import Path\n"
+        "from clwm_embodichain.stream.engine import OnlineEngine, OnlineSettings\n"
         "if __name__ == '__main__':\n"
-        f"    with OnlineEngine({TASKS}, Path({str(ENCODER)!r}), {SHAPE}, workers=1) as stream:\n"
+        f"    with OnlineEngine({TASKS}, Path({str(ENCODER)!r}), {SHAPE}, OnlineSettings()) as stream:\n"
         "        stream.collect(1)\n"
         "        print(stream._processes[0].pid, stream._ring.name, flush=True)\n"
         "        time.sleep(60)\n"

@@ -11,8 +11,10 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import numpy as np
+from pydantic import PositiveInt
 
 from clwm_common.actions import ROW_DT
+from clwm_common.files.config_files import Settings
 from clwm_embodichain.episodes.features import FeatureEpisode, PolicyDataError
 from clwm_embodichain.stream.pool import TrajectoryPool
 from clwm_embodichain.stream.ring import RingLayout, TrajectoryRing
@@ -44,6 +46,17 @@ class StreamCounts:
     restarts: int
 
 
+class OnlineSettings(Settings):
+    """workers: simulation processes; reuse: walks through a trajectory at most; capacity: trajectories at hand at once;
+    fitted_on: those that the coding is fitted on. Raises ValueError for a number below 1.
+    """
+
+    workers: PositiveInt = 1
+    reuse: PositiveInt = 10
+    capacity: PositiveInt = 64
+    fitted_on: PositiveInt = 32
+
+
 class OnlineEngine(AbstractContextManager):
     """Trajectories, fresh from simulation, as training samples. Use as a context manager, from one thread.
 
@@ -57,24 +70,19 @@ class OnlineEngine(AbstractContextManager):
         tasks: tuple[str, ...],
         encoder: Path,
         feature_shape: tuple[int, int, int, int],
+        settings: OnlineSettings,
         *,
-        workers: int = 1,
-        reuse: int = 10,
-        capacity: int = 64,
         first_seed: int = 0,
         seed: int = 0,
         silence: float = _SILENCE,
         worker: Callable[[WorkerOrder], None] = work,
     ) -> None:
-        """reuse: walks through a trajectory at most; capacity: trajectories at hand; first_seed: of the simulation;
-        seed: of the order in which trajectories are drawn; silence: s after which a worker without a sign of life is
-        ended and replaced. Raises ValueError for a number below 1; entering the context
-        raises RingError.
+        """first_seed: of the simulation; seed: of the order in which trajectories are drawn; silence: s after which a
+        worker without a sign of life is ended and replaced. Entering the context raises RingError.
         """
-        if workers < 1:
-            raise ValueError(f"workers is {workers}; at least one has to simulate")
+        workers = settings.workers
         rows = round(max(TASKS[task].timeout for task in tasks) / ROW_DT)
-        self._pool: TrajectoryPool[Samples] = TrajectoryPool(capacity, reuse)
+        self._pool: TrajectoryPool[Samples] = TrajectoryPool(settings.capacity, settings.reuse)
         self._layout = RingLayout(workers, SLOTS, rows, feature_shape)
         self._tasks, self._encoder, self._worker = tasks, encoder, worker
         self._generator = np.random.default_rng(seed)

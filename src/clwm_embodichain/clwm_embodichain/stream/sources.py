@@ -16,7 +16,7 @@ from clwm_common.terminal.progress import progress
 from clwm_embodichain.episodes.features import FeatureEpisode, PolicyDataError, encode_features, load_episodes
 from clwm_embodichain.episodes.record import record
 from clwm_embodichain.episodes.storage import episode_files
-from clwm_embodichain.stream.engine import OnlineEngine
+from clwm_embodichain.stream.engine import OnlineEngine, OnlineSettings
 from clwm_embodichain.training.policy.samples import Coding, Jacobians, Samples, build_samples, fit_coding
 from clwm_embodichain.training.policy.streams import ObservationStreams, OnlineStreams, RecordedStreams
 from clwm_perception.encoder import Encoder
@@ -50,16 +50,6 @@ class TrainingSource:
     summary: str
     facts: Callable[[], dict[str, Any]]
     keep: Callable[[], None] = lambda: None
-
-
-@dataclass(frozen=True)
-class OnlineSettings:
-    """See OnlineEngine. fitted_on: trajectories that the coding is fitted on."""
-
-    workers: int = 1
-    reuse: int = 10
-    capacity: int = 64
-    fitted_on: int = 32
 
 
 def recorded_source(
@@ -144,9 +134,7 @@ def online_source(
         coder.tasks,
         encoder,
         held_out[0].features.shape[1:],
-        workers=settings.workers,
-        reuse=settings.reuse,
-        capacity=settings.capacity,
+        settings,
         first_seed=before["next_seed"],
         seed=seed,
     ) as engine:
@@ -160,7 +148,7 @@ def online_source(
             so_far = (counts.trajectories, counts.observations, counts.walks)
             names = ("episodes", "observations", "walks")
             sums = (before[name] + value for name, value in zip(names, so_far, strict=True))
-            return _facts(*sums) | {"stream": asdict(settings) | asdict(counts)}
+            return _facts(*sums) | {"stream": settings.model_dump() | asdict(counts)}
 
         def keep() -> None:
             found = facts()

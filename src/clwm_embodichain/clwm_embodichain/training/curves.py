@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-_PANELS = (
-    (("action", "video"), "loss", "log"),
-    (("eef_mm", "eef_p90_mm"), "held-out chunk error [mm]", "log"),
-    (("surrogate_error", "copy_error"), "relative error of the next feature", "linear"),
-)
+Panel = tuple[tuple[str, ...], str, str]  # names of values, title, scale of their axis
 
 
 class Curves:
@@ -32,26 +29,30 @@ class Curves:
             return []
         return [record for line in self._path.read_text().splitlines() if (record := _whole(line)) is not None]
 
-    def draw(self, picture: Path) -> None:
-        """Losses and validation over minutes of training, as a PNG."""
-        import matplotlib
 
-        matplotlib.use("Agg")
-        import matplotlib.pyplot as plt
+def draw_curves(picture: Path, panels: Sequence[Panel], files: Mapping[str, Path]) -> None:
+    """Records over minutes of training, as a PNG. files: of `Curves`, by what the legend calls them beside a name."""
+    import matplotlib
 
-        records = self.records()
-        figure, axes = plt.subplots(1, len(_PANELS), figsize=(4.5 * len(_PANELS), 3.2), layout="constrained")
-        for axis, (names, title, scale) in zip(axes, _PANELS, strict=True):
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(panels), figsize=(4.5 * len(panels), 3.2), layout="constrained")
+    for file, path in files.items():
+        records = Curves(path).records()
+        for axis, (names, _, _) in zip(axes, panels, strict=True):
             for name in names:
                 points = [(record["minutes"], record[name]) for record in records if name in record]
                 if points:
-                    axis.plot(*zip(*points, strict=True), label=name)
-            axis.set(title=title, xlabel="minutes of training", yscale=scale)
-            if axis.lines:
-                axis.legend()
-            axis.grid(alpha=0.3)
-        figure.savefig(picture, dpi=110)
-        plt.close(figure)
+                    axis.plot(*zip(*points, strict=True), label=f"{file} {name}".strip() if len(names) > 1 else file)
+    for axis, (_, title, scale) in zip(axes, panels, strict=True):
+        axis.set(title=title, xlabel="minutes of training", yscale=scale)
+        axis.grid(alpha=0.3)
+        if axis.lines:
+            axis.legend()
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(picture, dpi=110)
+    plt.close(figure)
 
 
 def _whole(line: str) -> dict[str, Any] | None:

@@ -235,7 +235,9 @@ def _source(setup: Setup, contestant: Contestant) -> Iterator[TrainingSource]:
         ]
         yield source_of(training, held_out, folder, coder, _STREAMS, seed)
         return
-    stream = OnlineSettings(workers, contestant.reuse, setup.demonstrations, setup.demonstrations)
+    stream = OnlineSettings(
+        workers=workers, reuse=contestant.reuse, capacity=setup.demonstrations, fitted_on=setup.demonstrations
+    )
     with online_source(stream, setup.base.encoder, held_out, folder, coder, _STREAMS, seed, setup.console) as source:
         yield source
 

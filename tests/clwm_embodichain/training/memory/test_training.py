@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from clwm_common.actions import ACTION_DIM
-from clwm_embodichain.training.curves import Curves
+from clwm_embodichain.training.curves import Curves, draw_curves
 from clwm_embodichain.training.memory.choice import chosen_arms, chunks_after
-from clwm_embodichain.training.memory.curves import draw_curves
 from clwm_embodichain.training.memory.data import CHOOSING, CUE, OBSERVATIONS, WAITING, Recordings
 from clwm_embodichain.training.memory.kv_model import KvClwm
 from clwm_embodichain.training.memory.samples import SideStreams, delays_drawn, side_samples
-from clwm_embodichain.training.memory.train import fit_scale
+from clwm_embodichain.training.memory.train import PANELS, fit_scale
 from clwm_embodichain.training.memory.trainer import MemoryTrainer, MemoryTrainingSettings
 from clwm_embodichain.training.policy.samples import Coding
 from clwm_policy.engine.re_entry import Plan
@@ -182,5 +181,5 @@ def test_recordings_come_back_as_they_were_saved(tmp_path):
 
 def test_curves_of_all_trainings_are_one_picture(tmp_path):
     Curves(tmp_path / "ttt.jsonl").append({"minutes": 1.0, "action": 0.1, "recalled": 0.9, "longest": 8})
-    draw_curves(tmp_path / "curves.png", {"ttt": tmp_path / "ttt.jsonl", "kv": tmp_path / "kv.jsonl"})
+    draw_curves(tmp_path / "curves.png", PANELS, {"ttt": tmp_path / "ttt.jsonl", "kv": tmp_path / "kv.jsonl"})
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from clwm_embodichain.episodes.features import PolicyDataError, encode_features, load_episodes
-from clwm_embodichain.training.curves import Curves
+from clwm_embodichain.training.curves import Curves, draw_curves
 from clwm_embodichain.training.policy.losses import LossSettings, channel_weights
 from clwm_embodichain.training.policy.samples import Coding, build_samples, fit_coding
 from clwm_embodichain.training.policy.streams import RecordedStreams
+from clwm_embodichain.training.policy.train import PANELS
 from clwm_embodichain.training.policy.trainer import PolicyTrainer, TrainingSettings
 from clwm_embodichain.training.policy.validation import validate
 from clwm_embodichain.training.states import read_state, write_state
@@ -222,5 +223,5 @@ def test_curves_continue_and_are_drawn(tmp_path):
         stream.write('{"minutes": 0.3, "act')  # what a run that was killed left
     curves.append({"minutes": 0.4, "action": 0.4, "video": 0.8})
     assert [record["minutes"] for record in curves.records()] == [0.1, 0.2, 0.4]
-    curves.draw(tmp_path / "c.png")
+    draw_curves(tmp_path / "c.png", PANELS, {"": tmp_path / "c.jsonl"})
     assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"

@@ -15,12 +15,11 @@ from rich.progress import BarColumn, Progress, TimeElapsedColumn
 from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_common.terminal.console import PlainConsole, description_column
-from clwm_embodichain.training.curves import Curves
+from clwm_embodichain.training.curves import Curves, draw_curves
 from clwm_embodichain.training.finite_steps import TrainingDiverged
 from clwm_embodichain.training.loop import resume, run_training
 from clwm_embodichain.training.memory.choice import chosen_arms, chunks_after
 from clwm_embodichain.training.memory.coarse_encoder import CoarseEncoder, ImageEncoder
-from clwm_embodichain.training.memory.curves import draw_curves
 from clwm_embodichain.training.memory.data import CHOOSING, OBSERVATIONS, Recordings, record_sides
 from clwm_embodichain.training.memory.kv_model import KvClwm
 from clwm_embodichain.training.memory.samples import SideStreams, side_samples
@@ -43,6 +42,12 @@ CONFIG = ClwmConfig(width=64, layers=2, heads=4, ffn_width=256, memory_rank=32, 
 PLAN = Plan(video_steps=2, action_steps=4)
 HELD_OUT = 0.1
 VALIDATION_DELAYS = (2, 10, 40)
+PANELS = (
+    (("action",), "action loss", "log"),
+    (("recalled",), "side read out after the wait", "linear"),
+    (("longest",), "longest delay trained [chunks]", "linear"),
+    (("right_40",), "right choices after 40 chunks, held out", "linear"),
+)
 SETTINGS = MemoryTrainingSettings()
 
 
@@ -148,7 +153,7 @@ def main(
             inputs=trained_inputs([RememberSide.name], whole.checkpoint),
         )
         save_policy(export / f"{kind.value}.safetensors", policy)
-        draw_curves(export / "training.png", {each.value: out / f"{each.value}.jsonl" for each in Kind})
+        draw_curves(export / "training.png", PANELS, {each.value: out / f"{each.value}.jsonl" for each in Kind})
         numbers = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
         console.print(f"step {trainer.steps_done}, longest delay {int(trainer.longest)}: {numbers}")
 

@@ -24,7 +24,7 @@ from clwm_embodichain.stream.sources import (
     online_source,
     recorded_source,
 )
-from clwm_embodichain.training.curves import Curves
+from clwm_embodichain.training.curves import Curves, draw_curves
 from clwm_embodichain.training.loop import resume, run_training
 from clwm_embodichain.training.policy.trainer import PolicyTrainer, TrainingSettings
 from clwm_embodichain.training.policy.validation import validate
@@ -38,7 +38,12 @@ from clwm_policy.model.language import SentenceEncoder
 from clwm_policy.model.sizes import PRESETS, ClwmConfig
 
 TASKS = ("lift_tray", "place_block")
-SETTINGS = TrainingSettings()
+PANELS = (
+    (("action", "video"), "loss", "log"),
+    (("eef_mm", "eef_p90_mm"), "held-out chunk error [mm]", "log"),
+    (("surrogate_error", "copy_error"), "relative error of the next feature", "linear"),
+)
+SETTINGS, STREAM = TrainingSettings(), OnlineSettings()
 
 
 def main(
@@ -47,9 +52,9 @@ def main(
     online: Annotated[
         bool, typer.Option("--online/--recorded", help="simulate while training, in place of recorded episodes")
     ] = False,
-    workers: Annotated[int, typer.Option(min=1, help="simulation processes (online)")] = 1,
-    reuse: Annotated[int, typer.Option(min=1, help="walks through a trajectory at most (online)")] = 10,
-    capacity: Annotated[int, typer.Option(min=1, help="trajectories at hand at once (online)")] = 64,
+    workers: Annotated[int, typer.Option(min=1, help="simulation processes (online)")] = STREAM.workers,
+    reuse: Annotated[int, typer.Option(min=1, help="walks through a trajectory at most (online)")] = STREAM.reuse,
+    capacity: Annotated[int, typer.Option(min=1, help="trajectories at hand at once (online)")] = STREAM.capacity,
     encoder: Annotated[Path, typer.Option(help="the frozen encoder's folder")] = Path("models/nano/encoder"),
     out: Annotated[Path, typer.Option(help="state and curves of the training")] = Path("out/policy"),
     export: Annotated[
@@ -81,7 +86,9 @@ def main(
         coder = SampleCoder(SentenceEncoder().embed, jacobians, TASKS)
         source: AbstractContextManager[TrainingSource]
         if online:
-            stream = OnlineSettings(workers, reuse, capacity, min(capacity, OnlineSettings.fitted_on))
+            stream = OnlineSettings(
+                workers=workers, reuse=reuse, capacity=capacity, fitted_on=min(capacity, STREAM.fitted_on)
+            )
             held_out = held_out_episodes(out / "held_out", loaded, TASKS, workers)
             source = online_source(stream, encoder, held_out, out, coder, streams, seed, console)
         else:
@@ -126,7 +133,7 @@ def train(
         if all(result["eef_mm"] < record["eef_mm"] for record in curves.records() if "eef_mm" in record):
             states.mark_best(path)
         curves.append({"minutes": trainer.seconds / 60, "step": trainer.steps_done} | result)
-        curves.draw(out / "curves.png")
+        draw_curves(out / "curves.png", PANELS, {"": out / "curves.jsonl"})
         facts = source.facts() | {
             "tasks": list(TASKS),
             "steps": trainer.steps_done,
