@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from clwm_common.actions import pack
 from clwm_common.robot.description import RobotDescription, RobotError
 from clwm_common.robot.kinematics import DualArmKinematics
+from clwm_sim.scenes.workcell import arm_model
 
 ROBOT = RobotDescription.load("dual_fr3_mujoco")
 OURS = DualArmKinematics(ROBOT)
@@ -90,3 +91,10 @@ def test_robot_whose_urdf_is_missing_or_not_an_arm_is_refused(tmp_path):
     file.write_text('<robot><joint name="j" type="revolute"><parent link="base"/><child link="link8"/></joint></robot>')
     with pytest.raises(RobotError, match="1 joints before 'link8'; expected an arm of 7"):
         DualArmKinematics(ROBOT.model_copy(update={"urdf": str(file)}))
+
+
+def test_tool_centre_point_is_where_the_robots_file_says():
+    longer = ROBOT.model_copy(update={"tool": ROBOT.tool.model_copy(update={"centre": ROBOT.tool.centre + 0.05})})
+    usual, moved = (DualArmKinematics(one).poses(ROBOT.home)[:, :3] for one in (ROBOT, longer))
+    np.testing.assert_allclose(np.linalg.norm(moved - usual, axis=1), 0.05)
+    assert arm_model(longer.tool).site("tcp").pos[2] == ROBOT.tool.centre + 0.05

@@ -2,13 +2,15 @@
 
 import importlib
 import math
+from typing import Literal
 
 import pytest
 import rclpy
+from pydantic import BaseModel, Field
 from rclpy.parameter import Parameter as RosParameter
 
 from clwm_common.ros.lifecycle import ClwmNode
-from clwm_common.ros.parameters import Parameter, ParameterError
+from clwm_common.ros.parameters import Parameter, ParameterError, parameters_of
 
 MODULES = (
     "clwm_sim.node",
@@ -123,3 +125,14 @@ def test_the_descriptor_that_ros_shows_has_meaning_unit_range_and_choices():
     assert (rate.floating_point_range[0].from_value, rate.floating_point_range[0].to_value) == (1.0, 100.0)
     assert backend.additional_constraints == "one of onnx, torch"
     node.destroy_node()
+
+
+def test_fields_with_a_meaning_become_parameters_with_their_range_and_choices():
+    class Model(BaseModel):
+        speed: float = Field(1.0, ge=0.5, le=2.0, description="how fast", json_schema_extra={"unit": "m/s"})
+        way: Literal["left", "right"] = Field("left", description="where to")
+        hidden: int = 3
+
+    speed, way = parameters_of(Model)
+    assert speed == Parameter("speed", 1.0, "how fast", "m/s", 0.5, 2.0)
+    assert way == Parameter("way", "left", "where to", choices=("left", "right"))

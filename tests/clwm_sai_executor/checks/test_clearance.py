@@ -45,7 +45,7 @@ def test_link_frames_agree_with_the_tool_poses(robot):
     kinematics = DualArmKinematics(robot)
     frames = kinematics.link_frames(joints)
     for frame, row in zip(frames, joints, strict=True):
-        tools = frame[:, 8, :3, 3] + 0.1034 * frame[:, 8, :3, 2]
+        tools = frame[:, 8, :3, 3] + robot.tool.centre * frame[:, 8, :3, 2]
         np.testing.assert_allclose(tools, kinematics.poses(row)[:, :3], atol=1e-9)
 
 

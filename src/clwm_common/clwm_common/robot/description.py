@@ -147,6 +147,17 @@ class Arm(Strict):
         return self
 
 
+class Tool(Strict):
+    """The hand at the end of each arm. hand_yaw: rad that it is turned by about the z axis of the URDF's link `flange`.
+
+    centre: m from the hand along its z axis to the tool centre point.
+    """
+
+    flange: Name
+    hand_yaw: float = Field(ge=-math.pi, le=math.pi)
+    centre: float = Field(ge=0.0, le=2.0)
+
+
 class Capsule(Strict):
     """A part of an arm: all points within `radius` of the line from `start` to `end`, in the frame of a link [m]."""
 
@@ -204,6 +215,7 @@ class RobotDescription(Strict):
     driver: Literal["clwm_sim", "external"] = "clwm_sim"
     urdf: Name
     eef_frame: Name
+    tool: Tool
     left: Arm
     right: Arm
     limits: JointLimits

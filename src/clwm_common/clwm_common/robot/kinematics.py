@@ -9,11 +9,6 @@ from clwm_common.actions import ACTION_DIM, GRIPPERS, JOINTS, LEFT_EEF, RIGHT_EE
 from clwm_common.robot.description import RobotDescription, RobotError
 from clwm_common.robot.joint_chain import ChainError, JointChain, placement, position_and_quaternion
 
-# Franka hand: flange (link8) to hand is -45 deg about z, hand to tool centre point 103.4 mm along z.
-_FLANGE = "link8"
-_HAND_FROM_FLANGE = placement(np.zeros(3), np.array([0.0, 0.0, -np.pi / 4]))
-_TOOL_FROM_HAND = placement(np.array([0.0, 0.0, 0.1034]), np.zeros(3))
-
 
 class DualArmKinematics:
     """One arm's chain of joints, used for both arms with their base poses."""
@@ -24,14 +19,15 @@ class DualArmKinematics:
         if not path.exists():
             raise RobotError(f"URDF {path} of robot '{robot.name}' does not exist; install franky-sim or set 'urdf'")
         try:
-            chain = JointChain.from_urdf(path, _FLANGE)
+            chain = JointChain.from_urdf(path, robot.tool.flange)
         except ChainError as error:
             raise RobotError(str(error)) from None
         if len(chain) != 7:
-            raise RobotError(f"URDF {path} has {len(chain)} joints before '{_FLANGE}'; expected an arm of 7")
+            raise RobotError(f"URDF {path} has {len(chain)} joints before '{robot.tool.flange}'; expected an arm of 7")
         self._axes = chain.axes
-        self._hand = chain.end @ _HAND_FROM_FLANGE
-        self._tool = self._hand @ _TOOL_FROM_HAND
+        self._hand = chain.end @ placement(np.zeros(3), np.array([0.0, 0.0, robot.tool.hand_yaw]))
+        self._tool_from_hand = placement(np.array([0.0, 0.0, robot.tool.centre]), np.zeros(3))
+        self._tool = self._hand @ self._tool_from_hand
         self._bases = np.array(
             [placement(np.array(arm.base_position), np.array([0.0, 0.0, arm.base_yaw])) for arm in robot.arms]
         )
@@ -69,7 +65,7 @@ class DualArmKinematics:
         frames = self.link_frames(joints)[0]
         turned = frames[:, 1:8]
         axes = (turned[..., :3, :3] @ self._axes[:, :, None])[..., 0]
-        arms = (frames[:, 8] @ _TOOL_FROM_HAND)[:, None, :3, 3] - turned[..., :3, 3]
+        arms = (frames[:, 8] @ self._tool_from_hand)[:, None, :3, 3] - turned[..., :3, 3]
         # The cross product, written out: numpy's own takes longer than all the rest.
         linear = axes[..., [1, 2, 0]] * arms[..., [2, 0, 1]] - axes[..., [2, 0, 1]] * arms[..., [1, 2, 0]]
         return np.concatenate([linear, axes], axis=-1).transpose(0, 2, 1)

@@ -37,6 +37,7 @@ class ArmShapes:
     def __init__(self, robot: RobotDescription, safety: Safety) -> None:
         self._kinematics = DualArmKinematics(robot)
         self._safety = safety
+        self._tool_centre = robot.tool.centre
         links = [*(f"link{index}" for index in range(8)), "hand"]
         self._links = np.array([links.index(capsule.link) for capsule in safety.capsules])
         self._ends = np.array([[[*capsule.start, 1.0], [*capsule.end, 1.0]] for capsule in safety.capsules])
@@ -52,7 +53,7 @@ class ArmShapes:
         frames = self._kinematics.link_frames(joints)
         axes = self._axes(frames)
         safety = self._safety
-        tools = frames[:, :, 8, :3, 3] + 0.1034 * frames[:, :, 8, :3, 2]
+        tools = frames[:, :, 8, :3, 3] + self._tool_centre * frames[:, :, 8, :3, 2]
         return Margins(
             arm_distance(axes[:, 0], axes[:, 1], self._radii, safety.arm_clearance + _NEAR) - safety.arm_clearance,
             table_distance(axes[:, :, self._above], self._radii[self._above], safety.table_height)

@@ -40,7 +40,7 @@ class GoalExpert:
 
     def __init__(self, robot: RobotDescription) -> None:
         self._robot = robot
-        self._arms = [ArmInverseKinematics(arm, robot.limits) for arm in robot.arms]
+        self._arms = [ArmInverseKinematics(robot, arm) for arm in robot.arms]
         self._bases = np.array([arm.base_position[:2] for arm in robot.arms])
         self._kinematics = DualArmKinematics(robot)
         self.start()

@@ -6,7 +6,7 @@ import mink
 import numpy as np
 from numpy.typing import NDArray
 
-from clwm_common.robot.description import Arm, JointLimits
+from clwm_common.robot.description import Arm, RobotDescription
 from clwm_sim.scenes.workcell import arm_model
 
 POSTURE_COST = 1e-3  # keeps the elbow where home has it, so that joints depend on the pose and not on the path
@@ -16,8 +16,8 @@ ITERATIONS = 2
 class ArmInverseKinematics:
     """Solves for one arm; poses are mink.SE3 in the world frame."""
 
-    def __init__(self, arm: Arm, limits: JointLimits) -> None:
-        model = arm_model()
+    def __init__(self, robot: RobotDescription, arm: Arm) -> None:
+        model, limits = arm_model(robot.tool), robot.limits
         self._configuration = mink.Configuration(model)
         self._base = mink.SE3.from_rotation_and_translation(
             mink.SO3.from_z_radians(arm.base_yaw), np.asarray(arm.base_position)

@@ -55,7 +55,7 @@ class Expert:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._arms = [ArmInverseKinematics(arm, world.robot.limits) for arm in world.robot.arms]
+        self._arms = [ArmInverseKinematics(world.robot, arm) for arm in world.robot.arms]
         self._kinematics = DualArmKinematics(world.robot)
         self.start()
 

@@ -12,11 +12,10 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from clwm_common.robot.description import RobotDescription, RobotError
+from clwm_common.robot.description import RobotDescription, RobotError, Tool
 
 SIDES = ("left", "right")
 PHYSICS_DT = 0.0025
-TCP_FROM_HAND = 0.1034
 
 COLOURS = {
     "table": (0.62, 0.60, 0.57, 1.0),
@@ -60,16 +59,16 @@ def build_model(
     for side, arm in zip(SIDES, robot.arms, strict=True):
         half = arm.base_yaw / 2.0
         frame = spec.worldbody.add_frame(pos=list(arm.base_position), quat=[np.cos(half), 0.0, 0.0, np.sin(half)])
-        frame.attach_body(_arm_spec().body("base"), f"{side}/", "")
+        frame.attach_body(_arm_spec(robot.tool).body("base"), f"{side}/", "")
     return spec.compile()
 
 
-def arm_model() -> mujoco.MjModel:
+def arm_model(tool: Tool) -> mujoco.MjModel:
     """One arm alone at the origin with a `tcp` site: for inverse kinematics."""
-    return _arm_spec().compile()
+    return _arm_spec(tool).compile()
 
 
-def _arm_spec() -> mujoco.MjSpec:
+def _arm_spec(tool: Tool) -> mujoco.MjSpec:
     assets = Path(str(importlib.resources.files("franky_sim"))) / "assets"
     if not (assets / "fr3.xml").exists():
         raise RobotError(f"{assets / 'fr3.xml'} does not exist; install franky-sim, which ships the FR3's meshes")
@@ -101,7 +100,7 @@ def _arm_spec() -> mujoco.MjSpec:
     hand.biasprm[1] *= 20.0
     hand.biasprm[2] *= 10.0
     wrist = spec.body("hand")
-    wrist.add_site(name="tcp", pos=[0.0, 0.0, TCP_FROM_HAND])
+    wrist.add_site(name="tcp", pos=[0.0, 0.0, tool.centre])
     wrist.add_camera(
         name="wrist",
         pos=list(WRIST_POSITION),
