@@ -29,6 +29,7 @@ COMMANDS = {
         "clwm_evaluation.calibration.calibrate", "calibrate", "Bounds that speculation may trust"
     ),
     "bench": CommandPlace("clwm_evaluation.commands", "bench", "Measure what the stack claims"),
+    "results": CommandPlace("clwm_evaluation.pages.results", "results", "Write docs/results.md from the kept results"),
     "replay": CommandPlace("clwm_operator.commands.replay", "replay", "Make a recorded episode's chunks once more"),
     "export": CommandPlace("clwm_bringup.commands.export", "export", "Write the policy's graphs for ONNX Runtime"),
     "doctor": CommandPlace("clwm_bringup.commands.doctor", "doctor", "Check the whole installation, with remedies"),

@@ -3,22 +3,54 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest, mannwhitneyu
 
 from clwm_common.proportions import wilson95
 
 
-def percentiles(values: Iterable[float]) -> dict[str, float | None]:
-    """p50, p95, p99 and max of the finite values, rounded to 1e-3; None each when there are none."""
+def quantiles(values: Iterable[float], names: Mapping[str, float], digits: int = 4) -> dict[str, float | None]:
+    """Of the finite values, by name, rounded; None each when there are none. names: shares from 0 to 1."""
     finite = np.array([value for value in values if math.isfinite(value)])
-    names = ("p50", "p95", "p99", "max")
     if not len(finite):
         return dict.fromkeys(names)
-    found = np.percentile(finite, [50, 95, 99, 100])
-    return {name: round(float(value), 3) for name, value in zip(names, found, strict=True)}
+    found = np.quantile(finite, list(names.values()))
+    return {name: round(float(value), digits) for name, value in zip(names, found, strict=True)}
+
+
+def percentiles(values: Iterable[float]) -> dict[str, float | None]:
+    """p50, p95, p99 and max of the finite values, rounded to 1e-3; None each when there are none."""
+    return quantiles(values, {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}, 3)
+
+
+def spread(values: Iterable[float]) -> dict[str, float | None]:
+    """p10, median and p95 of the finite values, rounded to 1e-4; None each when there are none."""
+    return quantiles(values, {"p10": 0.1, "median": 0.5, "p95": 0.95})
+
+
+def rounded(value: float | None, digits: int = 4) -> float | None:
+    """None stays None."""
+    return None if value is None else round(value, digits)
+
+
+def auroc(negatives: NDArray[np.float64], positives: NDArray[np.float64]) -> float | None:
+    """Chance that a positive lies above a negative, ties counted half; None without either."""
+    if not len(negatives) or not len(positives):
+        return None
+    above = mannwhitneyu(positives, negatives, method="asymptotic").statistic
+    return round(float(above / (len(negatives) * len(positives))), 4)
+
+
+def success_rate(successes: int, trials: int) -> dict[str, Any]:
+    """`success_rate` and its `wilson95`, rounded to 1e-4; the rate of no trials is None."""
+    return {
+        "success_rate": round(successes / trials, 4) if trials else None,
+        "wilson95": [round(end, 4) for end in wilson95(successes, trials)],
+    }
 
 
 def mean(values: Iterable[float]) -> float | None:
@@ -35,8 +67,7 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
     if only_first < 0 or only_second < 0:
         raise ValueError(f"{only_first} and {only_second} discordant pairs; expected counts of at least 0")
     discordant = only_first + only_second
-    tail = sum(math.comb(discordant, k) for k in range(min(only_first, only_second) + 1))
-    return min(1.0, tail / 2 ** (discordant - 1)) if discordant else 1.0
+    return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
 
 
 def paired_difference95(both: int, only_first: int, only_second: int, neither: int) -> tuple[float, float, float]:

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from clwm_evaluation.gpu.measures import SIZES
-from clwm_evaluation.gpu.process import as_text, main
+from clwm_evaluation.gpu.process import SIZES, as_text, main
 from clwm_evaluation.gpu.roofline import Cost, Peaks, costs
 from clwm_policy.backends.calls import CALLS
 from clwm_policy.model.sizes import PRESETS

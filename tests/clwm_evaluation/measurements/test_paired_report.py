@@ -6,12 +6,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from clwm_evaluation.measurements.delay import as_table as delay_table
-from clwm_evaluation.measurements.delay import by_delay
-from clwm_evaluation.measurements.paired_episodes import Job, Outcome
-from clwm_evaluation.measurements.paired_plot import draw_delay, draw_success
-from clwm_evaluation.measurements.paired_report import compare
-from clwm_evaluation.measurements.success import as_table
+from clwm_evaluation.measurements.delay import by_delay, draw_delay, success_and_idle
+from clwm_evaluation.measurements.paired_episodes import Job, Outcome, compare
+from clwm_evaluation.measurements.success import draw_success, page_tables
 
 MODES = ["sequential", "adaptive", "naive"]
 
@@ -68,7 +65,8 @@ def test_reports_are_json_and_tables_and_pictures_show_every_mode():
     success = {"delay_ms": 80.0, "by_task": compare(outcomes_of(), MODES)}
     delay = {"delays": by_delay(outcomes_of((0.0, 800.0)), MODES)}
     json.dumps([success, delay], allow_nan=False)
-    assert as_table(success).row_count == delay_table(delay).row_count == 3
+    assert {row[1] for row in page_tables(success)[0].rows} == set(MODES)
+    assert len(page_tables(success)[0].rows) == 3 * len(success["by_task"]) and success_and_idle(delay).row_count == 3
     for figure in (draw_success(success), draw_delay(delay)):
         figure.canvas.draw()
         assert np.asarray(figure.canvas.buffer_rgba()).std() > 10

@@ -11,7 +11,7 @@ from clwm_common.actions import JOINTS, ROW_DT
 from clwm_common.messages import ActionChunk
 from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.kinematics import DualArmKinematics
-from clwm_evaluation.measurements.seam_measure import (
+from clwm_evaluation.measurements.seam import (
     CUT_OVER,
     NO_PREFIX,
     PREFIX,

@@ -8,7 +8,7 @@ import torch
 
 from clwm_embodichain.training.memory.kv_model import KvClwm
 from clwm_evaluation.memory.cost import LongRun, Stream, cost_at
-from clwm_evaluation.memory.plot import draw_memory
+from clwm_evaluation.memory.memory import draw_memory
 from clwm_policy.engine.re_entry import Plan
 from clwm_policy.model.clwm import Clwm
 from clwm_policy.model.sizes import ClwmConfig
@@ -98,5 +98,5 @@ def test_picture_has_a_panel_for_everything_that_was_measured():
         "ttt": run.report(),
         "remember_side": {"ttt": {"2": cell, "60": cell}},
     }
-    assert len(draw_memory(report, {}).axes) == 5
-    assert len(draw_memory({"cost": report["cost"]}, {}).axes) == 2
+    assert len(draw_memory(report).axes) == 5
+    assert len(draw_memory({"cost": report["cost"]}).axes) == 2

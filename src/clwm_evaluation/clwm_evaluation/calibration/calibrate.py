@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,8 +13,9 @@ from rich.table import Table
 from clwm_common.provenance import commit, machine
 from clwm_common.terminal.console import PlainConsole
 from clwm_evaluation.calibration.surrogate_errors import measured_errors
-from clwm_evaluation.calibration.trial_recording import Source, recorded_trials
+from clwm_evaluation.calibration.trial_recording import KeptTrials, Source, recorded_trials
 from clwm_evaluation.calibration.trials import Trials, TrialsError
+from clwm_evaluation.report import Workers, refuse, with_options
 from clwm_policy.engine.calibration import (
     COVERAGE,
     FILE_NAME,
@@ -63,20 +63,17 @@ def with_alarm_limit(calibration: Calibration, errors: NDArray[np.float64]) -> C
     return replace(calibration, surrogate_error_limit=limit, facts=facts)
 
 
+@with_options
 def calibrate(
-    model: Annotated[str, typer.Option(help="name of a file in config/models")] = "nano",
-    policy: Annotated[Path | None, typer.Option(help="another checkpoint (.safetensors) than the model's")] = None,
-    encoder: Annotated[Path | None, typer.Option(help="another encoder folder than the model's")] = None,
+    source: Source,
     episodes: Annotated[int, typer.Option(min=1, help="per task")] = 200,
     first_seed: Annotated[int, typer.Option(min=0)] = FIRST_SEED,
     coverage: Annotated[float, typer.Option(help="how often the stated deviation is to hold")] = COVERAGE,
     alarm_episodes: Annotated[
         int, typer.Option(min=0, help="per task, for the limit of the out-of-distribution alarm; 0: no alarm")
     ] = 10,
-    workers: Annotated[int, typer.Option(min=1, help="processes; one per core")] = 2,
-    trials_folder: Annotated[
-        Path | None, typer.Option("--trials", help="folder that keeps the trials; those found there are not run again")
-    ] = None,
+    workers: Workers = 2,
+    trials_folder: KeptTrials = None,
 ) -> None:
     """Measure how far speculated chunks stray, undisturbed and with an object moved 3 cm, and save the map.
 
@@ -84,7 +81,6 @@ def calibrate(
     """
     console = PlainConsole()
     try:
-        source = Source(model, policy, encoder)
         loaded, _, plan, checkpoint = source.load()
         trials = recorded_trials(source, episodes, first_seed, workers, console, trials_folder)
         facts = {"first_seed": first_seed, "machine": machine(), "commit": commit()}
@@ -93,8 +89,7 @@ def calibrate(
             errors = measured_errors(source, calibration, alarm_episodes, first_seed, workers, console)
             calibration = with_alarm_limit(calibration, errors)
     except (CheckpointError, CalibrationError, TrialsError) as error:
-        console.error(error)
-        raise typer.Exit(2) from None
+        refuse(console, error)
     path = checkpoint.with_name(FILE_NAME)
     save_calibration(path, calibration)
     console.print(as_table(calibration))
@@ -117,7 +112,3 @@ def as_table(calibration: Calibration) -> Table:
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.argsort(np.argsort(values)).astype(np.float64)
-
-
-if __name__ == "__main__":
-    typer.run(calibrate)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+import typer
 
 from clwm_common.files.model_files import ModelFiles
 from clwm_common.terminal.console import PlainConsole
+from clwm_common.terminal.progress import progress
 from clwm_evaluation.calibration.trials import Trials, run_trials
+from clwm_evaluation.report import EncoderFolder, ModelName, PolicyFile
 from clwm_evaluation.virtual.model_check import check_simulated
 from clwm_policy.engine.re_entry import Plan
 from clwm_policy.model.checkpoint import CheckpointError, Policy
@@ -21,15 +23,19 @@ from clwm_policy.model.checkpoint import CheckpointError, Policy
 TASKS = ("lift_tray", "place_block")
 PART = 5  # episodes: what an interrupt costs at most
 FOLDER = Path("out/trials")
+KeptTrials = Annotated[
+    Path | None, typer.Option("--trials", help="folder that keeps the trials; those found there are not run again")
+]
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
 class Source:
     """Whose trials they are. policy, encoder: None for those of the model."""
 
-    model: str = "nano"
-    policy: Path | None = None
-    encoder: Path | None = None
+    model: ModelName = "nano"
+    policy: PolicyFile = None
+    encoder: EncoderFolder = None
 
     def load(self) -> tuple[Policy, Any, Plan, Path]:
         """Policy, encoder, plan and the policy's path. Raises CheckpointError."""
@@ -72,12 +78,11 @@ def parts(folder: Path, episodes: int, first_seed: int, tasks: Sequence[str] = T
     return made
 
 
-def record_part(source: Source, part: Part) -> int:
-    """Run the episodes of a part and keep their trials; how many there are. Raises TrialsError, CheckpointError."""
+def record_part(part: Part, source: Source) -> None:
+    """Run the episodes of a part and keep their trials. Raises TrialsError, CheckpointError."""
     policy, encoder, plan, _ = source.load()
     trials = run_trials(part.task, part.seeds, policy, encoder, plan)
     trials.save(part.path, policy.policy_hash, plan)
-    return len(trials)
 
 
 def recorded_trials(
@@ -92,21 +97,21 @@ def recorded_trials(
     wanted = parts(folder, episodes, first_seed)
     missing = [part for part in wanted if not part.path.exists()]
     if missing:
-        _record(source, missing, workers, console)
+        over_processes(console, "recording trials", missing, workers, record_part, source)
     return Trials.join([Trials.load(part.path, policy.policy_hash, plan) for part in wanted])
 
 
-def _record(source: Source, missing: list[Part], workers: int, console: PlainConsole) -> None:
-    columns = (TextColumn("recording trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+def over_processes(
+    console: PlainConsole, what: str, wanted: Sequence[Part], workers: int, work: Callable[..., Found], *arguments: Any
+) -> list[Found]:
+    """`work(part, *arguments)` of every part, in their order, by several processes and with progress."""
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
-        with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-            bar = progress.add_task("", total=sum(len(part.seeds) for part in missing))
-            for done in as_completed(futures := {pool.submit(record_part, source, part): part for part in missing}):
-                part = futures[done]
-                progress.advance(bar, len(part.seeds))
-                if not console.is_terminal:
-                    console.print(f"{part.path.name}: {done.result()} trials", highlight=False)
-                done.result()
+        futures = {pool.submit(work, part, *arguments): part for part in wanted}
+        with progress(console, what, sum(len(part.seeds) for part in wanted)) as advance:
+            for done in as_completed(futures):
+                done.result()  # an error ends it at once
+                advance(len(futures[done].seeds), futures[done].path.stem)
+        return [future.result() for future in futures]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

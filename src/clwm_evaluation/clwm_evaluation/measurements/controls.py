@@ -5,82 +5,67 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from clwm_common.terminal.console import PlainConsole
-from clwm_evaluation.report import (
-    EncoderFolder,
-    JsonFile,
-    ModelName,
-    PolicyFile,
-    Workers,
-    progress,
-    provenance,
-    refuse,
-    write_json,
-)
-from clwm_evaluation.statistics import wilson95
+from clwm_common.terminal.progress import progress
+from clwm_evaluation.calibration.trial_recording import TASKS, Source
+from clwm_evaluation.report import FirstSeed, Measured, Rows, Workers, measurement, percent
+from clwm_evaluation.statistics import success_rate
 from clwm_evaluation.success_rates.evaluation import EvaluationError, EvaluationSettings, check_settings, run_evaluation
 from clwm_evaluation.virtual.conditions import CONDITIONS
 
 FIRST_SEED = 8_000_000
-TASKS = ("lift_tray", "place_block")
 
 
+@measurement(EvaluationError, draws=False)
 def controls(
+    console: PlainConsole,
     episodes: Annotated[int, typer.Option(min=1, help="per task and condition")] = 25,
     conditions: Annotated[list[str] | None, typer.Option("--condition", help="repeat it; default: all")] = None,
     delay: Annotated[float, typer.Option(min=0.0, help="ms from the pictures to the chunk")] = 30.0,
     sai: Annotated[str, typer.Option(help="sequential, fixed:<s_mid> or adaptive")] = "sequential",
-    model: ModelName = "nano",
-    policy: PolicyFile = None,
-    encoder: EncoderFolder = None,
-    first_seed: Annotated[int, typer.Option(min=0, help="apart from training and calibration")] = FIRST_SEED,
+    *,
+    source: Source,
+    first_seed: FirstSeed = FIRST_SEED,
     workers: Workers = 1,
-    json_file: JsonFile = None,
-) -> None:
+) -> Measured:
     """How often the task that is in view gets done, with one thing changed at a time, on the same seeds.
 
     A policy that listens does not do it when told something else. Virtual clock, a fixed delay: the same each time.
     """
-    console = PlainConsole()
     settings = [
         EvaluationSettings.of_model(
-            model,
+            source.model,
             task=task,
             condition=condition,
             episodes=episodes,
             first_seed=first_seed,
             sai=sai,
             latency=f"{delay:g}",
-            policy=policy,
-            encoder=encoder,
+            policy=source.policy,
+            encoder=source.encoder,
             workers=workers,
         )
         for condition in conditions or CONDITIONS
         for task in TASKS
     ]
+    for each in settings:
+        check_settings(each)
     reports = []
-    try:
+    with progress(console, "episodes", episodes * len(settings)) as advance:
         for each in settings:
-            check_settings(each)
-        with progress(console, "episodes", episodes * len(settings)) as advance:
-            for each in settings:
-                reports.append(run_evaluation(each))
-                advance(episodes, f"{each.condition}, {each.task}: {reports[-1]['successes']} / {episodes}")
-    except EvaluationError as error:
-        refuse(console, error)
+            reports.append(run_evaluation(each))
+            advance(episodes, f"{each.condition}, {each.task}: {reports[-1]['successes']} / {episodes}")
     report = {
         "delay_ms": delay,
         "sai": sai,
         "by_condition": by_condition(reports),
-        "model": model,
+        "model": source.model,
         "policy_hash": reports[0]["policy_hash"],
         "encoder_hash": reports[0]["encoder_hash"],
-        **provenance("controls", first_seed),
     }
-    console.print(as_table(report))
-    write_json(console, report, json_file)
+    title = f"the visible task done, {sai}, delay {delay:g} ms"
+    return Measured(report, [page_tables(report)[0].table(title, left=2)])
 
 
 def by_condition(reports: list[dict[str, Any]]) -> dict[str, Any]:
@@ -93,23 +78,15 @@ def by_condition(reports: list[dict[str, Any]]) -> dict[str, Any]:
         row["successes"] += report["successes"]
         row["by_task"][report["task"]] = {"episodes": report["episodes"], "successes": report["successes"]}
     for row in found.values():
-        row["wilson95"] = [round(value, 4) for value in wilson95(row["successes"], row["episodes"])]
+        row["wilson95"] = success_rate(row["successes"], row["episodes"])["wilson95"]
     return found
 
 
-def as_table(report: dict[str, Any]) -> Table:
-    """The report for people; the JSON file has the tasks apart."""
-    table = Table(title=f"the visible task done, {report['sai']}, delay {report['delay_ms']:g} ms")
-    for column in ("condition", "meaning"):
-        table.add_column(column)
-    for column in ("done", "Wilson 95 %"):
-        table.add_column(column, justify="right")
+def page_tables(report: dict[str, Any]) -> list[Rows]:
+    """How often the visible task was done, one row per condition."""
+    rows = []
     for name, found in report["by_condition"].items():
-        low, high = (100 * value for value in found["wilson95"])
-        done = f"{found['successes']} / {found['episodes']}"
-        table.add_row(name, found["meaning"], done, f"{low:.0f} to {high:.0f}")
-    return table
-
-
-if __name__ == "__main__":
-    typer.run(controls)
+        counts = [f"{each['successes']} / {each['episodes']}" for each in (found, *found["by_task"].values())]
+        rows.append([f"`{name}`", found["meaning"], counts[0], percent(found["wilson95"], 0), *counts[1:]])
+    tasks = list(next(iter(report["by_condition"].values()))["by_task"])
+    return [Rows(["condition", "what is changed", "visible task done", "Wilson 95 %", *tasks], rows)]

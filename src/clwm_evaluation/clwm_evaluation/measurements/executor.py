@@ -15,7 +15,8 @@ from rich.table import Table
 from clwm_common.process_usage import Usage, usage
 from clwm_common.robot.description import RobotDescription, RobotError
 from clwm_common.terminal.console import PlainConsole
-from clwm_evaluation.report import JsonFile, progress, provenance, refuse, write_json
+from clwm_common.terminal.progress import progress
+from clwm_evaluation.report import Measured, Rows, measurement
 from clwm_sai_executor.config import SchedulerConfig
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ class ExecutorBenchError(RuntimeError):
     """The executor could not be measured; the message says why."""
 
 
+@measurement(ExecutorBenchError, RobotError, draws=False)
 def executor(
+    console: PlainConsole,
     seconds: Annotated[int, typer.Option(min=5, help="how long to measure")] = 60,
     warm_up: Annotated[float, typer.Option(min=0.0, help="s of motion before that")] = 5.0,
     robot: Annotated[str, typer.Option(help="name of a file in config/robots")] = "dual_fr3_mujoco",
@@ -43,16 +46,10 @@ def executor(
     joint_period: Annotated[
         float, typer.Option(min=0.0, max=0.02, help="the executor's parameter; 0 is the control: each message is read")
     ] = SchedulerConfig().joint_period,
-    json_file: JsonFile = None,
-) -> None:
+) -> Measured:
     """Memory and processor time of the executor's process alone, while arms and a policy are played to it over DDS."""
-    console = PlainConsole()
-    try:
-        report = measure_executor(robot, seconds, warm_up, joint_rate, joint_period, console)
-    except (ExecutorBenchError, RobotError) as error:
-        refuse(console, error)
-    console.print(as_table(report))
-    write_json(console, report, json_file)
+    report = measure_executor(robot, seconds, warm_up, joint_rate, joint_period, console)
+    return Measured(report, [as_table(report)])
 
 
 def measure_executor(
@@ -63,8 +60,7 @@ def measure_executor(
     Raises ExecutorBenchError when it does not start, dies, or executes nothing.
     """
     # Here, since rclpy takes a second to import and --help must not wait for it.
-    from clwm_evaluation.measurements.executor_load_node import running_load_node
-    from clwm_evaluation.measurements.fast_joint_states import APART, arms_apart
+    from clwm_evaluation.measurements.executor_load_node import APART, arms_apart, running_load_node
 
     domain = (int(os.environ.get("ROS_DOMAIN_ID", "0")) + DOMAIN_SHIFT) % 100
     environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
@@ -135,7 +131,6 @@ def _report(samples: list[Usage], seconds: float, chunks: int, states: int, join
         "processor_goal": goal,
         "meets_processor_goal": processor <= goal,
         "meets_memory_goal": resident <= MEMORY_GOAL,
-        **provenance("executor", None),
     }
 
 
@@ -148,20 +143,25 @@ def _require(found: Usage | None) -> Usage:
 def as_table(report: dict[str, Any]) -> Table:
     """The report for people."""
     topics = report["joint_state_topics"]
-    table = Table(title=f"the executor's process: 20 Hz rows, {report['joint_rate']} Hz joint states, {topics} topics")
-    table.add_column("what")
-    table.add_column("measured", justify="right")
-    table.add_column("goal", justify="right")
+    title = f"the executor's process: 20 Hz rows, {report['joint_rate']} Hz joint states, {topics} topics"
     share, worst = report["processor_share"], report["processor_share_worst_second"]
-    table.add_row(
-        "processor, of one core", f"{share:.1%} (worst second {worst:.1%})", f"{report['processor_goal']:.0%}"
-    )
-    table.add_row("resident memory", f"{report['resident_mb']:.0f} MB", f"{MEMORY_GOAL / 1e6:.0f} MB")
-    table.add_row("of that its own", f"{report['resident_own_mb']:.0f} MB", "-")
-    table.add_row("growth", f"{report['growth_mb']:.2f} MB", "-")
-    table.add_row("chunks executed", str(report["chunks"]), "-")
     gaps = {name: f"{value:.0f}" for name, value in report["state_gaps_ms"].items()}
-    table.add_row("joint states a second", f"{report['joint_states_per_second']:.0f}", "-")
-    table.add_row("found stale", str(report["states_stale"]), "0")
-    table.add_row("gap between two, p50 / max", f"{gaps['p50']} / {gaps['max']} ms", "-")
-    return table
+    rows = [
+        ["processor, of one core", f"{share:.1%} (worst second {worst:.1%})", f"{report['processor_goal']:.0%}"],
+        ["resident memory", f"{report['resident_mb']:.0f} MB", f"{MEMORY_GOAL / 1e6:.0f} MB"],
+        ["of that its own", f"{report['resident_own_mb']:.0f} MB", "-"],
+        ["growth", f"{report['growth_mb']:.2f} MB", "-"],
+        ["chunks executed", str(report["chunks"]), "-"],
+        ["joint states a second", f"{report['joint_states_per_second']:.0f}", "-"],
+        ["found stale", str(report["states_stale"]), "0"],
+        ["gap between two, p50 / max", f"{gaps['p50']} / {gaps['max']} ms", "-"],
+    ]
+    return Rows(["what", "measured", "goal"], rows).table(title)
+
+
+def page_tables(report: dict[str, Any]) -> list[Rows]:
+    """One row."""
+    header = ["of one core", "worst second", "resident MB", "of that its own", "joint states a second"]
+    shares = [f"{100 * report[name]:.1f} %" for name in ("processor_share", "processor_share_worst_second")]
+    sizes = [f"{report[name]:.0f}" for name in ("resident_mb", "resident_own_mb", "joint_states_per_second")]
+    return [Rows(header, [[*shares, *sizes]])]

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
+import struct
+import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
 import rclpy
+import yaml
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
@@ -20,17 +28,65 @@ from trajectory_msgs.msg import JointTrajectory
 from clwm_common.actions import CHUNK_ROWS, JOINTS, ROW_DT
 from clwm_common.messages import ActionChunk as CoreChunk
 from clwm_common.messages import ChunkRequest as CoreRequest
-from clwm_common.robot.description import RobotDescription
+from clwm_common.robot.description import RobotDescription, config_directory
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg, from_stamp, to_msg
 from clwm_common.ros.diagnostics import from_status
-from clwm_evaluation.measurements.fast_joint_states import FastJointStates
 from clwm_msgs.msg import ActionChunk, ChunkRequest, TaskStatus
 from clwm_msgs.srv import CheckTask, SetTask
 
 STATE_PERIOD = 0.01  # s
 LATENCY = 0.1  # s from the instant of the observation to the chunk
 SWING, SWING_PERIOD = 0.1, 4.0  # rad, s: how far and how fast the joints are moved to and fro
+_STAMP = 4  # offset of header.stamp in a serialised message, behind four bytes of encapsulation
+APART = "two_topics"  # the robot whose arms publish apart
+
+
+@contextlib.contextmanager
+def arms_apart(robot: str) -> Iterator[Path]:
+    """A config folder in which the robot APART is `robot`, with a joint state topic for each arm."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(copytree(config_directory(), Path(folder) / "config"))
+        sides = {side: {"joint_states_topic": f"/{side}/joint_states"} for side in ("left", "right")}
+        described = {"extends": robot, "name": APART, "driver": "external", **sides}
+        (config / "robots" / f"{APART}.yaml").write_text(yaml.safe_dump(described))
+        yield config
+
+
+class FastJointStates:
+    """A thread that publishes what `update` was given last, `rate` times a second on every topic.
+
+    A driver's own rate: only the stamp changes from message to message.
+    """
+
+    def __init__(self, publishers: Sequence[Publisher], rate: float, clock: Callable[[], float]) -> None:
+        self._publishers, self._period, self._clock = publishers, 1.0 / rate, clock
+        self._bytes: list[bytearray] = []
+        self.sent = 0
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def update(self, messages: Sequence[JointState]) -> None:
+        """One message for each publisher; their stamps are set when they leave."""
+        self._bytes = [bytearray(serialize_message(message)) for message in messages]
+        if not self._thread.is_alive() and not self._is_over.is_set():
+            self._thread.start()
+
+    def close(self) -> None:
+        self._is_over.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=1.0)
+
+    def _run(self) -> None:
+        due = time.monotonic()
+        while not self._is_over.is_set():
+            due = max(due + self._period, time.monotonic() - 0.05)
+            time.sleep(max(0.0, due - time.monotonic()))
+            seconds, nanoseconds = divmod(round(1e9 * self._clock()), 1_000_000_000)
+            for publisher, data in zip(self._publishers, self._bytes, strict=True):
+                struct.pack_into("<iI", data, _STAMP, seconds, nanoseconds)
+                publisher.publish(bytes(data))
+            self.sent += 1
 
 
 class ExecutorLoadNode(Node):

@@ -5,19 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from clwm_common.provenance import commit
+from clwm_common.terminal.console import PlainConsole
+from clwm_common.terminal.progress import progress
 from clwm_evaluation.calibration.trial_recording import Source
-from clwm_evaluation.virtual.stack import EpisodeResult, Latency, VirtualStack
+from clwm_evaluation.statistics import compare_pairs, mean, rounded, success_rate
+from clwm_evaluation.virtual.stack import EpisodeResult, Latency, VirtualStack, stands_still
 
+BASELINE = "sequential"
 # Naive asynchrony sends the speculation as it stands: re-entry at the end, whatever was observed.
 MODES = {"sequential": "sequential", "fixed:0.5": "fixed:0.5", "adaptive": "adaptive", "naive": "fixed:1"}
+
+Modes = Annotated[list[str] | None, typer.Option("--mode", help=f"repeat it; default: {', '.join(MODES)}")]
+Disturb = Annotated[float, typer.Option(min=0.0, max=0.1, help="move an object this many m, once")]
+LedgerFile = Annotated[Path, typer.Option(help="keeps finished episodes, which are not run again")]
 
 
 class PairedEpisodesError(ValueError):
@@ -126,11 +136,6 @@ class Ledger:
             self._path.write_text(text[: text.rfind("\n") + 1])
 
 
-def _stands_still() -> float:
-    """A stopwatch under which no deadline is ever at risk by computing."""
-    return 0.0
-
-
 @cache
 def _commit() -> str:
     return commit()
@@ -199,10 +204,10 @@ class Stacks:
                     action_steps=plan.action_steps,
                     encoder_hash=encoder.weights_hash,
                 ),
-                stopwatch=_stands_still,
+                stopwatch=stands_still,
             )
             cameras = tuple(world.robot.cameras)
-            self._chunk_sources[job.task, job.mode] = ModelSource(encoder, engine, cameras, _stands_still)
+            self._chunk_sources[job.task, job.mode] = ModelSource(encoder, engine, cameras, stands_still)
         return world, self._chunk_sources[job.task, job.mode]
 
 
@@ -246,3 +251,82 @@ def running(source: Source, workers: int) -> Iterator[Callable[[Sequence[Job]], 
         return
     with multiprocessing.get_context("spawn").Pool(workers, _start_worker, (source,)) as pool:
         yield lambda jobs: pool.imap_unordered(_run, jobs)
+
+
+def played(
+    console: PlainConsole,
+    source: Source,
+    seeds: Iterable[int],
+    tasks: Sequence[str],
+    modes: Sequence[str] | None,
+    delays_ms: Sequence[float],
+    disturb: float,
+    workers: int,
+    ledger: Path,
+) -> tuple[dict[Job, Outcome], list[str], dict[str, str]]:
+    """All outcomes, with progress, but those in the ledger are not run again; the modes, and `made_with` of each.
+
+    modes: None for all. Raises as `jobs_of`, `made_with` and `Ledger.read`.
+    """
+    names = list(modes or MODES)
+    jobs = jobs_of(seeds, tasks, names, delays_ms, disturb)
+    found = made_with(source, list(dict.fromkeys(names)))
+    book = Ledger(ledger, found)
+    kept = book.read()
+    missing = sum(job not in kept for job in jobs)
+    if missing < len(jobs):
+        console.print(f"{len(jobs) - missing} of {len(jobs)} episodes are in {ledger}", highlight=False)
+    with progress(console, "episodes", missing) as advance, running(source, workers) as results:
+
+        def on_job(job: Job, outcome: Outcome) -> None:
+            advance(1, f"{job.task} seed {job.seed} {job.mode} {job.delay_ms:g} ms: {outcome.outcome}")
+
+        return run_missing(jobs, book, results, on_job), names, found
+
+
+def compare(outcomes: Mapping[Job, Outcome], modes: Sequence[str]) -> dict[str, Any]:
+    """Rates by mode and their paired differences to the baseline, over all tasks (`all`) and each one."""
+    tasks = list(dict.fromkeys(job.task for job in outcomes))
+    groups = {"all": outcomes} | {
+        task: {job: outcome for job, outcome in outcomes.items() if job.task == task} for task in tasks
+    }
+    return {name: _compare(group, modes) for name, group in groups.items()}
+
+
+def _compare(outcomes: Mapping[Job, Outcome], modes: Sequence[str]) -> dict[str, Any]:
+    by_mode = {mode: {_pair(job): out for job, out in outcomes.items() if job.mode == mode} for mode in modes}
+    found: dict[str, Any] = {"modes": {mode: rates(list(by_mode[mode].values())) for mode in modes}, "differences": {}}
+    for mode in modes:
+        if mode != BASELINE and BASELINE in by_mode:
+            found["differences"][mode] = difference(by_mode[mode], by_mode[BASELINE])
+    return found
+
+
+def rates(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Success with its Wilson interval, and how smoothly it went; times are virtual."""
+    successes = sum(outcome.succeeded for outcome in outcomes)
+    active = sum(outcome.active_seconds for outcome in outcomes)
+    idle = sum(outcome.idle_fraction * outcome.active_seconds for outcome in outcomes)
+    return {
+        "episodes": len(outcomes),
+        "successes": successes,
+        **success_rate(successes, len(outcomes)),
+        "seconds_to_success": rounded(mean(outcome.seconds for outcome in outcomes if outcome.succeeded), 3),
+        "idle_fraction": round(idle / active, 4) if active > 0.0 else None,
+        "stalls": sum(outcome.stalls for outcome in outcomes),
+        "chunks": sum(outcome.chunks for outcome in outcomes),
+    }
+
+
+def difference(first: Mapping[Any, Outcome], second: Mapping[Any, Outcome]) -> dict[str, Any] | None:
+    """Of the pairs that both have: rate of the first minus rate of the second, with McNemar's exact test."""
+    pairs = [(first[key].succeeded, second[key].succeeded) for key in first if key in second]
+    if not pairs:
+        return None
+    found = compare_pairs(pairs)
+    found[f"only_{BASELINE}"] = found.pop("only_other")
+    return found
+
+
+def _pair(job: Job) -> tuple[Any, ...]:
+    return job.task, job.seed, job.delay_ms, job.disturb

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 import typer
-from rich.table import Table
 
 from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.kinematics import DualArmKinematics
@@ -28,17 +27,9 @@ from clwm_embodichain.stream.sources import (
 from clwm_embodichain.training.curves import Curves
 from clwm_embodichain.training.policy.train import TASKS, train
 from clwm_embodichain.training.policy.trainer import TrainingSettings
-from clwm_evaluation.report import (
-    JsonFile,
-    ModelName,
-    PngFile,
-    Workers,
-    provenance,
-    refuse,
-    write_json,
-    write_png,
-)
-from clwm_evaluation.statistics import compare_pairs, wilson95
+from clwm_evaluation.plots import panels
+from clwm_evaluation.report import Measured, ModelName, Rows, Workers, measurement, paired_difference, percent
+from clwm_evaluation.statistics import compare_pairs, success_rate
 from clwm_evaluation.success_rates.command import run_with_progress
 from clwm_evaluation.success_rates.evaluation import EvaluationSettings
 from clwm_perception.encoder import Encoder, EncoderError
@@ -87,7 +78,9 @@ class Setup:
         return self.out / contestant.name.replace(":", "_")
 
 
+@measurement(EncoderError, RuntimeError, ValueError)
 def streaming(
+    console: PlainConsole,
     contestants: Annotated[
         str, typer.Option(help="trainings to compare, with commas: static, reuse:<walks>")
     ] = "static,reuse:60,reuse:10,reuse:3",
@@ -100,40 +93,31 @@ def streaming(
         Path("out/streaming")
     ),
     seed: int = 0,
-    json_file: JsonFile = None,
-    png: PngFile = None,
-) -> None:
+) -> Measured:
     """Trainings of equal length: on few demonstrations again and again, and on trajectories simulated meanwhile.
 
     The trainings are alike in model, settings, seed and number of steps, and online ones hold as many trajectories at
     once as the static one has; only how often each is walked through differs. About 15 minutes a training on two cores.
     """
-    console = PlainConsole()
     torch.set_num_threads(1)
-    try:
-        parsed = [Contestant.parse(text.strip()) for text in contestants.split(",")]
-        # Every policy is new: no graphs were exported for it, and no bounds calibrated.
-        base = EvaluationSettings.of_model(
-            model, task=TASKS[0], sai="sequential", latency=_LATENCY, backends=("torch",)
-        )
-        jacobians = DualArmKinematics(RobotDescription.load("dual_fr3_mujoco")).jacobians
-        setup = Setup(
-            base=replace(base, episodes=episodes, workers=workers),
-            encoder=Encoder.load(base.encoder),
-            coder=SampleCoder(SentenceEncoder().embed, jacobians, TASKS),
-            settings=TrainingSettings(minutes=1e6, steps=steps, streams=_STREAMS, seed=seed),
-            demonstrations=demonstrations,
-            out=out,
-            console=console,
-        )
-        found = [contest(setup, contestant) for contestant in parsed]
-    except (EncoderError, RuntimeError, ValueError) as error:
-        refuse(console, error)
+    parsed = [Contestant.parse(text.strip()) for text in contestants.split(",")]
+    # Every policy is new: no graphs were exported for it, and no bounds calibrated.
+    base = EvaluationSettings.of_model(model, task=TASKS[0], sai="sequential", latency=_LATENCY, backends=("torch",))
+    jacobians = DualArmKinematics(RobotDescription.load("dual_fr3_mujoco")).jacobians
+    setup = Setup(
+        base=replace(base, episodes=episodes, workers=workers),
+        encoder=Encoder.load(base.encoder),
+        coder=SampleCoder(SentenceEncoder().embed, jacobians, TASKS),
+        settings=TrainingSettings(minutes=1e6, steps=steps, streams=_STREAMS, seed=seed),
+        demonstrations=demonstrations,
+        out=out,
+        console=console,
+    )
+    found = [contest(setup, contestant) for contestant in parsed]
     report = {"steps": steps, "demonstrations": demonstrations, "contestants": found}
     report["against_first"] = against_first(found)
-    console.print(as_table(report))
-    write_json(console, report | provenance("streaming", seed), json_file)
-    write_png(console, lambda: draw_streaming(report), png)
+    table = page_tables(report)[0].table(f"{steps} optimiser steps each")
+    return Measured(report, [table], lambda: draw_streaming(report))
 
 
 def contest(setup: Setup, contestant: Contestant) -> dict[str, Any]:
@@ -150,15 +134,13 @@ def contest(setup: Setup, contestant: Contestant) -> dict[str, Any]:
     reports = {task: _evaluated(setup, policy, task) for task in setup.coder.tasks}
     successes = {task: report["successes"] for task, report in reports.items()}
     total = setup.base.episodes * len(reports)
-    low, high = wilson95(sum(successes.values()), total)
     return {
         "name": contestant.name,
         **{name: facts[name] for name in ("episodes", "observations", "walks", "reuse", "minutes", "validation")},
         "stream": facts.get("stream"),
         "trials": total,
         "successes": successes,
-        "success_rate": round(sum(successes.values()) / total, 4),
-        "wilson95": [round(low, 4), round(high, 4)],
+        **success_rate(sum(successes.values()), total),
         "outcomes": [
             episode["outcome"] == "success" for report in reports.values() for episode in report["per_episode"]
         ],
@@ -176,33 +158,29 @@ def against_first(found: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {one["name"]: compare_pairs(list(zip(one["outcomes"], first, strict=True))) for one in found[1:]}
 
 
-def as_table(report: dict[str, Any]) -> Table:
-    table = Table(title=f"{report['steps']} optimiser steps each")
-    for name in ("training", "episodes", "walks each", "held-out mm", "success", "95 %", "p"):
-        table.add_column(name, justify="left" if name == "training" else "right")
-    for one in report["contestants"]:
-        low, high = one["wilson95"]
-        gain = report["against_first"].get(one["name"])
-        table.add_row(
-            one["name"],
-            str(one["episodes"]),
-            f"{one['reuse']:.1f}",
-            f"{one['validation']['eef_mm']:.1f}",
-            f"{sum(one['successes'].values())} of {one['trials']}",
-            f"{100 * low:.0f} to {100 * high:.0f} %",
-            f"{gain['mcnemar_exact_p']:.1g}" if gain else "",
-        )
-    return table
+def page_tables(report: dict[str, Any]) -> list[Rows]:
+    """One row per training."""
+    header = ["training", "episodes", "walks through each", "unique observations a step", "held-out error mm"]
+    header += ["success", "Wilson 95 %", "points to the first (95 %)", "McNemar exact p"]
+    rows = [
+        [
+            found["name"],
+            str(found["episodes"]),
+            f"{found['reuse']:.1f}",
+            f"{found['observations'] / report['steps']:.2f}",
+            f"{found['validation']['eef_mm']:.1f}",
+            f"{sum(found['successes'].values())} / {found['trials']}",
+            percent(found["wilson95"]),
+            *paired_difference(report["against_first"].get(found["name"])),
+        ]
+        for found in report["contestants"]
+    ]
+    return [Rows(header, rows)]
 
 
 def draw_streaming(report: dict[str, Any]) -> Figure:
     """Held-out error over the steps, and success by the number of walks through a trajectory."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.4), layout="constrained")
+    figure, (left, right) = panels(2, 9.0, 3.4)
     for one in report["contestants"]:
         steps = [point["step"] for point in one["curve"]]
         left.plot(steps, [point["eef_mm"] for point in one["curve"]], marker=".", label=one["name"])

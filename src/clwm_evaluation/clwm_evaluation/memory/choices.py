@@ -36,16 +36,15 @@ _LATENCY = Latency(0.08)
 class Contestant:
     """Who remembers: a checkpoint of `models/memory`, the class of its model, and whether its memory is reset."""
 
-    title: str
     file: str
     architecture: type[Clwm]
     forgets: bool = False
 
 
 CONTESTANTS = {
-    "ttt": Contestant("TTT memory", "ttt", Clwm),
-    "reset": Contestant("TTT, W_long reset at every chunk", "ttt", Clwm, forgets=True),
-    "kv": Contestant("KV cache", "kv", KvClwm),
+    "ttt": Contestant("ttt", Clwm),
+    "reset": Contestant("ttt", Clwm, forgets=True),
+    "kv": Contestant("kv", KvClwm),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 import typer
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from clwm_common.files.model_files import ModelFiles, ModelFilesError
 from clwm_common.terminal.console import PlainConsole
+from clwm_common.terminal.progress import progress
 from clwm_embodichain.training.memory.kv_model import KvClwm
 from clwm_evaluation.memory.choices import (
     CONTESTANTS,
@@ -21,28 +22,26 @@ from clwm_evaluation.memory.choices import (
     summarise,
 )
 from clwm_evaluation.memory.cost import LongRun, cost_at
-from clwm_evaluation.memory.plot import draw_memory
-from clwm_evaluation.report import (
-    JsonFile,
-    ModelName,
-    PngFile,
-    progress,
-    provenance,
-    refuse,
-    write_json,
-    write_png,
-)
+from clwm_evaluation.plots import panels
+from clwm_evaluation.report import Measured, ModelName, Rows, measurement, percent
 from clwm_perception.checkpoint import EncoderError
 from clwm_policy.engine.re_entry import Plan
 from clwm_policy.model.checkpoint import CheckpointError, Policy, load_policy
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 STEPS = (100, 500, 2000)
 WINDOW = 64  # observations: about 40 s
 _MOMENTS = 200  # of the long run
-_TITLES = {"ttt": "TTT", "kv": "KV cache", "window": f"KV window of {WINDOW}"}
+TITLES = {"ttt": "TTT", "reset": "TTT, reset at every chunk", "kv": "KV cache", "window": "KV window"}
+_COLOURS = {"ttt": "#55a868", "reset": "#dd8452", "kv": "#4c72b0", "window": "#8172b3"}
 
 
+@measurement(CheckpointError, EncoderError, ModelFilesError, ValueError)
 def memory(
+    console: PlainConsole,
     updates: Annotated[int, typer.Option(min=0, help="of the long run of the TTT memory; 0 leaves it out")] = 100_000,
     episodes: Annotated[
         int, typer.Option(min=0, help="of remember_side, per delay and model, an even number; 0 leaves it out")
@@ -54,36 +53,28 @@ def memory(
         Path | None, typer.Option(help="JSON lines that keep finished episodes; those found there are not run again")
     ] = None,
     first_seed: Annotated[int, typer.Option(min=0)] = FIRST_SEED,
-    json_file: JsonFile = None,
-    png: PngFile = None,
-) -> None:
+) -> Measured:
     """The memory: what it costs beside a KV cache, whether it stays bounded, and what it remembers.
 
     Cost and long run are of the model's size and its weights (the KV cache's cost does not depend on them); times are
     processor time of one thread. remember_side is in closed loop: rendered pictures, encoder, engine, executor.
     """
-    console = PlainConsole()
     torch.set_num_threads(1)
     report: dict[str, Any] = {}
-    try:
-        files = ModelFiles.load(model)
-        policy, plan = load_policy(files.policy), Plan(files.video_steps, files.action_steps)
-        report["policy_hash"] = policy.policy_hash
-        if chunks:
-            report["cost"] = cost(policy, plan, chunks, console)
-            console.print(cost_table(report["cost"]))
-        if updates:
-            report["ttt"] = long_run(policy, plan, updates, console)
-            console.print(long_table(report["ttt"]))
-        if episodes:
-            report |= remembered(models, files.encoder, episodes, first_seed, trials, console)
-            console.print(remember_table(report["remember_side"]))
-    except (CheckpointError, EncoderError, ModelFilesError, ValueError) as error:
-        refuse(console, error)
-    report |= provenance("memory", first_seed)
-    write_json(console, report, json_file)
-    titles = _TITLES | {f"{name}": contestant.title for name, contestant in CONTESTANTS.items()}
-    write_png(console, lambda: draw_memory(report, titles), png)
+    files = ModelFiles.load(model)
+    policy, plan = load_policy(files.policy), Plan(files.video_steps, files.action_steps)
+    report["policy_hash"] = policy.policy_hash
+    if chunks:
+        report["cost"] = cost(policy, plan, chunks, console)
+        console.print(cost_rows(report).table("one chunk after so many observations"))
+    if updates:
+        report["ttt"] = long_run(policy, plan, updates, console)
+        console.print(long_table(report["ttt"]))
+    if episodes:
+        report |= remembered(models, files.encoder, episodes, first_seed, trials, console)
+        title = "remember_side: asked hand chosen, Wilson 95 % (chance 50 %)"
+        console.print(remembered_rows(report).table(title))
+    return Measured(report, (), lambda: draw_memory(report))
 
 
 def cost(policy: Policy, plan: Plan, chunks: int, console: PlainConsole) -> dict[str, Any]:
@@ -98,7 +89,7 @@ def cost(policy: Policy, plan: Plan, chunks: int, console: PlainConsole) -> dict
     with progress(console, "cost", len(rivals) * len(STEPS)) as advance:
         for name, rival in rivals.items():
             found[name] = cost_at(rival, plan, STEPS, chunks, lambda steps, name=name: None)
-            advance(len(STEPS), _TITLES[name])
+            advance(len(STEPS), TITLES[name])
     return found
 
 
@@ -127,17 +118,6 @@ def remembered(
     return {"remember_side": summarise(outcomes), "remember_side_policies": hashes}
 
 
-def cost_table(found: dict[str, Any]) -> Table:
-    table = Table(title="one chunk after so many observations")
-    table.add_column("memory")
-    for steps in STEPS:
-        table.add_column(f"{steps}", justify="right")
-    for name, cells in found.items():
-        texts = (f"{cell['chunk_ms']:.0f} ms, {cell['state_bytes'] / 2**20:.1f} MiB" for cell in cells.values())
-        table.add_row(_TITLES[name], *texts)
-    return table
-
-
 def long_table(found: dict[str, Any]) -> Table:
     table = Table(title=f"TTT, {found['updates']} updates")
     table.add_column("what")
@@ -152,19 +132,94 @@ def long_table(found: dict[str, Any]) -> Table:
     return table
 
 
-def remember_table(found: dict[str, Any]) -> Table:
-    table = Table(title="remember_side: asked hand chosen, Wilson 95 % (chance 50 %)")
-    table.add_column("memory")
-    for delay in DELAYS:
-        table.add_column(f"{delay} chunks", justify="right")
-    for name, cells in found.items():
-        texts = []
-        for cell in cells.values():
-            low, high = cell["wilson95"]
-            texts.append(f"{cell['right']}/{cell['episodes']} ({100 * low:.0f} to {100 * high:.0f} %)")
-        table.add_row(CONTESTANTS[name].title, *texts)
-    return table
+def page_tables(report: dict[str, Any]) -> list[Rows]:
+    """Right choices, cost, and what an endless episode does to the TTT memory."""
+    run = report["ttt"]
+    header = ["updates", "growth of resident memory MiB", "time of a chunk, last 1,000 over first", "largest norm of W"]
+    growth, slower = f"{run['resident_growth_mb']:.2f}", f"{run['latency_last_over_first']:.3f}"
+    endless = Rows(header, [[f"{run['updates']:,}", growth, slower, f"{run['norm_max']:.1f}"]])
+    return [remembered_rows(report), cost_rows(report), endless]
 
 
-if __name__ == "__main__":
-    typer.run(memory)
+def remembered_rows(report: dict[str, Any]) -> Rows:
+    """Right choices of remember_side, one row per memory and one column per delay."""
+    table = report["remember_side"]
+    delays = list(next(iter(table.values())))
+    rows = [
+        [
+            TITLES[name],
+            *(f"{cell['right']} / {cell['episodes']} ({percent(cell['wilson95'], 0)})" for cell in cells.values()),
+        ]
+        for name, cells in table.items()
+    ]
+    return Rows(["memory", *(f"{delay} chunks" for delay in delays)], rows)
+
+
+def cost_rows(report: dict[str, Any]) -> Rows:
+    """A chunk's processor time and the bytes held, one row per memory, one column per history."""
+    steps = list(report["cost"]["ttt"])
+    rows = [
+        [TITLES[name], *(f"{cells[n]['chunk_ms']:.0f} ms, {cells[n]['state_bytes'] / 2**20:.1f} MiB" for n in steps)]
+        for name, cells in report["cost"].items()
+    ]
+    return Rows(["memory", *(f"after {n} observations" for n in steps)], rows)
+
+
+def draw_memory(report: dict[str, Any]) -> Figure:
+    """Up to five panels, of what `report` holds."""
+    drawn = []
+    if report.get("remember_side"):
+        drawn.append(lambda axis: _remembered(axis, report["remember_side"]))
+    if report.get("cost"):
+        drawn.append(lambda axis: _cost(axis, report["cost"], "state_bytes", 2**-20, "memory [MiB]"))
+        drawn.append(lambda axis: _cost(axis, report["cost"], "chunk_ms", 1.0, "processor time of a chunk [ms]"))
+    if report.get("ttt"):
+        drawn.append(lambda axis: _norms(axis, report["ttt"]["moments"]))
+        drawn.append(lambda axis: _resident(axis, report["ttt"]["moments"]))
+    figure, axes = panels(max(1, len(drawn)), 4.2 * max(1, len(drawn)), 3.6)
+    for axis, panel in zip(axes, drawn, strict=False):
+        panel(axis)
+        axis.grid(alpha=0.3)
+    return figure
+
+
+def _remembered(axis: Axes, table: dict[str, Any]) -> None:
+    for name, cells in table.items():
+        delays = [int(delay) for delay in cells]
+        rates = [cell["rate"] for cell in cells.values()]
+        low = [cell["rate"] - cell["wilson95"][0] for cell in cells.values()]
+        high = [cell["wilson95"][1] - cell["rate"] for cell in cells.values()]
+        axis.errorbar(delays, rates, yerr=[low, high], marker="o", capsize=3, **_look(name))
+    axis.axhline(0.5, color="grey", linestyle=":", label="chance")
+    axis.set(title="remember_side: right hand chosen", xlabel="delay [chunks]", xscale="log", ylim=(0.0, 1.05))
+    delays = sorted({int(delay) for cells in table.values() for delay in cells})
+    axis.set_xticks(delays, [str(delay) for delay in delays])
+    axis.set_xticks([], minor=True)
+    axis.legend(fontsize=7)
+
+
+def _cost(axis: Axes, cost: dict[str, Any], key: str, scale: float, title: str) -> None:
+    for name, cells in cost.items():
+        points = [(int(steps), scale * cell[key]) for steps, cell in cells.items()]
+        axis.plot(*zip(*points, strict=True), marker="o", **_look(name))
+    axis.set(title=title, xlabel="observations", xscale="log", yscale="log")
+    axis.legend(fontsize=7)
+
+
+def _look(name: str) -> dict[str, Any]:
+    return {"label": TITLES[name], "color": _COLOURS.get(name)}
+
+
+def _norms(axis: Axes, moments: list[dict[str, Any]]) -> None:
+    updates = [moment["updates"] for moment in moments]
+    for index in range(len(moments[0]["norms"])):
+        axis.plot(
+            updates, [moment["norms"][index] for moment in moments], label=f"layer {index // 2}, W{index % 2 + 1}"
+        )
+    axis.set(title="norms of W", xlabel="updates", ylim=(0.0, None))
+    axis.legend(fontsize=7, loc="center", bbox_to_anchor=(0.5, 0.68), ncols=2)
+
+
+def _resident(axis: Axes, moments: list[dict[str, Any]]) -> None:
+    axis.plot([moment["updates"] for moment in moments], [moment["resident_mb"] for moment in moments])
+    axis.set(title="resident memory of the process [MiB]", xlabel="updates", ylim=(0.0, None))

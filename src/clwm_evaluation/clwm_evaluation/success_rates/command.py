@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 from rich.table import Table
 
 from clwm_common.terminal.console import PlainConsole, description_column
+from clwm_evaluation.calibration.trial_recording import Source
+from clwm_evaluation.report import JsonFile, Rows, percent, refuse, text, with_options, write_json
 from clwm_evaluation.success_rates.evaluation import (
     CONTROLS,
     FIRST_SEED,
@@ -24,6 +25,7 @@ from clwm_evaluation.virtual.conditions import CONDITIONS
 from clwm_evaluation.virtual.stack import EpisodeResult
 
 
+@with_options
 def evaluate(
     task: Annotated[str, typer.Option(help="lift_tray or place_block")] = "lift_tray",
     episodes: Annotated[int, typer.Option(min=1)] = 100,
@@ -35,9 +37,8 @@ def evaluate(
     ] = "measured",
     control: Annotated[str, typer.Option(help=f"who moves the arms: {', '.join(CONTROLS)}")] = "policy",
     follow: Annotated[str, typer.Option(help="channels of the chunks that move the arms: joints, poses")] = "joints",
-    model: Annotated[str, typer.Option(help="name of a file in config/models")] = "nano",
-    policy: Annotated[Path | None, typer.Option(help="another checkpoint (.safetensors) than the model's")] = None,
-    encoder: Annotated[Path | None, typer.Option(help="another encoder folder than the model's")] = None,
+    *,
+    source: Source,
     first_seed: Annotated[int, typer.Option(min=0, help="training data stays below 1000000")] = FIRST_SEED,
     workers: Annotated[int, typer.Option(min=1, help="processes; more than there are cores falsify 'measured'")] = 1,
     video_steps: Annotated[int | None, typer.Option(help="flow steps of stage 1; default: the model's")] = None,
@@ -45,14 +46,14 @@ def evaluate(
     disturb: Annotated[float, typer.Option(help="move an object this many m, once, while the arms work")] = 0.0,
     condition: Annotated[str, typer.Option(help=f"what is changed: {', '.join(CONDITIONS)}")] = "none",
     record: Annotated[Path | None, typer.Option(help="MCAP file of what the engine was given, for clwm replay")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="write the report here")] = None,
+    json_file: JsonFile = None,
     video: Annotated[Path | None, typer.Option(help="film the first episode as an mp4")] = None,
 ) -> None:
     """Evaluate a policy on unseen seeds under a virtual clock, in one process without ROS."""
     console = PlainConsole()
     try:
         settings = EvaluationSettings.of_model(
-            model,
+            source.model,
             task=task,
             episodes=episodes,
             first_seed=first_seed,
@@ -60,8 +61,8 @@ def evaluate(
             latency=latency,
             control=control,
             follow=follow,
-            policy=policy,
-            encoder=encoder,
+            policy=source.policy,
+            encoder=source.encoder,
             video_steps=video_steps,
             action_steps=action_steps,
             workers=workers,
@@ -71,14 +72,10 @@ def evaluate(
         )
         check_settings(settings)
     except EvaluationError as error:
-        console.error(error)
-        raise typer.Exit(2) from None
+        refuse(console, error)
     report = run_with_progress(settings, console)
     console.print(as_table(report))
-    if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(report, indent=2) + "\n")
-        console.print(f"report: {json_file}")
+    write_json(console, report, json_file)
     if record is not None:
         console.print(f"recording: {record}", soft_wrap=True)
     if video is not None:
@@ -105,31 +102,17 @@ def run_with_progress(settings: EvaluationSettings, console: PlainConsole) -> di
 
 def as_table(report: dict[str, Any]) -> Table:
     """The report for people; the JSON file has all of it."""
-    low, high = report["wilson95"]
-    table = Table(title=f"{report['task']}, {report['control']}, {report['sai']}, latency {report['latency']}")
-    table.add_column("what")
-    table.add_column("value", justify="right")
-    blocking = " / ".join(_text(report["blocking_ms"][name], "{:.0f}") for name in ("p50", "p95", "p99"))
-    surrogate, copying = (_text(report[name], "{:.3f}") for name in ("surrogate_error", "copy_error"))
+    title = f"{report['task']}, {report['control']}, {report['sai']}, latency {report['latency']}"
+    blocking = " / ".join(text(report["blocking_ms"][name], "{:.0f}") for name in ("p50", "p95", "p99"))
+    surrogate, copying = (text(report[name], "{:.3f}") for name in ("surrogate_error", "copy_error"))
     rows = {
         "succeeded": f"{report['successes']} of {report['episodes']}",
-        "success rate, Wilson 95 %": f"{100 * report['success_rate']:.0f} % ({100 * low:.0f} to {100 * high:.0f} %)",
+        "success rate, Wilson 95 %": f"{100 * report['success_rate']:.0f} % ({percent(report['wilson95'], 0)})",
         "blocking p50 / p95 / p99": f"{blocking} ms",
-        "idle": _text(report["idle_fraction"], "{:.1%}"),
+        "idle": text(report["idle_fraction"], "{:.1%}"),
         "stalls": f"{report['stalls']} in {report['chunks']} chunks",
         "surrogate error (copying)": f"{surrogate} ({copying})",
-        "time to success": _text(report["seconds_to_success"], "{:.1f} s"),
+        "time to success": text(report["seconds_to_success"], "{:.1f} s"),
     }
-    for name, value in rows.items():
-        table.add_row(name, value)
-    for text, count in report["warnings"].items():
-        table.add_row(f"warning, {count} times, such as", text)
-    return table
-
-
-def _text(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)
-
-
-if __name__ == "__main__":
-    typer.run(evaluate)
+    warnings = ([f"warning, {count} times, such as", warning] for warning, count in report["warnings"].items())
+    return Rows(["what", "value"], [*map(list, rows.items()), *warnings]).table(title)

@@ -14,7 +14,7 @@ from typing import Any
 from clwm_common.files.model_files import ModelFiles, ModelFilesError
 from clwm_common.messages import Mode
 from clwm_common.provenance import commit, machine
-from clwm_evaluation.statistics import mean, percentiles, wilson95
+from clwm_evaluation.statistics import mean, percentiles, rounded, success_rate
 from clwm_evaluation.virtual.chunk_sources import ChunkSource, ExpertSource, ForgetfulSource, ModelSource
 from clwm_evaluation.virtual.conditions import CONDITIONS, ConditionedWorld
 from clwm_evaluation.virtual.model_check import check_simulated
@@ -206,7 +206,6 @@ def summarise(settings: EvaluationSettings, hashes: dict[str, str], results: Seq
     idle_fraction is the part of the time since each episode's first motion in which no row of a chunk ran.
     """
     successes = sum(result.succeeded for result in results)
-    low, high = wilson95(successes, len(results))
     active = sum(result.active_seconds for result in results)
     idle = sum(result.idle_fraction * result.active_seconds for result in results)
     return {
@@ -217,8 +216,7 @@ def summarise(settings: EvaluationSettings, hashes: dict[str, str], results: Seq
         "latency": settings.latency,
         "episodes": len(results),
         "successes": successes,
-        "success_rate": round(successes / len(results), 4),
-        "wilson95": [round(low, 4), round(high, 4)],
+        **success_rate(successes, len(results)),
         "disturb": settings.disturb,
         "condition": settings.condition,
         "disturbed_episodes": sum(result.disturbed_at is not None for result in results),
@@ -227,9 +225,9 @@ def summarise(settings: EvaluationSettings, hashes: dict[str, str], results: Seq
         "idle_fraction": round(idle / active, 4) if active > 0.0 else None,
         "stalls": sum(result.stalls for result in results),
         "chunks": sum(result.chunks for result in results),
-        "surrogate_error": _rounded(mean(value for result in results for value in result.surrogate_errors)),
-        "copy_error": _rounded(mean(value for result in results for value in result.copy_errors)),
-        "seconds_to_success": _rounded(mean(result.seconds for result in results if result.succeeded)),
+        "surrogate_error": rounded(mean(value for result in results for value in result.surrogate_errors)),
+        "copy_error": rounded(mean(value for result in results for value in result.copy_errors)),
+        "seconds_to_success": rounded(mean(result.seconds for result in results if result.succeeded)),
         "seed": settings.first_seed,
         "video_steps": settings.video_steps,
         "action_steps": settings.action_steps,
@@ -279,7 +277,3 @@ def _by_kind(warnings: Iterable[str]) -> dict[str, int]:
         counts[kind] += 1
         examples.setdefault(kind, text)
     return {examples[kind]: count for kind, count in counts.most_common(_WARNINGS_SHOWN)}
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)

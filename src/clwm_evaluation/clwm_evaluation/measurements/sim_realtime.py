@@ -1,6 +1,6 @@
 """How much faster than real time the simulation runs on one core: physics, controllers and three cameras at 20 Hz.
 
-    python benchmarks/sim_realtime.py [--seconds 20] [--image-size 128] [--json benchmarks/results/sim_realtime.json]
+    python -m clwm_evaluation.measurements.sim_realtime --json benchmarks/results/sim_realtime.json
 
 The same PacedSimulation that the node runs, driven as fast as it goes while both arms follow a trajectory. A factor
 above 1.0 keeps pace; what is left of the core goes to messages.
@@ -8,15 +8,17 @@ above 1.0 keeps pace; what is left of the core goes to messages.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
-from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 
 from clwm_common.provenance import commit, machine
 from clwm_common.robot.description import RobotDescription
+from clwm_common.terminal.console import PlainConsole
+from clwm_evaluation.report import JsonFile, write_json
 from clwm_sim.controllers.trajectory import JointTrajectory
 from clwm_sim.pacing import PacedSimulation, PictureTaken
 from clwm_sim.world import World
@@ -63,20 +65,17 @@ def measure(seconds: float, image_size: int, seed: int) -> dict:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=20.0, help="simulated time to run")
-    parser.add_argument("--image-size", type=int, default=128)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="write the result here as well")
-    arguments = parser.parse_args()
-    result = measure(arguments.seconds, arguments.image_size, arguments.seed)
-    text = json.dumps(result, indent=2)
-    print(text)
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(text + "\n")
+def main(
+    seconds: Annotated[float, typer.Option(help="simulated time to run")] = 20.0,
+    image_size: int = 128,
+    seed: int = 0,
+    json_file: JsonFile = None,
+) -> None:
+    """How much faster than real time the simulation runs on one core."""
+    result = measure(seconds, image_size, seed)
+    print(json.dumps(result, indent=2))
+    write_json(PlainConsole(stderr=True), result, json_file)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -1,12 +1,9 @@
 """What the README says of the shipped policy follows the figures, whichever way they come out."""
 
-import importlib
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from clwm_evaluation.pages import readme
+
 CONDITIONS = (
     "none",
     "other-task",
@@ -21,12 +18,9 @@ CONDITIONS = (
 
 
 @pytest.fixture
-def sentences(monkeypatch):
+def sentences():
     """Of a report in which the visible task was done so often by condition, of 50."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    module = importlib.import_module("shipped_policy")
-    yield lambda **counts: " ".join("\n".join(module.sentences(report(counts))).split())
-    sys.modules.pop("shipped_policy")
+    return lambda **counts: " ".join("\n".join(readme.sentences(report(counts))).split())
 
 
 def report(counts):
@@ -64,3 +58,15 @@ def test_every_condition_is_in_the_text(sentences):
     counts = {name.replace("-", "_"): 20 + place for place, name in enumerate(CONDITIONS)}
     text = sentences(**counts)
     assert all(f"{count} of 50" in text for count in counts.values())
+
+
+def test_a_readme_without_its_marks_is_refused():
+    with pytest.raises(ValueError, match="lacks the lines"):
+        readme.inserted("# A readme\n", ["| a |"], readme.HEADLINE)
+
+
+def test_inserting_the_table_twice_changes_nothing_more():
+    begin, end = readme.HEADLINE
+    once = readme.inserted(f"before\n{begin}\n{end}\nafter\n", ["| a |"], readme.HEADLINE)
+    assert readme.inserted(once, ["| a |"], readme.HEADLINE) == once
+    assert once.startswith("before\n") and once.endswith("\nafter\n") and "| a |" in once

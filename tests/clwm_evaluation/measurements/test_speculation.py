@@ -10,9 +10,7 @@ import pytest
 from clwm_common.messages import SaiReport
 from clwm_evaluation.calibration.calibrate import fit_calibration
 from clwm_evaluation.calibration.trials import Trials
-from clwm_evaluation.measurements.speculation import as_tables
-from clwm_evaluation.measurements.speculation_measure import behaviour, coverage
-from clwm_evaluation.measurements.speculation_plot import draw_speculation
+from clwm_evaluation.measurements.speculation import as_tables, behaviour, coverage, draw_speculation
 from clwm_policy.engine.re_entry import Plan
 from clwm_policy.engine.refinement import refinements
 

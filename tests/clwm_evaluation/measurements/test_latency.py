@@ -7,9 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from clwm_evaluation.measurements.latency import as_table
-from clwm_evaluation.measurements.latency_plot import draw_latency
-from clwm_evaluation.measurements.latency_report import SPLIT, WARM_UP, Turn, measure, split
+from clwm_evaluation.measurements.latency import SPLIT, WARM_UP, Turn, as_table, draw_latency, measure, split
 from clwm_operator.recording import Chunk, Episode
 
 STAGES = {"encode": 0.02, "memory": 0.005, "context": 0.01, "finish": 0.04}

@@ -1,0 +1,1 @@
+"""`clwm results`: the documents that are made of kept result files."""

@@ -1,0 +1,117 @@
+"""`clwm results`: docs/results.md and the README's figures, from benchmarks/results/*.json: none is typed by hand."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+from clwm_common.files.model_files import project_root
+from clwm_evaluation.commands import MEASUREMENTS
+from clwm_evaluation.pages import readme, stack_tables
+from clwm_evaluation.pages.stack_tables import link
+from clwm_evaluation.report import Rows
+
+RESULTS = Path("benchmarks/results")
+PAGE = Path("docs/results.md")
+README = Path("README.md")
+# A measurement has `page_tables` in its module.
+TITLES = {
+    "latency": "Blocking latency, modes side by side in real time (`clwm bench latency`)",
+    "surprise": "An object moved by 3 cm while a chunk executes (`clwm bench surprise`)",
+    "speculation": "Coverage of the stated deviation (`clwm bench speculation`)",
+    "success": "Success on the same seeds (`clwm bench success`)",
+    "controls": "The visible task done, with one thing changed at a time (`clwm bench controls`)",
+    "delay": "Success against an injected delay (`clwm bench delay`)",
+    "streaming": "Trainings of the same length, on recorded and on streamed episodes (`clwm bench streaming`)",
+    "memory": "Right choices after a delay, chance 50 % (`clwm bench memory`)",
+    "chaos": "Faults on the real stack (`clwm chaos --all`)",
+    "fuzzer": "The executor under a virtual clock (`clwm chaos --virtual`)",
+    "soak": "Continuous operation in real time (`clwm soak`)",
+    "seam": "Velocity jumps where chunks follow one another (`clwm bench seam`)",
+    "executor": "The executor's process (`clwm bench executor`)",
+    "overhead": "The engine around the model's calls (`clwm bench overhead`)",
+}
+# Reports of `clwm chaos` and `clwm soak` are told by what only they have.
+KNOWN_BY = {"faults": "chaos", "stale_epoch_rows": "fuzzer", "misses_without_diagnostic": "soak"}
+STACK_TABLES = {"chaos": stack_tables.chaos, "fuzzer": stack_tables.fuzzer, "soak": stack_tables.soak}
+
+
+def results() -> None:
+    """Write docs/results.md and the README's figures from the files in benchmarks/results."""
+    for path, text in documents(project_root()).items():
+        (project_root() / path).write_text(text)
+        print(path)
+
+
+def documents(root: Path) -> dict[Path, str]:
+    """What the documents of the project in `root` should hold, from its result files as they are."""
+    reports = {path.name: json.loads(path.read_text()) for path in sorted((root / RESULTS).glob("*.json"))}
+    about = readme.sentences(reports["controls.json"])
+    headed = readme.inserted((root / README).read_text(), readme.headline(reports).markdown(), readme.HEADLINE)
+    return {PAGE: page(reports), README: readme.inserted(headed, about, readme.SHIPPED_POLICY)}
+
+
+def page(reports: dict[str, dict[str, Any]]) -> str:
+    """The whole page from the reports by file name. Raises ValueError for a report that it would leave out."""
+    lines = [
+        "# Results",
+        "",
+        "Written by `clwm results` from the files in `benchmarks/results/`.",
+        "",
+    ]
+    for name, report in reports.items():
+        kind = kind_of(report)
+        if kind in TITLES:
+            backend = f", {report['backends'][0]}" if "backends" in report else ""
+            lines += [f"## {TITLES[kind]}{backend}", ""]
+            for rows in tables(kind, report):
+                lines += [*rows.markdown(), ""]
+            lines += [_source(name, report), ""]
+    evaluations = [(name, report) for name, report in reports.items() if "wilson95" in report and "control" in report]
+    if evaluations:
+        lines += ["## Success under a virtual clock (`clwm eval`)", ""]
+        lines += [*stack_tables.evaluations(evaluations).markdown(), ""]
+        lines += ["Machine and commit of each run are in its file.", ""]
+    demos = [(name, report) for name, report in reports.items() if "seconds_to_come_up" in report]
+    if demos:
+        lines += ["## The demo: four processes over DDS, in real time (`clwm demo`)", ""]
+        lines += [*stack_tables.demos(demos).markdown(), "", f"Machine: {_provenance(demos[0][1])}.", ""]
+    if probe := reports.get("encoder_probe.json"):
+        lines += ["## Encoder probe gate", "", *stack_tables.encoder_probe(probe).markdown(), ""]
+        lines += [_source("encoder_probe.json", probe), ""]
+    if speed := reports.get("sim_realtime.json"):
+        lines += ["## Speed of the simulation", ""]
+        lines.append(
+            f"Physics, controllers and {speed['pictures_per_simulated_second']:.0f} pictures a second of "
+            f"{speed['image_size']} x {speed['image_size']} on {speed['machine']['cores']} core: "
+            f"{speed['real_time_factor_of_cpu']:.1f} times real time by processor time."
+        )
+        lines += ["", _source("sim_realtime.json", speed), ""]
+    text = "\n".join(lines)
+    if left_out := [name for name in reports if link(name) not in text]:
+        raise ValueError(f"{', '.join(left_out)}: no table for such a report; add one to clwm_evaluation/pages")
+    return text
+
+
+def kind_of(report: dict[str, Any]) -> str | None:
+    """What a report is of; None for one without a table."""
+    return report.get("measurement") or next((kind for key, kind in KNOWN_BY.items() if key in report), None)
+
+
+def tables(kind: str, report: dict[str, Any]) -> list[Rows]:
+    """Those of the page about a report of this kind, a key of TITLES."""
+    if kind in STACK_TABLES:
+        return STACK_TABLES[kind](report)
+    # A measurement is imported only when there is a report of it.
+    return importlib.import_module(MEASUREMENTS[kind].module).page_tables(report)
+
+
+def _source(name: str, report: dict[str, Any]) -> str:
+    return f"File: {link(name)}. Machine: {_provenance(report)}."
+
+
+def _provenance(report: dict[str, Any]) -> str:
+    machine = report["machine"]
+    return f"{machine['processor']}, {machine['cores']} cores, commit {report['commit'][:12]}"

@@ -1,0 +1,142 @@
+"""Tables of docs/results.md about what no measurement of `clwm bench` makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from clwm_evaluation.report import Rows, percent, text
+
+
+def chaos(report: dict[str, Any]) -> list[Rows]:
+    """One row per fault."""
+    header = ["fault", "documented outcome", "as documented", "standstill s, at most", "travel rad, at most"]
+    rows = []
+    for fault in report["faults"]:
+        worst = [text(fault[name], "{:.3f}") for name in ("standstill_s_max", "travel_rad_max")]
+        share = f"{fault['acceleration_share_max']:.2f}"
+        done = f"{fault['ended_as_documented']} / {fault['injections']}"
+        rows.append([fault["fault"], fault["documented_outcome"], done, *worst, share])
+    return [Rows([*header, "acceleration / limit, at most"], rows)]
+
+
+def fuzzer(report: dict[str, Any]) -> list[Rows]:
+    """One row."""
+    header = [
+        "chunks",
+        "violations",
+        "dead-locks",
+        "rows of a stale epoch",
+        "virtual hours",
+        "ms of processor time a chunk",
+    ]
+    numbers = [report[name] for name in ("chunks", "violations", "deadlocks", "stale_epoch_rows")]
+    times = [f"{report['virtual_hours']:.0f}", f"{report['cpu_ms_per_chunk']:.1f}"]
+    return [Rows(header, [[*(f"{number:,}" for number in numbers), *times]])]
+
+
+def soak(report: dict[str, Any]) -> list[Rows]:
+    """One row."""
+    header = [
+        "minutes",
+        "episodes, successful",
+        "stalls / boundaries",
+        "growth MB",
+        "resident MB, at most",
+        "of one core",
+    ]
+    row = [
+        f"{report['seconds'] / 60.0:.0f}",
+        f"{report['episodes']}, {report['successes']}",
+        f"{report['stalls']} / {report['boundaries']}",
+        f"{report['resident_growth_mb']:.2f}",
+        f"{report['resident_mb_max']:.0f}",
+        f"{100 * report['cpu_share']:.1f} %",
+    ]
+    missed = f"{report['joint_state_gaps']}, {report['misses_without_diagnostic']}"
+    held = str(report["holds"])
+    header += ["joint states missed, without a diagnostic", "held by a refused chunk"]
+    return [Rows(header, [[*row, missed, held]])]
+
+
+def evaluations(reports: Iterable[tuple[str, dict[str, Any]]]) -> Rows:
+    """One row per `clwm eval` report, sorted by task, control and re-entry policy."""
+    header = ["task", "control", "SAI", "latency", "success", "Wilson 95 %", "blocking p50 / p95 / p99 ms"]
+    header += ["idle", "stalls / chunks", "surrogate / copying error", "file"]
+    rows = []
+    for name, report in sorted(reports, key=lambda item: (item[1]["task"], item[1]["control"], item[1]["sai"])):
+        rows.append(
+            [
+                report["task"],
+                report["control"],
+                report["sai"] if report["control"] in ("policy", "noise") else "",
+                str(report["latency"]),
+                f"{report['successes']} / {report['episodes']}",
+                percent(report["wilson95"], 0),
+                _milliseconds(report["blocking_ms"]),
+                _share(report["idle_fraction"]),
+                f"{report['stalls']} / {report['chunks']}",
+                _pair(report["surrogate_error"], report["copy_error"]),
+                link(name),
+            ]
+        )
+    return Rows(header, rows)
+
+
+def demos(reports: Iterable[tuple[str, dict[str, Any]]]) -> Rows:
+    """One row per `report.json` of a demo, over all its episodes."""
+    header = [
+        "SAI",
+        "success",
+        "blocking p50 / p95 ms",
+        "idle",
+        "stalls / chunks",
+        "surrogate / copying error",
+        "file",
+    ]
+    rows = []
+    for name, report in reports:
+        whole = report["all"]
+        rows.append(
+            [
+                report["sai"],
+                f"{whole['successes']} / {whole['episodes']}",
+                " / ".join(f"{whole['blocking_ms'][key]:.0f}" for key in ("p50", "p95")),
+                _share(whole["idle_fraction"]),
+                f"{whole['stalls']} / {whole['chunks']}",
+                _pair(whole["surrogate_error"], whole["copy_error"]),
+                link(name),
+            ]
+        )
+    return Rows(header, rows)
+
+
+def encoder_probe(probe: dict[str, Any]) -> Rows:
+    """One row per kind of error."""
+    rows = [
+        [
+            name,
+            *(f"{probe[kind][name]:.1f}" for kind in ("randomised", "nominal", "mean_prediction")),
+            f"at most {probe['gate'][name]:.0f}" if name in probe["gate"] else "",
+        ]
+        for name in probe["randomised"]
+    ]
+    return Rows(["median error", "randomised looks", "nominal looks", "predicting the mean", "gate"], rows)
+
+
+def link(name: str) -> str:
+    """To a result file, from docs/."""
+    return f"[{name}](../benchmarks/results/{name})"
+
+
+def _milliseconds(blocking: dict[str, float | None]) -> str:
+    values = [blocking[name] for name in ("p50", "p95", "p99")]
+    return "" if None in values else " / ".join(f"{value:.0f}" for value in values)
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f} %"
+
+
+def _pair(first: float | None, second: float | None) -> str:
+    return "" if first is None or second is None else f"{first:.3f} / {second:.3f}"
