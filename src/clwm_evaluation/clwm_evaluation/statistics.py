@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, mannwhitneyu
 
 from clwm_common.proportions import wilson95
 
@@ -41,6 +40,8 @@ def auroc(negatives: NDArray[np.float64], positives: NDArray[np.float64]) -> flo
     """Chance that a positive lies above a negative, ties counted half; None without either."""
     if not len(negatives) or not len(positives):
         return None
+    from scipy.stats import mannwhitneyu  # takes a second to import
+
     above = mannwhitneyu(positives, negatives, method="asymptotic").statistic
     return round(float(above / (len(negatives) * len(positives))), 4)
 
@@ -66,6 +67,8 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
     """
     if only_first < 0 or only_second < 0:
         raise ValueError(f"{only_first} and {only_second} discordant pairs; expected counts of at least 0")
+    from scipy.stats import binomtest  # takes a second to import
+
     discordant = only_first + only_second
     return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
 

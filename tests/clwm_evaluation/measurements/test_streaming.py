@@ -13,6 +13,7 @@ def contestant(name, outcomes, **others):
         "name": name,
         "episodes": 32,
         "reuse": 8.0,
+        "observations": 900,
         "validation": {"eef_mm": 12.3},
         "trials": len(outcomes),
         "successes": {"lift_tray": sum(outcomes)},
