@@ -5,7 +5,7 @@ import torch
 
 from clwm_common.files.model_files import ModelFiles
 from clwm_evaluation.measurements.overhead import CALLS, ChunkTime, RecordedModel, chunk_times, summarise
-from clwm_policy.engine.program import WorldModel
+from clwm_policy.engine.encoded import WorldModel
 from clwm_policy.engine.re_entry import Plan, Sequential
 from clwm_policy.model.checkpoint import load_policy
 from clwm_policy.model.clwm import Clwm

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from clwm_bringup import cli
 from clwm_evaluation.pages.results import PAGE, RESULTS, documents, page
 
 ROOT = Path(__file__).parents[3]
@@ -51,3 +53,10 @@ def test_every_result_file_is_on_the_page_and_its_figures_are_too(name):
 def test_a_result_file_of_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="odd.json: no table for such a report"):
         page({"odd.json": {"measurement": "horoscope", "machine": {}, "commit": "abc"}})
+
+
+def test_a_folder_without_results_is_refused_and_nothing_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLWM_ROOT", str(tmp_path))
+    done = CliRunner().invoke(cli.app, ["results"])
+    assert done.exit_code == 2 and f"{tmp_path / RESULTS} is no folder" in done.output.replace("\n", "")
+    assert not list(tmp_path.iterdir())

@@ -27,7 +27,8 @@ from clwm_policy.backends.calls import CALLS, OBSERVATION, examples
 from clwm_policy.backends.flat_model import FlatModel
 from clwm_policy.backends.placement import random_model
 from clwm_policy.backends.segments import Segment, Segments, as_it_is, cuda_graph, why_no_cuda
-from clwm_policy.engine.program import Conditions, Draw, Program
+from clwm_policy.engine.encoded import Conditions, Draw, Encoded, Previewed
+from clwm_policy.engine.program import Refined, Resumed, Sequential, begin, verify
 from clwm_policy.engine.re_entry import Plan, Point
 from clwm_policy.engine.refinement import refinements
 from clwm_policy.model.clwm import Clwm
@@ -164,21 +165,18 @@ def _blocking(flat: FlatModel, plan: Plan, mode: str, seed: int) -> float:
     )
     verifies = mode.startswith("adaptive")
     most, *_, end = refinements(plan)
-    draft = Program(flat, plan, memory, _conditions(config, seed), draw, verifies)
+    kind = Previewed if verifies else Encoded
+    draft = begin(kind(flat, plan, memory, _conditions(config, seed), draw))
     goal = {"sequential": Point(), "fixed:0.5": Point(plan.video_steps, plan.action_steps // 2)}.get(mode, end)
     while draft.point < goal:
         draft.advance()
     _wait()
     started = time.perf_counter()
-    program = Program(flat, plan, memory, _conditions(config, seed + 1), draw, verifies)
-    program.advance()
+    encoded = kind(flat, plan, memory, _conditions(config, seed + 1), draw)
     if verifies:
-        program.correction(draft)
-        program.refine(most if mode == "adaptive, refined" else end)
+        program = Refined(verify(encoded, draft.finished), most if mode == "adaptive, refined" else end)
     else:
-        program.advance()
-        if mode != "sequential":
-            program.take_over(draft, goal)
+        program = Sequential(encoded) if mode == "sequential" else Resumed(encoded, draft, goal)
     while program.advance() is not None:
         pass
     # Results of a chunk are on the CPU: nothing of it is still running.

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from clwm_common.files.model_files import project_root
+from clwm_common.terminal.console import PlainConsole
 from clwm_evaluation.commands import MEASUREMENTS
 from clwm_evaluation.pages import readme, stack_tables
 from clwm_evaluation.pages.stack_tables import link
-from clwm_evaluation.report import Rows
+from clwm_evaluation.report import Rows, refuse
 
 RESULTS = Path("benchmarks/results")
 PAGE = Path("docs/results.md")
@@ -38,11 +39,21 @@ KNOWN_BY = {"faults": "chaos", "stale_epoch_rows": "fuzzer", "misses_without_dia
 STACK_TABLES = {"chaos": stack_tables.chaos, "fuzzer": stack_tables.fuzzer, "soak": stack_tables.soak}
 
 
+class ResultsError(ValueError):
+    """There are no results to write of; the message says where they were expected."""
+
+
 def results() -> None:
     """Write docs/results.md and the README's figures from the files in benchmarks/results."""
-    for path, text in documents(project_root()).items():
-        (project_root() / path).write_text(text)
-        print(path)
+    console, root = PlainConsole(), project_root()
+    if not (root / RESULTS).is_dir():
+        refuse(
+            console,
+            ResultsError(f"{root / RESULTS} is no folder; call it in a checkout of the project, or set CLWM_ROOT"),
+        )
+    for path, text in documents(root).items():
+        (root / path).write_text(text)
+        console.print(path, highlight=False)
 
 
 def documents(root: Path) -> dict[Path, str]:
