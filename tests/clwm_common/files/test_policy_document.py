@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from clwm_common.files.model_files import ModelFiles
-from clwm_common.files.policy_document import CheckpointError, check_weights, document_hash, read_policy_document
+from clwm_common.files.policy_document import CheckpointError, check_weights, read_policy_document
+from clwm_common.files.signed_documents import document_hash
 
 NANO = ModelFiles.load("nano").policy
 CAMERAS = ("head", "left_wrist", "right_wrist")

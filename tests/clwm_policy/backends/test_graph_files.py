@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from clwm_common.files.model_files import ModelFiles
+from clwm_common.files.signed_documents import document_hash
 from clwm_policy.backends.calls import CALLS, examples
 from clwm_policy.backends.errors import BackendError
 from clwm_policy.backends.graph_files import MANIFEST, graph_folder, read_graphs, write_graphs
@@ -50,6 +51,20 @@ def test_damaged_graphs_are_refused_with_the_remedy(folder, damage):
     do, message = DAMAGE[damage]
     do(folder)
     with pytest.raises(BackendError, match=f"{message}.*clwm export"):
+        read_graphs(folder, PRESETS["nano"], list(CALLS))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [("config", {"width": "wide"}, "field 'config.width'"), ("calls", {"write": {}}, "field 'calls.write.sha256'")],
+)
+def test_a_manifest_without_meaning_is_refused_by_field_though_its_hash_is_right(folder, name, value, said):
+    def change(document):
+        document[name] = value
+        document["document_sha256"] = document_hash(document)
+
+    rewrite(folder, change)
+    with pytest.raises(BackendError, match=f"graphs.json: {said}.*clwm export"):
         read_graphs(folder, PRESETS["nano"], list(CALLS))
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clwm_common.files.signed_documents import document_hash
 from clwm_policy.engine.calibration import (
     Calibration,
     CalibrationError,
@@ -138,6 +139,27 @@ def test_a_damaged_calibration_is_refused(tmp_path, tiny_policy, damage):
         document["bounds"][1][0] = 0.0
         path.write_text(json.dumps(document))
     with pytest.raises(CalibrationError, match="clwm calibrate"):
+        load_calibration(path, tiny_policy, PLAN)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"edges": [0.01, 0.001]}, "edges do not ascend"),
+        ({"edges": [math.nan, 0.01]}, r"field 'edges.0': .*finite number \(got nan\)"),
+        ({"bounds": [[0.001]]}, "bounds are not a table of 2 bins and 4 points"),
+        ({"coverage": 1.5}, r"field 'coverage': .*less than 1 \(got 1.5\)"),
+        ({"surrogate_error_limit": -1.0}, "field 'surrogate_error_limit'"),
+        ({"colour": "red"}, "field 'colour': no such field"),
+        ({"facts": None}, "field 'facts'"),
+    ],
+)
+def test_a_table_without_meaning_is_refused_by_field_though_its_hash_is_right(tmp_path, tiny_policy, changes, said):
+    path = tmp_path / "calibration.json"
+    save_calibration(path, a_calibration())
+    document = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps(document | {"document_sha256": document_hash(document)}))
+    with pytest.raises(CalibrationError, match=f"calibration.json: .*{said}.*clwm calibrate"):
         load_calibration(path, tiny_policy, PLAN)
 
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save as save_tensors
 
-from clwm_common.files.policy_document import PolicyInputs, document_hash
+from clwm_common.files.policy_document import PolicyInputs
+from clwm_common.files.signed_documents import document_hash
 from clwm_policy.model.action_codec import ActionCodec, Normaliser
 from clwm_policy.model.checkpoint import CheckpointError, Policy, load_policy, save_policy
 from clwm_policy.model.clwm import Clwm

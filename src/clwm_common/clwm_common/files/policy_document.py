@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clwm_common.actions import ACTION_DIM, CHUNK_ROWS, LAYOUT_VERSION, ROW_DT
+from clwm_common.files.signed_documents import read_signed
 
 FORMAT = "clwm-policy/1"
 _FIELDS = ("weights_sha256", "encoder_sha256", "config", "normaliser", "features", "state_predictor", "facts")
@@ -124,21 +125,19 @@ class PolicyDocument:
 
 def read_policy_document(path: Path) -> PolicyDocument:
     """Read and check `path`, the .json of a policy. Raises CheckpointError."""
-    try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read ({error.strerror}); it belongs beside the weights") from None
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON ({error}); restore it with its weights") from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not a CLWM policy (format is not '{FORMAT}'); give the policy's own path")
+    document = read_signed(
+        path,
+        FORMAT,
+        CheckpointError,
+        absent="it belongs beside the weights",
+        foreign=f"a CLWM policy (format is not '{FORMAT}'); give the policy's own path",
+        remedy="restore it with its weights",
+    )
     if document.get("layout_version") != LAYOUT_VERSION:
         raise CheckpointError(
             f"{path} speaks action layout version {document.get('layout_version')}, this code {LAYOUT_VERSION}; "
             "train the policy again with this release"
         )
-    if document.get("document_sha256") != document_hash(document):
-        raise CheckpointError(f"{path} was changed after it was written; restore it with its weights")
     if missing := [name for name in _FIELDS if name not in document]:
         raise CheckpointError(f"{path} lacks '{missing[0]}'; {_AGAIN}")
     return PolicyDocument(path, document, _inputs(path, document))
@@ -160,12 +159,6 @@ def check_weights(path: Path) -> tuple[PolicyDocument, bytes]:
             "the file is truncated, damaged or from another training; restore both files together"
         )
     return document, weights
-
-
-def document_hash(document: Mapping[str, Any]) -> str:
-    """sha256 hex of a JSON document's content, which it carries itself as `document_sha256`."""
-    content = {name: value for name, value in document.items() if name != "document_sha256"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _inputs(path: Path, document: Mapping[str, Any]) -> PolicyInputs:

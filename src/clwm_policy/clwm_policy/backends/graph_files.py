@@ -13,13 +13,29 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import PositiveInt, ValidationError
+
+from clwm_common.files.config_files import Strict, explain
+from clwm_common.files.signed_documents import document_hash, read_signed
 from clwm_policy.backends.errors import BackendError
-from clwm_policy.model.checkpoint import document_hash
 from clwm_policy.model.sizes import ClwmConfig
 
 FORMAT = "clwm-graphs/1"
 MANIFEST = "graphs.json"
 WEIGHTS = "weights"  # stands where ONNX wants the name of a file with the weights
+
+
+class _Graph(Strict):
+    sha256: str
+    weights: list[str]
+
+
+class _Manifest(Strict):
+    format: str
+    config: dict[str, PositiveInt]
+    calls: dict[str, _Graph]
+    facts: dict[str, Any]
+    document_sha256: str
 
 
 def graph_folder(checkpoint: Path) -> Path:
@@ -71,16 +87,18 @@ def read_graphs(folder: Path, config: ClwmConfig, calls: list[str]) -> dict[str,
 
 
 def _manifest(path: Path) -> dict[str, Any]:
+    document = read_signed(
+        path,
+        FORMAT,
+        BackendError,
+        absent=f"there are no exported graphs: {_remedy()}",
+        foreign=f"of the format '{FORMAT}'; {_remedy()}",
+        remedy=_remedy(),
+    )
     try:
-        document = json.loads(path.read_bytes())
-    except OSError:
-        raise BackendError(f"no exported graphs: {path} cannot be read; {_remedy()}") from None
-    except ValueError as error:
-        raise BackendError(f"{path} is not JSON ({error}); {_remedy()}") from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise BackendError(f"{path} is not of the format '{FORMAT}'; {_remedy()}")
-    if document.get("document_sha256") != document_hash(document):
-        raise BackendError(f"{path} was changed after it was written; {_remedy()}")
+        _Manifest.model_validate(document)
+    except ValidationError as error:
+        raise BackendError(f"{explain(path, error, _Manifest)}; {_remedy()}") from None
     return document
 
 

@@ -16,10 +16,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError, model_validator
 
+from clwm_common.files.config_files import Strict, explain
+from clwm_common.files.signed_documents import document_hash, read_signed
 from clwm_policy.engine.re_entry import Plan, Point
 from clwm_policy.engine.refinement import refinements
-from clwm_policy.model.checkpoint import CheckpointError, Policy, document_hash
+from clwm_policy.model.checkpoint import CheckpointError, Policy
 
 FORMAT = "clwm-calibration/3"
 FILE_NAME = "calibration.json"
@@ -32,6 +35,32 @@ _REMEDY = "run `clwm calibrate`"
 
 class CalibrationError(CheckpointError):
     """A calibration that is missing, damaged or of other weights; the message says what to run."""
+
+
+class _Document(Strict):
+    """What the file holds. bounds: None where too little was seen, for JSON has no infinity."""
+
+    format: str
+    policy_sha256: str
+    encoder_sha256: str
+    video_steps: PositiveInt
+    action_steps: PositiveInt
+    coverage: float = Field(gt=0.0, lt=1.0)
+    edges: list[NonNegativeFloat] = Field(min_length=1)
+    evaluations: list[list[list[int]]]
+    bounds: list[list[NonNegativeFloat | None]]
+    facts: dict[str, Any]
+    surrogate_error_limit: NonNegativeFloat | None = None
+    document_sha256: str
+
+    @model_validator(mode="after")
+    def _is_a_table(self) -> _Document:
+        if self.edges != sorted(self.edges):
+            raise ValueError("edges do not ascend")
+        shape = len(self.edges), len(self.evaluations)
+        if len(self.bounds) != shape[0] or any(len(row) != shape[1] for row in self.bounds):
+            raise ValueError(f"bounds are not a table of {shape[0]} bins and {shape[1]} points")
+        return self
 
 
 @dataclass(frozen=True)
@@ -142,16 +171,18 @@ def load_calibration(path: Path, policy: Policy, plan: Plan) -> Calibration:
 
     Raises CalibrationError.
     """
+    document = read_signed(
+        path,
+        FORMAT,
+        CalibrationError,
+        absent=f"'adaptive' needs it: {_REMEDY}",
+        foreign=f"a calibration (format is not '{FORMAT}'); {_REMEDY}",
+        remedy=_REMEDY,
+    )
     try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise CalibrationError(f"{path} cannot be read ({error.strerror}); 'adaptive' needs it: {_REMEDY}") from None
-    except ValueError as error:
-        raise CalibrationError(f"{path} is not JSON ({error}); {_REMEDY}") from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise CalibrationError(f"{path} is not a calibration (format is not '{FORMAT}'); {_REMEDY}")
-    if document.get("document_sha256") != document_hash(document):
-        raise CalibrationError(f"{path} was changed after it was written; {_REMEDY}")
+        document = _Document.model_validate(document).model_dump()
+    except ValidationError as error:
+        raise CalibrationError(f"{explain(path, error, _Document)}; {_REMEDY}") from None
     for what, found, expected in (
         ("policy", document["policy_sha256"], policy.policy_hash),
         ("encoder", document["encoder_sha256"], policy.encoder_hash),
@@ -176,7 +207,7 @@ def load_calibration(path: Path, policy: Policy, plan: Plan) -> Calibration:
         policy_hash=document["policy_sha256"],
         encoder_hash=document["encoder_sha256"],
         facts=document["facts"],
-        surrogate_error_limit=document.get("surrogate_error_limit"),
+        surrogate_error_limit=document["surrogate_error_limit"],
     )
 
 

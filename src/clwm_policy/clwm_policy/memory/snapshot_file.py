@@ -12,9 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from clwm_common.files.signed_documents import document_hash
 from clwm_policy.errors import BadSnapshot
 from clwm_policy.memory.ttt import MemoryState
-from clwm_policy.model.checkpoint import document_hash
 
 FORMAT = "clwm-memory/1"
 # What the file must share with the engine that takes it in, by the names of `Engine.facts`.

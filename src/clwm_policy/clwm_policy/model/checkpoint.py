@@ -21,7 +21,8 @@ from safetensors.torch import save as save_tensors
 
 from clwm_common.actions import LAYOUT_VERSION
 from clwm_common.files.config_files import Strict, explain
-from clwm_common.files.policy_document import FORMAT, CheckpointError, PolicyInputs, check_weights, document_hash
+from clwm_common.files.policy_document import FORMAT, CheckpointError, PolicyInputs, check_weights
+from clwm_common.files.signed_documents import document_hash
 from clwm_policy.model.action_codec import ActionCodec
 from clwm_policy.model.clwm import Clwm
 from clwm_policy.model.feature_scale import FeatureScale, check_statistics
