@@ -24,14 +24,15 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "src" / "clwm_common"))
+from clwm_common.ros_environment import ROS_PACKAGE  # noqa: E402
+
 DIST = ROOT / "out" / "dist"
 GROUPS = "core,perception,policy,sim,train,bringup"
-ROS = ("rclpy", "clwm_msgs")
-# Where the dependencies are shared there is ROS among them; the packed project must not find it.
-BLOCK_ROS = f"import sys\nsys.modules.update(dict.fromkeys({ROS}))\n"
 IMPORTS = """
 import importlib, pkgutil, sys
 from pathlib import Path
+from clwm_common.ros_environment import ROS_PACKAGE
 count = 0
 for top in {packages}:
     package = importlib.import_module(top)
@@ -41,8 +42,8 @@ for top in {packages}:
             importlib.import_module(found.name)
             count += 1
         except ImportError as error:
-            needs_ros = (error.name or "").split(".")[0] in {ros}
-            assert needs_ros, (found.name, error)
+            needed = (error.name or "").partition(".")[0]
+            assert ROS_PACKAGE.fullmatch(needed), (found.name, error)
 print(count, "modules imported")
 """
 
@@ -108,7 +109,12 @@ def try_package(package: Path, environment: Path, shared: bool) -> None:
         (here,) = (environment / "lib").glob("python3*/site-packages")
         # Of the .pth files there only that of pinocchio's folder counts; the project's would bring the checkout in.
         (here / "shared.pth").write_text(f"{sysconfig.get_path('purelib')}\nimport cmeel_pth\n")
-        (here / "sitecustomize.py").write_text(BLOCK_ROS)
+        # There is ROS among them, too, which the packed project must not find.
+        hidden = [
+            path.name for path in Path(sysconfig.get_path("purelib")).iterdir() if ROS_PACKAGE.fullmatch(path.name)
+        ]
+        hidden.append("clwm_msgs")
+        (here / "sitecustomize.py").write_text(f"import sys\nsys.modules.update(dict.fromkeys({hidden}))\n")
         run([*pip, "--no-deps", "--no-build-isolation", str(package)], environment)
     else:
         run([*pip, "--constraint", str(ROOT / "requirements.lock"), f"{package}[{GROUPS}]"], environment)
@@ -117,7 +123,7 @@ def try_package(package: Path, environment: Path, shared: bool) -> None:
     packages = sorted(path.name for path in (ROOT / "src").iterdir() if (path / path.name / "__init__.py").exists())
     clwm = str(environment / "bin" / "clwm")
     steps = (
-        [str(python), "-c", IMPORTS.format(packages=packages, ros=ROS)],
+        [str(python), "-c", IMPORTS.format(packages=packages)],
         [clwm, "--help"],
         [clwm, "eval", "--help"],
         [clwm, "eval", "--task", "lift_tray", "--episodes", "1", "--json", "eval.json"],

@@ -158,3 +158,20 @@ def test_without_ros_a_command_that_needs_it_says_so_and_others_run(arguments, s
     hidden = "import sys; sys.modules.update(rclpy=None, clwm_msgs=None)\nfrom clwm_bringup.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", hidden, *arguments], capture_output=True, text=True, timeout=60)
     assert (done.stdout + done.stderr).strip().startswith(said) and done.returncode == code
+
+
+@pytest.mark.parametrize("name", ["rclpy", "clwm_msgs", "diagnostic_msgs", "std_srvs", "rcl_interfaces"])
+def test_a_package_of_ros_that_is_missing_is_one_sentence_and_any_other_a_fault(name, monkeypatch, capsys):
+    def app(**_):
+        raise ModuleNotFoundError(name=missing)
+
+    monkeypatch.setattr(cli, "app", app)
+    monkeypatch.setattr(sys, "argv", ["clwm"])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # those of the run of tests stay
+    missing = name
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert f"this Python has no {name}; run `make setup`" in capsys.readouterr().err
+    missing = "numpy"
+    with pytest.raises(ModuleNotFoundError):
+        cli.main()

@@ -52,7 +52,6 @@ WITHOUT_ROS = {
     *("eval", "chaos", "calibrate", "bench", "export", "security"),
     *("data", "record", "train-encoder", "train-policy"),
 }
-ROS_PACKAGES = {"rclpy", "clwm_msgs"}
 
 # What is wrong with a place that the user has named, and with nothing in the program.
 _PLACES = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EROFS, errno.ENOSPC}
@@ -89,7 +88,7 @@ def main() -> None:
         print(f"clwm: {error}", file=sys.stderr)
         sys.exit(2)
     except ModuleNotFoundError as error:
-        if error.name not in ROS_PACKAGES:
+        if not ros_environment.ROS_PACKAGE.fullmatch(error.name or ""):
             raise
         print(
             f"clwm: this needs ROS, and this Python has no {error.name}; run `make setup` in a checkout",
