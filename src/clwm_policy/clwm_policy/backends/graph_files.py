@@ -87,11 +87,13 @@ def read_graphs(folder: Path, config: ClwmConfig, calls: list[str]) -> dict[str,
 
 
 def _manifest(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise BackendError(f"no exported graphs: {path} cannot be read; {_remedy()}")
     document = read_signed(
         path,
         FORMAT,
         BackendError,
-        absent=f"there are no exported graphs: {_remedy()}",
+        absent=_remedy(),
         foreign=f"of the format '{FORMAT}'; {_remedy()}",
         remedy=_remedy(),
     )
