@@ -57,7 +57,8 @@ class Rows:
         """For a terminal. left: columns of words, which come before those of numbers."""
         table = Table(title=title, caption=caption)
         for index, name in enumerate(self.header):
-            table.add_column(name, justify="left" if index < left else "right")
+            is_name = index < left and not any(" " in row[index] for row in self.rows)
+            table.add_column(name, justify="left" if index < left else "right", no_wrap=is_name)
         for row in self.rows:
             table.add_row(*row)
         return table

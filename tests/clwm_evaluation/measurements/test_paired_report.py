@@ -1,11 +1,13 @@
 """Rates and paired differences of modes, from made-up outcomes whose answer is known."""
 
+import io
 import json
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from clwm_common.terminal.console import PlainConsole
 from clwm_evaluation.measurements.delay import by_delay, draw_delay, success_and_idle
 from clwm_evaluation.measurements.paired_episodes import Job, Outcome, compare
 from clwm_evaluation.measurements.success import draw_success, page_tables
@@ -80,3 +82,9 @@ def test_a_mode_that_never_succeeds_is_drawn_too():
     outcomes = {job: outcome(job.mode == "sequential") for job in outcomes_of((0.0, 800.0))}
     plt.close(draw_delay({"delays": by_delay(outcomes, MODES)}))
     assert compare(outcomes, MODES)["all"]["differences"]["naive"]["difference"] == -1.0
+
+
+def test_a_mode_is_named_in_full_on_a_narrow_terminal():
+    console = PlainConsole(width=80, file=io.StringIO())
+    console.print(page_tables({"by_task": compare(outcomes_of(), MODES)})[0].table("success", left=2))
+    assert all(mode in console.file.getvalue() for mode in MODES)
