@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from dataclasses import replace
@@ -19,7 +18,7 @@ from clwm_common.messages import MemoryPolicy, Mode, TaskStatus, goal_problem, i
 from clwm_common.robot.description import RobotDescription, RobotError
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import ConversionError, from_msg, to_msg
-from clwm_common.ros.diagnostics import Health, Level
+from clwm_common.ros.diagnostics import Health
 from clwm_common.ros.lifecycle import ClwmNode, NodeError, run
 from clwm_common.ros.parameters import Parameter, parameters_of
 from clwm_common.ros.transport import send_small_messages_only
@@ -30,6 +29,7 @@ from clwm_sai_executor import events
 from clwm_sai_executor.checks.clearance import margins_of
 from clwm_sai_executor.checks.start import StartCheck
 from clwm_sai_executor.config import ConfigError, SchedulerConfig
+from clwm_sai_executor.health_node import health, task_status
 from clwm_sai_executor.inputs.joint_inputs_node import JointInputs
 from clwm_sai_executor.inputs.joint_intake import JointIntake
 from clwm_sai_executor.outputs.controller_check_node import ControllerCheck
@@ -152,40 +152,19 @@ class ExecutorNode(ClwmNode):
         self._scheduler = None
 
     def diagnose(self) -> Health:
-        scheduler = self._scheduler
-        assert scheduler is not None
-        level, message = Level.OK, f"{scheduler.mode.name}, {scheduler.phase.value}"
-        if scheduler.fault:
-            level, message = Level.ERROR, scheduler.fault
-        elif scheduler.phase in (Phase.BLIND, Phase.STALLED):
-            level = Level.WARN
         waits = self._joints.problems(self.now())
-        if not waits and scheduler.is_at_rest and self._joints.latest and not scheduler.fault:
-            waits = [refusal] if (refusal := self._start.refusal(self._joints.latest)) else []
-        if waits:
-            level, message = Level.ERROR, "; ".join([message, *waits])
+        arms = self._joints.latest
+        if not waits and self.scheduler.is_at_rest and arms and not self.scheduler.fault:
+            waits = [refusal] if (refusal := self._start.refusal(arms)) else []
         problems = [] if self.params.policy_document else [UNCHECKED]
-        problems += [text for text in (scheduler.waiting, self._problem) if text]
+        problems += [text for text in (self.scheduler.waiting, self._problem) if text]
         problems += self._joints.warnings()
-        if scheduler.phase is Phase.IDLE and scheduler.task is not None and self._joints.latest:
-            problems += [unrest] if (unrest := self._start.unrest(self._joints.latest)) else []
+        if self.scheduler.phase is Phase.IDLE and self.scheduler.task is not None and arms:
+            problems += [unrest] if (unrest := self._start.unrest(arms)) else []
+        problems += [*self._outputs.problems, *self._controllers.warnings]
         others = self._controllers.commanders({self.role.participant})
         fights = [fight(topic, names) for topic, names in others.items() if names]
-        problems += [*self._outputs.problems, *self._controllers.warnings]
-        if problems:
-            level, message = max(level, Level.WARN), "; ".join([message, *problems])
-        if fights:
-            level, message = Level.ERROR, "; ".join([message, *fights, "stop it: two commanders fight for the arm"])
-        summary = scheduler.metrics.summary()
-        values = {key: value for key, value in summary.items() if not isinstance(value, dict)}
-        status = {
-            "mode": scheduler.mode.name,
-            "owner": scheduler.arbitration.owner,
-            "phase": scheduler.phase.name,
-            "task_epoch": scheduler.task_epoch,
-            "controllers": self._controllers.summary,
-        }
-        return Health(level, message, {**status, **values, "summary": json.dumps(summary)})
+        return health(self.scheduler, waits, problems, fights, self._controllers.summary)
 
     @property
     def scheduler(self) -> Scheduler:
@@ -335,19 +314,7 @@ class ExecutorNode(ClwmNode):
 
     def _publish_status(self) -> None:
         """What an operator must know, when it changes; a late subscriber gets the last one."""
-        scheduler = self.scheduler
-        status = TaskStatus(
-            stamp=0.0,
-            mode=scheduler.mode,
-            phase=scheduler.phase.name,
-            task_epoch=scheduler.task_epoch,
-            started_at=scheduler.epoch.began_at,
-            instruction=scheduler.task.instruction if scheduler.task else "",
-            goal=scheduler.task.goal if scheduler.task else "",
-            fault=scheduler.fault,
-            waiting=scheduler.waiting,
-            is_active=self.is_active,
-        )
+        status = task_status(self.scheduler, self.is_active)
         if status != self._status:
             self._status = status
             self._status_output.publish(to_msg(replace(status, stamp=self.now())))
