@@ -250,15 +250,9 @@ class ExecutorNode(ClwmNode):
         self._step(events.ChunkArrived(chunk))
 
     def _on_teleop(self, message: TeleopCommand) -> None:
-        if not self.is_active:
-            return
-        try:
-            command = from_msg(message)
-        except (ConversionError, LayoutError) as error:
-            # As good as silence: when it comes from the one who moves the arms, the time-out stops them.
-            self._note(f"command of teleoperation source '{message.source}' cannot be read: {error}")
-            return
-        self._step(events.TeleopArrived(command))
+        # One that cannot be read is as good as silence: from the one who moves the arms, the time-out stops them.
+        if self.is_active and (command := self._read(message, f"command of teleoperation source '{message.source}'")):
+            self._step(events.TeleopArrived(command))
 
     def _on_report(self, message: SaiReport) -> None:
         if self.is_active:
@@ -267,17 +261,13 @@ class ExecutorNode(ClwmNode):
     def _on_refusal(self, message: ros.ChunkRefusal) -> None:
         if not self.is_active:
             return
-        try:
-            self._step(events.RefusalArrived(from_msg(message)))
-        except ConversionError as error:
-            self._note(f"refusal of chunk {message.chunk_id} cannot be read: {error}")
+        if refusal := self._read(message, f"refusal of chunk {message.chunk_id}"):
+            self._step(events.RefusalArrived(refusal))
         self._publish_status()
 
     def _on_verdict(self, message: ros.Verdict) -> None:
-        try:
-            self._run_task.hear(from_msg(message))
-        except ConversionError as error:
-            self._note(f"verdict of '{message.judge}' cannot be read: {error}")
+        if verdict := self._read(message, f"verdict of '{message.judge}'"):
+            self._run_task.hear(verdict)
 
     def _on_episode(self, message: EpisodeStatus) -> None:
         before, self._episode = self._episode, message.episode
@@ -305,6 +295,14 @@ class ExecutorNode(ClwmNode):
         response.accepted = not response.message
         response.mode = int(self.scheduler.mode)
         return response
+
+    def _read(self, message: Any, what: str) -> Any | None:
+        """The core's form of a message; None, and a note, when it has none."""
+        try:
+            return from_msg(message)
+        except (ConversionError, LayoutError) as error:
+            self._note(f"{what} cannot be read: {error}")
+            return None
 
     def _note(self, problem: str) -> None:
         """Log a problem with an input once, and show it in the diagnostics."""
