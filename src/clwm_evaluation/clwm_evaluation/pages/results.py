@@ -29,6 +29,7 @@ TITLES = {
     "memory": "Right choices after a delay, chance 50 % (`clwm bench memory`)",
     "chaos": "Faults on the real stack (`clwm chaos --all`)",
     "fuzzer": "The executor under a virtual clock (`clwm chaos --virtual`)",
+    "experts": "Scripted experts, asked at the start and in the middle of an episode (`clwm data check`)",
     "soak": "Continuous operation in real time (`clwm soak`)",
     "seam": "Velocity jumps where chunks follow one another (`clwm bench seam`)",
     "executor": "The executor's process (`clwm bench executor`)",
@@ -36,7 +37,12 @@ TITLES = {
 }
 # Reports of `clwm chaos` and `clwm soak` are told by what only they have.
 KNOWN_BY = {"faults": "chaos", "stale_epoch_rows": "fuzzer", "misses_without_diagnostic": "soak"}
-STACK_TABLES = {"chaos": stack_tables.chaos, "fuzzer": stack_tables.fuzzer, "soak": stack_tables.soak}
+STACK_TABLES = {
+    "chaos": stack_tables.chaos,
+    "fuzzer": stack_tables.fuzzer,
+    "soak": stack_tables.soak,
+    "experts": stack_tables.experts,
+}
 
 
 class ResultsError(ValueError):

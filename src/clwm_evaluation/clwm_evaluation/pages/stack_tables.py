@@ -59,6 +59,17 @@ def soak(report: dict[str, Any]) -> list[Rows]:
     return [Rows(header, [[*row, missed, held]])]
 
 
+def experts(report: dict[str, Any]) -> list[Rows]:
+    """One row per scene, goal and place of asking."""
+    header = ["scene", "goal", "asked", "achieved", "Wilson 95 %", "time s", "processor s", "arms touched"]
+    rows = []
+    for found in report["table"]:
+        done = f"{found['achieved']} / {found['trials']}"
+        times = [text(found["seconds"], "{:.1f}"), f"{found['processor_seconds']:.2f}", str(found["arms_touched"])]
+        rows.append([found["scene"], found["goal"], found["asked"], done, percent(found["wilson95"], 1), *times])
+    return [Rows(header, rows)]
+
+
 def evaluations(reports: Iterable[tuple[str, dict[str, Any]]]) -> Rows:
     """One row per `clwm eval` report, sorted by task, control and re-entry policy."""
     header = ["task", "control", "SAI", "latency", "success", "Wilson 95 %", "blocking p50 / p95 / p99 ms"]
