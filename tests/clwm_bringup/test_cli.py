@@ -160,7 +160,7 @@ def test_without_ros_a_command_that_needs_it_says_so_and_others_run(arguments, s
     assert (done.stdout + done.stderr).strip().startswith(said) and done.returncode == code
 
 
-@pytest.mark.parametrize("name", ["rclpy", "clwm_msgs", "diagnostic_msgs", "std_srvs", "rcl_interfaces"])
+@pytest.mark.parametrize("name", ["rclpy", "clwm_msgs", "std_srvs", "rcl_interfaces", "ament_index_python"])
 def test_a_package_of_ros_that_is_missing_is_one_sentence_and_any_other_a_fault(name, monkeypatch, capsys):
     def app(**_):
         raise ModuleNotFoundError(name=missing)

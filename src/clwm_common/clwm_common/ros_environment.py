@@ -22,8 +22,8 @@ MEASURED_RMW = "rmw_fastrtps_cpp"
 # Jazzy reads the first name only, later distributions the second.
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 _SWITCHES = ("RCUTILS_LOGGING_USE_STDOUT", "RCUTILS_LOGGING_BUFFERED_STREAM", "RCUTILS_COLORIZED_OUTPUT")
-# Packages that come with ROS: its client library, what generates messages, and messages.
-ROS_PACKAGE = re.compile(r"rclpy|rosidl_\w+|\w+_(msgs|srvs|interfaces)")
+# Packages that come with ROS: its client library, its index and launch files, messages and what generates them.
+ROS_PACKAGE = re.compile(r"rclpy|(ament|rosidl|launch)_\w+|launch|\w+_(msgs|srvs|interfaces)")
 _HIGHEST_DOMAIN = 232  # the ports of a higher one do not exist
 _IMPORT_TIMEOUT = 30.0  # s
 
