@@ -23,10 +23,11 @@ import venv
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "src" / "clwm_common"))
-from clwm_common.ros_environment import ROS_PACKAGE  # noqa: E402
+from setup import SENTENCE_ENCODER
 
+from clwm_common.ros_environment import ROS_PACKAGE
+
+ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "out" / "dist"
 GROUPS = "core,perception,policy,sim,train,bringup"
 IMPORTS = """
@@ -118,6 +119,7 @@ def try_package(package: Path, environment: Path, shared: bool) -> None:
         run([*pip, "--no-deps", "--no-build-isolation", str(package)], environment)
     else:
         run([*pip, "--constraint", str(ROOT / "requirements.lock"), f"{package}[{GROUPS}]"], environment)
+        run([*pip, "--no-deps", SENTENCE_ENCODER], environment)
     away = environment / "away"
     away.mkdir()
     packages = sorted(path.name for path in (ROOT / "src").iterdir() if (path / path.name / "__init__.py").exists())
