@@ -4,8 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from clwm_sai_executor.config import SchedulerConfig
+from clwm_sai_executor.events import MeasuredArms
 from clwm_sai_executor.path.braking import braking_tail
-from clwm_sai_executor.path.limits import LimitError, stopping_distance
+from clwm_sai_executor.path.limits import LimitError, stoppable_velocity, stopping_distance
+from clwm_sai_executor.path.motion import Motion
 
 DT = 0.05
 fractions = arrays(np.float64, 14, elements=st.floats(-1.0, 1.0))
@@ -73,3 +76,22 @@ def test_a_velocity_outside_the_limits_is_the_callers_fault(limits, robot):
     velocity[3] = 3.0
     with pytest.raises(LimitError, match="joint 3 moves at 3.000 rad/s"):
         braking_tail(robot.home, velocity, limits, DT)
+
+
+@given(place=fractions, speed=fractions)
+def test_a_stoppable_velocity_stops_within_the_range_and_is_only_ever_reduced(limits, place, speed):
+    middle, half = (limits.upper + limits.lower) / 2, (limits.upper - limits.lower) / 2
+    position, velocity = middle + place * half, speed * limits.velocity
+    reduced = stoppable_velocity(position, velocity, limits, DT)
+    reach = position + stopping_distance(reduced, limits.acceleration, DT)
+    assert (reach <= limits.upper + 1e-9).all() and (reach >= limits.lower - 1e-9).all()
+    assert (np.abs(reduced) <= np.abs(velocity)).all() and (reduced * velocity >= 0.0).all()
+
+
+@given(place=fractions, speed=fractions)
+def test_arms_found_in_motion_near_a_limit_are_stopped_within_it(robot, limits, place, speed):
+    motion = Motion(robot, SchedulerConfig(), row_of=lambda joints, openings: np.zeros(30, np.float32))
+    middle, half = (limits.upper + limits.lower) / 2, (limits.upper - limits.lower) / 2
+    arms = MeasuredArms(1.0, middle + place * half, speed * limits.velocity, np.array([0.04, 0.04]))
+    motion.hold(1.0, arms, arms.widths)
+    assert (motion.path.positions <= limits.upper + 1e-9).all() and (motion.path.positions >= limits.lower - 1e-9).all()

@@ -69,3 +69,13 @@ def stopping_distance(velocity: Array, acceleration: Array, dt: float) -> Array:
     invariant that makes braking possible from every knot.
     """
     return velocity * stopping_steps(velocity, acceleration, dt) * dt / 2.0
+
+
+def stoppable_velocity(position: Array, velocity: Array, limits: MotionLimits, dt: float) -> Array:
+    """`velocity` (joints,), reduced where the stop from `position` would end outside the position limits.
+
+    A stop takes at most |v| / (a dt) + 1 steps, so at most v^2 / 2a + |v| dt / 2; solved for |v|.
+    """
+    room = np.maximum(np.where(velocity > 0.0, limits.upper - position, position - limits.lower), 0.0)
+    fastest = limits.acceleration * (np.sqrt(dt**2 / 4.0 + 2.0 * room / limits.acceleration) - dt / 2.0)
+    return np.clip(velocity, -fastest, fastest)

@@ -18,7 +18,7 @@ from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.events import SIDES, Command, MeasuredArms, MoveGripper, SendTrajectory
 from clwm_sai_executor.outputs.gripper import GripperCommander
 from clwm_sai_executor.path.blend import blend
-from clwm_sai_executor.path.limits import MotionLimits
+from clwm_sai_executor.path.limits import MotionLimits, stoppable_velocity
 from clwm_sai_executor.path.splice import Path, SpliceFacts, splice, stop, stop_at
 
 Array = NDArray[np.float64]
@@ -215,19 +215,23 @@ class Motion:
         self._brake_from(now, arms, path.knot(max(self.consumed, path.first))[2])
 
     def _brake_from(self, now: float, arms: MeasuredArms, openings: Array) -> None:
-        velocity = np.clip(arms.velocities, -self._limits.velocity, self._limits.velocity)
-        ahead = arms.positions + velocity * self.lead
+        limits, position = self._limits, arms.positions
+        velocity = np.clip(arms.velocities, -limits.velocity, limits.velocity)
+        # Arms that brake already come less far in this time than their velocity says: not beyond a limit.
+        lower, upper = np.minimum(limits.lower, position), np.maximum(limits.upper, position)
+        ahead = np.clip(position + velocity * self.lead, lower, upper)
+        velocity = stoppable_velocity(ahead, velocity, limits, ROW_DT)
         measured = Path(
             origin=now + self.lead - ROW_DT,
             dt=ROW_DT,
             first=0,
             offsets=np.array([0.0, ROW_DT]),
-            positions=np.stack([ahead - velocity * ROW_DT, ahead]),
+            positions=np.stack([np.clip(ahead - velocity * ROW_DT, lower, upper), ahead]),
             velocities=np.stack([velocity, velocity]),
             openings=np.repeat(openings[None], 2, axis=0),
             last_row=1,
         )
-        self.path = stop(measured, 1, self._limits)
+        self.path = stop(measured, 1, limits)
         self.consumed = -1
         self.observe(self.path.last)
 
