@@ -1,14 +1,10 @@
-"""Memory and processor time of a process, from the kernel's own counters. Linux only."""
+"""Memory and processor time of a process."""
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass
-from pathlib import Path
 
-_TICKS = os.sysconf("SC_CLK_TCK")
-_LINE = re.compile(r"^(Rss|Pss):\s+(\d+) kB$", re.MULTILINE)
+import psutil
 
 
 @dataclass(frozen=True)
@@ -26,12 +22,11 @@ class Usage:
 
 def usage(process_id: int) -> Usage | None:
     """What a process uses; None when there is no such process any more."""
-    folder = Path(f"/proc/{process_id}")
     try:
-        memory = dict(_LINE.findall((folder / "smaps_rollup").read_text()))
-        # The name, in parentheses, may contain anything; 11 and 12 after it are user and system time.
-        fields = (folder / "stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
+        process = psutil.Process(process_id)
+        if process.status() == psutil.STATUS_ZOMBIE:  # dead, and not waited for yet
+            return None
+        memory, times = process.memory_full_info(), process.cpu_times()
+    except psutil.NoSuchProcess:
         return None
-    processor = (int(fields[11]) + int(fields[12])) / _TICKS
-    return Usage(1024 * int(memory["Rss"]), 1024 * int(memory["Pss"]), processor)
+    return Usage(memory.rss, memory.pss, times.user + times.system)

@@ -1,6 +1,8 @@
 """A long run is judged by what was measured: stalls by boundaries, memory by its growth, silence by what was said."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -129,3 +131,11 @@ def test_this_process_uses_memory_and_time_and_a_missing_one_nothing():
     assert after.processor > before.processor
     assert 0 < after.share <= after.resident
     assert usage(2**22 + 1) is None
+
+
+def test_a_process_that_has_died_uses_nothing_also_before_it_is_waited_for():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert usage(process.pid) is None
+    process.wait()
+    assert usage(process.pid) is None
