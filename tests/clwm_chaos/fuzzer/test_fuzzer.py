@@ -61,11 +61,11 @@ def test_executor_that_takes_a_refusal_of_another_request_for_its_own_is_found(r
     monkeypatch.setattr(fuzz_policy, "_FATE_ENDS", ends)
     honest = Scheduler._take_refusal
 
-    def gullible(self, now, refusal, out):
-        if self._pending is not None:
-            request = self._pending.request
+    def gullible(self, refusal):
+        if self._chunks.pending is not None:
+            request = self._chunks.pending.request
             refusal = replace(refusal, chunk_id=request.chunk_id, task_epoch=request.task_epoch)
-        honest(self, now, refusal, out)
+        honest(self, refusal)
 
     monkeypatch.setattr(Scheduler, "_take_refusal", gullible)
     assert "dead-lock" in rules(robot)
@@ -121,26 +121,26 @@ def test_splice_into_the_past_is_found_as_a_jump(robot, monkeypatch):
 def test_chunk_of_an_old_epoch_that_is_executed_is_found(robot, monkeypatch, often):
     honest = Scheduler._take_chunk
 
-    def credulous(self, now, chunk, out):
-        if self._pending is not None:
-            request = self._pending.request
+    def credulous(self, chunk):
+        if self._chunks.pending is not None:
+            request = self._chunks.pending.request
             chunk = scheduler_module.ActionChunk(
                 request.chunk_id, request.task_epoch, chunk.stamp, chunk.rows, prefix_rows=len(request.committed_prefix)
             )
-        honest(self, now, chunk, out)
+        honest(self, chunk)
 
     monkeypatch.setattr(Scheduler, "_take_chunk", credulous)
     assert "stale rows" in rules(robot)
 
 
 def test_hold_that_does_not_brake_is_found(robot, monkeypatch, often):
-    monkeypatch.setattr(Scheduler, "_brake", lambda self, now, out: None)
+    monkeypatch.setattr(Scheduler, "_brake", lambda self: None)
     monkeypatch.setattr(fuzz_run, "random_config", lambda rng: SchedulerConfig())
     assert "motion" in rules(robot)
 
 
 def test_executor_that_never_asks_again_is_a_dead_lock(robot, monkeypatch):
-    monkeypatch.setattr(Scheduler, "_request_at_rest", lambda self, now, out: None)
+    monkeypatch.setattr(Scheduler, "_request_at_rest", lambda self: None)
     assert "dead-lock" in rules(robot)
 
 

@@ -23,7 +23,7 @@ def test_it_runs_from_a_plain_folder_without_ros(tmp_path):
     path = tmp_path / "report.json"
     code = (
         "import sys; from clwm_evaluation.gpu.process import main; code = main(sys.argv[1:])\n"
-        "print('loaded', [m for m in ('rclpy', 'clwm_msgs', 'pydantic', 'rich', 'typer') if m in sys.modules])\n"
+        "print('loaded', [m for m in ('rclpy', 'clwm_msgs', 'rich', 'typer') if m in sys.modules])\n"
         "sys.exit(code)"
     )
     environment = {

@@ -1,4 +1,4 @@
-"""`python -m clwm_evaluation.gpu.process`: time and memory of the model at full size, from a plain folder with torch.
+"""`python -m clwm_evaluation.gpu.process`: time and memory of the model at full size, with torch and pydantic alone.
 
     PYTHONPATH=src/clwm_common:src/clwm_policy:src/clwm_evaluation python -m clwm_evaluation.gpu.process --json FILE
 
