@@ -20,8 +20,8 @@ def robot():
     return RobotDescription.load("dual_fr3_mujoco")
 
 
-def status(mode="POLICY", phase="MOVING", fault=""):
-    return {"mode": mode, "phase": phase, "fault": fault}
+def status(mode="POLICY", phase="MOVING", fault="", waiting=""):
+    return {"mode": mode, "phase": phase, "fault": fault, "waiting": waiting}
 
 
 def moving_until(robot, brakes_at, deceleration=5.0, speed=0.8, again_at=np.inf):
@@ -139,6 +139,22 @@ def test_a_missing_chunk_can_be_known_of_when_it_was_needed(robot):
     assert known_at(FAULTS["chunk late"], seen, TIMEOUT) == 100.3
     early = replace(seen, statuses=[(100.1, status(mode="HOLD"))])
     assert known_at(FAULTS["Ctrl-C"], early, TIMEOUT) == 100.1, "told before the chunk was needed"
+
+
+def test_a_chunk_that_the_policy_declines_can_be_missed_when_it_was_needed_not_when_a_later_one_is(robot):
+    seen = observed(
+        robot,
+        None,
+        requests=[Requested(99.6, 100.3, False), Requested(100.5, 102.5, True), Requested(106.0, 106.7, False)],
+        statuses=[(99.0, status()), (100.1, status(phase="STOPPING", waiting="the policy was deactivated"))],
+    )
+    assert known_at(FAULTS["policy restarted"], seen, TIMEOUT) == 100.3
+
+
+@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.diagnosed])
+def test_a_fault_with_a_diagnosis_names_a_node_and_has_a_time_to_recover(name):
+    node, text = FAULTS[name].diagnosed
+    assert node in ("perception", "executor", "policy", "sim") and text and FAULTS[name].recovery > 0.0
 
 
 def test_of_a_dead_executor_the_end_of_its_last_message_counts_and_not_its_successors(robot):

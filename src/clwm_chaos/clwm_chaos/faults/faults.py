@@ -121,7 +121,8 @@ def _cameras(name: str, **tampering: object) -> Fault:
 
 def _stamps(name: str, edit: str, said: str) -> Fault:
     means = Messages(("cameras",), {"kind": "edit", "edit": edit, "seconds": LASTS})
-    return Fault(name, means, Outcome.RESUMES, Known.CHUNK_DUE, {"phase": "STALLED"}, ("perception", said))
+    diagnosed = ("perception", said)
+    return Fault(name, means, Outcome.RESUMES, Known.CHUNK_DUE, {"phase": "STALLED"}, diagnosed=diagnosed)
 
 
 def _chunk(name: str, outcome: Outcome, known: Known, published: Mapping[str, str], **tampering: object) -> Fault:
@@ -148,7 +149,12 @@ FAULTS: Mapping[str, Fault] = {
             "policy killed", KillSignal("policy", signal.SIGKILL), Outcome.RESUMES, Known.CHUNK_DUE, _STALL, _STARTS
         ),
         Fault(
-            "policy restarted", KillSignal("policy", signal.SIGTERM), Outcome.RESUMES, Known.CHUNK_DUE, _STALL, _STARTS
+            "policy restarted",
+            KillSignal("policy", signal.SIGTERM),
+            Outcome.RESUMES,
+            Known.CHUNK_DUE,
+            {"waiting": "the policy was deactivated"},
+            _STARTS,
         ),
         Fault(
             "policy stopped",

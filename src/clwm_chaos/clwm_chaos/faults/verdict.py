@@ -108,7 +108,9 @@ def known_at(fault: Fault, seen: Observed, state_timeout: float) -> float:
             return max([seen.began_at, *ends[-2:]])
         case Known.CHUNK_DUE:
             noticed = first_reaction(seen)
-            asked = [request.needed_by for request in seen.requests if not request.at_rest and request.at <= noticed]
+            # A policy that declines a request is waited for from then on, and what was sent runs out.
+            until = min([noticed, *(at for at, status in seen.statuses if at >= seen.began_at and status["waiting"])])
+            asked = [request.needed_by for request in seen.requests if not request.at_rest and request.at <= until]
             return max(seen.began_at, min(noticed, asked[-1])) if asked else seen.began_at
 
 
