@@ -139,7 +139,6 @@ def _executor_ends(name: str, number: signal.Signals, known: Known) -> Fault:
 
 _STALL = {"phase": "STALLED"}
 LASTS = 3.0  # s for which inputs are there and useless: health is told once a second, of what has lasted for one
-ALL = 1000  # messages: more than there are
 _EARLY = 1.0  # s; what is seen by how the arms move, before or after, is not to be seen when they have arrived
 _STARTS = 60.0  # s for a policy to load, on a busy machine
 
@@ -197,7 +196,7 @@ FAULTS: Mapping[str, Fault] = {
         _stamps("picture stamps zero", "stamped_zero", "its stamps are 0"),
         Fault(
             "gripper never finishes",
-            Messages(("grippers",), {"kind": "drop", "seconds": 10.0, "count": ALL}),  # a newer one would end
+            Messages(("grippers",), {"kind": "drop", "seconds": 10.0}),
             Outcome.CONTINUES,
             Known.AT_ONCE,
             diagnosed=("executor", "was accepted and has not ended"),
