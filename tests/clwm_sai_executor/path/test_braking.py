@@ -94,4 +94,8 @@ def test_arms_found_in_motion_near_a_limit_are_stopped_within_it(robot, limits, 
     middle, half = (limits.upper + limits.lower) / 2, (limits.upper - limits.lower) / 2
     arms = MeasuredArms(1.0, middle + place * half, speed * limits.velocity, np.array([0.04, 0.04]))
     motion.hold(1.0, arms, arms.widths)
-    assert (motion.path.positions <= limits.upper + 1e-9).all() and (motion.path.positions >= limits.lower - 1e-9).all()
+    path = motion.path
+    assert (path.positions <= limits.upper + 1e-9).all() and (path.positions >= limits.lower - 1e-9).all()
+    span, way = np.diff(path.offsets)[:, None], np.diff(path.positions, axis=0)
+    first = (6 * way / span - 4 * path.velocities[:-1] - 2 * path.velocities[1:]) / span
+    assert (np.abs(first) <= limits.acceleration * (1 + 1e-6) + 1e-6).all()

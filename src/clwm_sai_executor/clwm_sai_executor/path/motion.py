@@ -26,6 +26,7 @@ RowOf = Callable[[Array, Array], NDArray[np.float32]]
 
 PlanOf = Callable[[float, Array, Array, Array], tuple[Array, Array]]
 
+_SHORTEST = 1e-3  # s between two knots
 _ROUNDING = 1e-4  # of a row: 5 us
 EXECUTED_ROWS = 12  # rows of the past that a request carries at most
 
@@ -221,12 +222,14 @@ class Motion:
         lower, upper = np.minimum(limits.lower, position), np.maximum(limits.upper, position)
         ahead = np.clip(position + velocity * self.lead, lower, upper)
         velocity = stoppable_velocity(ahead, velocity, limits, ROW_DT)
+        # The first knot is not before now, where arms that leave a limit were beyond it.
+        span = min(max(self.lead, _SHORTEST), ROW_DT)
         measured = Path(
-            origin=now + self.lead - ROW_DT,
+            origin=now + self.lead - span,
             dt=ROW_DT,
             first=0,
-            offsets=np.array([0.0, ROW_DT]),
-            positions=np.stack([np.clip(ahead - velocity * ROW_DT, lower, upper), ahead]),
+            offsets=np.array([0.0, span]),
+            positions=np.stack([ahead - velocity * span, ahead]),
             velocities=np.stack([velocity, velocity]),
             openings=np.repeat(openings[None], 2, axis=0),
             last_row=1,
