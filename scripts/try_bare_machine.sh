@@ -96,11 +96,11 @@ if [ -z "$again" ]; then
     echo "== $line"
     inside "export DEBIAN_FRONTEND=noninteractive; $line" > "$folder/apt.log" 2>&1 ||
         { tail -20 "$folder/apt.log"; exit 1; }
-    rm -rf "$tree/root/clwm"
-    git clone -q --no-hardlinks "$root" "$tree/root/clwm"
+    rm -rf "$tree/srv/clwm"
+    git clone -q --no-hardlinks "$root" "$tree/srv/clwm"
 else
-    git -C "$tree/root/clwm" fetch -q "$root" HEAD
-    git -C "$tree/root/clwm" reset -q --hard FETCH_HEAD
+    git -C "$tree/srv/clwm" fetch -q "$root" HEAD
+    git -C "$tree/srv/clwm" reset -q --hard FETCH_HEAD
 fi
 # After the packages, some of which write where something is shared.
 [ -z "$python" ] || shares+=("$python")
@@ -109,20 +109,20 @@ for path in ${shares[@]+"${shares[@]}"}; do
     mount --bind -o ro "$path" "$tree$path"
 done
 
-commit="$(git -C "$tree/root/clwm" rev-parse --short HEAD)"
+commit="$(git -C "$tree/srv/clwm" rev-parse --short HEAD)"
 
 failed=0 outcome=()
 for target in "${targets[@]}"; do
     command="make ${python:+PYTHON=$python/bin/python3 }$target"
     echo "== $command"
     began=$SECONDS
-    if inside "cd /root/clwm && $command" > "$folder/$target.log" 2>&1; then verdict=passed; else verdict=FAILED; failed=1; fi
+    if inside "cd /srv/clwm && $command" > "$folder/$target.log" 2>&1; then verdict=passed; else verdict=FAILED; failed=1; fi
     outcome+=("$command: $verdict after $((SECONDS - began)) s: $(grep -v '^$' "$folder/$target.log" | tail -1)")
     [ "$verdict" = passed ] || tail -40 "$folder/$target.log"
 done
 
 echo
-echo "bare $(. "$tree/etc/os-release" && echo "$PRETTY_NAME"), $(inside '/root/clwm/.venv/bin/python -V'), commit $commit"
+echo "bare $(. "$tree/etc/os-release" && echo "$PRETTY_NAME"), $(inside '/srv/clwm/.venv/bin/python -V'), commit $commit"
 printf '%s\n' "${outcome[@]}"
 echo "logs: $folder/*.log"
 exit $failed
