@@ -8,7 +8,7 @@ from clwm_common.messages import Judgement, Mode, TaskStatus
 from clwm_common.robot.description import RobotDescription
 from clwm_sim.judging import TaskJudge, normalised
 from clwm_sim.pacing import EpisodeSeen, PacedSimulation, Verdict
-from clwm_sim.tasks import TASKS
+from clwm_sim.shipped_tasks import TASKS
 from clwm_sim.world import World
 
 NOW = 1_700_000_000.0

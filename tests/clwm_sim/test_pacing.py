@@ -9,7 +9,7 @@ from clwm_common.robot.description import RobotDescription
 from clwm_sim.controllers.joint_trajectory_controller import TrajectoryRefused
 from clwm_sim.controllers.trajectory import JointTrajectory
 from clwm_sim.pacing import EpisodeSeen, JointsSeen, PacedSimulation, PictureTaken
-from clwm_sim.tasks import UnknownTask
+from clwm_sim.shipped_tasks import UnknownTask
 from clwm_sim.world import World
 
 START = 1_700_000_000.0

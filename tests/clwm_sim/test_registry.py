@@ -7,7 +7,7 @@ import pytest
 
 from clwm_sim import registry
 from clwm_sim.registry import RegistryError, goals_in, kinds_in, scene_named, scenes
-from clwm_sim.tasks import UnknownTask, task_named
+from clwm_sim.shipped_tasks import UnknownTask, task_named
 
 
 def forget():

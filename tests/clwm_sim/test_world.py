@@ -3,7 +3,7 @@ import pytest
 
 from clwm_sim.cameras import CAMERAS, project
 from clwm_sim.keypoints import KEYPOINTS
-from clwm_sim.tasks import UnknownTask
+from clwm_sim.shipped_tasks import UnknownTask
 from clwm_sim.world import World
 
 

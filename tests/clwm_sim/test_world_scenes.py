@@ -10,7 +10,7 @@ from clwm_sim.experts.goal_expert import GoalExpert
 from clwm_sim.experts.playing import play
 from clwm_sim.judging import TaskJudge
 from clwm_sim.registry import scenes
-from clwm_sim.tasks import TASKS, UnknownTask, table_task_named, task_named
+from clwm_sim.shipped_tasks import TASKS, UnknownTask, table_task_named, task_named
 from clwm_sim.world import World
 
 ROBOT = RobotDescription.load("dual_fr3_mujoco")

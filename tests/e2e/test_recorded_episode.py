@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from clwm_bringup import cli
 from clwm_policy.recording.episode_file import EpisodeFile, read_episode
 from clwm_policy.recording.episode_log import Observed
-from clwm_sim.tasks.lift_tray import LiftTray
+from clwm_sim.shipped_tasks.lift_tray import LiftTray
 
 runner = CliRunner()
 

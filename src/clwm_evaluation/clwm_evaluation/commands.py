@@ -43,9 +43,9 @@ MEASUREMENTS = {
         "streaming",
         "What fresh simulated trajectories are worth to a training",
     ),
-    "gpu": CommandPlace("clwm_evaluation.gpu.gpu", "gpu", "Full-size models on a GPU against its roofline"),
+    "gpu": CommandPlace("clwm_evaluation.gpu.command", "gpu", "Full-size models on a GPU against its roofline"),
     "memory": CommandPlace(
-        "clwm_evaluation.memory.memory", "memory", "What the memory keeps, what it costs, and that it stays bounded"
+        "clwm_evaluation.memory.command", "memory", "What the memory keeps, what it costs, and that it stays bounded"
     ),
 }
 EPILOG = "Examples:  clwm bench surprise --episodes 40 --json FILE --png FILE  |  docs/benchmarks.md explains each"

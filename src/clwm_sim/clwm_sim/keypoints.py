@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clwm_sim.scenes.task_table import BLOCK_HALF, TRAY_HALF
-from clwm_sim.tasks import TableSituation
+from clwm_sim.shipped_tasks import TableSituation
 
 _CORNERS = {"near_right": (-1, -1), "near_left": (-1, 1), "far_right": (1, -1), "far_left": (1, 1)}
 KEYPOINTS: tuple[str, ...] = (

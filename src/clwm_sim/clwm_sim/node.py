@@ -32,7 +32,7 @@ from clwm_sim.controllers.gripper_server_node import GripperServer
 from clwm_sim.controllers.joint_trajectory_controller import TrajectoryRefused
 from clwm_sim.controllers.trajectory import JointTrajectory, TrajectoryPoint
 from clwm_sim.pacing import CLOCK_SET, TICK, EpisodeSeen, JointsSeen, PacedSimulation, PictureTaken
-from clwm_sim.tasks import UnknownTask
+from clwm_sim.shipped_tasks import UnknownTask
 from clwm_sim.world import World
 
 SHORTEST_WAIT = 1e-4  # s; a simulation that is late lets messages in between two ticks all the same

@@ -13,8 +13,8 @@ from clwm_sim.goals.base import Goal
 from clwm_sim.goals.judge import Judge, Verdict
 from clwm_sim.keypoints import KEYPOINTS, OWNERS, keypoint_array
 from clwm_sim.scenes.task_table import TABLE
+from clwm_sim.shipped_tasks import TableSituation, table_situation, task_named
 from clwm_sim.stage import Setpoint, Stage
-from clwm_sim.tasks import TableSituation, table_situation, task_named
 
 ROBOT, IMAGE_SIZE = "dual_fr3_mujoco", 128  # what is simulated, and px of its pictures, unless asked for otherwise
 

@@ -22,7 +22,7 @@ from clwm_evaluation.memory.choices import (
 )
 from clwm_evaluation.virtual.chunk_sources import ForgetfulSource
 from clwm_policy.model.checkpoint import CheckpointError
-from clwm_sim.tasks import RememberSide
+from clwm_sim.shipped_tasks import RememberSide
 
 MODELS = Path(__file__).resolve().parents[3] / "models" / "memory"
 ENCODER = Path(__file__).resolve().parents[3] / "models" / "nano" / "encoder"

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from clwm_embodichain.training.memory.kv_model import KvClwm
+from clwm_evaluation.memory.command import draw_memory
 from clwm_evaluation.memory.cost import LongRun, Stream, cost_at
-from clwm_evaluation.memory.memory import draw_memory
 from clwm_policy.engine.re_entry import Plan
 from clwm_policy.model.clwm import Clwm
 from clwm_policy.model.sizes import ClwmConfig

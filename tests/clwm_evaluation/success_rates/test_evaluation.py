@@ -117,7 +117,7 @@ class ColourEncoder:
 def untrained(monkeypatch):
     """The shipped architecture with random weights, on pictures reduced to colours, in episodes of 1.8 s."""
     from clwm_policy.model.checkpoint import load_policy
-    from clwm_sim.tasks.lift_tray import LiftTray
+    from clwm_sim.shipped_tasks.lift_tray import LiftTray
 
     policy = load_policy(CHECKPOINT)
 

@@ -11,7 +11,7 @@ from clwm_evaluation.measurements.controls import by_condition
 from clwm_evaluation.success_rates.evaluation import EvaluationError, EvaluationSettings, build_stack, check_settings
 from clwm_evaluation.virtual.chunk_sources import ForgetfulSource
 from clwm_evaluation.virtual.conditions import CONDITIONS, KEEP_STILL, ConditionedWorld
-from clwm_sim.tasks import task_named
+from clwm_sim.shipped_tasks import task_named
 from clwm_sim.world import World
 
 SEED = 8_000_000

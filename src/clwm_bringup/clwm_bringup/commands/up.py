@@ -12,7 +12,7 @@ import typer
 
 from clwm_bringup import graph, log_lines
 from clwm_bringup.supervisor import Line, Supervisor
-from clwm_common.repeats import Repeats
+from clwm_common.log_throttle import LogThrottle
 from clwm_common.terminal.console import PlainConsole
 
 SAME_LINES = 20  # of one process in a second: the nodes see to themselves, their libraries do not
@@ -36,7 +36,7 @@ def up(
     """
     console = PlainConsole(highlight=False, soft_wrap=True)
 
-    repeats = Repeats(burst=SAME_LINES)
+    repeats = LogThrottle(burst=SAME_LINES)
 
     def show(line: Line) -> None:
         if (text := repeats.admit(time.monotonic(), line.text, line.name)) is not None:

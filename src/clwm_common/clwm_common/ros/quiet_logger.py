@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any
 
-from clwm_common.repeats import Repeats
+from clwm_common.log_throttle import LogThrottle
 
 
 class QuietLogger:
@@ -18,7 +18,7 @@ class QuietLogger:
 
     def __init__(self, logger: Any) -> None:
         self._logger = logger
-        self._repeats = Repeats()
+        self._repeats = LogThrottle()
         self._lock = threading.Lock()
 
     def debug(self, text: str) -> None:

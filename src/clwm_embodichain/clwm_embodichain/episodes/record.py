@@ -20,7 +20,7 @@ from clwm_embodichain.expansion.disturbance import Disturbance
 from clwm_sim.cameras import CAMERAS
 from clwm_sim.controllers.interpolation import between
 from clwm_sim.experts.task_expert import CLOSED, Expert
-from clwm_sim.tasks import table_task_named
+from clwm_sim.shipped_tasks import table_task_named
 from clwm_sim.world import World
 
 FIRST_EVALUATION_SEED = 1_000_000

@@ -20,7 +20,7 @@ from clwm_embodichain.stream.pool import TrajectoryPool
 from clwm_embodichain.stream.ring import RingLayout, TrajectoryRing
 from clwm_embodichain.stream.worker import WorkerOrder, work
 from clwm_embodichain.training.policy.samples import Samples
-from clwm_sim.tasks import TASKS
+from clwm_sim.shipped_tasks import TASKS
 
 SLOTS = 2  # of each worker: one is filled while the other waits to be taken
 _DEATHS = 3  # of a worker in a row, without an episode in between

@@ -10,7 +10,7 @@ from clwm_embodichain.training.policy.losses import PREFIX_LENGTHS
 from clwm_embodichain.training.policy.samples import HORIZON
 from clwm_perception.checkpoint import EncoderCheckpoint
 from clwm_sim.cameras import CAMERAS
-from clwm_sim.tasks import TASKS
+from clwm_sim.shipped_tasks import TASKS
 
 
 def trained_inputs(tasks: Sequence[str], encoder: EncoderCheckpoint) -> PolicyInputs:

@@ -23,7 +23,7 @@ from clwm_policy.engine.re_entry import Plan, Sequential
 from clwm_policy.model.checkpoint import CheckpointError, Policy, load_policy
 from clwm_policy.model.clwm import Clwm
 from clwm_policy.model.language import SentenceEncoder
-from clwm_sim.tasks import RememberSide
+from clwm_sim.shipped_tasks import RememberSide
 from clwm_sim.world import World
 
 DELAYS = (2, 5, 10, 20, 40, 60)

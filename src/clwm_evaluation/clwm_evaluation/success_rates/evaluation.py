@@ -21,7 +21,7 @@ from clwm_evaluation.virtual.model_check import check_simulated
 from clwm_evaluation.virtual.stack import EpisodeResult, Latency, LatencyError, VirtualStack
 from clwm_policy.engine.re_entry import Plan, ReEntryError, parse_re_entry
 from clwm_sai_executor.config import FOLLOW, SchedulerConfig
-from clwm_sim.tasks import UnknownTask, table_task_named, task_named
+from clwm_sim.shipped_tasks import UnknownTask, table_task_named, task_named
 from clwm_sim.world import World
 
 FIRST_SEED = 1_000_000  # training data stays below

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clwm_sim.tasks import task_named
+from clwm_sim.shipped_tasks import task_named
 from clwm_sim.world import World
 
 KEEP_STILL = "stop, do nothing and keep both arms still"

@@ -14,7 +14,7 @@ from rich.text import Text
 from clwm_bringup import graph, log_lines
 from clwm_bringup.supervisor import Line, Supervisor
 from clwm_common.files.model_files import ModelFiles, output_folder
-from clwm_common.repeats import Repeats
+from clwm_common.log_throttle import LogThrottle
 from clwm_common.terminal.console import PlainConsole, description_column
 from clwm_operator.recording import Recording
 
@@ -54,7 +54,7 @@ def demo(
     with Progress(*columns, console=console, transient=True) as progress, log_lines.LogFiles(folder / "logs") as logs:
         bar = progress.add_task("starting the stack", total=len(plans) + 2)
 
-        repeats = Repeats(SAME_AGAIN)
+        repeats = LogThrottle(SAME_AGAIN)
 
         def show(line: Line) -> None:
             logs.write(line.name, line.text)

@@ -13,7 +13,7 @@ from clwm_common.ros.session import RosSession
 from clwm_operator.demo.demo_node import DemoNode
 from clwm_operator.operator_node import StackError
 from clwm_operator.recording import Episode, Recording
-from clwm_sim.tasks import TASKS
+from clwm_sim.shipped_tasks import TASKS
 
 START_TIMEOUT = 120.0  # s until all nodes must be active
 ANSWER_TIMEOUT = 10.0  # s

@@ -21,7 +21,7 @@ from clwm_common.ros.lifecycle import ClwmNode, NodeError
 from clwm_sai_executor.events import SIDES, MoveGripper, SendTrajectory, Side
 from clwm_sai_executor.outputs.gripper_action_node import GripperActionClient
 from clwm_sai_executor.outputs.position_stream import PositionStream
-from clwm_sai_executor.outputs.repeats import Repeats
+from clwm_sai_executor.outputs.resending import Resending
 
 LONGEST_STOP = 2.0  # s; arms at their limits come to rest within 0.6 s
 LAST_COPIES = 2  # of a message that nobody will be there to repeat in time
@@ -74,7 +74,7 @@ class Outputs:
     def open(self, kind: type, topic: str) -> _Repeated:
         """A publisher whose messages are repeated by `repeat`."""
         output = self._node.create_publisher(kind, topic, qos.SETPOINT)
-        self._repeated.append(_Repeated(output, Repeats(self._soon), self._clocks))
+        self._repeated.append(_Repeated(output, Resending(self._soon), self._clocks))
         return self._repeated[-1]
 
     def repeat(self) -> None:
@@ -157,7 +157,7 @@ class Outputs:
 class _Repeated:
     """A publisher to somebody who may listen best effort."""
 
-    def __init__(self, output: Publisher, repeats: Repeats, clocks: Callable[[], tuple[float, float]]) -> None:
+    def __init__(self, output: Publisher, repeats: Resending, clocks: Callable[[], tuple[float, float]]) -> None:
         self._output = output
         self._repeats = repeats
         self._clocks = clocks

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from clwm_common.actions import ROW_DT
 from clwm_sim.controllers.interpolation import between
 from clwm_sim.experts.task_expert import Expert
-from clwm_sim.tasks import TASKS
+from clwm_sim.shipped_tasks import TASKS
 from clwm_sim.world import World
 
 

@@ -18,20 +18,22 @@ from clwm_sim.experts.foresight import next_situation
 from clwm_sim.experts.inverse_kinematics import ArmInverseKinematics
 from clwm_sim.experts.motion import (
     ACCELERATION,
+    HOMING_RATE,
+    HOMING_SPEED,
+    IDLE_NOISE,
     OPEN,
     REACH,
     TURN_ACCELERATION,
     TURN_SPEED,
     Aim,
     View,
+    displaced,
     towards,
 )
 from clwm_sim.goals.base import Goal
 from clwm_sim.scenes.things import Layout
 from clwm_sim.situation import Situation
 
-HOMING_RATE, HOMING_SPEED = 2.0, 0.3  # 1/s, rad/s of an idle arm, which always drifts back to home
-IDLE_NOISE = 0.5
 _DOWN = np.diag([1.0, -1.0, -1.0])
 
 
@@ -95,17 +97,7 @@ class GoalExpert:
 
     def displaced(self, row: NDArray, shift: NDArray, turn: NDArray) -> NDArray[np.float32]:
         """`row` (30,) with the tool centre points moved by shift (2, 3) in m and turned by turn (2, 3) in rad."""
-        joints = np.array(row[JOINTS], dtype=np.float64)
-        for arm in range(2):
-            if not (shift[arm].any() or turn[arm].any()):
-                continue
-            own = slice(7 * arm, 7 * arm + 7)
-            pose = self._arms[arm].pose(joints[own])
-            moved = mink.SE3.from_rotation_and_translation(
-                mink.SO3.exp(turn[arm]) @ pose.rotation(), pose.translation() + shift[arm]
-            )
-            joints[own] = self._arms[arm].solve(moved, joints[own])
-        return self._kinematics.row(joints, row[GRIPPERS])
+        return displaced(self._arms, self._kinematics, row, shift, turn)
 
     def _approach(self, arm: int, pose: mink.SE3, aim: Aim) -> mink.SE3:
         """One row time towards the aim along a straight line, with bounded speed and acceleration."""

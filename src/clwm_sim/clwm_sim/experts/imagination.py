@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from clwm_common.actions import GRIPPERS, ROW_DT
 from clwm_sim.scenes.task_table import BLOCK_HALF, HANDLE_HALF
-from clwm_sim.tasks import TableSituation
+from clwm_sim.shipped_tasks import TableSituation
 
 GRIP_STEP = 0.1 * ROW_DT  # m of opening per row time
 BETWEEN_FINGERS = 0.03  # m from grasp point to tool centre point

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import mink
 import numpy as np
 from numpy.typing import NDArray
 
-from clwm_common.actions import ROW_DT
+from clwm_common.actions import GRIPPERS, JOINTS, ROW_DT
+from clwm_common.robot.kinematics import DualArmKinematics
+from clwm_sim.experts.inverse_kinematics import ArmInverseKinematics
 from clwm_sim.scenes.things import Layout
 from clwm_sim.situation import Situation
 
@@ -15,6 +19,8 @@ OPEN, CLOSED = 0.08, 0.0
 SPEED, ACCELERATION = 0.35, 1.1  # m/s, m/s^2 of the tool centre point
 TURN_SPEED, TURN_ACCELERATION = 1.2, 4.0  # rad/s, rad/s^2
 HOVER = 0.10  # m above the grasp from where the last approach goes straight down
+HOMING_RATE, HOMING_SPEED = 2.0, 0.3  # 1/s, rad/s of an idle arm, which always drifts back to home
+IDLE_NOISE = 0.5  # how much disturbance an idle arm tolerates, 0..1
 REACH = 0.785  # m from an arm's base over the table; at 0.80 m the elbow is straight when the fingers point down
 
 
@@ -73,3 +79,20 @@ def above(point: NDArray, tcp: NDArray, hover: float = HOVER, inner: float = 0.0
     """A funnel: `point` itself when the tool centre point is over it, up to `hover` higher when it is not."""
     away = np.hypot(*(point[:2] - tcp[:2]))
     return point + [0.0, 0.0, hover * np.clip((away - inner) / (outer - inner), 0.0, 1.0)]
+
+
+def displaced(
+    arms: Sequence[ArmInverseKinematics], kinematics: DualArmKinematics, row: NDArray, shift: NDArray, turn: NDArray
+) -> NDArray[np.float32]:
+    """`row` (30,) with the tool centre points moved by shift (2, 3) in m and turned by turn (2, 3) in rad."""
+    joints = np.array(row[JOINTS], dtype=np.float64)
+    for arm in range(2):
+        if not (shift[arm].any() or turn[arm].any()):
+            continue
+        own = slice(7 * arm, 7 * arm + 7)
+        pose = arms[arm].pose(joints[own])
+        moved = mink.SE3.from_rotation_and_translation(
+            mink.SO3.exp(turn[arm]) @ pose.rotation(), pose.translation() + shift[arm]
+        )
+        joints[own] = arms[arm].solve(moved, joints[own])
+    return kinematics.row(joints, row[GRIPPERS])

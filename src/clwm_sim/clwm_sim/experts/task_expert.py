@@ -7,8 +7,6 @@ slips or is pushed away is simply approached again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import mink
 import numpy as np
 from numpy.typing import NDArray
@@ -17,37 +15,31 @@ from clwm_common.actions import GRIPPERS, JOINTS, ROW_DT
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_sim.experts.imagination import next_situation
 from clwm_sim.experts.inverse_kinematics import ArmInverseKinematics
+from clwm_sim.experts.motion import (
+    ACCELERATION,
+    CLOSED,
+    HOMING_RATE,
+    HOMING_SPEED,
+    IDLE_NOISE,
+    OPEN,
+    TURN_ACCELERATION,
+    TURN_SPEED,
+    Aim,
+    above,
+    displaced,
+    towards,
+)
 from clwm_sim.scenes.task_table import BLOCK_HALF, GRASP_HEIGHT, HANDLE_HALF
-from clwm_sim.tasks import TableSituation
-from clwm_sim.tasks.remember_side import hover_point, is_choice
+from clwm_sim.shipped_tasks import TableSituation
+from clwm_sim.shipped_tasks.remember_side import hover_point, is_choice
 from clwm_sim.world import World
 
-OPEN, CLOSED = 0.08, 0.0
-SPEED, ACCELERATION = 0.35, 1.1  # m/s, m/s^2 of the tool centre point
-TURN_SPEED, TURN_ACCELERATION = 1.2, 4.0  # rad/s, rad/s^2
-HOVER = 0.10  # m above the grasp from where the last approach goes straight down
 AT_GRASP = 0.009  # m from the grasp point within which fingers close
 LOST_GRASP = 0.035  # m beyond which closed fingers have missed
 LIFT_SPEED = 0.14
 LIFT_TARGET = 0.115  # m of the tray's underside
 CARRY_HEIGHT = 0.075  # m of the block's centre
-HOMING_RATE, HOMING_SPEED = 2.0, 0.3  # 1/s, rad/s of an idle arm, which always drifts back to home
-IDLE_NOISE = 0.5
 _DOWN = np.diag([1.0, -1.0, -1.0])
-
-
-@dataclass(frozen=True)
-class Goal:
-    """Where an arm ought to go now, fingers down; at yaw 0 they open along y, as at home.
-
-    `noise` in 0..1 says how much disturbance the moment tolerates.
-    """
-
-    position: NDArray[np.float64]  # (3,)
-    yaw: float
-    width: float
-    speed: float = SPEED
-    noise: float = 1.0
 
 
 class Expert:
@@ -106,17 +98,7 @@ class Expert:
 
     def displaced(self, row: NDArray, shift: NDArray, turn: NDArray) -> NDArray[np.float32]:
         """`row` (30,) with the tool centre points moved by shift (2, 3) in m and turned by turn (2, 3) in rad."""
-        joints = np.array(row[JOINTS], dtype=np.float64)
-        for arm in range(2):
-            if not (shift[arm].any() or turn[arm].any()):
-                continue
-            own = slice(7 * arm, 7 * arm + 7)
-            pose = self._arms[arm].pose(joints[own])
-            moved = mink.SE3.from_rotation_and_translation(
-                mink.SO3.exp(turn[arm]) @ pose.rotation(), pose.translation() + shift[arm]
-            )
-            joints[own] = self._arms[arm].solve(moved, joints[own])
-        return self._kinematics.row(joints, row[GRIPPERS])
+        return displaced(self._arms, self._kinematics, row, shift, turn)
 
     def row_of(self, joints: NDArray, widths: NDArray) -> NDArray[np.float32]:
         """The row (30,) of joints (14,) and openings (2,)."""
@@ -125,50 +107,30 @@ class Expert:
     def _tcp(self, row: NDArray) -> NDArray[np.float64]:
         return np.array([row[0:3], row[7:10]], dtype=np.float64)
 
-    def _approach(self, arm: int, pose: mink.SE3, goal: Goal) -> mink.SE3:
+    def _approach(self, arm: int, pose: mink.SE3, goal: Aim) -> mink.SE3:
         """One row time towards the goal along a straight line, with bounded speed and acceleration."""
         wanted = mink.SO3.from_z_radians(goal.yaw) @ mink.SO3.from_matrix(_DOWN)
         turn = (wanted @ pose.rotation().inverse()).log()
-        linear = _towards(self.velocity[arm, :3], goal.position - pose.translation(), goal.speed, ACCELERATION)
-        angular = _towards(self.velocity[arm, 3:], turn, TURN_SPEED, TURN_ACCELERATION)
+        linear = towards(self.velocity[arm, :3], goal.position - pose.translation(), goal.speed, ACCELERATION)
+        angular = towards(self.velocity[arm, 3:], turn, TURN_SPEED, TURN_ACCELERATION)
         self.velocity[arm] = np.concatenate([linear, angular])
         return mink.SE3.from_rotation_and_translation(
             mink.SO3.exp(angular * ROW_DT) @ pose.rotation(), pose.translation() + linear * ROW_DT
         )
 
 
-def _towards(velocity: NDArray, offset: NDArray, speed: float, acceleration: float) -> NDArray[np.float64]:
-    """Velocity of the next row time: along `offset`, slow enough to stop there, changed by a bounded acceleration."""
-    distance = float(np.linalg.norm(offset))
-    if distance < 1e-9:
-        wanted = np.zeros(3)
-    else:
-        # Half the acceleration for braking: the bound on the change applies to the vector, also when it turns.
-        braking = np.sqrt(acceleration * distance)
-        wanted = offset / distance * min(speed, braking, 0.5 * distance / ROW_DT)
-    change = wanted - velocity
-    size = float(np.linalg.norm(change))
-    return velocity + change * min(1.0, acceleration * ROW_DT / max(size, 1e-9))
-
-
-def _above(point: NDArray, tcp: NDArray, hover: float = HOVER, inner: float = 0.012, outer: float = 0.05) -> NDArray:
-    """A funnel: `point` itself when the tool centre point is over it, up to `hover` higher when it is not."""
-    away = np.hypot(*(point[:2] - tcp[:2]))
-    return point + [0.0, 0.0, hover * np.clip((away - inner) / (outer - inner), 0.0, 1.0)]
-
-
-def _grasp(point: NDArray, yaw: float, tcp: NDArray, told: float, width: float, full: float) -> tuple[Goal, bool]:
+def _grasp(point: NDArray, yaw: float, tcp: NDArray, told: float, width: float, full: float) -> tuple[Aim, bool]:
     """Approach `point`, close there; the flag says whether something of about `full` m is between the fingers."""
     away = float(np.linalg.norm(point - tcp))
     if told > 0.5 * OPEN and away > AT_GRASP:
         noise = float(np.clip((away - 0.03) / 0.08, 0.15, 1.0))
-        return Goal(_above(point, tcp), yaw, OPEN, noise=noise), False
+        return Aim(above(point, tcp), yaw, OPEN, noise=noise), False
     if told < 0.5 * OPEN and (away > LOST_GRASP or width < 0.5 * full):
-        return Goal(_above(point, tcp), yaw, OPEN, noise=0.0), False
-    return Goal(tcp, yaw, CLOSED, noise=0.0), width < full + 0.004
+        return Aim(above(point, tcp), yaw, OPEN, noise=0.0), False
+    return Aim(tcp, yaw, CLOSED, noise=0.0), width < full + 0.004
 
 
-def _lift_tray(now: TableSituation, told: NDArray, tcp: NDArray, _active: int) -> list[Goal | None]:
+def _lift_tray(now: TableSituation, told: NDArray, tcp: NDArray, _active: int) -> list[Aim | None]:
     yaw = float(np.arctan2(now.tray_rotation[1, 0], now.tray_rotation[0, 0]))
     thickness = 2.0 * HANDLE_HALF[1]
     goals, held = [], []
@@ -181,16 +143,16 @@ def _lift_tray(now: TableSituation, told: NDArray, tcp: NDArray, _active: int) -
     # Straight up together; a hand that is higher than the other rises a little less, which keeps the tray level.
     height = now.handles[:, 2]
     lifts = LIFT_TARGET + GRASP_HEIGHT - height.mean() - 0.3 * (height - height.mean())
-    return [Goal(tcp[arm] + [0.0, 0.0, lifts[arm]], yaw, CLOSED, speed=LIFT_SPEED, noise=0.0) for arm in range(2)]
+    return [Aim(tcp[arm] + [0.0, 0.0, lifts[arm]], yaw, CLOSED, speed=LIFT_SPEED, noise=0.0) for arm in range(2)]
 
 
-def _place_block(now: TableSituation, told: NDArray, tcp: NDArray, active: int) -> list[Goal | None]:
-    goals: list[Goal | None] = [None, None]
+def _place_block(now: TableSituation, told: NDArray, tcp: NDArray, active: int) -> list[Aim | None]:
+    goals: list[Aim | None] = [None, None]
     goals[active] = _place_with(now, float(told[active]), tcp[active], float(now.widths[active]))
     return goals
 
 
-def _place_with(now: TableSituation, told: float, tcp: NDArray, width: float) -> Goal:
+def _place_with(now: TableSituation, told: float, tcp: NDArray, width: float) -> Aim:
     block, pad = now.block_position, now.pad_position
     off_pad = float(np.hypot(*(block[:2] - pad[:2])))
     is_low = block[2] < BLOCK_HALF + 0.006
@@ -199,25 +161,25 @@ def _place_with(now: TableSituation, told: float, tcp: NDArray, width: float) ->
     released = told > 0.5 * OPEN
     if is_low and off_pad < (0.025 if released else 0.010):
         if width < 0.9 * OPEN and np.hypot(*(tcp[:2] - block[:2])) < 0.03:
-            return Goal(tcp, yaw, OPEN, noise=0.0)
-        return Goal(np.array([*tcp[:2], 0.20]), yaw, OPEN, speed=0.25, noise=0.3)
+            return Aim(tcp, yaw, OPEN, noise=0.0)
+        return Aim(np.array([*tcp[:2], 0.20]), yaw, OPEN, speed=0.25, noise=0.3)
     goal, is_held = _grasp(block, yaw, tcp, told, width, 2.0 * BLOCK_HALF)
     if not is_held:
         return goal
     # Over the pad at carrying height, then down; the hand moves by what the block lacks.
     lift = CARRY_HEIGHT - BLOCK_HALF
-    target = _above(np.array([pad[0], pad[1], BLOCK_HALF]), block, hover=lift, inner=0.006, outer=0.03)
+    target = above(np.array([pad[0], pad[1], BLOCK_HALF]), block, hover=lift, inner=0.006, outer=0.03)
     clearance = np.clip((block[2] - BLOCK_HALF) / (0.5 * lift), 0.0, 1.0)
     step = target - block
     if off_pad > 0.03:
         step[:2] *= clearance
-    return Goal(tcp + step, yaw, CLOSED, speed=0.28, noise=0.3 if off_pad > 0.05 and clearance > 0.9 else 0.0)
+    return Aim(tcp + step, yaw, CLOSED, speed=0.28, noise=0.3 if off_pad > 0.05 and clearance > 0.9 else 0.0)
 
 
-def _remember_side(now: TableSituation, told: NDArray, tcp: NDArray, active: int) -> list[Goal | None]:
-    goals: list[Goal | None] = [None, None]
+def _remember_side(now: TableSituation, told: NDArray, tcp: NDArray, active: int) -> list[Aim | None]:
+    goals: list[Aim | None] = [None, None]
     if is_choice(now.pad_position):
-        goals[active] = Goal(hover_point(now.pad_position), 0.0, OPEN)
+        goals[active] = Aim(hover_point(now.pad_position), 0.0, OPEN)
     return goals
 
 

@@ -20,8 +20,8 @@ from clwm_embodichain.training.policy.samples import HORIZON
 from clwm_sim.cameras import CAMERAS
 from clwm_sim.controllers.interpolation import between
 from clwm_sim.experts.task_expert import Expert
-from clwm_sim.tasks import RememberSide
-from clwm_sim.tasks.remember_side import CHUNK, SHOWN
+from clwm_sim.shipped_tasks import RememberSide
+from clwm_sim.shipped_tasks.remember_side import CHUNK, SHOWN
 from clwm_sim.world import World
 
 WAITING, CHOOSING = 6, 4  # chunks recorded of each phase

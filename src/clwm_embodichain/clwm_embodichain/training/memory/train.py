@@ -34,7 +34,7 @@ from clwm_policy.model.clwm import Clwm
 from clwm_policy.model.feature_scale import FeatureScale
 from clwm_policy.model.language import SentenceEncoder
 from clwm_policy.model.sizes import ClwmConfig
-from clwm_sim.tasks import RememberSide
+from clwm_sim.shipped_tasks import RememberSide
 
 # A quarter of the nano model's cells and one token of executed rows: 15 tokens an observation, so that streams of
 # sixty observations can be trained on one CPU core.

@@ -24,7 +24,7 @@ from clwm_embodichain.training.policy.losses import LossSettings, observation_lo
 from clwm_embodichain.training.policy.samples import Coding, Samples
 from clwm_embodichain.training.trainer import BudgetedSettings, Trainer
 from clwm_policy.model.clwm import Clwm
-from clwm_sim.tasks.remember_side import DELAYS
+from clwm_sim.shipped_tasks.remember_side import DELAYS
 
 _RECALL_DECAY = 0.85
 

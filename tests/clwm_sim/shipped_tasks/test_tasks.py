@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clwm_sim.tasks import TASKS, TableSituation, UnknownTask, task_named
+from clwm_sim.shipped_tasks import TASKS, TableSituation, UnknownTask, task_named
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from clwm_sai_executor.outputs.repeats import Repeats
+from clwm_sai_executor.outputs.resending import Resending
 from clwm_sai_executor.path.splice import Path, splice, stop_at
 from clwm_sim.controllers.joint_trajectory_controller import JointTrajectoryController, TrajectoryRefused
 from clwm_sim.controllers.trajectory import JointState, JointTrajectory
@@ -25,7 +25,7 @@ def instants(repeats, seconds, tick=0.001, set_by=lambda steady: 0.0):
 
 
 def test_repetitions_come_soon_and_then_ever_more_rarely_until_the_end():
-    repeats = Repeats(SOON)
+    repeats = Resending(SOON)
     repeats.sent(START, STEADY, START + 1.0)
     found = instants(repeats, 3.0)
     np.testing.assert_allclose(found, [0.005, 0.015, 0.035, 0.075, 0.155, 0.315, 0.635], atol=0.007)
@@ -33,20 +33,20 @@ def test_repetitions_come_soon_and_then_ever_more_rarely_until_the_end():
 
 
 def test_after_a_pause_there_is_one_repetition_and_no_burst():
-    repeats = Repeats(SOON)
+    repeats = Resending(SOON)
     repeats.sent(START, STEADY, START + 1.0)
     assert repeats.is_due(START + 0.5, STEADY + 0.5) and not repeats.is_due(START + 0.501, STEADY + 0.501)
 
 
 def test_newer_message_is_repeated_in_place_of_the_one_before():
-    repeats = Repeats(SOON)
+    repeats = Resending(SOON)
     repeats.sent(START - 0.5, STEADY - 0.5, START + 0.5)
     repeats.sent(START, STEADY, START + 0.02)
     assert len(instants(repeats, 1.0)) == 2
 
 
 def test_what_was_dropped_or_never_sent_is_not_repeated():
-    repeats = Repeats(0.0)
+    repeats = Resending(0.0)
     assert instants(repeats, 1.0) == []
     repeats.sent(START, STEADY, START + 1.0)
     repeats.drop()
@@ -56,7 +56,7 @@ def test_what_was_dropped_or_never_sent_is_not_repeated():
 @pytest.mark.parametrize("seconds", [-0.3, 0.3, 5.0])
 def test_nothing_is_repeated_once_the_clock_was_set(seconds):
     """A controller takes a repetition as of the new clock, and would leap from where a steady clock has led it."""
-    repeats = Repeats(SOON)
+    repeats = Resending(SOON)
     repeats.sent(START, STEADY, START + 1.0)
     found = instants(repeats, 2.0, set_by=lambda step: seconds if step > 0.1 else 0.0)
     assert found and max(found) <= 0.1
@@ -69,7 +69,7 @@ class Link:
         self._controller = JointTrajectoryController(NAMES, position)
         self._state = JointState(position, np.zeros(14))
         self._is_lossy, self._is_repeated = is_lossy, is_repeated
-        self._repeats, self._on_the_way = Repeats(SOON), []
+        self._repeats, self._on_the_way = Resending(SOON), []
 
     def send(self, now, path):
         times, positions, velocities = path.message(now)

@@ -1,7 +1,7 @@
 """The tasks by name."""
 
 from clwm_sim.registry import RegistryError, scenes
-from clwm_sim.tasks.base import (
+from clwm_sim.shipped_tasks.base import (
     PadChange,
     Placement,
     Pose,
@@ -11,10 +11,10 @@ from clwm_sim.tasks.base import (
     UnknownTask,
     table_situation,
 )
-from clwm_sim.tasks.lift_tray import LiftTray
-from clwm_sim.tasks.place_block import PlaceBlock
-from clwm_sim.tasks.remember_side import RememberSide
-from clwm_sim.tasks.scene_task import SceneTask
+from clwm_sim.shipped_tasks.lift_tray import LiftTray
+from clwm_sim.shipped_tasks.place_block import PlaceBlock
+from clwm_sim.shipped_tasks.remember_side import RememberSide
+from clwm_sim.shipped_tasks.scene_task import SceneTask
 
 TASKS: dict[str, TableTask] = {task.name: task for task in (LiftTray(), PlaceBlock(), RememberSide())}
 

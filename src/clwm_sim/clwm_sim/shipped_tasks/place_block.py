@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from clwm_sim.scenes.task_table import BLOCK_HALF
-from clwm_sim.tasks.base import Placement, Pose, TableSituation, TableTask
+from clwm_sim.shipped_tasks.base import Placement, Pose, TableSituation, TableTask
 
 TOLERANCE = 0.035  # m between the centres of block and pad
 OPEN_WIDTH = 0.06

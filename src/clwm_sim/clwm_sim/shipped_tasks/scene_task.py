@@ -10,8 +10,8 @@ from clwm_sim.goals.base import Goal
 from clwm_sim.registry import goals_in, kinds_in, scene_named, scenes
 from clwm_sim.scenes.base import Scene
 from clwm_sim.scenes.things import Layout
+from clwm_sim.shipped_tasks.base import UnknownTask
 from clwm_sim.situation import Situation
-from clwm_sim.tasks.base import UnknownTask
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clwm_sim.tasks.base import Placement, Pose, TableSituation, TableTask
+from clwm_sim.shipped_tasks.base import Placement, Pose, TableSituation, TableTask
 
 LIFT_HEIGHT = 0.08
 MAX_TILT = np.radians(8.0)

@@ -8,7 +8,7 @@ CLOCK_SET = 0.01  # s; by less, the clock was not set, but read a moment before 
 SOONEST = 0.0025  # s
 
 
-class Repeats:
+class Resending:
     """The repetitions of the newest message on a topic, the same byte for byte, for as long as it is in force.
 
     Where the message arrived a repetition changes nothing: a controller replaces what it is doing by the same. The

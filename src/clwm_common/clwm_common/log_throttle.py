@@ -18,7 +18,7 @@ class _Said:
     newest: str = ""
 
 
-class Repeats:
+class LogThrottle:
     """Texts that differ in their numbers only are the same text: ids and ages change, what is wrong does not."""
 
     def __init__(self, period: float = 1.0, burst: int = 1) -> None:

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from clwm_sim.tasks.base import PadChange, Placement, Pose, TableSituation, TableTask, UnknownTask
+from clwm_sim.shipped_tasks.base import PadChange, Placement, Pose, TableSituation, TableTask, UnknownTask
 
 SHOWN = 1.0  # s for which the cue lies there: one or two observations
 CHUNK = 0.6  # s from one observation to the next: the delay's unit

@@ -8,8 +8,8 @@ import pytest
 from clwm_sim.cameras import CAMERAS
 from clwm_sim.experts.expert_check import run_expert
 from clwm_sim.experts.task_expert import Expert
-from clwm_sim.tasks import RememberSide, TableSituation, UnknownTask, task_named
-from clwm_sim.tasks.remember_side import CHUNK, DELAYS, HOVER, SHOWN
+from clwm_sim.shipped_tasks import RememberSide, TableSituation, UnknownTask, task_named
+from clwm_sim.shipped_tasks.remember_side import CHUNK, DELAYS, HOVER, SHOWN
 from clwm_sim.world import World
 
 DELAY = 2
