@@ -200,3 +200,24 @@ def make_stack(robot) -> Callable[..., VirtualStack]:
 @pytest.fixture
 def stack(make_stack) -> VirtualStack:
     return make_stack()
+
+
+@pytest.fixture
+def bench(robot, make_stack):
+    """The executor's node among what it works with, over DDS."""
+    yield from _bench(robot, make_stack)
+
+
+@pytest.fixture
+def lonely_bench(robot, make_stack):
+    """The same without a policy."""
+    yield from _bench(robot, make_stack, has_policy=False)
+
+
+def _bench(robot, make_stack, **options):
+    from .executor_bench import Bench  # most tests do without ROS
+
+    made = Bench(robot, make_stack().chunk, **options)
+    made.start()
+    yield made
+    made.close()

@@ -1,188 +1,28 @@
-"""The node in one process with a bench that plays arms, world and policy over DDS."""
+"""The node over DDS: chunks to trajectories, orders, repetitions, and what it refuses to be configured with."""
 
 import sys
-import time
 
 import numpy as np
 import pytest
 import rclpy
-from rclpy.action import ActionClient
 from rclpy.context import Context
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from clwm_common.actions import JOINTS
-from clwm_common.files.model_files import ModelFiles
-from clwm_common.messages import ChunkRefusal, Judgement, Mode, RefusalKind, TeleopCommand, Verdict
+from clwm_common.messages import Mode
 from clwm_common.ros import qos
-from clwm_common.ros.conversions import from_msg, from_stamp, to_msg, to_stamp
+from clwm_common.ros.conversions import from_stamp
 from clwm_common.ros.diagnostics import Level
-from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_common.ros.lifecycle import NodeError
-from clwm_msgs import msg
-from clwm_msgs.action import RunTask
-from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, EpisodeStatus, ModeStatus, TaskStatus
-from clwm_msgs.srv import CheckTask, SetMode, SetTask
+from clwm_msgs.msg import ChunkRequest
+from clwm_msgs.srv import SetMode, SetTask
 from clwm_sai_executor.node import ExecutorNode
 
-DOCUMENT = str(ModelFiles.load("nano").policy.with_suffix(".json"))
-PATIENCE = 30.0  # s until a test gives up; each needs well below one on a machine with nothing else to do
-
-
-class Bench:
-    """Arms that stay at home, a world without an opinion, and a policy that answers when told to."""
-
-    def __init__(self, robot, make_chunk, has_policy=True) -> None:
-        self._robot, self._make_chunk = robot, make_chunk
-        settings = {"state_timeout": 5.0, "teleop_timeout": 1.0, "chunk_timeout": 60.0}
-        self.executor_node = ExecutorNode(
-            parameter_overrides=[Parameter(name, value=value) for name, value in settings.items()]
-        )
-        self.node = rclpy.create_node("bench")
-        self._spinner = StaticSingleThreadedExecutor()
-        self._spinner.add_node(self.executor_node)
-        self._spinner.add_node(self.node)
-        self.feedback: list[RunTask.Feedback] = []
-        self.received = {name: [] for name in ("request", "left", "right", "state", "status", "mode")}
-        for name, kind, topic, profile in (
-            ("request", ChunkRequest, "/clwm/chunk_request", qos.CRITICAL),
-            ("left", JointTrajectory, robot.left.controller.topic, qos.CRITICAL),
-            ("right", JointTrajectory, robot.right.controller.topic, qos.CRITICAL),
-            ("state", DualArmState, "/clwm/state", qos.STATE),
-            ("status", TaskStatus, "/clwm/task_status", qos.LATCHED),
-            ("mode", ModeStatus, "/clwm/mode", qos.LATCHED),
-        ):
-            self.node.create_subscription(kind, topic, self.received[name].append, profile)
-        self._joints = self.node.create_publisher(JointState, robot.joint_states_topic, qos.SENSOR)
-        self._chunks = self.node.create_publisher(ActionChunk, "/clwm/action_chunk", qos.CRITICAL)
-        self._refusals = self.node.create_publisher(msg.ChunkRefusal, "/clwm/chunk_refusal", qos.CRITICAL)
-        self._verdicts = self.node.create_publisher(msg.Verdict, "/clwm/verdict", qos.VERDICT)
-        self.objection = ""
-        if has_policy:
-            self.node.create_service(CheckTask, "/clwm/check_task", self._on_check)
-        self._episodes = self.node.create_publisher(EpisodeStatus, "/clwm_sim/episode", qos.REPORT)
-        self._teleop = self.node.create_publisher(msg.TeleopCommand, "/clwm/teleop", qos.TELEOP)
-        self.set_task = self.node.create_client(SetTask, "/clwm/set_task")
-        self.set_mode = self.node.create_client(SetMode, "/clwm/set_mode")
-        self.run_task = ActionClient(self.node, RunTask, "/clwm/run_task")
-        self.node.create_timer(0.02, self._publish_joints)
-
-    def start(self) -> None:
-        self.executor_node.trigger_configure()
-        self.executor_node.trigger_activate()
-        self.wait_for(lambda: self.set_task.service_is_ready() and self.set_mode.service_is_ready())
-        self.wait_for(lambda: self._chunks.get_subscription_count() and self.received["state"])
-
-    def close(self) -> None:
-        self._spinner.shutdown(timeout_sec=1.0)
-        self.run_task.destroy()
-        self.node.destroy_node()
-        self.executor_node.trigger_shutdown()
-        self.executor_node.destroy_node()
-
-    def _publish_joints(self) -> None:
-        fingers = [arm.gripper.finger_joint for arm in self._robot.arms]
-        message = JointState(name=[*self._robot.joint_names, *fingers])
-        message.header.stamp = self.node.get_clock().now().to_msg()
-        message.position = [*self._robot.home.tolist(), 0.04, 0.04]
-        self._joints.publish(message)
-
-    def wait_for(self, condition):
-        """Spin until `condition` gives something true, and return that."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            if found := condition():
-                return found
-            self._spinner.spin_once(timeout_sec=0.05)
-        pytest.fail(f"waited {PATIENCE} s in vain; last status {self.received['status'][-1:]}")
-
-    def call(self, client, request):
-        future = client.call_async(request)
-        self.wait_for(future.done)
-        return future.result()
-
-    def request(self, count=1):
-        """The request number `count` for a chunk, in the core's form."""
-        wanted = self.received["request"]
-        return from_msg(
-            self.wait_for(lambda: [m for m in wanted if m.kind == ChunkRequest.GENERATE][count - 1 : count])[0]
-        )
-
-    def answer(self, request, **changes) -> None:
-        message = to_msg(self._make_chunk(request))
-        for name, value in changes.items():
-            setattr(message, name, value)
-        self._chunks.publish(message)
-
-    def _on_check(self, request, response):
-        response.accepted, response.message = not self.objection, self.objection
-        return response
-
-    def refuse(self, request, kind, reason, may_pass=False) -> None:
-        refusal = ChunkRefusal(request.chunk_id, request.task_epoch, kind, reason, may_pass)
-        self._refusals.publish(to_msg(refusal))
-
-    def judge(self, outcome, epoch=None, reason="", judge="bench") -> None:
-        """Somebody's verdict on an epoch, by default the present one."""
-        epoch = self.executor_node.scheduler.task_epoch if epoch is None else epoch
-        self._verdicts.publish(to_msg(Verdict(self.executor_node.now(), epoch, judge, outcome, "", reason)))
-
-    def episode(self, number, succeeded=False) -> None:
-        stamp = to_stamp(self.executor_node.now())
-        self._episodes.publish(EpisodeStatus(stamp=stamp, task="lift_tray", episode=number, succeeded=succeeded))
-
-    def run(self, instruction="lift the tray", timeout=60.0):
-        """A future of the result of a run."""
-        self.wait_for(self.run_task.server_is_ready)
-        goal = self.run_task.send_goal_async(
-            RunTask.Goal(instruction=instruction, timeout=timeout), lambda m: self.feedback.append(m.feedback)
-        )
-        self.wait_for(goal.done)
-        return goal.result().get_result_async()
-
-    def result(self, run) -> RunTask.Result:
-        self.wait_for(run.done)
-        return run.result().result
-
-    def ask(self, dead_man=True, layout_version=1) -> None:
-        """A human wants the left arm a little aside."""
-        target, valid = np.zeros(30, np.float32), np.zeros(30, np.bool_)
-        target[14:21], valid[14:21] = self._robot.home[:7] + 0.05, True
-        message = to_msg(TeleopCommand(self.executor_node.now(), "leader", dead_man, target, valid))
-        message.layout_version = layout_version
-        self._teleop.publish(message)
-
-    def mode(self) -> tuple[int, str]:
-        last = self.received["mode"][-1:]
-        return (last[0].mode, last[0].owner) if last else (-1, "")
-
-    def status(self) -> dict:
-        if not self.received["status"]:
-            return {}
-        status = from_msg(self.received["status"][-1])
-        return {**vars(status), "mode": status.mode.name}
-
+from .executor_bench import DOCUMENT
 
 pytestmark = pytest.mark.usefixtures("ros_context")
-
-
-@pytest.fixture
-def bench(robot, make_stack):
-    made = Bench(robot, make_stack().chunk)
-    made.start()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def lonely_bench(robot, make_stack):
-    """Without a policy."""
-    made = Bench(robot, make_stack().chunk, has_policy=False)
-    made.start()
-    yield made
-    made.close()
 
 
 def test_chunk_becomes_a_trajectory_for_each_arm_and_deactivation_stops_them(bench):
@@ -351,113 +191,3 @@ def test_a_horizon_that_nobody_vouches_for_is_warned_about_until_the_document_is
     node.params.policy_document = DOCUMENT
     node.trigger_configure()
     assert "unchecked" not in node.diagnose().message
-
-
-def test_run_task_ends_with_the_success_of_its_own_epoch_and_no_earlier_one(bench):
-    bench.judge(Judgement.SUCCEEDED)
-    run = bench.run()
-    bench.judge(Judgement.SUCCEEDED, epoch=bench.executor_node.scheduler.task_epoch - 1, judge="late")
-    bench.answer(bench.request())
-    bench.wait_for(lambda: bench.status().get("phase") == "MOVING" and len(bench.feedback) > 1)
-    assert not run.done()
-    bench.judge(Judgement.SUCCEEDED)
-    assert bench.result(run).outcome == RunTask.Result.SUCCEEDED
-    assert bench.wait_for(lambda: bench.status()["instruction"] == "")
-
-
-def test_what_the_world_says_of_its_own_episode_is_no_verdict_on_a_run(bench):
-    run = bench.run(timeout=1.0)
-    bench.request()
-    bench.episode(3, succeeded=True)
-    result = bench.result(run)
-    assert result.outcome == RunTask.Result.TIMED_OUT and "nobody judged it" in result.message
-
-
-def test_a_run_that_nobody_can_judge_ends_with_its_time_and_says_why(bench):
-    run = bench.run("dance", timeout=1.5)
-    bench.request()
-    bench.judge(Judgement.UNJUDGED, reason="this world cannot judge 'dance'")
-    bench.wait_for(lambda: any("cannot judge 'dance'" in feedback.note for feedback in bench.feedback))
-    result = bench.result(run)
-    assert result.outcome == RunTask.Result.TIMED_OUT
-    assert result.message.endswith("nobody can judge this task: this world cannot judge 'dance'")
-
-
-def test_a_verdict_on_the_world_before_its_reset_does_not_end_the_run(bench):
-    bench.episode(3)
-    run = bench.run()
-    first = bench.request()
-    bench.episode(4)
-    bench.request(2)
-    bench.judge(Judgement.FAILED, epoch=first.task_epoch)
-    bench.wait_for(lambda: len(bench.feedback) > 2)
-    assert not run.done()
-    bench.judge(Judgement.SUCCEEDED)
-    assert bench.result(run).outcome == RunTask.Result.SUCCEEDED
-
-
-@pytest.mark.parametrize("goal", [{"instruction": ""}, {"timeout": 0.0}, {"timeout": float("inf")}])
-def test_run_task_without_words_or_a_finite_time_is_refused_with_the_reason(bench, goal):
-    result = bench.result(bench.run(**goal))
-    assert result.outcome == RunTask.Result.REFUSED
-    assert ("instruction is empty" if "instruction" in goal else "its timeout is") in result.message
-
-
-def test_a_task_that_the_policy_does_not_take_is_refused_with_its_reason(bench):
-    bench.objection = "no memory was kept for the task 'dance'"
-    before = bench.executor_node.scheduler.task_epoch
-    answer = bench.call(bench.set_task, SetTask.Request(instruction="dance", memory_policy=2))
-    assert not answer.accepted and answer.message == bench.objection
-    result = bench.result(bench.run("dance"))
-    assert (result.outcome, result.message) == (RunTask.Result.REFUSED, bench.objection)
-    assert bench.executor_node.scheduler.task_epoch == before and not bench.received["request"]
-
-
-def test_without_a_policy_a_task_is_refused_within_a_few_seconds_and_orders_are_heard_meanwhile(lonely_bench):
-    bench = lonely_bench
-    asked = bench.set_task.call_async(SetTask.Request(instruction="lift the tray"))
-    run = bench.run()
-    assert bench.call(bench.set_mode, SetMode.Request(mode=SetMode.Request.HOLD)).accepted
-    assert not asked.done()
-    bench.wait_for(asked.done)
-    assert not asked.result().accepted and "no policy offers /clwm/check_task within 2 s" in asked.result().message
-    assert bench.result(run).outcome == RunTask.Result.REFUSED
-
-
-def test_a_refusal_of_the_policy_ends_the_run_with_its_reason_and_the_next_task_is_free(bench):
-    run = bench.run()
-    bench.refuse(bench.request(), RefusalKind.OBSERVATION, "features come from another encoder")
-    result = bench.result(run)
-    assert (result.outcome, result.message) == (RunTask.Result.FAILED, "features come from another encoder")
-    bench.call(bench.set_task, SetTask.Request(instruction="lift the tray"))
-    bench.request(2)
-    bench.wait_for(lambda: bench.status()["fault"] == "")
-
-
-def test_a_refusal_that_may_pass_is_shown_as_what_is_waited_for_until_a_chunk_comes(bench):
-    bench.call(bench.set_task, SetTask.Request(instruction="lift the tray"))
-    bench.refuse(bench.request(), RefusalKind.NO_OBSERVATION, "no usable picture", may_pass=True)
-    bench.wait_for(lambda: bench.status()["waiting"] == "no usable picture")
-    assert "no usable picture" in bench.executor_node.diagnose().message
-    bench.answer(bench.request(2))
-    bench.wait_for(lambda: bench.status()["waiting"] == "" and bench.status()["phase"] == "MOVING")
-
-
-def test_deactivation_ends_a_run_with_the_reason(bench):
-    run = bench.run()
-    bench.request()
-    bench.executor_node.trigger_deactivate()
-    result = bench.result(run)
-    assert (result.outcome, result.message) == (RunTask.Result.FAILED, "the executor was deactivated")
-    assert bench.result(bench.run()).message == "the executor is not active; activate it first"
-
-
-def test_deactivation_and_clean_up_end_what_the_policy_was_still_asked_about(lonely_bench):
-    bench = lonely_bench
-    run = bench.run()
-    asked = bench.set_task.call_async(SetTask.Request(instruction="dance"))
-    bench.wait_for(lambda: len(bench.executor_node.task_check._open) == 2)
-    bench.executor_node.trigger_deactivate()
-    assert bench.result(run).message == "the executor was deactivated"
-    bench.wait_for(asked.done)
-    assert not asked.result().accepted
