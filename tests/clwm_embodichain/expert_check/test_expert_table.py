@@ -1,6 +1,7 @@
 """The experts' table: what it counts, that it goes on where it was stopped, and how it answers wrong questions."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import typer
@@ -61,6 +62,31 @@ def test_table_counts_each_place_of_asking_apart_and_lists_every_failure():
     assert midway["wilson95"][0] == 0.0 and 0.5 < midway["wilson95"][1] < 0.8
     assert [failure["seed"] for failure in report["failures"]] == [1, 3]
     assert (report["commit"], report["seeds"], report["first_seed"]) == ("abc", 4, 0) and report["machine"]["cores"] > 0
+
+
+def test_controls_are_counted_apart_and_one_that_achieves_what_was_not_pursued_is_a_failure():
+    controls = [replace(result(seed, outcome), is_control=True) for seed, outcome in ((0, "open"), (2, "achieved"))]
+    report = summarise([result(0), result(2), *controls], "abc")
+    (row,) = report["table"]
+    assert (row["achieved"], row["trials"], row["controls_achieved"], row["controls"]) == (2, 2, 1, 2)
+    assert [(failure["seed"], failure["is_control"]) for failure in report["failures"]] == [(2, True)]
+
+
+@pytest.mark.parametrize("kind", ["turn_lever", "keep_still"])
+def test_an_expert_that_pursues_another_goal_does_not_achieve_the_one_that_is_asked_for(trials, kind):
+    control = trials.run(TrialOrder("switches", kind, 0, is_control=True))
+    assert control.is_control and control.outcome != "achieved"
+
+
+def test_controls_are_made_of_the_first_seeds():
+    made = orders("pot", "lift_pot", range(3), controls=2)
+    assert [(order.seed, order.is_control) for order in made] == [
+        (0, False),
+        (1, False),
+        (2, False),
+        (0, True),
+        (1, True),
+    ]
 
 
 def test_log_gives_back_what_was_done_by_the_same_commit_only(tmp_path):

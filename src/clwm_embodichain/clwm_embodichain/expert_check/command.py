@@ -20,6 +20,7 @@ def check(
     scene: Annotated[str | None, typer.Option(help="one scene; all when left out")] = None,
     goal: Annotated[str | None, typer.Option(help="one kind of goal; all when left out")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="trials of each goal; every other one starts midway")] = 200,
+    controls: Annotated[int, typer.Option(min=0, help="trials of each goal in which another one is pursued")] = 20,
     first_seed: Annotated[int, typer.Option(min=0)] = 0,
     workers: Annotated[int, typer.Option(min=1, help="processes")] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", help="where the report goes as JSON")] = None,
@@ -33,7 +34,7 @@ def check(
     """
     console = PlainConsole(highlight=False)
     try:
-        wanted = orders(scene, goal, range(first_seed, first_seed + seeds))
+        wanted = orders(scene, goal, range(first_seed, first_seed + seeds), controls)
     except (RegistryError, TrialError) as error:
         console.error(error)
         raise typer.Exit(2) from None
@@ -50,7 +51,7 @@ def check(
 
 
 def _results(wanted: list[TrialOrder], log: TrialLog, workers: int, console: PlainConsole) -> dict[TrialOrder, Any]:
-    known = {TrialOrder(result.scene, result.kind, result.seed): result for result in log.known()}
+    known = {result.order: result for result in log.known()}
     results = {order: known[order] for order in wanted if order in known}
     left = [order for order in wanted if order not in known]
     if results:
@@ -61,9 +62,9 @@ def _results(wanted: list[TrialOrder], log: TrialLog, workers: int, console: Pla
         bar = progress.add_task("experts", total=len(left))
         failed = 0
         for result in done:
-            results[TrialOrder(result.scene, result.kind, result.seed)] = result
+            results[result.order] = result
             log.add(result)
-            failed += result.outcome != "achieved"
+            failed += (result.outcome == "achieved") == result.is_control
             progress.update(bar, advance=1, description=f"{result.scene}, {result.kind}: {failed} failed so far")
     return results
 
@@ -73,7 +74,7 @@ def _as_table(report: dict[str, Any]) -> Table:
     table = Table(title=f"Experts, {report['seeds']} seeds a goal, expansion {report['expansion']}")
     for name in ("scene", "goal", "asked"):
         table.add_column(name)
-    for name in ("achieved", "Wilson 95 %", "seconds", "processor s", "arms touched"):
+    for name in ("achieved", "Wilson 95 %", "seconds", "processor s", "arms touched", "pursuing another goal"):
         table.add_column(name, justify="right")
     for row in report["table"]:
         low, high = row["wilson95"]
@@ -86,6 +87,7 @@ def _as_table(report: dict[str, Any]) -> Table:
             "-" if row["seconds"] is None else f"{row['seconds']:.1f}",
             f"{row['processor_seconds']:.2f}",
             str(row["arms_touched"]),
+            f"{row['controls_achieved']} of {row['controls']}",
         )
     return table
 

@@ -81,8 +81,7 @@ def summarise(results: Sequence[TrialResult], commit: str) -> dict[str, Any]:
             own = [
                 result
                 for result in results
-                if (result.scene, result.kind) == (scene, kind)
-                and TrialOrder(scene, kind, result.seed).is_midway == is_midway
+                if (result.scene, result.kind) == (scene, kind) and result.order.is_midway == is_midway
             ]
             if own:
                 rows.append({"scene": scene, "goal": kind, "asked": "midway" if is_midway else "at start", **_row(own)})
@@ -90,7 +89,7 @@ def summarise(results: Sequence[TrialResult], commit: str) -> dict[str, Any]:
     return {
         "measurement": "experts",
         "table": rows,
-        "failures": [asdict(result) for result in results if result.outcome != "achieved"],
+        "failures": [asdict(each) for each in results if (each.outcome == "achieved") == each.is_control],
         "first_seed": min(seeds, default=0),
         "seeds": len(set(seeds)),
         "expansion": "off",
@@ -99,7 +98,8 @@ def summarise(results: Sequence[TrialResult], commit: str) -> dict[str, Any]:
     }
 
 
-def _row(results: Sequence[TrialResult]) -> dict[str, Any]:
+def _row(trials: Sequence[TrialResult]) -> dict[str, Any]:
+    results, controls = ([each for each in trials if each.is_control == is_control] for is_control in (False, True))
     achieved = [result for result in results if result.outcome == "achieved"]
     return {
         "trials": len(results),
@@ -110,4 +110,6 @@ def _row(results: Sequence[TrialResult]) -> dict[str, Any]:
         "seconds": round(float(np.median([result.seconds for result in achieved])), 2) if achieved else None,
         "processor_seconds": round(float(np.mean([result.cpu for result in results])), 3),
         "arms_touched": sum(result.touched for result in results),
+        "controls": len(controls),
+        "controls_achieved": sum(result.outcome == "achieved" for result in controls),
     }

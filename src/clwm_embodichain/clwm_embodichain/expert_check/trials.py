@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,11 +33,15 @@ class TrialError(ValueError):
 
 @dataclass(frozen=True)
 class TrialOrder:
-    """Which goal is asked for. Odd seeds ask in the middle of an episode, even ones at its start."""
+    """Which goal is asked for. Odd seeds ask in the middle of an episode, even ones at its start.
+
+    is_control: the expert pursues another goal of the scene, so that what is asked for must not be achieved.
+    """
 
     scene: str
     kind: str
     seed: int
+    is_control: bool = False
 
     @property
     def is_midway(self) -> bool:
@@ -58,17 +62,27 @@ class TrialResult:
     seconds: float
     cpu: float
     touched: bool
+    is_control: bool = False
+
+    @property
+    def order(self) -> TrialOrder:
+        """What it is the result of."""
+        return TrialOrder(self.scene, self.kind, self.seed, self.is_control)
 
 
-def orders(scene: str | None, kind: str | None, seeds: range) -> list[TrialOrder]:
-    """All trials of one scene or all, one kind of goal or all. Raises RegistryError or TrialError for unknown ones."""
+def orders(scene: str | None, kind: str | None, seeds: range, controls: int = 0) -> list[TrialOrder]:
+    """All trials of one scene or all, one kind of goal or all; with controls of the first so many seeds.
+
+    Raises RegistryError or TrialError for a scene or a goal that does not exist.
+    """
     chosen = [scene_named(scene).name] if scene else list(scenes())
     if kind is not None and kind not in goal_kinds():
         raise TrialError(f"goal '{kind}' does not exist; expected one of {', '.join(goal_kinds())}")
     pairs = [(name, goal.kind) for name in chosen for goal in kinds_in(name) if kind in (None, goal.kind)]
     if not pairs:
         raise TrialError(f"scene '{scene}' offers no goal '{kind}'; it offers {_offered(str(scene))}")
-    return [TrialOrder(name, goal, seed) for name, goal in pairs for seed in seeds]
+    wanted = [*((seed, False) for seed in seeds), *((seed, True) for seed in seeds[:controls])]
+    return [TrialOrder(name, goal, seed, is_control) for name, goal in pairs for seed, is_control in wanted]
 
 
 def _offered(scene: str) -> str:
@@ -88,10 +102,11 @@ class ExpertTrials:
         began = time.process_time()
         stage = self._stage(order.scene)
         layout, goal = self._prepare(stage, order)
+        pursued = _another(goal, goals_in(order.scene, layout), order.seed) if order.is_control else goal
         asked_at = stage.time
         judge = Judge(goals_in(order.scene, layout), asked_at, stage.situation())
         touched = False
-        for _ in play(stage, self._expert, goal, layout, judge):
+        for _ in play(stage, self._expert, pursued, layout, judge):
             touched |= stage.arms_touch()
             if judge.verdicts[goal.name] != "open" or stage.time - asked_at >= goal.timeout:
                 break
@@ -104,6 +119,7 @@ class ExpertTrials:
             round(stage.time - asked_at, 3),
             round(time.process_time() - began, 3),
             touched,
+            order.is_control,
         )
 
     def _prepare(self, stage: Stage, order: TrialOrder) -> tuple[Layout, Goal]:
@@ -148,6 +164,12 @@ class ExpertTrials:
         if name not in self._stages:
             self._stages[name] = Stage(scene_named(name), self._robot, IMAGE_SIZE)
         return self._stages[name]
+
+
+def _another(goal: Goal, goals: Sequence[Goal], seed: int) -> Goal:
+    """A goal to be pursued in place of `goal`: of another kind, where the scene offers one."""
+    others = [other for other in goals if other.kind != goal.kind] or [other for other in goals if other != goal]
+    return others[seed % len(others)]
 
 
 def disturbed(row: NDArray, expert: GoalExpert, disturbance: Disturbance) -> NDArray[np.float32]:

@@ -62,11 +62,13 @@ def soak(report: dict[str, Any]) -> list[Rows]:
 def experts(report: dict[str, Any]) -> list[Rows]:
     """One row per scene, goal and place of asking."""
     header = ["scene", "goal", "asked", "achieved", "Wilson 95 %", "time s", "processor s", "arms touched"]
+    header += ["pursuing another goal"]
     rows = []
     for found in report["table"]:
         done = f"{found['achieved']} / {found['trials']}"
+        asked = [found["scene"], found["goal"], found["asked"], done, percent(found["wilson95"], 1)]
         times = [text(found["seconds"], "{:.1f}"), f"{found['processor_seconds']:.2f}", str(found["arms_touched"])]
-        rows.append([found["scene"], found["goal"], found["asked"], done, percent(found["wilson95"], 1), *times])
+        rows.append([*asked, *times, f"{found['controls_achieved']} / {found['controls']}"])
     return [Rows(header, rows)]
 
 
