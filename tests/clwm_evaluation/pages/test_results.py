@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clwm_bringup import cli
-from clwm_evaluation.pages.results import PAGE, RESULTS, documents, page
+from clwm_evaluation.pages.results import PAGE, RESULTS, ResultsError, documents, page
 
 ROOT = Path(__file__).parents[3]
 REPORTS = {path.name: json.loads(path.read_text()) for path in sorted((ROOT / RESULTS).glob("*.json"))}
@@ -27,6 +27,12 @@ def test_a_measurement_becomes_a_table_with_a_link_to_its_file():
     text = page({"success.json": report})
     assert "| all | adaptive | 49 / 50 | 89.5 to 99.6 % | -2.0 (-10.0 to +5.0) | 3.6e-05 |" in text
     assert "[success.json](../benchmarks/results/success.json)" in text
+
+
+def test_a_report_that_another_release_wrote_is_refused_by_its_name_and_what_it_lacks():
+    report = {"measurement": "experts", "table": [{"scene": "pot"}], "machine": {}, "commit": "abc"}
+    with pytest.raises(ResultsError, match="experts.json has no 'achieved': another release wrote it"):
+        page({"experts.json": report})
 
 
 def other(value):

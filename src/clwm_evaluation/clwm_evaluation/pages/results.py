@@ -46,7 +46,7 @@ STACK_TABLES = {
 
 
 class ResultsError(ValueError):
-    """There are no results to write of; the message says where they were expected."""
+    """Results that cannot be written of; the message says which, or where they were expected."""
 
 
 def results() -> None:
@@ -57,7 +57,11 @@ def results() -> None:
             console,
             ResultsError(f"{root / RESULTS} is no folder; call it in a checkout of the project, or set CLWM_ROOT"),
         )
-    for path, text in documents(root).items():
+    try:
+        written = documents(root)
+    except ResultsError as error:
+        refuse(console, error)
+    for path, text in written.items():
         (root / path).write_text(text)
         console.print(path, highlight=False)
 
@@ -71,7 +75,10 @@ def documents(root: Path) -> dict[Path, str]:
 
 
 def page(reports: dict[str, dict[str, Any]]) -> str:
-    """The whole page from the reports by file name. Raises ValueError for a report that it would leave out."""
+    """The whole page from the reports by file name.
+
+    Raises ValueError for a report that it would leave out, ResultsError for one of another release.
+    """
     lines = [
         "# Results",
         "",
@@ -83,7 +90,11 @@ def page(reports: dict[str, dict[str, Any]]) -> str:
         if kind in TITLES:
             backend = f", {report['backends'][0]}" if "backends" in report else ""
             lines += [f"## {TITLES[kind]}{backend}", ""]
-            for rows in tables(kind, report):
+            try:
+                found = tables(kind, report)
+            except KeyError as error:
+                raise ResultsError(f"{name} has no {error}: another release wrote it; measure it again") from error
+            for rows in found:
                 lines += [*rows.markdown(), ""]
             lines += [_source(name, report), ""]
     evaluations = [(name, report) for name, report in reports.items() if "wilson95" in report and "control" in report]
