@@ -101,8 +101,7 @@ class ExpertTrials:
         """Make one trial. Raises TrialError when the scene offers no goal of this kind that is not achieved yet."""
         began = time.process_time()
         stage = self._stage(order.scene)
-        layout, goal = self._prepare(stage, order)
-        pursued = _another(goal, goals_in(order.scene, layout), order.seed) if order.is_control else goal
+        layout, goal, pursued = self._prepare(stage, order)
         asked_at = stage.time
         judge = Judge(goals_in(order.scene, layout), asked_at, stage.situation())
         touched = False
@@ -122,8 +121,8 @@ class ExpertTrials:
             order.is_control,
         )
 
-    def _prepare(self, stage: Stage, order: TrialOrder) -> tuple[Layout, Goal]:
-        """The stage as it is when the goal is asked for, which is not achieved then."""
+    def _prepare(self, stage: Stage, order: TrialOrder) -> tuple[Layout, Goal, Goal]:
+        """The stage as it is when a goal is asked for, that goal, and the one pursued: neither is achieved then."""
         for attempt in itertools.count():
             rng = np.random.default_rng([order.seed, attempt, 11])
             layout = scene_named(order.scene).draw(rng)
@@ -134,8 +133,10 @@ class ExpertTrials:
                 goal = goals[rng.integers(len(goals))]
                 if order.is_midway:
                     self._go_on(stage, order.scene, layout, goal, rng)
-                if goal in self._open(stage, order.scene, layout):
-                    return layout, goal
+                unachieved = list(self._open(stage, order.scene, layout))
+                pursued = _another(goal, unachieved, order.seed) if order.is_control else goal
+                if goal in unachieved and pursued is not None:
+                    return layout, goal, pursued
             if attempt >= 50:
                 raise TrialError(
                     f"scene '{order.scene}' has no goal '{order.kind}' that is not achieved, in 50 layouts"
@@ -166,10 +167,10 @@ class ExpertTrials:
         return self._stages[name]
 
 
-def _another(goal: Goal, goals: Sequence[Goal], seed: int) -> Goal:
-    """A goal to be pursued in place of `goal`: of another kind, where the scene offers one."""
+def _another(goal: Goal, goals: Sequence[Goal], seed: int) -> Goal | None:
+    """One of `goals` to be pursued in place of `goal`: of another kind, where there is one; None without any."""
     others = [other for other in goals if other.kind != goal.kind] or [other for other in goals if other != goal]
-    return others[seed % len(others)]
+    return others[seed % len(others)] if others else None
 
 
 def disturbed(row: NDArray, expert: GoalExpert, disturbance: Disturbance) -> NDArray[np.float32]:
