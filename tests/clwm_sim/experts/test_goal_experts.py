@@ -43,9 +43,9 @@ def pursue(stage, expert, goal, layout, goals):
     """Rows (T, 30) until the verdict on the goal, and all verdicts."""
     judge = Judge(goals, stage.time, stage.situation())
     rows, asked_at = [], stage.time
-    for row in play(stage, expert, goal, layout, judge):
+    for step in play(stage, expert, goal, layout, judge):
         assert not stage.arms_touch(), f"arms touch at {stage.time:.2f} s"
-        rows.append(row)
+        rows.append(step.row)
         if judge.verdicts[goal.name] != "open" or stage.time - asked_at > goal.timeout:
             return np.stack(rows), judge.verdicts
 
@@ -75,12 +75,12 @@ def test_plan_foresees_what_the_expert_then_does(prepare, expert, name, kind):
     stage, layout, goals = prepare(name, 9)
     goal = wanted(goals, kind, stage)
     expert.start()
-    rows, plans = [expert.row_of(*stage.setpoint())], []
-    for row in itertools.islice(play(stage, expert, goal, layout), 160):
-        rows.append(row)
+    rows, plans = [], []
+    for step in itertools.islice(play(stage, expert, goal, layout), 160):
+        rows.append(step.row)
         if len(rows) % 11 == 0:
-            plan = expert.plan(row, goal, layout, stage.situation(), expert.velocity, 16)
-            assert plan.shape == (16, 30) and np.array_equal(plan[0], row)
+            plan = expert.plan(step.row, goal, layout, step.now, step.velocity, 16)
+            assert plan.shape == (16, 30) and np.array_equal(plan[0], step.row)
             plans.append((len(rows) - 1, plan))
     rows = np.stack(rows)
     errors = []
@@ -172,6 +172,6 @@ def test_expert_does_not_drive_an_arm_beyond_its_reach(prepare, expert):
     bar = layout.things["bar"]
     stage.displace("bar", np.array([0.72, 0.45 * np.sign(bar.position[1])]) - bar.position[:2])
     expert.start()
-    rows = np.stack(list(itertools.islice(play(stage, expert, goal, layout), 100)))
+    rows = np.stack([step.executed for step in itertools.islice(play(stage, expert, goal, layout), 100)])
     assert np.isfinite(rows).all()
     assert (np.abs(np.diff(rows[:, JOINTS], axis=0)) / ROW_DT < ROBOT.limit("velocity")).all()

@@ -1,0 +1,183 @@
+"""Attempts: one goal of a scene, asked for and pursued by its expert, with whichever parts of expansion are on.
+
+attempts = Attempts(image_size=128)
+attempt = attempts.prepare("blocks", "place", seed, Expansion.parse("all"))
+for step in attempt.play(linger=12):      # the stage is as the step's command was decided from: draw it now
+    picture = attempt.stage.render("head")
+    label = attempt.plan(step, 16)
+attempt.outcome                           # "achieved", "lost", or "open" when the time was over
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clwm_common.actions import GRIPPERS, ROW_DT
+from clwm_common.robot.description import RobotDescription
+from clwm_embodichain.expansion.disturbance import Disturbance
+from clwm_embodichain.expansion.parts import NOTHING, Expansion, generator
+from clwm_sim.experts.goal_expert import GoalExpert
+from clwm_sim.experts.motion import CLOSED
+from clwm_sim.experts.playing import Step, play
+from clwm_sim.goals.base import Goal
+from clwm_sim.goals.judge import Judge, Verdict
+from clwm_sim.registry import goals_in, kinds_in, scene_named
+from clwm_sim.stage import Stage
+from clwm_sim.world import ROBOT
+
+MIDDLE_TIME = (0.25, 5.0)  # s for which an episode has gone on when the goal is asked for in its middle
+OTHER_GOAL_SHARE = 0.3  # of those episodes pursued another goal until then
+LAYOUTS = 50  # drawn at most until one offers what is wanted
+
+
+class AttemptError(ValueError):
+    """An attempt that cannot be made; the message says why."""
+
+
+class Attempt:
+    """One goal is asked for, and pursued on a stage that is ready.
+
+    goals: all of the episode; goal: the one that is asked for; pursued: what the expert does, the same unless this is
+    a control.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        expert: GoalExpert,
+        goals: Sequence[Goal],
+        goal: Goal,
+        disturb: Callable[[NDArray], NDArray] | None = None,
+    ) -> None:
+        self.stage, self.layout, self.goals = stage, stage.layout, tuple(goals)
+        self._expert = expert
+        self._disturb = disturb
+        self.ask(goal)
+
+    def ask(self, goal: Goal, pursued: Goal | None = None) -> None:
+        """Judge all goals anew from now on; `play` pursues this one, or another as a control."""
+        self.goal, self.pursued = goal, pursued or goal
+        self.asked_at = self.stage.time
+        self._judge = Judge(self.goals, self.asked_at, self.stage.situation())
+
+    def play(self, linger: int = 0) -> Iterator[Step]:
+        """Steps, each before it takes effect, until the goal is achieved or lost or its time is over.
+
+        linger: rows for which it goes on when the goal is achieved. Stopping early leaves the attempt where it is:
+        another goal may be asked for, and played.
+        """
+        steps = play(self.stage, self._expert, self.pursued, self.layout, self._judge, self._disturb)
+        for step in steps:
+            if self.outcome == "lost" or self.stage.time - self.asked_at >= self.goal.timeout:
+                return
+            if self.outcome == "achieved":
+                break
+            yield step
+        yield from itertools.islice(itertools.chain([step], steps), linger)
+
+    def plan(self, step: Step, rows: int) -> NDArray[np.float32]:
+        """What the expert would command from a step on if nothing disturbed it: (rows, 30), the first the row then in
+        force.
+        """
+        return self._expert.plan(step.row, step.goal, self.layout, step.now, step.velocity, rows)
+
+    @property
+    def outcome(self) -> Verdict:
+        """The verdict on the goal that is asked for."""
+        return self._judge.verdicts[self.goal.name]
+
+
+class Attempts:
+    """Prepares one attempt after the other; each scene is compiled once. An attempt ends when the next is prepared."""
+
+    def __init__(self, image_size: int = 32, robot: RobotDescription | None = None) -> None:
+        """image_size: px of square pictures. Raises RobotError when the robot's assets are missing."""
+        self._robot = RobotDescription.load(ROBOT) if robot is None else robot
+        self._image_size = image_size
+        self._expert = GoalExpert(self._robot)
+        self._stages: dict[str, Stage] = {}
+
+    def prepare(
+        self,
+        scene: str,
+        kind: str | None,
+        seed: int,
+        expansion: Expansion = NOTHING,
+        *,
+        is_midway: bool = False,
+        is_control: bool = False,
+    ) -> Attempt:
+        """The attempt of this seed at a goal of a kind, or of any that the scene offers; it is not achieved yet.
+
+        is_midway: it is asked for after this or another goal was pursued for a while. is_control: the expert pursues
+        another goal, so that the one that is asked for must not be achieved.
+        Raises RegistryError for an unknown scene, AttemptError when it offers no such goal, in many layouts.
+        """
+        kinds = [each.kind for each in kinds_in(scene)]
+        stage = self._stage(scene)
+        for number in range(LAYOUTS):
+            rng = np.random.default_rng([seed, number, 11])
+            layout = stage.scene.draw(rng)
+            stage.set_up(layout, rng)
+            self._expert.start()
+            goals = goals_in(scene, layout)
+            wanted = kind if kind is not None else kinds[rng.integers(len(kinds))]
+            choice = [goal for goal in _unachieved(stage, goals) if goal.kind == wanted]
+            if not choice:
+                continue
+            goal = choice[rng.integers(len(choice))]
+            if is_midway:
+                self._go_on(stage, goals, goal, rng)
+            left = _unachieved(stage, goals)
+            pursued = _another(goal, left, seed) if is_control else goal
+            if goal in left and pursued is not None:
+                disturbance = Disturbance(generator(seed, "recovery")) if "recovery" in expansion else None
+                attempt = Attempt(stage, self._expert, goals, goal, self._disturb(disturbance))
+                attempt.ask(goal, pursued)
+                return attempt
+        raise AttemptError(f"scene '{scene}' has no goal '{kind}' that is not achieved, in {LAYOUTS} layouts")
+
+    def _go_on(self, stage: Stage, goals: Sequence[Goal], goal: Goal, rng: np.random.Generator) -> None:
+        """Pursue the goal, or another one, under disturbance, for some time."""
+        others = [other for other in goals if other != goal]
+        if others and rng.random() < OTHER_GOAL_SHARE:
+            goal = others[rng.integers(len(others))]
+        steps = play(stage, self._expert, goal, stage.layout, disturb=self._disturb(Disturbance(rng)))
+        # The last step that is asked for does not take effect.
+        for _ in itertools.islice(steps, round(rng.uniform(*MIDDLE_TIME) / ROW_DT) + 1):
+            pass
+
+    def _disturb(self, disturbance: Disturbance | None) -> Callable[[NDArray], NDArray] | None:
+        """What the arms are sent in place of the expert's row (30,)."""
+        if disturbance is None:
+            return None
+
+        def disturb(row: NDArray) -> NDArray[np.float32]:
+            early = disturbance.closes_early(self._expert.noise_tolerance)
+            shift, turn = disturbance.next_step(self._expert.noise_tolerance)
+            row = self._expert.displaced(row, shift, turn)
+            row[GRIPPERS] = np.where(early, CLOSED, row[GRIPPERS])
+            return row
+
+        return disturb
+
+    def _stage(self, name: str) -> Stage:
+        if name not in self._stages:
+            self._stages[name] = Stage(scene_named(name), self._robot, self._image_size)
+        return self._stages[name]
+
+
+def _unachieved(stage: Stage, goals: Sequence[Goal]) -> list[Goal]:
+    now = stage.situation()
+    # What has to be held for seconds is not achieved by being so now.
+    return [goal for goal in goals if goal.settling > 0.0 or not goal.is_achieved(now, now)]
+
+
+def _another(goal: Goal, goals: Sequence[Goal], seed: int) -> Goal | None:
+    """One of `goals` to be pursued in place of `goal`: of another kind, where there is one; None without any."""
+    others = [other for other in goals if other.kind != goal.kind] or [other for other in goals if other != goal]
+    return others[seed % len(others)] if others else None
