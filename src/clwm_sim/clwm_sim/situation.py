@@ -37,8 +37,12 @@ class State:
 
 @dataclass(frozen=True)
 class Situation:
-    """Objects that are there, by name, and both hands, left first: tcp (2, 3) m, widths (2,) m of opening."""
+    """Objects that are there, by name, and both hands, left first: tcp (2, 3) m, widths (2,) m of opening.
+
+    Heights are over the table's top, which is table_height m over the z = 0 of rows and of the robot's description.
+    """
 
     objects: Mapping[str, State]
     tcp: NDArray[np.float64]
     widths: NDArray[np.float64]
+    table_height: float = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from clwm_common.robot.description import RobotDescription
 from clwm_sim import cameras
+from clwm_sim.physics import NOMINAL, ModelPhysics, Physics
 from clwm_sim.scenes.appearance import Appearance
 from clwm_sim.scenes.base import Scene
 from clwm_sim.scenes.things import Layout
@@ -41,7 +43,7 @@ class Stage:
         self.robot = robot
         self.image_size = image_size
         self._renderer: cameras.Renderer | None = None
-        self._compiled: dict[str, tuple[mujoco.MjModel, Appearance]] = {}
+        self._compiled: dict[str, tuple[mujoco.MjModel, Appearance, ModelPhysics]] = {}
         self.build(scene)
 
     def build(self, scene: Scene) -> None:
@@ -53,21 +55,27 @@ class Stage:
             model = build_model(
                 self.robot, self.image_size, lambda spec: scene.add(spec, layout.things.values()), scene.head_fovy
             )
-            self._compiled[scene.name] = model, Appearance(model)
-        self._model, self._appearance = self._compiled[scene.name]
+            self._compiled[scene.name] = model, Appearance(model), ModelPhysics(model)
+        self._model, self._appearance, self._model_physics = self._compiled[scene.name]
         self._data = mujoco.MjData(self._model)
         self._index(layout)
 
-    def set_up(self, layout: Layout, rng: np.random.Generator) -> None:
-        """Start an episode with these objects; joints start around home as `rng` says."""
-        self._fit(layout)
+    def set_up(self, layout: Layout, rng: np.random.Generator, physics: Physics = NOMINAL) -> None:
+        """Start an episode with these objects and dynamics; joints start around home as `rng` says."""
+        self._fit(physics.of_objects(layout), physics)
         self._changes = layout.changes
-        self._positions = self.robot.home + rng.uniform(-START_SPREAD, START_SPREAD, 14)
-        self._widths = np.array([arm.gripper.opening_max for arm in self.robot.arms])
-        self._applied_widths = self._widths.copy()
+        self._steps = 0
+        positions = self.robot.home + rng.uniform(-START_SPREAD, START_SPREAD, 14)
+        self.put_arms(positions, [arm.gripper.opening_max for arm in self.robot.arms])
+
+    def put_arms(self, positions: ArrayLike, widths: ArrayLike) -> None:
+        """Both arms to positions (14,) in rad and openings (2,) in m, at once and at rest there."""
+        self._positions, self._widths = np.array(positions, dtype=np.float64), np.array(widths, dtype=np.float64)
+        self._applied, self._applied_widths = self._positions, self._widths.copy()
+        self._on_the_way = deque([(self._positions, self._widths)] * round(self.physics.latency / PHYSICS_DT))
         self._data.qpos[self._arm_qpos] = self._positions
         self._data.qpos[self._finger_qpos] = np.repeat(self._widths / 2.0, 2)
-        self._steps = 0
+        self._data.qvel[self._arm_qvel] = 0.0
         mujoco.mj_forward(self._model, self._data)
 
     @property
@@ -80,28 +88,31 @@ class Stage:
 
         Before each step of 2.5 ms `setpoint(time)` gives joint positions (14,) in rad and gripper openings (2,) in m
         for the step's end; without it the last ones stay in force. Arms follow without lag (the set point's
-        velocity is fed forward); grippers move at their own speed towards the opening asked for.
+        velocity is fed forward); grippers move at their own speed towards the opening asked for. Both take effect when
+        the latency of the episode's physics is over.
         Raises ValueError when `until` lies in the past or a set point is not finite.
         """
         steps = round((until - self.time) / PHYSICS_DT)
         if steps < 0:
             raise ValueError(f"asked to go back from {self.time:.4f} s to {until:.4f} s; start again instead")
         for _ in range(steps):
-            previous = self._positions
             if setpoint is not None:
                 positions, widths = setpoint((self._steps + 1) * PHYSICS_DT)
                 self._positions = np.array(positions, dtype=np.float64)
                 self._widths = np.clip(np.asarray(widths, dtype=np.float64), self._opening_min, self._opening_max)
                 if not (np.isfinite(self._positions).all() and np.isfinite(self._widths).all()):
                     raise ValueError(f"set point at {self.time:.4f} s is not finite: {positions}, {widths}")
-            velocity = np.clip((self._positions - previous) / PHYSICS_DT, -self._max_velocity, self._max_velocity)
-            self._data.ctrl[self._arm_ctrl] = self._positions + self._lag * velocity
-            opening = self._widths > self._applied_widths
+            self._on_the_way.append((self._positions, self._widths))
+            previous = self._applied
+            self._applied, widths = self._on_the_way.popleft()
+            velocity = np.clip((self._applied - previous) / PHYSICS_DT, -self._max_velocity, self._max_velocity)
+            self._data.ctrl[self._arm_ctrl] = self._applied + self._lag * velocity
+            opening = widths > self._applied_widths
             if opening.any():
                 # Fingers that squeeze something let go at once instead of first unwinding their set point.
                 opened = self._data.qpos[self._finger_qpos].reshape(2, 2).sum(axis=1)
                 self._applied_widths = np.where(opening, np.maximum(self._applied_widths, opened), self._applied_widths)
-            self._applied_widths += np.clip(self._widths - self._applied_widths, -self._grip_step, self._grip_step)
+            self._applied_widths += np.clip(widths - self._applied_widths, -self._grip_step, self._grip_step)
             self._data.ctrl[self._hand_ctrl] = self._applied_widths * self._ctrl_per_metre
             # Away from the middle: a lever goes to the end that is nearer and stays there.
             self._data.qfrc_applied[self._snap_dofs] = self._snaps * self._data.qpos[self._snap_qpos]
@@ -141,6 +152,7 @@ class Stage:
             objects,
             data.site_xpos[self._tcp_sites].copy(),
             data.qpos[self._finger_qpos].reshape(2, 2).sum(axis=1),
+            self.physics.table_height,
         )
 
     def arms_touch(self) -> bool:
@@ -186,10 +198,6 @@ class Stage:
         movable = {*self._free, *self._placed}
         if unknown := sorted(set(poses) - movable):
             raise ValueError(f"object '{unknown[0]}' does not exist; expected some of {', '.join(sorted(movable))}")
-        self._positions, self._widths = np.array(positions, dtype=np.float64), np.array(widths, dtype=np.float64)
-        self._applied_widths = self._widths.copy()
-        self._data.qpos[self._arm_qpos] = self._positions
-        self._data.qpos[self._finger_qpos] = np.repeat(self._widths / 2.0, 2)
         self._data.qvel[:] = 0.0
         for name, address in self._free.items():
             x, y, z, qx, qy, qz, qw = poses.get(name, (*self.layout.things[name].parking, 0.0, 0.0, 0.0, 1.0))
@@ -199,7 +207,7 @@ class Stage:
             self._data.mocap_pos[mocap] = np.asarray(poses.get(name, self.layout.things[name].parking))[:3]
         self._present = {name: name in poses or name not in movable for name in self._bodies}
         self._changes = ()
-        mujoco.mj_forward(self._model, self._data)
+        self.put_arms(positions, widths)
 
     def turn(self, name: str, angle: float) -> None:
         """Put a hinged object at `angle` rad at once. Raises KeyError for one without a hinge."""
@@ -244,11 +252,12 @@ class Stage:
         """
         if self.scene is not other.scene:
             self.build(other.scene)
-        self._fit(other.layout)
+        self._fit(other.layout, other.physics)
         self._model.body_gravcomp[:] = other._model.body_gravcomp
         self._present, self._changes = dict(other._present), other._changes
         self._positions, self._widths = other._positions.copy(), other._widths.copy()
-        self._applied_widths = other._applied_widths.copy()
+        self._applied, self._applied_widths = other._applied, other._applied_widths.copy()
+        self._on_the_way = other._on_the_way.copy()
         self._steps = other._steps
         self._restore(other._state())
 
@@ -258,10 +267,14 @@ class Stage:
             self._renderer.close()
             self._renderer = None
 
-    def _fit(self, layout: Layout) -> None:
-        self.layout = layout
+    def _fit(self, layout: Layout, physics: Physics) -> None:
+        self.layout, self.physics = layout, physics
         self._appearance.restore()
+        self._model_physics.apply(physics, layout)
         self.scene.fit(self._model, self._data, layout.things.values())
+        # Position actuators damp absolute velocity, which makes them lag by damping / stiffness.
+        gains = self._model.actuator_gainprm[self._arm_ctrl, 0]
+        self._lag = -self._model.actuator_biasprm[self._arm_ctrl, 2] / gains
         self._appearance.keep(self._geoms)
         self._snaps = np.array([thing.hinge.snap for thing in layout.things.values() if thing.hinge is not None])
         self._present = {name: thing.present for name, thing in layout.things.items()}
@@ -309,8 +322,6 @@ class Stage:
         self._tcp_sites = [model.site(f"{side}/tcp").id for side in SIDES]
         self._arm_ctrl = [model.actuator(name).id for name in arm]
         self._hand_ctrl = [model.actuator(f"{side}/hand").id for side in SIDES]
-        # Position actuators damp absolute velocity, which makes them lag by damping / stiffness.
-        self._lag = -model.actuator_biasprm[self._arm_ctrl, 2] / model.actuator_gainprm[self._arm_ctrl, 0]
         self._max_velocity = self.robot.limit("velocity")
         grippers = [arm.gripper for arm in self.robot.arms]
         self._opening_min = np.array([gripper.opening_min for gripper in grippers])

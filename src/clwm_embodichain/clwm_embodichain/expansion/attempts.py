@@ -20,11 +20,13 @@ from clwm_common.actions import GRIPPERS, ROW_DT
 from clwm_common.robot.description import RobotDescription
 from clwm_embodichain.expansion.disturbance import Disturbance
 from clwm_embodichain.expansion.parts import NOTHING, Expansion, generator
+from clwm_embodichain.expansion.physics import draw as draw_physics
 from clwm_sim.experts.goal_expert import GoalExpert
 from clwm_sim.experts.motion import CLOSED
 from clwm_sim.experts.playing import Step, play
 from clwm_sim.goals.base import Goal
 from clwm_sim.goals.judge import Judge, Verdict
+from clwm_sim.physics import NOMINAL
 from clwm_sim.registry import goals_in, kinds_in, scene_named
 from clwm_sim.stage import Stage
 from clwm_sim.world import ROBOT
@@ -119,12 +121,12 @@ class Attempts:
         """
         kinds = [each.kind for each in kinds_in(scene)]
         stage = self._stage(scene)
+        physics = draw_physics(generator(seed, "physics")) if "physics" in expansion else NOMINAL
         for number in range(LAYOUTS):
             rng = np.random.default_rng([seed, number, 11])
-            layout = stage.scene.draw(rng)
-            stage.set_up(layout, rng)
+            stage.set_up(stage.scene.draw(rng), rng, physics)
             self._expert.start()
-            goals = goals_in(scene, layout)
+            goals = goals_in(scene, stage.layout)
             wanted = kind if kind is not None else kinds[rng.integers(len(kinds))]
             choice = [goal for goal in _unachieved(stage, goals) if goal.kind == wanted]
             if not choice:

@@ -23,7 +23,7 @@ def next_situation(now: Situation, layout: Layout, row: NDArray, following: NDAr
 
     Hands track perfectly, grippers move at their speed, what is held moves along, what is let go settles.
     """
-    tcp = np.array([following[0:3], following[7:10]], dtype=np.float64)
+    tcp = np.array([following[0:3], following[7:10]], dtype=np.float64) - [0.0, 0.0, now.table_height]
     turns = [_yaw(following[part]) - _yaw(row[part]) for part in (LEFT_QUATERNION, RIGHT_QUATERNION)]
     told = np.asarray(following[GRIPPERS], dtype=np.float64)
     widths = now.widths + np.clip(told - now.widths, -GRIP_STEP, GRIP_STEP)
@@ -40,7 +40,7 @@ def next_situation(now: Situation, layout: Layout, row: NDArray, following: NDAr
             objects[name] = _carried(state, now.tcp, tcp, turns, [arm for arm, _ in holding])
         elif around and thing.moves == "free":
             objects[name] = _settled(now, layout, thing)
-    return Situation(objects, tcp, widths)
+    return Situation(objects, tcp, widths, now.table_height)
 
 
 def _is_around(state: State, grip: Grip, tcp: NDArray) -> bool:

@@ -58,7 +58,7 @@ class GoalExpert:
 
     def next_row(self, row: NDArray, goal: Goal, layout: Layout, now: Situation) -> NDArray[np.float32]:
         """The row (30,) for one row time after now, `row` (30,) being the command in force now."""
-        tcp = np.array([row[0:3], row[7:10]], dtype=np.float64)
+        tcp = np.array([row[0:3], row[7:10]], dtype=np.float64) - [0.0, 0.0, now.table_height]
         view = View(now, layout, tcp, np.array(row[GRIPPERS], dtype=np.float64), self._bases)
         aims = goal.aims(view)
         self.velocity, self.noise_tolerance = self.velocity.copy(), self.noise_tolerance.copy()
@@ -74,7 +74,7 @@ class GoalExpert:
                 self.velocity[arm] = 0.0
                 continue
             pose = self._arms[arm].pose(joints[own])
-            target = self._approach(arm, pose, aim)
+            target = self._approach(arm, pose, aim, now.table_height)
             if np.abs(self.velocity[arm]).max() > 1e-6:
                 joints[own] = self._arms[arm].solve(target, joints[own])
         return self._kinematics.row(joints, widths)
@@ -99,13 +99,15 @@ class GoalExpert:
         """`row` (30,) with the tool centre points moved by shift (2, 3) in m and turned by turn (2, 3) in rad."""
         return displaced(self._arms, self._kinematics, row, shift, turn)
 
-    def _approach(self, arm: int, pose: mink.SE3, aim: Aim) -> mink.SE3:
-        """One row time towards the aim along a straight line, with bounded speed and acceleration."""
+    def _approach(self, arm: int, pose: mink.SE3, aim: Aim, table_height: float) -> mink.SE3:
+        """One row time towards the aim, which is over the table, along a straight line, with bounded speed and
+        acceleration.
+        """
         wanted = pose.rotation()
         if aim.yaw is not None:
             wanted = mink.SO3.from_z_radians(aim.yaw) @ mink.SO3.from_matrix(_DOWN)
         turn = (wanted @ pose.rotation().inverse()).log()
-        offset = self._within_reach(arm, aim.position) - pose.translation()
+        offset = self._within_reach(arm, aim.position) + [0.0, 0.0, table_height] - pose.translation()
         linear = towards(self.velocity[arm, :3], offset, aim.speed, ACCELERATION)
         angular = towards(self.velocity[arm, 3:], turn, TURN_SPEED, TURN_ACCELERATION)
         self.velocity[arm] = np.concatenate([linear, angular])
