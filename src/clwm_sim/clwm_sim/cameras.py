@@ -99,5 +99,13 @@ class Renderer:
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
         return self._renderer.render()
 
+    def geoms(self, data: mujoco.MjData, camera: str) -> NDArray[np.int32]:
+        """Number of the geom that each pixel shows (height, width), -1 where there is none."""
+        self._renderer.enable_segmentation_rendering()
+        self._renderer.update_scene(data, camera_id(self._model, camera), self._options)
+        found = self._renderer.render()
+        self._renderer.disable_segmentation_rendering()
+        return np.where(found[..., 1] == mujoco.mjtObj.mjOBJ_GEOM, found[..., 0], -1)
+
     def close(self) -> None:
         self._finalizer()

@@ -23,6 +23,7 @@ from clwm_sim.situation import Situation, State
 Setpoint = Callable[[float], tuple[ArrayLike, ArrayLike]]
 
 START_SPREAD = 0.03  # rad by which every joint may start away from home
+ARM_SEGMENTS, TABLE_SEGMENT = ("left arm", "right arm"), "table"  # of pictures, beside the objects
 LOOK_EVERY = 8  # physics steps between two looks at how things are: 20 ms
 
 
@@ -167,9 +168,15 @@ class Stage:
 
         Raises ValueError for another camera, RenderError when no GL library can be used.
         """
-        if self._renderer is None:
-            self._renderer = cameras.Renderer(self._model, self.image_size)
-        return self._renderer.draw(self._data, camera)
+        return self._pictures().draw(self._data, camera)
+
+    def segment(self, camera: str) -> NDArray[np.int32]:
+        """What each pixel of a camera's picture shows (image_size, image_size): a number in `segments`, else -1.
+
+        Raises as `render` does.
+        """
+        # The last one is for pixels without a geom, whose number is -1.
+        return self._segment_of_geom[self._pictures().geoms(self._data, camera)]
 
     def randomise_appearance(self, rng: np.random.Generator, strength: float = 1.0, camera_jitter: float = 1.0) -> None:
         """Shift colours and light by `strength` and cameras by `camera_jitter` (0: not at all) until a new set-up."""
@@ -267,6 +274,11 @@ class Stage:
             self._renderer.close()
             self._renderer = None
 
+    def _pictures(self) -> cameras.Renderer:
+        if self._renderer is None:
+            self._renderer = cameras.Renderer(self._model, self.image_size)
+        return self._renderer
+
     def _fit(self, layout: Layout, physics: Physics) -> None:
         self.layout, self.physics = layout, physics
         self._appearance.restore()
@@ -311,6 +323,14 @@ class Stage:
         fingers = ["finger" in model.body(body).name for body in model.geom_bodyid]
         self._is_finger = np.array(fingers)
         self._is_table = np.arange(model.ngeom) == model.geom("table").id
+        self.segments = (*things, *ARM_SEGMENTS, TABLE_SEGMENT)
+        segments = np.full(model.ngeom + 1, -1)
+        for number, name in enumerate(things):
+            segments[:-1][model.geom_bodyid == self._bodies[name]] = number
+        for number, sign in enumerate((1, -1), start=len(things)):
+            segments[:-1][self._arm_of_geom == sign] = number
+        segments[:-1][self._is_table] = len(things) + 2
+        self._segment_of_geom = segments
         self._snap_dofs = np.array([self._dofs[name] for name in self._hinges], dtype=int)
         self._snap_qpos = np.array(list(self._hinges.values()), dtype=int)
         self._placed = {n: int(model.body_mocapid[self._bodies[n]]) for n in things if things[n].moves == "placed"}

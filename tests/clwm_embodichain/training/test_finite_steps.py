@@ -12,7 +12,8 @@ from clwm_common.terminal.console import PlainConsole
 from clwm_embodichain.training.curves import Curves
 from clwm_embodichain.training.encoder.data import Frames
 from clwm_embodichain.training.encoder.model import TrainingConfig
-from clwm_embodichain.training.encoder.train import EncoderTrainer
+from clwm_embodichain.training.encoder.roles import OWNERS, ROLES
+from clwm_embodichain.training.encoder.trainer import EncoderTrainer
 from clwm_embodichain.training.finite_steps import FiniteSteps, TrainingDiverged
 from clwm_embodichain.training.loop import run_training
 from clwm_embodichain.training.memory.data import OBSERVATIONS
@@ -144,20 +145,22 @@ def test_the_memory_trainer_leaves_a_poisoned_step_out(data):
 
 
 def test_the_encoder_trainer_leaves_a_poisoned_step_out_and_looks_at_other_pictures_next():
-    config = TrainingConfig(channels=16, layers=1, heads=2, patch=16, image_size=64, scenes=2, steps=100, warm_up=2)
+    config = TrainingConfig(channels=16, layers=1, heads=2, image_size=64, states=2, steps=100, warm_up=2)
     rng = np.random.default_rng(0)
+    views = (2, 2, 3)
     frames = Frames(
-        rng.integers(0, 255, (2, 3, 64, 64, 3), dtype=np.uint8),
-        rng.normal(0.4, 0.05, (2, 14, 3)).astype(np.float32),
-        np.ones((2, 14), bool),
-        rng.uniform(6, 57, (2, 3, 14, 2)).astype(np.float32),
+        rng.integers(0, 255, (*views, 64, 64, 3), dtype=np.uint8),
+        rng.normal(0.4, 0.05, (2, len(ROLES), 5)).astype(np.float32),
+        np.ones((2, len(ROLES)), bool),
+        rng.uniform(6, 57, (*views, len(OWNERS), 2)).astype(np.float32),
+        np.zeros((*views, 16, 16), np.uint8),
     )
 
     class Pool:
-        def __len__(self):
-            return 2
+        def refresh(self):
+            pass
 
-        def take(self, indices):
+        def draw(self, rng, count):
             return frames
 
     trainer = EncoderTrainer(config, Pool())

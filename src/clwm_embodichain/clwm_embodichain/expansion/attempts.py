@@ -138,7 +138,7 @@ class Attempts:
             pursued = _another(goal, left, seed) if is_control else goal
             if goal in left and pursued is not None:
                 disturbance = Disturbance(generator(seed, "recovery")) if "recovery" in expansion else None
-                attempt = Attempt(stage, self._expert, goals, goal, self._disturb(disturbance))
+                attempt = Attempt(stage, self._expert, goals, goal, disturber(self._expert, disturbance))
                 attempt.ask(goal, pursued)
                 return attempt
         raise AttemptError(f"scene '{scene}' has no goal '{kind}' that is not achieved, in {LAYOUTS} layouts")
@@ -148,29 +148,30 @@ class Attempts:
         others = [other for other in goals if other != goal]
         if others and rng.random() < OTHER_GOAL_SHARE:
             goal = others[rng.integers(len(others))]
-        steps = play(stage, self._expert, goal, stage.layout, disturb=self._disturb(Disturbance(rng)))
+        steps = play(stage, self._expert, goal, stage.layout, disturb=disturber(self._expert, Disturbance(rng)))
         # The last step that is asked for does not take effect.
         for _ in itertools.islice(steps, round(rng.uniform(*MIDDLE_TIME) / ROW_DT) + 1):
             pass
-
-    def _disturb(self, disturbance: Disturbance | None) -> Callable[[NDArray], NDArray] | None:
-        """What the arms are sent in place of the expert's row (30,)."""
-        if disturbance is None:
-            return None
-
-        def disturb(row: NDArray) -> NDArray[np.float32]:
-            early = disturbance.closes_early(self._expert.noise_tolerance)
-            shift, turn = disturbance.next_step(self._expert.noise_tolerance)
-            row = self._expert.displaced(row, shift, turn)
-            row[GRIPPERS] = np.where(early, CLOSED, row[GRIPPERS])
-            return row
-
-        return disturb
 
     def _stage(self, name: str) -> Stage:
         if name not in self._stages:
             self._stages[name] = Stage(scene_named(name), self._robot, self._image_size)
         return self._stages[name]
+
+
+def disturber(expert: GoalExpert, disturbance: Disturbance | None) -> Callable[[NDArray], NDArray] | None:
+    """What the arms are sent in place of the expert's rows (30,); None: those rows."""
+    if disturbance is None:
+        return None
+
+    def disturb(row: NDArray) -> NDArray[np.float32]:
+        early = disturbance.closes_early(expert.noise_tolerance)
+        shift, turn = disturbance.next_step(expert.noise_tolerance)
+        row = expert.displaced(row, shift, turn)
+        row[GRIPPERS] = np.where(early, CLOSED, row[GRIPPERS])
+        return row
+
+    return disturb
 
 
 def _unachieved(stage: Stage, goals: Sequence[Goal]) -> list[Goal]:

@@ -1,26 +1,18 @@
-"""Pictures with their key points: rendered pools of random scenes, and of the states in which tasks start.
-
-`python -m clwm_embodichain.training.encoder.data` renders the training pool (about 20 ms a scene, 2.4 GB), and with
-`--held-out` the scenes that the training is judged on.
-"""
+"""Pictures with what is true in them, in shards on disk that one process writes while another one trains on them."""
 
 from __future__ import annotations
 
-import argparse
-import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clwm_embodichain.training.encoder.scenes import SceneSampler
-from clwm_sim.cameras import CAMERAS, project
-from clwm_sim.world import World
+from clwm_embodichain.training.encoder.roles import ASKED, OWNERS
 
-SHARD = 500
-TRAY_CORNERS, BLOCK_CORNERS = slice(0, 4), slice(7, 11)
-BLOCK, PAD, TCP = 6, 11, slice(12, 14)
+SEGMENT_STRIDE = 4  # px from one look at what a picture shows to the next
+_PICTURES = ".pictures.npy"
 
 
 class EncoderDataError(RuntimeError):
@@ -29,138 +21,124 @@ class EncoderDataError(RuntimeError):
 
 @dataclass(frozen=True)
 class Frames:
-    """Image sets with supervision.
+    """States of the world, each in `looks` different looks as all cameras see them, with what is true.
 
-    images: (n, 3, height, width, 3) uint8, cameras in the order of CAMERAS; keypoints: (n, K, 3) m, world frame;
-    present: (n, K) whether the key point's object is there; pixels: (n, 3, K, 2) as (u, v), NaN behind the camera.
+    images: (n, looks, 3, height, width, 3) uint8, cameras in the order of CAMERAS; poses: (n, roles, 5) and present:
+    (n, roles) as in `roles.Truth`; pixels: (n, looks, 3, points, 2) as (u, v), NaN behind the camera; segments:
+    (n, looks, 3, height / 4, width / 4) uint8, numbers of `roles.SEGMENTS`.
     """
 
     images: NDArray[np.uint8]
-    keypoints: NDArray[np.float32]
+    poses: NDArray[np.float32]
     present: NDArray[np.bool_]
     pixels: NDArray[np.float32]
+    segments: NDArray[np.uint8]
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.poses)
 
-    def first(self, count: int) -> Frames:
-        """The first `count` of them."""
-        return Frames(self.images[:count], self.keypoints[:count], self.present[:count], self.pixels[:count])
+    @property
+    def points_present(self) -> NDArray[np.bool_]:
+        """(n, points): whether the object that a point belongs to is there."""
+        return self.present[:, OWNERS]
+
+    @property
+    def asked(self) -> NDArray[np.bool_]:
+        """(n, roles, 5): which numbers of the poses mean something."""
+        return self.present[..., None] & ASKED
+
+    def take(self, indices: object) -> Frames:
+        """Those of these numbers, or of a slice."""
+        return Frames(*(getattr(self, field.name)[indices] for field in fields(self)))
 
 
-def object_poses(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Poses (n, 18) from key points (n, K, 3): tray x y z, sin and cos of yaw, block the same five, pad x y; in m.
+def stack(parts: Iterable[Frames]) -> Frames:
+    """Several sets of frames as one. Raises EncoderDataError when there are none."""
+    parts = list(parts)
+    if not parts:
+        raise _nothing_there("no pictures found")
+    return Frames(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Frames)))
 
-    The last six numbers are the tool centre points of both hands.
+
+def write_shard(path: Path, frames: Frames) -> None:
+    """Write `path`, an .npz, and its pictures beside it; it is there when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    truth = {field.name: getattr(frames, field.name) for field in fields(frames) if field.name != "images"}
+    pictures = path.with_suffix(_PICTURES)
+    temporary = path.with_name(f".{path.stem}")
+    with temporary.open("wb") as file:
+        np.save(file, frames.images)
+    temporary.replace(pictures)
+    with temporary.open("wb") as file:
+        np.savez(file, **truth)
+    temporary.replace(path)
+
+
+def read_shard(path: Path) -> Frames:
+    """Read what `write_shard` wrote; pictures stay on disk until they are used, also when the file is removed.
+
+    Raises EncoderDataError when it is missing or damaged.
     """
-    parts = []
-    for corners in (keypoints[:, TRAY_CORNERS], keypoints[:, BLOCK_CORNERS]):
-        # Corner order: near right, near left, far right, far left; near to far is the object's x axis.
-        forward = (corners[:, 2] + corners[:, 3] - corners[:, 0] - corners[:, 1])[:, :2]
-        length = np.linalg.norm(forward, axis=1, keepdims=True)
-        parts += [corners.mean(axis=1), forward[:, 1:] / length, forward[:, :1] / length]
-    return np.concatenate([*parts, keypoints[:, PAD, :2], keypoints[:, TCP].reshape(-1, 6)], axis=1)
-
-
-def capture(world: World) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Pictures (3, height, width, 3) of all cameras and the key points' pixels (3, K, 2) in them."""
-    points = world.keypoint_array()
-    images = np.stack([world.render(camera) for camera in CAMERAS])
-    pixels = [project(points, world.camera_info(camera), world.camera_pose(camera)) for camera in CAMERAS]
-    return images, np.array(pixels, dtype=np.float32)
-
-
-def render_pool(folder: Path, scenes: int, seed: int, image_size: int = 128, strength: float = 1.0) -> None:
-    """Write shards of random scenes into `folder`, keeping complete ones already there. One GL context per process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    world = World("lift_tray", image_size)
-    started = time.monotonic()
-    sampler = SceneSampler(world.robot, np.random.default_rng([seed, 0]))
-    for index in range(-(-scenes // SHARD)):
-        target = folder / f"scenes_{index:03d}.npz"
-        if target.is_file():
-            continue
-        rng = np.random.default_rng([seed, 1 + index])
-        sampler.reseed(rng)
-        rows = []
-        for _ in range(min(SHARD, scenes - index * SHARD)):
-            state = sampler.draw()
-            # A third keeps the nominal looks, which are what the robot will see.
-            world.randomise_appearance(rng, strength * float(rng.choice([0.0, 0.5, 1.0])), camera_jitter=0.0)
-            world.arrange(state.positions, state.widths, state.poses)
-            images, pixels = capture(world)
-            rows.append((images, world.keypoint_array().astype(np.float32), world.keypoint_visible(), pixels))
-        _write(target, rows)
-        print(f"{target.name}: {time.monotonic() - started:.0f} s", flush=True)
-    world.close()
-
-
-def render_starts(
-    folder: Path, task: str, scenes: int, first_seed: int, image_size: int = 128, strength: float = 1.0
-) -> Path:
-    """Write one file of a task's initial states under seeds from `first_seed` on, looks randomised; kept when there."""
-    target = folder / f"starts_{task}_{first_seed}_{scenes}_{strength:g}.npz"
-    if not target.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        world = World(task, image_size)
-        rows = []
-        for seed in range(first_seed, first_seed + scenes):
-            world.reset(seed)
-            world.randomise_appearance(np.random.default_rng([seed, 3]), strength, camera_jitter=0.0)
-            images, pixels = capture(world)
-            rows.append((images, world.keypoint_array().astype(np.float32), world.keypoint_visible(), pixels))
-        world.close()
-        _write(target, rows)
-    return target
-
-
-def load_frames(path: Path) -> Frames:
-    """Read one file written here. Raises EncoderDataError when it is missing or damaged."""
     try:
+        images = np.load(path.with_suffix(_PICTURES), mmap_mode="r", allow_pickle=False)
         with np.load(path, allow_pickle=False) as data:
-            frames = Frames(data["images"], data["keypoints"], data["present"], data["pixels"])
-    except (OSError, KeyError, ValueError) as error:
-        raise EncoderDataError(
-            f"{path} cannot be read ({error}); delete it and run python -m clwm_embodichain.training.encoder.data"
-        ) from error
-    if not np.isfinite(frames.keypoints).all():
-        scene = int(np.argwhere(~np.isfinite(frames.keypoints))[0][0])
-        raise EncoderDataError(f"{path}: keypoints[{scene}] are not finite; delete it and run encoder_data again")
+            frames = Frames(images, *(data[field.name] for field in fields(Frames) if field.name != "images"))
+    except (OSError, KeyError, ValueError, EOFError) as error:
+        raise _nothing_there(f"{path} cannot be read ({error})") from error
+    if not np.isfinite(frames.poses).all():
+        raise _nothing_there(f"{path}: its poses are not finite")
     return frames
 
 
-def concatenate(parts: list[Frames]) -> Frames:
-    """Several sets of frames as one. Raises EncoderDataError when there are none."""
-    if not parts:
-        raise EncoderDataError("no training pictures found; run python -m clwm_embodichain.training.encoder.data first")
-    return Frames(
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("images", "keypoints", "present", "pixels")
+def remove_shard(path: Path) -> None:
+    """Remove a shard; whoever has read it keeps it."""
+    path.unlink()
+    path.with_suffix(_PICTURES).unlink()
+
+
+def shards(folder: Path) -> list[Path]:
+    """The whole ones, oldest first."""
+    return sorted(folder.glob("*.npz"), key=lambda path: int(path.stem.rpartition("-")[2]))
+
+
+class FramePool:
+    """The shards of a folder, of which some may be added and removed all the time. `refresh` follows."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises EncoderDataError when there is no shard yet, or one is damaged."""
+        self._folder = folder
+        self._parts: dict[str, Frames] = {}
+        self.refresh()
+        if not self._parts:
+            raise _nothing_there(f"{folder} has no pictures")
+
+    def refresh(self) -> None:
+        """Take in new shards and forget removed ones; the last ones are kept when all are removed."""
+        found = {path.name: path for path in shards(self._folder)}
+        known = {name: part for name, part in self._parts.items() if name in found} or self._parts
+        for name, path in found.items():
+            if name not in known:
+                try:
+                    known[name] = read_shard(path)
+                except EncoderDataError:
+                    if path.exists():  # it was not merely removed in the meantime
+                        raise
+        self._parts = known
+        self._starts = np.cumsum([0, *(len(part) for part in known.values())])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def draw(self, rng: np.random.Generator, count: int) -> Frames:
+        """So many states, each of the same probability."""
+        indices = rng.integers(0, len(self), count)
+        parts = list(self._parts.values())
+        numbers = np.searchsorted(self._starts, indices, side="right") - 1
+        return stack(
+            parts[n].take(slice(i - self._starts[n], i - self._starts[n] + 1))
+            for n, i in zip(numbers, indices, strict=True)
         )
-    )
 
 
-def _write(target: Path, rows: list[tuple[NDArray, ...]]) -> None:
-    images, keypoints, present, pixels = (np.stack(column) for column in zip(*rows, strict=True))
-    # Written aside and renamed, so that a trainer that watches the folder never opens half a file.
-    temporary = target.with_name(f".{target.name}")
-    with temporary.open("wb") as file:
-        np.savez(file, images=images, keypoints=keypoints, present=present, pixels=pixels)
-    temporary.replace(target)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Render random scenes for encoder training.")
-    parser.add_argument("--scenes", type=int, default=16_000)
-    parser.add_argument("--image-size", type=int, default=128)
-    parser.add_argument("--held-out", action="store_true", help="render 300 scenes of another seed instead")
-    arguments = parser.parse_args()
-    if arguments.held_out:
-        render_pool(Path("out/encoder_held_out"), 300, seed=1, image_size=arguments.image_size)
-    else:
-        render_pool(Path("out/encoder_data"), arguments.scenes, seed=0, image_size=arguments.image_size)
-
-
-if __name__ == "__main__":
-    main()
+def _nothing_there(what: str) -> EncoderDataError:
+    return EncoderDataError(f"{what}; run python -m clwm_embodichain.training.encoder.render, which makes them")

@@ -1,4 +1,4 @@
-"""The nano encoder before training: a DINOv3 ViT whose random weights suit its small width."""
+"""The encoder before training: a DINOv3 ViT whose random weights suit its small width."""
 
 from __future__ import annotations
 
@@ -15,26 +15,36 @@ REGISTERS = 4
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Size of the network and course of the training. A batch: the head pictures of `scenes`, half the wrists'."""
+    """Size of the network and course of the training. A batch: `states`, each in two looks and by all cameras.
 
-    channels: int = 128
+    minutes bounds the time of all runs of a resumed training together, steps its length; the first one ends it.
+    bfloat16: compute the network in it, where the processor can.
+    """
+
+    channels: int = 192
     layers: int = 6
-    heads: int = 4
+    heads: int = 6
     patch: int = 16
     image_size: int = 128
     pool: int = 2
-    scenes: int = 16
-    steps: int = 1900
+    states: int = 16
+    minutes: float = 80.0
+    steps: int = 1_000_000
     learning_rate: float = 2e-3
     warm_up: int = 100
-    cool_down: float = 0.4  # share of the steps over which the learning rate falls to zero
+    cool_down: float = 0.4  # share of the budget over which the learning rate falls to zero
     weight_decay: float = 0.02
     ema: float = 0.998
     seed: int = 0
+    bfloat16: bool = True
 
     @property
     def grid(self) -> int:
         return self.image_size // self.patch
+
+    def progress(self, steps: int, seconds: float) -> float:
+        """0 at the start, 1 when the time or the number of steps is used up."""
+        return min(1.0, max(steps / self.steps, seconds / (60.0 * self.minutes)))
 
 
 def build_model(config: TrainingConfig) -> DINOv3ViTModel:

@@ -1,0 +1,101 @@
+"""States of the world as episodes meet them: experts pursue goals under disturbance, and are looked at on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from clwm_common.actions import ROW_DT
+from clwm_common.robot.description import RobotDescription
+from clwm_embodichain.expansion.attempts import disturber
+from clwm_embodichain.expansion.disturbance import Disturbance
+from clwm_sim.controllers.interpolation import between
+from clwm_sim.experts.goal_expert import GoalExpert
+from clwm_sim.experts.playing import play
+from clwm_sim.experts.task_expert import Expert
+from clwm_sim.goals.judge import Judge
+from clwm_sim.registry import goals_in, scene_named
+from clwm_sim.scenes.task_table import TABLE
+from clwm_sim.scenes.things import Change, Layout
+from clwm_sim.shipped_tasks import TASKS
+from clwm_sim.stage import Stage
+from clwm_sim.world import World
+
+GOALS = 2  # pursued one after the other before the objects are laid out anew
+PURSUED = 8.0  # s at most for one of them
+APART = (0.3, 0.9)  # s from one look to the next
+CHANGES_APART = 1.5  # s at most: waiting for a change shows nothing new
+
+
+class RollOuts:
+    """Endless episodes; physics only, pictures are somebody else's. One scene at a time."""
+
+    def __init__(self, robot: RobotDescription) -> None:
+        self._robot = robot
+        self._expert = GoalExpert(robot)
+        self._stage: Stage | None = None
+        self._world: tuple[World, Expert] | None = None
+
+    def states(self, scene: str, rng: np.random.Generator) -> Iterator[Stage]:
+        """The stage at moments some tenths of a second apart, going on when the next one is asked for.
+
+        scene: one of the registry, or the first tasks' table. Raises RegistryError for another one.
+        """
+        return self._on_first_table(rng) if scene == TABLE.name else self._in_scene(scene, rng)
+
+    def _in_scene(self, name: str, rng: np.random.Generator) -> Iterator[Stage]:
+        scene = scene_named(name)
+        if self._stage is None:
+            self._stage = Stage(scene, self._robot, image_size=32)
+        elif self._stage.scene is not scene:
+            self._stage.build(scene)
+        stage, expert = self._stage, self._expert
+        while True:
+            layout = without_waiting(scene.draw(rng))
+            stage.set_up(layout, rng)
+            expert.start()
+            due = 0.0
+            disturb = disturber(expert, Disturbance(rng))
+            for _ in range(GOALS):
+                offered = goals_in(name, layout)
+                goal = offered[rng.integers(len(offered))]
+                judge, asked = Judge([goal], stage.time, stage.situation()), stage.time
+                for _ in play(stage, expert, goal, layout, judge, disturb):
+                    if stage.time >= due:
+                        yield stage
+                        due = stage.time + rng.uniform(*APART)
+                    if judge.verdicts[goal.name] != "open" or stage.time - asked > PURSUED:
+                        break
+                if judge.verdicts[goal.name] == "lost":
+                    break
+
+    def _on_first_table(self, rng: np.random.Generator) -> Iterator[Stage]:
+        tasks = list(TASKS)
+        if self._world is None:
+            world = World(tasks[0], image_size=32, robot=self._robot)
+            self._world = world, Expert(world)
+        world, expert = self._world
+        while True:
+            task = tasks[rng.integers(len(tasks))]
+            world.reset(int(rng.integers(1 << 31)), task)
+            row, index, due = expert.start(), 0, 0.0
+            disturb = disturber(expert, Disturbance(rng))
+            while world.time < PURSUED and not (world.succeeded() or world.failed()):
+                if world.time >= due:
+                    yield world
+                    due = world.time + rng.uniform(*APART)
+                following = disturb(expert.next_row(row))
+                world.advance((index + 1) * ROW_DT, between(row, following, index * ROW_DT))
+                row, index = following, index + 1
+
+
+def without_waiting(layout: Layout) -> Layout:
+    """The same, with changes that follow one another within `CHANGES_APART`."""
+    at, before, changes = 0.0, 0.0, []
+    for change in layout.changes:
+        at += min(change.at - before, CHANGES_APART)
+        before = change.at
+        changes.append(Change(at, change.name, change.place))
+    return replace(layout, changes=tuple(changes))

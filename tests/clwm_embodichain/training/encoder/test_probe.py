@@ -1,0 +1,61 @@
+"""The gate: ridge probes of what is there, and the verdict."""
+
+import json
+
+import numpy as np
+import pytest
+
+from clwm_embodichain.training.encoder.data import FramePool, write_shard
+from clwm_embodichain.training.encoder.probe import Errors, groups, is_passed, probe_scene, untrained
+from clwm_embodichain.training.encoder.ridge import fit_probe
+from clwm_embodichain.training.encoder.roles import ROLES
+from clwm_embodichain.training.encoder.train import save_encoder
+from clwm_embodichain.training.encoder.trainer import EncoderTrainer
+
+
+def test_the_probe_recovers_a_linear_map_from_more_numbers_than_states():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(6, 3))
+    inputs = rng.normal(size=(300, 6)) @ rng.normal(size=(6, 400)) + 0.01 * rng.normal(size=(300, 400))
+    latent = inputs @ np.linalg.pinv(rng.normal(size=(6, 400)))
+    probe = fit_probe(inputs[:250], latent[:250] @ truth)
+    residual = probe(inputs[250:]) - latent[250:] @ truth
+    assert np.abs(residual).mean() < 0.1 * np.abs(latent @ truth).mean()
+
+
+def test_features_that_hold_the_places_pass_and_the_mean_does_not(toy_frames):
+    train, test = toy_frames(200, 0), toy_frames(60, 1)
+    inputs, unseen = (frames.poses[:, ROLES.index("tray"), :2].astype(np.float32) for frames in (train, test))
+    found = probe_scene(train, test, inputs, unseen)["tray"]
+    assert found.medians["mm"] < 1.0
+    assert probe_scene(train, test, None, None)["tray"].medians["mm"] > 20.0
+
+
+def test_colours_are_probed_apart_only_where_a_scene_shows_several_at_once():
+    present = np.zeros((4, len(ROLES)), bool)
+    red, blue = ROLES.index("red block"), ROLES.index("blue block")
+    present[:2, red] = present[2:, blue] = True
+    assert groups(present) == [("block", [red, blue])]
+    present[0, blue] = True
+    assert groups(present) == [("block", [red]), ("block", [blue])]
+
+
+@pytest.mark.parametrize(
+    ("millimetres", "degrees", "apart", "passes"),
+    [(8.0, 5.0, 0.35, True), (8.1, 5.0, 0.35, False), (8.0, 5.1, 0.35, False), (8.0, 5.0, 0.36, False)],
+)
+def test_every_figure_of_the_gate_counts(millimetres, degrees, apart, passes):
+    good = Errors(np.array([1.0]), np.array([np.nan]))
+    errors = {"one": {"pad": good}, "two": {"pad": good, "tray": Errors(np.array([millimetres]), np.array([degrees]))}}
+    assert is_passed(errors, {"all": apart}) == passes
+
+
+def test_the_untrained_control_has_the_encoders_size_and_none_of_its_weights(tmp_path, toy_frames, toy_config):
+    write_shard(tmp_path / "toy-0.npz", toy_frames(20, 0))
+    trainer = EncoderTrainer(toy_config, FramePool(tmp_path))
+    save_encoder(trainer, tmp_path / "encoder", {"id": "toy", "pool": 2, "training": vars(toy_config)})
+    images = toy_frames(1, 3).images[0, 0]
+    trained = trainer.grids(trainer.ema, images)[1].detach().numpy()
+    control = untrained(tmp_path / "encoder")(images)
+    assert control.shape == trained.shape and np.abs(control - trained).max() > 0.1
+    assert json.loads((tmp_path / "encoder" / "clwm.json").read_text())["inputs"]["picture_size"] == [64, 64]
