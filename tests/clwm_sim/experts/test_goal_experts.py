@@ -139,6 +139,26 @@ def test_hand_opens_and_rises_before_it_leaves_a_thing_for_another_one(prepare, 
         assert np.hypot(*moved[:2]) < 0.006, f"the tray was dragged by {moved}"
 
 
+@pytest.mark.parametrize("seed", [1, 4, 6])
+def test_pot_that_one_hand_lets_slip_is_put_down_and_lifted_again(prepare, expert, seed):
+    stage, layout, goals = prepare("pot", seed)
+    goal = wanted(goals, "lift_pot", stage)
+    slips = []
+
+    def let_slip(command, now):
+        if now.objects["pot"].position[2] > 0.03 and len(slips) < 4:
+            slips.append(stage.time)
+            command[GRIPPERS] = [command[GRIPPERS][0], 0.08]
+        return command
+
+    expert.start()
+    judge = Judge(goals, stage.time, stage.situation())
+    for _ in play(stage, expert, goal, layout, judge, let_slip):
+        if judge.verdicts["lift_pot"] != "open" or stage.time > goal.timeout:
+            break
+    assert slips and judge.verdicts["lift_pot"] == "achieved"
+
+
 def test_arms_that_move_when_asked_to_wait_brake_at_their_acceleration_and_stay(prepare, expert):
     stage, layout, goals = prepare("pot", 2)
     lift, still = (next(g for g in goals if g.kind == kind) for kind in ("lift_pot", "keep_still"))

@@ -11,18 +11,21 @@ attempt.outcome                           # "achieved", "lost", or "open" when t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clwm_common.actions import GRIPPERS, ROW_DT
+from clwm_common.actions import ROW_DT
 from clwm_common.robot.description import RobotDescription
 from clwm_embodichain.expansion.disturbance import Disturbance
+from clwm_embodichain.expansion.mishaps import Mishaps
 from clwm_embodichain.expansion.parts import NOTHING, Expansion, generator
 from clwm_embodichain.expansion.physics import draw as draw_physics
+from clwm_embodichain.expansion.trouble import Trouble
 from clwm_sim.experts.goal_expert import GoalExpert
-from clwm_sim.experts.motion import CLOSED
+from clwm_sim.experts.motion import Aim, View
 from clwm_sim.experts.playing import Step, play
 from clwm_sim.goals.base import Goal
 from clwm_sim.goals.judge import Judge, Verdict
@@ -33,6 +36,8 @@ from clwm_sim.world import ROBOT
 
 MIDDLE_TIME = (0.25, 5.0)  # s for which an episode has gone on when the goal is asked for in its middle
 OTHER_GOAL_SHARE = 0.3  # of those episodes pursued another goal until then
+REPLANS = 2  # after a failure
+RETREAT_ROWS = 40  # 2 s
 LAYOUTS = 50  # drawn at most until one offers what is wanted
 
 
@@ -40,11 +45,21 @@ class AttemptError(ValueError):
     """An attempt that cannot be made; the message says why."""
 
 
+@dataclass(frozen=True)
+class Retreat:
+    """What an expert does when a goal was not achieved, before it tries once more."""
+
+    goal: Goal
+
+    def aims(self, view: View) -> list[Aim | None]:
+        return self.goal.retreat(view)
+
+
 class Attempt:
     """One goal is asked for, and pursued on a stage that is ready.
 
     goals: all of the episode; goal: the one that is asked for; pursued: what the expert does, the same unless this is
-    a control.
+    a control. replans: how often it failed and was tried anew from where things were, at most as often as is allowed.
     """
 
     def __init__(
@@ -53,11 +68,12 @@ class Attempt:
         expert: GoalExpert,
         goals: Sequence[Goal],
         goal: Goal,
-        disturb: Callable[[NDArray], NDArray] | None = None,
+        trouble: Trouble | None = None,
+        allowed_replans: int = 0,
     ) -> None:
         self.stage, self.layout, self.goals = stage, stage.layout, tuple(goals)
-        self._expert = expert
-        self._disturb = disturb
+        self._expert, self._trouble = expert, trouble
+        self._allowed_replans, self.replans = allowed_replans, 0
         self.ask(goal)
 
     def ask(self, goal: Goal, pursued: Goal | None = None) -> None:
@@ -67,12 +83,25 @@ class Attempt:
         self._judge = Judge(self.goals, self.asked_at, self.stage.situation())
 
     def play(self, linger: int = 0) -> Iterator[Step]:
-        """Steps, each before it takes effect, until the goal is achieved or lost or its time is over.
+        """Steps, each before it takes effect, until the goal is achieved, or has failed for good.
 
-        linger: rows for which it goes on when the goal is achieved. Stopping early leaves the attempt where it is:
-        another goal may be asked for, and played.
+        It has failed when it is lost or its time is over; then, where that is allowed, the hands retreat, and the
+        expert plans anew from where things are. linger: rows for which it goes on when the goal is achieved. Stopping
+        early leaves the attempt where it is: another goal may be asked for, and played.
         """
-        steps = play(self.stage, self._expert, self.pursued, self.layout, self._judge, self._disturb)
+        yield from self._pursue(linger)
+        while self.outcome != "achieved" and self.replans < self._allowed_replans:
+            now = self.stage.situation()
+            if self.goal.is_lost(now, now):
+                return
+            self.replans += 1
+            steps = play(self.stage, self._expert, Retreat(self.goal), self.layout)
+            yield from itertools.islice(steps, RETREAT_ROWS)
+            self.ask(self.goal, self.pursued)
+            yield from self._pursue(linger)
+
+    def _pursue(self, linger: int) -> Iterator[Step]:
+        steps = play(self.stage, self._expert, self.pursued, self.layout, self._judge, self._trouble)
         for step in steps:
             if self.outcome == "lost" or self.stage.time - self.asked_at >= self.goal.timeout:
                 return
@@ -137,8 +166,9 @@ class Attempts:
             left = _unachieved(stage, goals)
             pursued = _another(goal, left, seed) if is_control else goal
             if goal in left and pursued is not None:
-                disturbance = Disturbance(generator(seed, "recovery")) if "recovery" in expansion else None
-                attempt = Attempt(stage, self._expert, goals, goal, disturber(self._expert, disturbance))
+                trouble = self._trouble(stage, seed) if "recovery" in expansion else None
+                replans = 0 if trouble is None or is_control else REPLANS
+                attempt = Attempt(stage, self._expert, goals, goal, trouble, replans)
                 attempt.ask(goal, pursued)
                 return attempt
         raise AttemptError(f"scene '{scene}' has no goal '{kind}' that is not achieved, in {LAYOUTS} layouts")
@@ -148,30 +178,20 @@ class Attempts:
         others = [other for other in goals if other != goal]
         if others and rng.random() < OTHER_GOAL_SHARE:
             goal = others[rng.integers(len(others))]
-        steps = play(stage, self._expert, goal, stage.layout, disturb=disturber(self._expert, Disturbance(rng)))
+        steps = play(stage, self._expert, goal, stage.layout, disturb=Trouble(stage, self._expert, Disturbance(rng)))
         # The last step that is asked for does not take effect.
         for _ in itertools.islice(steps, round(rng.uniform(*MIDDLE_TIME) / ROW_DT) + 1):
             pass
+
+    def _trouble(self, stage: Stage, seed: int) -> Trouble:
+        rng = generator(seed, "recovery")
+        bases = np.array([arm.base_position[:2] for arm in self._robot.arms])
+        return Trouble(stage, self._expert, Disturbance(rng), Mishaps(rng, bases))
 
     def _stage(self, name: str) -> Stage:
         if name not in self._stages:
             self._stages[name] = Stage(scene_named(name), self._robot, self._image_size)
         return self._stages[name]
-
-
-def disturber(expert: GoalExpert, disturbance: Disturbance | None) -> Callable[[NDArray], NDArray] | None:
-    """What the arms are sent in place of the expert's rows (30,); None: those rows."""
-    if disturbance is None:
-        return None
-
-    def disturb(row: NDArray) -> NDArray[np.float32]:
-        early = disturbance.closes_early(expert.noise_tolerance)
-        shift, turn = disturbance.next_step(expert.noise_tolerance)
-        row = expert.displaced(row, shift, turn)
-        row[GRIPPERS] = np.where(early, CLOSED, row[GRIPPERS])
-        return row
-
-    return disturb
 
 
 def _unachieved(stage: Stage, goals: Sequence[Goal]) -> list[Goal]:

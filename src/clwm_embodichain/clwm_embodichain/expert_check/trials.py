@@ -36,7 +36,8 @@ class TrialOrder:
 @dataclass(frozen=True)
 class TrialResult:
     """How it went. outcome: `achieved`, `lost`, or `open` when the time was over; seconds since the asking; cpu: s of
-    processor for all of it; touched: whether arms touched one another or the table with more than fingers.
+    processor for all of it; touched: whether arms touched one another or the table with more than fingers; replans: how
+    often it failed and was tried anew.
     """
 
     scene: str
@@ -49,6 +50,7 @@ class TrialResult:
     touched: bool
     is_control: bool = False
     expansion: str = "none"
+    replans: int = 0
 
     @property
     def order(self) -> TrialOrder:
@@ -102,4 +104,5 @@ class ExpertTrials:
             touched,
             order.is_control,
             order.expansion,
+            attempt.replans,
         )

@@ -7,6 +7,8 @@ or is pushed away is simply approached again.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import mink
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +32,17 @@ from clwm_sim.experts.motion import (
     displaced,
     towards,
 )
-from clwm_sim.goals.base import Goal
 from clwm_sim.scenes.things import Layout
 from clwm_sim.situation import Situation
 
 _DOWN = np.diag([1.0, -1.0, -1.0])
+
+
+class Pursuit(Protocol):
+    """What an expert can do: a goal, or a retreat from one."""
+
+    def aims(self, view: View) -> list[Aim | None]:
+        """Where the hands ought to go now, left first; None sends an arm home."""
 
 
 class GoalExpert:
@@ -56,11 +64,9 @@ class GoalExpert:
         """The row (30,) of joints (14,) and openings (2,)."""
         return self._kinematics.row(joints, widths)
 
-    def next_row(self, row: NDArray, goal: Goal, layout: Layout, now: Situation) -> NDArray[np.float32]:
+    def next_row(self, row: NDArray, goal: Pursuit, layout: Layout, now: Situation) -> NDArray[np.float32]:
         """The row (30,) for one row time after now, `row` (30,) being the command in force now."""
-        tcp = np.array([row[0:3], row[7:10]], dtype=np.float64) - [0.0, 0.0, now.table_height]
-        view = View(now, layout, tcp, np.array(row[GRIPPERS], dtype=np.float64), self._bases)
-        aims = goal.aims(view)
+        aims = goal.aims(self.view(row, layout, now))
         self.velocity, self.noise_tolerance = self.velocity.copy(), self.noise_tolerance.copy()
         joints = np.array(row[JOINTS], dtype=np.float64)
         widths = np.array(row[GRIPPERS], dtype=np.float64)
@@ -79,8 +85,13 @@ class GoalExpert:
                 joints[own] = self._arms[arm].solve(target, joints[own])
         return self._kinematics.row(joints, widths)
 
+    def view(self, row: NDArray, layout: Layout, now: Situation) -> View:
+        """What a goal decides from when `row` (30,) is in force."""
+        tcp = np.array([row[0:3], row[7:10]], dtype=np.float64) - [0.0, 0.0, now.table_height]
+        return View(now, layout, tcp, np.array(row[GRIPPERS], dtype=np.float64), self._bases)
+
     def plan(
-        self, row: NDArray, goal: Goal, layout: Layout, now: Situation, velocity: NDArray, rows: int
+        self, row: NDArray, goal: Pursuit, layout: Layout, now: Situation, velocity: NDArray, rows: int
     ) -> NDArray[np.float32]:
         """What it would command from `now` on if all went well and nothing disturbed it: (rows, 30), the first `row`.
 

@@ -10,6 +10,7 @@ from clwm_sim.experts.motion import CLOSED, Aim, View
 from clwm_sim.scenes.things import Thing
 
 LIFT_SPEED = 0.14
+LIFTED = 0.012  # m over the table
 
 
 def lift(view: View, thing: Thing, height: float) -> list[Aim | None]:
@@ -18,6 +19,9 @@ def lift(view: View, thing: Thing, height: float) -> list[Aim | None]:
     points = np.array([state.at(grip) for grip in thing.grips])
     yaws = [hand_yaw(state, grip) for grip in thing.grips]
     held = [is_held(view, arm, thing, grip) for arm, grip in enumerate(thing.grips)]
+    if any(held) and not all(held) and state.position[2] > LIFTED:
+        # It hangs on one hand: down with it before it turns over.
+        return [put_down(view, arm, thing, grip) if held[arm] else None for arm, grip in enumerate(thing.grips)]
     if not all(held):
         return [_hold(view, arm, thing, yaws[arm]) for arm in range(2)]
     # Straight up together; a hand that is higher than the other rises a little less, which keeps the thing level.

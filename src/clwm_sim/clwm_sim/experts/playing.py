@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from clwm_common.actions import ROW_DT
 from clwm_sim.controllers.interpolation import between
-from clwm_sim.experts.goal_expert import GoalExpert
-from clwm_sim.goals.base import Goal
+from clwm_sim.experts.goal_expert import GoalExpert, Pursuit
 from clwm_sim.goals.judge import Judge
 from clwm_sim.scenes.things import Layout
 from clwm_sim.situation import Situation
@@ -31,20 +30,21 @@ class Step:
     executed: NDArray[np.float32]
     now: Situation
     velocity: NDArray[np.float64]
-    goal: Goal
+    goal: Pursuit
 
 
 def play(
     stage: Stage,
     expert: GoalExpert,
-    goal: Goal,
+    goal: Pursuit,
     layout: Layout,
     judge: Judge | None = None,
-    disturb: Callable[[NDArray], NDArray] | None = None,
+    disturb: Callable[[NDArray, Situation], NDArray] | None = None,
 ) -> Iterator[Step]:
     """Yield each step before it takes effect, which it does when the next one is asked for; for ever.
 
-    Goes on from where the stage stands. disturb: what becomes of a command (30,) on its way to the arms.
+    Goes on from where the stage stands. disturb: what becomes of a command (30,) on its way to the arms; it may
+    do other things to the stage, which the step does not know.
     """
 
     def look() -> None:
@@ -56,7 +56,7 @@ def play(
     while True:
         now, velocity = stage.situation(), expert.velocity
         command = expert.next_row(row, goal, layout, now)
-        executed = command if disturb is None else disturb(command)
+        executed = command if disturb is None else disturb(command, now)
         yield Step(row, command, executed, now, velocity, goal)
         start = began + index * ROW_DT
         stage.advance(start + ROW_DT, between(row, executed, start), look if judge is not None else None)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from clwm_sim.experts.carrying import in_turn
 from clwm_sim.experts.motion import Aim, View
 from clwm_sim.scenes.things import Layout, Thing
 from clwm_sim.situation import Situation
@@ -59,6 +60,10 @@ class Goal(ABC):
     @abstractmethod
     def aims(self, view: View) -> list[Aim | None]:
         """Where the expert's hands ought to go now, left first; None sends an arm home."""
+
+    def retreat(self, view: View) -> list[Aim | None]:
+        """Where the hands go before the expert tries once more: they put down what they hold, rise and go home."""
+        return in_turn(view, [None, None])
 
     def sentences(self, *, held_out: bool = False) -> tuple[str, ...]:
         """All ways to ask for it: those for training, or the other ones."""

@@ -69,3 +69,6 @@ class KeepStill(Goal):
 
     def aims(self, view: View) -> list[Aim | None]:
         return [stay(view, arm) for arm in range(2)]
+
+    def retreat(self, view: View) -> list[Aim | None]:
+        return self.aims(view)

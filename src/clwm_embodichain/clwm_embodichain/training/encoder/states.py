@@ -9,8 +9,8 @@ import numpy as np
 
 from clwm_common.actions import ROW_DT
 from clwm_common.robot.description import RobotDescription
-from clwm_embodichain.expansion.attempts import disturber
 from clwm_embodichain.expansion.disturbance import Disturbance
+from clwm_embodichain.expansion.trouble import Trouble, disturbed
 from clwm_sim.controllers.interpolation import between
 from clwm_sim.experts.goal_expert import GoalExpert
 from clwm_sim.experts.playing import play
@@ -57,12 +57,12 @@ class RollOuts:
             stage.set_up(layout, rng)
             expert.start()
             due = 0.0
-            disturb = disturber(expert, Disturbance(rng))
+            trouble = Trouble(stage, expert, Disturbance(rng))
             for _ in range(GOALS):
                 offered = goals_in(name, layout)
                 goal = offered[rng.integers(len(offered))]
                 judge, asked = Judge([goal], stage.time, stage.situation()), stage.time
-                for _ in play(stage, expert, goal, layout, judge, disturb):
+                for _ in play(stage, expert, goal, layout, judge, trouble):
                     if stage.time >= due:
                         yield stage
                         due = stage.time + rng.uniform(*APART)
@@ -81,12 +81,12 @@ class RollOuts:
             task = tasks[rng.integers(len(tasks))]
             world.reset(int(rng.integers(1 << 31)), task)
             row, index, due = expert.start(), 0, 0.0
-            disturb = disturber(expert, Disturbance(rng))
+            disturbance = Disturbance(rng)
             while world.time < PURSUED and not (world.succeeded() or world.failed()):
                 if world.time >= due:
                     yield world
                     due = world.time + rng.uniform(*APART)
-                following = disturb(expert.next_row(row))
+                following = disturbed(expert.next_row(row), expert, disturbance)
                 world.advance((index + 1) * ROW_DT, between(row, following, index * ROW_DT))
                 row, index = following, index + 1
 
