@@ -26,7 +26,7 @@ setup(
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
-            "clwm = clwm_bringup.cli:main",
+            "clwm = clwm_bringup.__main__:main",
         ],
     },
 )

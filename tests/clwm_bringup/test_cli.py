@@ -17,7 +17,7 @@ runner = CliRunner()
 
 def clwm(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "clwm_bringup.cli", *arguments], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "clwm_bringup", *arguments], capture_output=True, text=True, timeout=60
     )
 
 
@@ -74,7 +74,7 @@ def test_sigterm_ends_a_long_command_as_ctrl_c_does(tmp_path):
     report = tmp_path / "fuzzer.json"
     command = ["chaos", "--virtual", "--chunks", "1000000", "--workers", "1", "--json", str(report)]
     with subprocess.Popen(
-        [sys.executable, "-m", "clwm_bringup.cli", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "clwm_bringup", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout.readline().startswith("seed")
         time.sleep(1.0)  # into the first runs
@@ -83,6 +83,22 @@ def test_sigterm_ends_a_long_command_as_ctrl_c_does(tmp_path):
     assert process.returncode == 130, said + complaints
     assert "interrupted after" in said and not json.loads(report.read_text())["is_complete"]
     assert "Traceback" not in complaints
+
+
+def test_ctrl_c_during_the_imports_ends_the_command_line_without_a_traceback():
+    code = """
+import os, signal, sys
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "clwm_common.robot.description":
+            os.kill(os.getpid(), signal.SIGINT)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupt())
+from clwm_bringup.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_an_unknown_command_is_refused_by_name():
@@ -114,7 +130,7 @@ def test_what_an_operator_gets_wrong_is_refused_before_ros_is_started(arguments,
 
 
 def test_an_argument_that_is_not_utf8_is_refused_before_anything_is_sent():
-    command = [sys.executable.encode(), b"-m", b"clwm_bringup.cli", b"task", b"gr\xfcn"]
+    command = [sys.executable.encode(), b"-m", b"clwm_bringup", b"task", b"gr\xfcn"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and done.stdout == ""
     assert "has the byte 0xFC at position 2, which is not UTF-8" in done.stderr and "Traceback" not in done.stderr
@@ -123,14 +139,14 @@ def test_an_argument_that_is_not_utf8_is_refused_before_anything_is_sent():
 @pytest.mark.parametrize(("arguments", "code"), [(("mode", "--help"), 0), (("mode", "hold"), 2)])
 def test_a_wrong_setting_does_not_keep_a_command_from_being_explained(arguments, code):
     environment = {**os.environ, "ROS_DOMAIN_ID": "abc"}
-    command = [sys.executable, "-m", "clwm_bringup.cli", *arguments]
+    command = [sys.executable, "-m", "clwm_bringup", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == code and ("abc" in done.stderr) == bool(code), done.stderr
 
 
 def test_a_terminal_that_lacks_a_character_gets_another_one():
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "ROS_DOMAIN_ID": "1\u00fc"}
-    command = [sys.executable, "-m", "clwm_bringup.cli", "mode", "hold"]
+    command = [sys.executable, "-m", "clwm_bringup", "mode", "hold"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and "ROS_DOMAIN_ID is '1?'" in done.stderr, done.stderr
 

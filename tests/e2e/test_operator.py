@@ -13,7 +13,7 @@ from clwm_bringup.supervisor import Supervisor
 
 
 def clwm(*arguments):
-    return [sys.executable, "-m", "clwm_bringup.cli", *arguments]
+    return [sys.executable, "-m", "clwm_bringup", *arguments]
 
 
 def run(supervisor, *arguments):

@@ -9,7 +9,7 @@ from clwm_bringup.supervisor import Supervisor
 
 
 def preflight(*arguments):
-    command = [sys.executable, "-m", "clwm_bringup.cli", "preflight", *arguments]
+    command = [sys.executable, "-m", "clwm_bringup", "preflight", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=90)
     return done.returncode, done.stdout + done.stderr
 

@@ -108,7 +108,7 @@ def test_a_node_that_is_killed_is_started_again():
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGKILL, -signal.SIGKILL)])
 def test_however_clwm_up_ends_no_process_is_left_behind(number, code, is_alive):
     process = subprocess.Popen(
-        [sys.executable, "-m", "clwm_bringup.cli", "up"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-m", "clwm_bringup", "up"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     for line in process.stdout:
         if "executor activate: done" in line:

@@ -75,7 +75,7 @@ def main() -> None:
 
     # Whoever ends a command by SIGTERM, or closes its terminal, wants what Ctrl-C gives: a clean end, and the report of
     # what was done.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
@@ -116,7 +116,3 @@ def undecodable(arguments: Sequence[str]) -> str:
                 "UTF-8; type it in a terminal that is set to UTF-8 (`locale` says which is in force)"
             )
     return ""
-
-
-if __name__ == "__main__":
-    main()

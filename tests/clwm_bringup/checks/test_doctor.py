@@ -102,7 +102,7 @@ def test_part_of_a_running_stack_that_waits_is_shown_with_what_it_says():
     ],
 )
 def test_a_wrong_setting_of_ros_fails_its_checks_with_its_own_remedy_and_all_others_are_made(name, value, remedy):
-    command = [sys.executable, "-m", "clwm_bringup.cli", "doctor"]
+    command = [sys.executable, "-m", "clwm_bringup", "doctor"]
     environment = {**os.environ, name: value}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 1, done.stdout + done.stderr

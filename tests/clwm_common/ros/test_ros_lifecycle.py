@@ -249,8 +249,9 @@ def test_a_defect_latched_in_one_node_does_not_stop_the_executor(make):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_deactivates_cleans_up_and_exits_with_zero(number):
-    code = """
-        import sys
+    code = f"""
+        import signal, sys
+        signal.signal({int(number)}, signal.SIG_DFL)  # nohup's children ignore SIGHUP, background jobs SIGINT
         from clwm_common.ros.lifecycle import ClwmNode, run
         class Quiet(ClwmNode):
             def __init__(self): super().__init__("quiet")
