@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import weakref
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import mujoco
@@ -68,7 +69,7 @@ def project(points: ArrayLike, intrinsics: CameraIntrinsics, world_from_camera: 
 
 
 class Renderer:
-    """Draws RGB pictures of the collision meshes without shadows or multi-sampling: the fast way in software.
+    """Draws RGB pictures of the collision meshes without multi-sampling: the fast way in software.
 
     Owns a GL context: make it in the process that draws, after any fork or spawn, one per process.
     Raises RenderError when no GL library can be used.
@@ -92,10 +93,10 @@ class Renderer:
         self._options.geomgroup[:] = [1, 1, 0, 1, 0, 0]
         self._options.sitegroup[:] = 0
 
-    def draw(self, data: mujoco.MjData, camera: str) -> NDArray[np.uint8]:
-        """RGB picture (height, width, 3)."""
+    def draw(self, data: mujoco.MjData, camera: str, has_shadows: bool = False) -> NDArray[np.uint8]:
+        """RGB picture (height, width, 3). Shadows take several times the time of a picture without."""
         self._renderer.update_scene(data, camera_id(self._model, camera), self._options)
-        self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
+        self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = has_shadows
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
         return self._renderer.render()
 
@@ -103,9 +104,17 @@ class Renderer:
         """Number of the geom that each pixel shows (height, width), -1 where there is none."""
         self._renderer.enable_segmentation_rendering()
         self._renderer.update_scene(data, camera_id(self._model, camera), self._options)
+        self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
         found = self._renderer.render()
         self._renderer.disable_segmentation_rendering()
         return np.where(found[..., 1] == mujoco.mjtObj.mjOBJ_GEOM, found[..., 0], -1)
+
+    def upload(self, textures: Iterable[int]) -> None:
+        """Show the model's present pixels of these textures from now on."""
+        # The renderer keeps its contexts to itself, and offers no other way to change a texture.
+        self._renderer._gl_context.make_current()
+        for texture in textures:
+            mujoco.mjr_uploadTexture(self._model, self._renderer._mjr_context, texture)
 
     def close(self) -> None:
         self._finalizer()

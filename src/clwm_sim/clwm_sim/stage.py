@@ -13,6 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from clwm_common.robot.description import RobotDescription
 from clwm_sim import cameras
+from clwm_sim.looks.dressing import Dressing
+from clwm_sim.looks.lens import develop
+from clwm_sim.looks.looks import Looks
 from clwm_sim.physics import NOMINAL, ModelPhysics, Physics
 from clwm_sim.scenes.appearance import Appearance
 from clwm_sim.scenes.base import Scene
@@ -44,7 +47,7 @@ class Stage:
         self.robot = robot
         self.image_size = image_size
         self._renderer: cameras.Renderer | None = None
-        self._compiled: dict[str, tuple[mujoco.MjModel, Appearance, ModelPhysics]] = {}
+        self._compiled: dict[str, tuple[mujoco.MjModel, Appearance, Dressing, ModelPhysics]] = {}
         self.build(scene)
 
     def build(self, scene: Scene) -> None:
@@ -56,8 +59,9 @@ class Stage:
             model = build_model(
                 self.robot, self.image_size, lambda spec: scene.add(spec, layout.things.values()), scene.head_fovy
             )
-            self._compiled[scene.name] = model, Appearance(model), ModelPhysics(model)
-        self._model, self._appearance, self._model_physics = self._compiled[scene.name]
+            self._compiled[scene.name] = model, Appearance(model), Dressing(model), ModelPhysics(model)
+        self._model, self._appearance, self._dressing, self._model_physics = self._compiled[scene.name]
+        self._looks = Looks()
         self._data = mujoco.MjData(self._model)
         self._index(layout)
 
@@ -168,7 +172,12 @@ class Stage:
 
         Raises ValueError for another camera, RenderError when no GL library can be used.
         """
-        return self._pictures().draw(self._data, camera)
+        picture = self._pictures().draw(self._data, camera, self._looks.has_shadows)
+        look = self._looks.cameras.get(camera)
+        if look is None:
+            return picture
+        # The number of the picture, so that the same instant looks the same however often it is drawn.
+        return develop(picture, look.lens, (self._looks.seed, cameras.CAMERAS.index(camera), self._steps))
 
     def segment(self, camera: str) -> NDArray[np.int32]:
         """What each pixel of a camera's picture shows (image_size, image_size): a number in `segments`, else -1.
@@ -178,13 +187,28 @@ class Stage:
         # The last one is for pixels without a geom, whose number is -1.
         return self._segment_of_geom[self._pictures().geoms(self._data, camera)]
 
+    def apply_looks(self, looks: Looks) -> None:
+        """Look like this until the next set-up, whatever the looks were. Nothing that moves is changed.
+
+        A distractor that would stand in an arm or an object, or nearer to it than 2 cm, is left out.
+        Raises LooksError for what the scene does not have, or more of it than there is room for.
+        """
+        self._appearance.restore()
+        changed = self._dressing.put_on(self._data, looks)
+        self._looks = looks
+        if self._renderer is not None:
+            self._renderer.upload(changed)
+        mujoco.mj_camlight(self._model, self._data)
+
     def randomise_appearance(self, rng: np.random.Generator, strength: float = 1.0, camera_jitter: float = 1.0) -> None:
         """Shift colours and light by `strength` and cameras by `camera_jitter` (0: not at all) until a new set-up."""
+        self._looks = Looks()
         self._appearance.randomise(rng, strength, camera_jitter)
         mujoco.mj_forward(self._model, self._data)
 
     def recolour(self, rng: np.random.Generator) -> None:
         """Draw the colours of objects, table and floor anew, whatever they were, until the next set-up."""
+        self._looks = Looks()
         self._appearance.recolour(rng)
 
     def camera_info(self, camera: str) -> cameras.CameraIntrinsics:
@@ -260,6 +284,7 @@ class Stage:
         if self.scene is not other.scene:
             self.build(other.scene)
         self._fit(other.layout, other.physics)
+        self._dressing.distractors.stand_as(other._dressing.distractors)
         self._model.body_gravcomp[:] = other._model.body_gravcomp
         self._present, self._changes = dict(other._present), other._changes
         self._positions, self._widths = other._positions.copy(), other._widths.copy()
@@ -280,8 +305,9 @@ class Stage:
         return self._renderer
 
     def _fit(self, layout: Layout, physics: Physics) -> None:
-        self.layout, self.physics = layout, physics
+        self.layout, self.physics, self._looks = layout, physics, Looks()
         self._appearance.restore()
+        self._dressing.distractors.take_down(self._data)
         self._model_physics.apply(physics, layout)
         self.scene.fit(self._model, self._data, layout.things.values())
         # Position actuators damp absolute velocity, which makes them lag by damping / stiffness.

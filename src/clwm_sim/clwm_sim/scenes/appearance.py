@@ -11,6 +11,7 @@ LIGHT_SPREAD = 0.30  # relative
 CAMERA_SHIFT = 0.008  # m
 CAMERA_TURN = np.radians(1.0)
 FIELD_SPREAD = 0.5  # deg
+_LIGHT = ("light_active", "light_castshadow", "light_diffuse", "light_dir", "light_pos")
 
 
 class Appearance:
@@ -18,7 +19,7 @@ class Appearance:
 
     def __init__(self, model: mujoco.MjModel) -> None:
         self._model = model
-        self._fields = ("geom_rgba", "light_diffuse", "light_dir", "cam_pos", "cam_quat", "cam_fovy")
+        self._fields = ("geom_rgba", "geom_matid", *_LIGHT, "cam_pos", "cam_quat", "cam_fovy")
         self._nominal = {name: getattr(model, name).copy() for name in self._fields}
         self._headlight = {name: getattr(model.vis.headlight, name).copy() for name in ("ambient", "diffuse")}
         kind = mujoco.mjtObj.mjOBJ_GEOM
@@ -48,8 +49,9 @@ class Appearance:
             model.geom_rgba[geoms, :3] = np.clip(model.geom_rgba[geoms[0], :3] * brightness + shift, 0.0, 1.0)
         for light in (model.light_diffuse, model.vis.headlight.ambient, model.vis.headlight.diffuse):
             light *= 1.0 + strength * rng.uniform(-LIGHT_SPREAD, LIGHT_SPREAD)
-        model.light_dir[:] += strength * rng.uniform(-0.4, 0.4, model.light_dir.shape)
-        model.light_dir[:] /= np.linalg.norm(model.light_dir, axis=1, keepdims=True)
+        direction = model.light("lamp").dir
+        direction += strength * rng.uniform(-0.4, 0.4, 3)
+        direction /= np.linalg.norm(direction)
         for camera in range(model.ncam):
             model.cam_pos[camera] += camera_jitter * rng.uniform(-CAMERA_SHIFT, CAMERA_SHIFT, 3)
             turn = camera_jitter * rng.uniform(-CAMERA_TURN, CAMERA_TURN, 3)
@@ -66,5 +68,6 @@ class Appearance:
     def _geoms_of_one_colour(self) -> list[list[int]]:
         groups: dict[tuple[float, ...], list[int]] = {}
         for geom, colour in enumerate(self._model.geom_rgba):
-            groups.setdefault(tuple(colour), []).append(geom)
+            if not self._model.geom(geom).name.startswith(("wall", "distractor")):  # not there unless looks have them
+                groups.setdefault(tuple(colour), []).append(geom)
         return list(groups.values())

@@ -1,0 +1,139 @@
+"""Gives a compiled model its looks: what they need is compiled into every scene once, unseen until it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import mujoco
+import numpy as np
+
+from clwm_sim import cameras
+from clwm_sim.looks.looks import LAMPS, TEXTURES, CameraLook, Lamp, Looks, LooksError, Surface
+from clwm_sim.looks.standing import Standing, add_waiting
+from clwm_sim.looks.textures import TILE, tile
+
+LAMP_TARGET = np.array([0.45, 0.0, 0.0])  # m: the middle of what lies on the table
+_WALLS, _WALL_AWAY = 4, 2.2  # m from the middle
+_NEAR_LAMP_CUTOFF = 80.0  # deg: all of the table is lit
+
+
+def add_slots(spec: mujoco.MjSpec) -> None:
+    """Add textures, lamps and walls to a model, which looks as before until it is dressed."""
+    for number in range(TEXTURES):
+        name = f"texture{number}"
+        white = {"builtin": mujoco.mjtBuiltin.mjBUILTIN_FLAT, "rgb1": [1.0] * 3, "rgb2": [1.0] * 3}
+        spec.add_texture(name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, width=TILE, height=TILE, **white)
+        material = spec.add_material(name=name, texuniform=True, specular=0.0, shininess=0.0)
+        material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
+    for number in range(1, LAMPS):
+        spec.worldbody.add_light(
+            name=f"lamp{number}",
+            type=mujoco.mjtLightType.mjLIGHT_SPOT,
+            cutoff=_NEAR_LAMP_CUTOFF,
+            exponent=0.0,
+            specular=[0.0] * 3,
+            castshadow=False,
+            active=False,
+        )
+    for number in range(_WALLS):
+        angle = 2.0 * np.pi * number / _WALLS
+        inwards = np.array([-np.cos(angle), -np.sin(angle), 0.0])
+        quaternion = np.empty(4)
+        mujoco.mju_quatZ2Vec(quaternion, inwards)  # patterns lie in a geom's x and y
+        spec.worldbody.add_geom(
+            name=f"wall{number}",
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            size=[_WALL_AWAY, _WALL_AWAY, 0.02],
+            pos=[*(LAMP_TARGET - _WALL_AWAY * inwards)],
+            quat=quaternion.tolist(),
+            rgba=[0.5, 0.5, 0.5, 0.0],
+            contype=0,
+            conaffinity=0,
+        )
+    add_waiting(spec)
+
+
+class Dressing:
+    """Changes one model's looks; whoever remembers the nominal ones takes them off again."""
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self._model = model
+        self.distractors = Standing(model)
+        self._geoms: dict[str, list[int]] = {}
+        for geom in range(model.ngeom):
+            self._geoms.setdefault(_surface_of(model, geom), []).append(geom)
+        self._lamps = [model.light(name).id for name in ("lamp", *(f"lamp{number}" for number in range(1, LAMPS)))]
+        self._textures = [model.texture(f"texture{number}").id for number in range(TEXTURES)]
+        self._materials = [model.material(f"texture{number}").id for number in range(TEXTURES)]
+
+    def put_on(self, data: mujoco.MjData, looks: Looks) -> list[int]:
+        """Change the nominal looks to these; returns the textures that changed.
+
+        A distractor that would stand in an arm or an object, or nearer to it than 2 cm, is left out.
+
+        Raises LooksError for what the scene does not have, or more of it than there is room for.
+        """
+        self._light(looks)
+        for name, camera in looks.cameras.items():
+            self._mount(name, camera)
+        standing = {f"distractor{number}": each.surface for number, each in enumerate(looks.distractors)}
+        changed = self._paint({**looks.surfaces, **standing})
+        self.distractors.put_up(data, looks.distractors)
+        return changed
+
+    def _paint(self, surfaces: Mapping[str, Surface]) -> list[int]:
+        model = self._model
+        if unknown := sorted(set(surfaces) - set(self._geoms)):
+            raise LooksError(f"surface '{unknown[0]}' does not exist; expected some of {', '.join(self._geoms)}")
+        patterns = list(dict.fromkeys(surface for surface in surfaces.values() if surface.pattern != "plain"))
+        if len(patterns) > TEXTURES:
+            raise LooksError(f"{len(patterns)} different patterns are too many; a scene has room for {TEXTURES}")
+        for surface, texture, material in zip(patterns, self._textures, self._materials, strict=False):
+            start = model.tex_adr[texture]
+            model.tex_data[start : start + 3 * TILE**2] = tile(surface).ravel()
+            model.mat_texrepeat[material] = 1.0 / surface.period
+        slots = dict(zip(patterns, self._materials, strict=False))
+        for name, surface in surfaces.items():
+            geoms = self._geoms[name]
+            # The texture has the colours; MuJoCo multiplies them by the geom's.
+            model.geom_rgba[geoms, :3] = 1.0 if surface in slots else surface.colour
+            model.geom_matid[geoms] = slots.get(surface, -1)
+        if "wall" in surfaces:
+            model.geom_rgba[self._geoms["wall"], 3] = 1.0
+        return self._textures[: len(patterns)]
+
+    def _light(self, looks: Looks) -> None:
+        if not looks.lamps:
+            return
+        if len(looks.lamps) > LAMPS:
+            raise LooksError(f"{len(looks.lamps)} lamps are too many; a scene has room for {LAMPS}")
+        model = self._model
+        model.vis.headlight.ambient[:] = looks.ambient
+        model.vis.headlight.diffuse[:] = 0.0
+        model.light_active[self._lamps] = False
+        for light, lamp in zip(self._lamps, looks.lamps, strict=False):
+            away = np.asarray(lamp.position) - LAMP_TARGET
+            model.light_active[light] = True
+            model.light_diffuse[light] = lamp.colour
+            model.light_dir[light] = -away / np.linalg.norm(away)
+            model.light_pos[light] = lamp.position
+        # Shadows are drawn around the lamp's place, as far as the model's extent: 1 m.
+        model.light_pos[self._lamps[0]] = LAMP_TARGET
+        model.light_castshadow[self._lamps[0]] = looks.has_shadows
+
+    def _mount(self, name: str, look: CameraLook) -> None:
+        model, camera = self._model, cameras.camera_id(self._model, name)
+        shift = np.empty(3)
+        mujoco.mju_rotVecQuat(shift, np.asarray(look.shift), model.cam_quat[camera])
+        model.cam_pos[camera] += shift
+        mujoco.mju_quatIntegrate(model.cam_quat[camera], np.asarray(look.turn), 1.0)
+        model.cam_fovy[camera] += look.widening
+
+
+def _surface_of(model: mujoco.MjModel, geom: int) -> str:
+    """The name of a geom's surface: of SURROUNDINGS, or `object/part`, as the geom is called."""
+    body = model.body(model.geom_bodyid[geom]).name
+    if body.startswith(("left/", "right/")):
+        return "fingers" if "finger" in body else "arms"
+    name = model.geom(geom).name
+    return "wall" if name.startswith("wall") else name
