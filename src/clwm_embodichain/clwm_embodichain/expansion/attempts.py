@@ -24,6 +24,7 @@ from clwm_embodichain.expansion.mishaps import Mishaps
 from clwm_embodichain.expansion.parts import NOTHING, Expansion, generator
 from clwm_embodichain.expansion.physics import draw as draw_physics
 from clwm_embodichain.expansion.trouble import Trouble
+from clwm_embodichain.expansion.visual import draw as draw_looks
 from clwm_sim.experts.goal_expert import GoalExpert
 from clwm_sim.experts.motion import Aim, View
 from clwm_sim.experts.playing import Step, play
@@ -154,6 +155,8 @@ class Attempts:
         for number in range(LAYOUTS):
             rng = np.random.default_rng([seed, number, 11])
             stage.set_up(stage.scene.draw(rng), rng, physics)
+            if "visual" in expansion:
+                stage.apply_looks(draw_looks(generator(seed, "visual"), stage.layout))
             self._expert.start()
             goals = goals_in(scene, stage.layout)
             wanted = kind if kind is not None else kinds[rng.integers(len(kinds))]

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 
 from clwm_sim import cameras
-from clwm_sim.looks.looks import LAMPS, TEXTURES, CameraLook, Lamp, Looks, LooksError, Surface
+from clwm_sim.looks.looks import LAMPS, TEXTURES, CameraLook, Looks, LooksError, Surface
 from clwm_sim.looks.standing import Standing, add_waiting
 from clwm_sim.looks.textures import TILE, tile
 
@@ -136,4 +136,9 @@ def _surface_of(model: mujoco.MjModel, geom: int) -> str:
     if body.startswith(("left/", "right/")):
         return "fingers" if "finger" in body else "arms"
     name = model.geom(geom).name
-    return "wall" if name.startswith("wall") else name
+    if name.startswith("wall"):
+        return "wall"
+    if "/" in name or body == "world" or name.startswith("distractor"):
+        return name
+    # Each of the first tasks' objects is one part for whoever draws looks, whatever it is made of.
+    return f"{body}/{body}"

@@ -37,8 +37,9 @@ class Surface:
 
 @dataclass(frozen=True)
 class Lamp:
-    """A lamp at `position` that shines at the middle of the table; colour: of what it adds to a white surface that faces
-    it. The first one is far away in that direction, like a window; the others are near, like a desk's lamp.
+    """A lamp at `position` that shines at the middle of the table; colour: what it adds to a white surface facing it.
+
+    The first one is far away in that direction, like a window; the others are near, like a desk's lamp.
     """
 
     position: Vector

@@ -1,0 +1,155 @@
+"""Draws how an episode looks. Every range is given at strength 1, and as far as it goes when that is larger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from clwm_embodichain.expansion.colours import bounded, named, unnamed
+from clwm_embodichain.expansion.distractors import draw_distractors
+from clwm_sim.cameras import CAMERAS
+from clwm_sim.looks.dressing import LAMP_TARGET
+from clwm_sim.looks.looks import LAMPS, PATTERNS, SURROUNDINGS, CameraLook, Lamp, Lens, Looks, Surface
+from clwm_sim.scenes.things import PALETTE, Layout, Vector
+from clwm_sim.scenes.workcell import COLOURS
+
+PATTERN_SHARE = (0.5, 0.8)  # of the surfaces whose colour nobody names
+PERIOD = {"table": (0.06, 0.5), "floor": (0.2, 1.0), "wall": (0.1, 1.0), "arms": (0.05, 0.3), "fingers": (0.01, 0.05)}
+OBJECT_PERIOD = (0.015, 0.08)  # m
+_NOMINAL = {"table": COLOURS["table"], "floor": COLOURS["floor"], "arms": COLOURS["arm"], "fingers": COLOURS["finger"]}
+_WALL = (0.5, 0.5, 0.5)
+
+# Light on a white surface: nominally about 0.35 from everywhere and 0.7 from lamps.
+AMBIENT, AMBIENT_SPREAD = 0.35, (0.10, 0.17)
+LIGHT, LIGHT_SPREAD = 0.70, (0.20, 0.35)
+TINT = (0.08, 0.15)  # of a lamp: relative, red and blue against each other, green alone half of it
+HEIGHT = (35.0, 85.0)  # deg over the table
+AWAY = (0.7, 1.4)  # m
+SHADOW_SHARE = (0.15, 0.30)
+
+SHIFT = (0.03, 0.045)  # m of a camera
+TURN = (np.radians(3.0), np.radians(5.0))
+WIDENING = (2.0, 4.0)  # deg
+
+EXPOSURE = (0.15, 0.30)  # natural logarithm of the factor
+WHITE_BALANCE = (0.06, 0.12)  # natural logarithm of red's and blue's
+BLUR = (0.006, 0.012)  # of a picture's width
+NOISE = (6.0, 14.0)
+JPEG_SHARE = (0.5, 0.9)
+WORST_JPEG = (45.0, 70.0)  # under a quality of 95
+
+
+def draw(rng: np.random.Generator, layout: Layout, strength: float = 1.0) -> Looks:
+    """The looks of one episode; at strength 0 about the nominal ones."""
+    surfaces = _surfaces(rng, layout, strength)
+    taken = _taken(layout)
+    table = _behind(surfaces["table"])
+    return Looks(
+        surfaces=surfaces,
+        lamps=_lamps(rng, strength),
+        ambient=AMBIENT + _spread(rng, AMBIENT_SPREAD, strength),
+        has_shadows=bool(rng.random() < bounded(SHADOW_SHARE, strength)),
+        cameras={name: _camera(rng, strength) for name in CAMERAS},
+        distractors=draw_distractors(
+            rng, layout, strength, lambda: _surface(rng, _WALL, taken, table, OBJECT_PERIOD, strength)
+        ),
+        seed=int(rng.integers(1 << 31)),
+    )
+
+
+def _surfaces(rng: np.random.Generator, layout: Layout, strength: float) -> dict[str, Surface]:
+    taken = _taken(layout)
+    surfaces = {}
+    for name in SURROUNDINGS:
+        nominal = _vector(_NOMINAL.get(name, _WALL))
+        behind = taken if name == "table" else ()
+        surfaces[name] = _surface(rng, nominal, taken, behind, PERIOD[name], strength)
+    table = _behind(surfaces["table"])
+    for thing in layout.things.values():
+        drawn: dict[Vector, Surface] = {}  # parts of one colour go on having one
+        for part in thing.parts:
+            if part.colour not in drawn:
+                is_named = bool(thing.colour) and part.colour == PALETTE[thing.colour]
+                drawn[part.colour] = (
+                    Surface(named(rng, thing.colour, strength))
+                    if is_named
+                    else _surface(rng, part.colour, taken, table, OBJECT_PERIOD, strength)
+                )
+            surfaces[f"{thing.name}/{part.name}"] = drawn[part.colour]
+    return surfaces
+
+
+def _surface(
+    rng: np.random.Generator,
+    nominal: Vector,
+    taken: Sequence[Vector],
+    behind: Sequence[Vector],
+    period: tuple[float, float],
+    strength: float,
+) -> Surface:
+    """Any surface of a colour that nobody names."""
+    colour = unnamed(rng, nominal, taken, behind, strength)
+    if rng.random() >= bounded(PATTERN_SHARE, strength):
+        return Surface(colour)
+    return Surface(
+        colour,
+        pattern=PATTERNS[rng.integers(1, len(PATTERNS))],
+        accent=unnamed(rng, nominal, taken, behind, strength),
+        period=float(np.exp(rng.uniform(*np.log(period)))),
+        is_turned=bool(rng.random() < 0.5),
+        seed=int(rng.integers(1 << 31)),
+    )
+
+
+def _taken(layout: Layout) -> list[Vector]:
+    return [PALETTE[colour] for colour in sorted({thing.colour for thing in layout.things.values()} - {""})]
+
+
+def _behind(surface: Surface) -> list[Vector]:
+    return [surface.colour] if surface.pattern == "plain" else [surface.colour, surface.accent]
+
+
+def _lamps(rng: np.random.Generator, strength: float) -> tuple[Lamp, ...]:
+    number = int(rng.integers(1, LAMPS + 1))
+    light = LIGHT + _spread(rng, LIGHT_SPREAD, strength)
+    shares = rng.dirichlet(np.full(number, 2.0))
+    lamps = []
+    for share in shares:
+        turn, height = rng.uniform(0.0, 2.0 * np.pi), np.radians(rng.uniform(*HEIGHT))
+        direction = np.array([np.cos(turn) * np.cos(height), np.sin(turn) * np.cos(height), np.sin(height)])
+        warmth, green = _spread(rng, TINT, strength), 0.5 * _spread(rng, TINT, strength)
+        colour = light * share * np.array([1.0 + warmth, 1.0 + green, 1.0 - warmth])
+        lamps.append(Lamp(_vector(LAMP_TARGET + rng.uniform(*AWAY) * direction), _vector(colour)))
+    return tuple(lamps)
+
+
+def _camera(rng: np.random.Generator, strength: float) -> CameraLook:
+    shift, turn = (_within(rng, bounded(radius, strength)) for radius in (SHIFT, TURN))
+    red, blue = (float(np.exp(_spread(rng, WHITE_BALANCE, strength))) for _ in range(2))
+    jpeg = None
+    if rng.random() < bounded(JPEG_SHARE, strength):
+        jpeg = round(95.0 - rng.uniform(0.0, bounded(WORST_JPEG, strength)))
+    lens = Lens(
+        blur=float(rng.uniform(0.0, bounded(BLUR, strength))),
+        exposure=float(np.exp(_spread(rng, EXPOSURE, strength))),
+        white_balance=(red, 1.0, blue),
+        noise=float(rng.uniform(0.0, bounded(NOISE, strength))),
+        jpeg=jpeg,
+    )
+    return CameraLook(shift, turn, _spread(rng, WIDENING, strength), lens)
+
+
+def _spread(rng: np.random.Generator, spread: tuple[float, float], strength: float) -> float:
+    return float(rng.uniform(-1.0, 1.0) * bounded(spread, strength))
+
+
+def _within(rng: np.random.Generator, radius: float) -> Vector:
+    """Any direction, any length up to `radius`."""
+    direction = rng.normal(size=3)
+    return _vector(direction / np.linalg.norm(direction) * rng.uniform(0.0, radius))
+
+
+def _vector(numbers: Sequence[float]) -> Vector:
+    x, y, z = (float(number) for number in tuple(numbers)[:3])
+    return x, y, z
