@@ -22,12 +22,12 @@ class TrainingConfig:
     """
 
     channels: int = 192
-    layers: int = 6
+    layers: int = 5
     heads: int = 6
     patch: int = 16
     image_size: int = 128
     pool: int = 2
-    states: int = 16
+    states: int = 12
     minutes: float = 80.0
     steps: int = 1_000_000
     learning_rate: float = 2e-3

@@ -29,8 +29,9 @@ WEIGHTS = {
     "segment": 0.5,
     "pose": 3.0,
     "curved_pose": 1.5,
-    "distillation": 0.5,
+    "distillation": 1.0,
 }
+_DISTILLED_FROM = 0.3  # of the budget on with full weight: before, there is little to agree on
 _CLIP = 5.0
 _EMA_RAMP = 10.0
 _REFRESH_EVERY = 50  # steps from one look for new shards to the next
@@ -50,10 +51,16 @@ class EncoderTrainer(Trainer):
         whiten_patches(model, self._preprocess(_pictures(sample)))
         matrices = [weight for name, weight in model.named_parameters() if weight.ndim == 2]
         others = [weight for weight in model.parameters() if weight.ndim != 2]
+        heads = self.supervision
+        local = [weight for head in (heads.patch, heads.cell, heads.segment) for weight in head.parameters()]
         optimisers = [
             Muon(matrices, lr=config.learning_rate, weight_decay=config.weight_decay),
             torch.optim.AdamW(
-                [*others, *self.supervision.parameters()],
+                [
+                    {"params": [*others, *local]},
+                    # Each output sums thousands of inputs, which all move at once.
+                    {"params": [*heads.pose.parameters()], "lr": config.learning_rate / 20},
+                ],
                 lr=config.learning_rate / 2,
                 betas=(0.9, 0.98),
                 weight_decay=0.0,
@@ -80,7 +87,8 @@ class EncoderTrainer(Trainer):
             self.pool.refresh()
         rng = np.random.default_rng([self.config.seed, 1, self.steps_done])
         found = self._losses(self.pool.draw(rng, self.config.states), taught=int(rng.integers(2)))
-        total = torch.stack([WEIGHTS[name] * loss for name, loss in found.items()]).sum()
+        weights = WEIGHTS | {"distillation": WEIGHTS["distillation"] * min(1.0, self.progress / _DISTILLED_FROM)}
+        total = torch.stack([weights[name] * loss for name, loss in found.items()]).sum()
         return found | {"total": total}, total
 
     def _losses(self, frames: Frames, taught: int) -> dict[str, Tensor]:
