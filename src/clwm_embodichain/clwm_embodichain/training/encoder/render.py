@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from clwm_common.robot.description import RobotDescription
+from clwm_embodichain.expansion import visual
 from clwm_embodichain.training.encoder.data import SEGMENT_STRIDE, Frames, remove_shard, shards, stack, write_shard
 from clwm_embodichain.training.encoder.roles import SEGMENTS, Truth, role_of, truth_of
 from clwm_embodichain.training.encoder.states import RollOuts
 from clwm_sim.cameras import CAMERAS, project
+from clwm_sim.looks.looks import Looks
 from clwm_sim.scenes.task_table import TABLE
 from clwm_sim.stage import Stage
 from clwm_sim.world import IMAGE_SIZE, ROBOT
@@ -68,7 +70,7 @@ class Photographer:
 
 def dress(stage: Stage, strength: float, rng: np.random.Generator) -> None:
     """Give a stage random looks that hold until the next ones."""
-    stage.randomise_appearance(rng, 1.5 * strength, camera_jitter=strength)
+    stage.apply_looks(visual.draw(rng, stage.layout, strength) if strength > 0.0 else Looks())
 
 
 def strengths_of(rng: np.random.Generator, looks: int) -> list[float]:
