@@ -25,7 +25,7 @@ def checkout(tmp_path):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(root / ".venv")], check=True)
     (packages,) = (root / ".venv" / "lib").glob("python3*/site-packages")
     (packages / "clwm_bringup").mkdir()
-    (packages / "clwm_bringup" / "cli.py").write_text("print('ok')")
+    (packages / "clwm_bringup" / "__main__.py").write_text("print('ok')")
     (root / ".venv" / "clwm_place").write_text(f"{root}\nNone\n")
     (root / "ros2_ws" / "install").mkdir(parents=True)
     (root / "ros2_ws" / "install" / "clwm_build.stamp").touch()
