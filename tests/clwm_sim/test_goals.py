@@ -12,7 +12,7 @@ from clwm_sim.goals.base import Goal
 from clwm_sim.goals.judge import Judge
 from clwm_sim.registry import goal_kinds, goals_in, scene_named, scenes
 from clwm_sim.scenes.things import PALETTE
-from clwm_sim.situation import Situation, State
+from clwm_sim.situation import Situation
 
 HOME = np.array([[0.31, 0.3, 0.48], [0.31, -0.3, 0.48]])
 OPEN = np.array([0.08, 0.08])
@@ -29,14 +29,7 @@ def turned(yaw=0.0, roll=0.0):
 
 def at_start(drawn):
     """The situation of a layout before anything moved."""
-    states = {}
-    for thing in drawn.things.values():
-        rotation, angle = turned(thing.yaw), 0.0
-        if thing.hinge is not None:
-            angle = thing.hinge.angle
-            rotation = rotation @ about_y(angle)
-        states[thing.name] = State(np.array(thing.position), rotation, angle=angle)
-    return Situation(states, HOME, OPEN)
+    return Situation.at_start(drawn, HOME, OPEN)
 
 
 def about_y(angle):

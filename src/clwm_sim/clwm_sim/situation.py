@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clwm_sim.scenes.things import Grip
+from clwm_sim.scenes.things import Grip, Layout, Thing
 
 
 @dataclass(frozen=True)
@@ -46,3 +46,19 @@ class Situation:
     tcp: NDArray[np.float64]
     widths: NDArray[np.float64]
     table_height: float = 0.0
+
+    @classmethod
+    def at_start(cls, layout: Layout, tcp: NDArray, widths: NDArray, table_height: float = 0.0) -> Situation:
+        """How things are before anything moves."""
+        objects = {name: _placed(thing) for name, thing in layout.things.items() if thing.present}
+        return cls(objects, tcp, widths, table_height)
+
+
+def _placed(thing: Thing) -> State:
+    c, s = np.cos(thing.yaw), np.sin(thing.yaw)
+    rotation, angle = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]), 0.0
+    if thing.hinge is not None:
+        angle = thing.hinge.angle
+        c, s = np.cos(angle), np.sin(angle)
+        rotation = rotation @ np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
+    return State(np.array(thing.position), rotation, angle=angle)

@@ -17,12 +17,8 @@ OPEN = np.full(2, 0.08)
 seeds = st.integers(0, 10**6)
 
 
-def at_start(layout, tcp=HOME):
-    states = {}
-    for thing in layout.things.values():
-        c, s = np.cos(thing.yaw), np.sin(thing.yaw)
-        states[thing.name] = State(np.array(thing.position), np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]]))
-    return Situation(states, tcp, OPEN)
+def at_start(layout):
+    return Situation.at_start(layout, HOME, OPEN)
 
 
 def nudges(mishaps, now, layout, moves=True):
@@ -98,15 +94,10 @@ def test_what_two_hands_lift_slips_from_both_and_only_low_over_the_table(raised,
 
 
 def test_object_that_is_nudged_in_an_attempt_moves_and_is_taken_where_it_then_lies():
-    attempts = Attempts()
-    for seed in range(20):
-        attempt = attempts.prepare("pot", "lift_pot", seed, Expansion.parse("recovery"))
-        before = attempt.stage.situation().objects["pot"].position.copy()
-        for step in attempt.play():
-            moved = step.now.objects["pot"].position - before
-            if np.hypot(*moved[:2]) > 0.009 and abs(moved[2]) < 1e-3:
-                assert (np.linalg.norm(step.now.tcp - step.now.objects["pot"].position, axis=1) > 0.15).all()
-                list(attempt.play())
-                assert attempt.outcome == "achieved"
-                return
-    pytest.fail("no object was nudged in 20 episodes")
+    attempt = Attempts().prepare("pot", "lift_pot", 12, Expansion.parse("recovery"))
+    before = attempt.stage.situation().objects["pot"].position.copy()
+    nudged = False
+    for step in attempt.play():
+        moved = step.now.objects["pot"].position - before
+        nudged |= bool(np.hypot(*moved[:2]) > 0.009 and (np.linalg.norm(step.now.tcp - before, axis=1) > 0.15).all())
+    assert nudged and attempt.outcome == "achieved"

@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from clwm_embodichain.expansion.disturbance import Disturbance
 from clwm_embodichain.expansion.mishaps import Mishaps
 from clwm_embodichain.expansion.parts import NOTHING, Expansion, generator
 from clwm_embodichain.expansion.physics import draw as draw_physics
+from clwm_embodichain.expansion.reachability import Reachability
 from clwm_embodichain.expansion.trouble import Trouble
 from clwm_embodichain.expansion.visual import draw as draw_looks
 from clwm_sim.experts.goal_expert import GoalExpert
@@ -30,7 +32,7 @@ from clwm_sim.experts.motion import Aim, View
 from clwm_sim.experts.playing import Step, play
 from clwm_sim.goals.base import Goal
 from clwm_sim.goals.judge import Judge, Verdict
-from clwm_sim.physics import NOMINAL
+from clwm_sim.physics import NOMINAL, Physics
 from clwm_sim.registry import goals_in, kinds_in, scene_named
 from clwm_sim.stage import Stage
 from clwm_sim.world import ROBOT
@@ -152,20 +154,18 @@ class Attempts:
         kinds = [each.kind for each in kinds_in(scene)]
         stage = self._stage(scene)
         physics = draw_physics(generator(seed, "physics")) if "physics" in expansion else NOMINAL
+        reachability = generator(seed, "reachability") if "reachability" in expansion else None
         for number in range(LAYOUTS):
             rng = np.random.default_rng([seed, number, 11])
-            stage.set_up(stage.scene.draw(rng), rng, physics)
+            wanted = kind if kind is not None else kinds[rng.integers(len(kinds))]
+            goal = self._set_up(stage, wanted, rng, physics, reachability)
+            if goal is None:
+                continue
             if "visual" in expansion:
                 stage.apply_looks(draw_looks(generator(seed, "visual"), stage.layout))
-            self._expert.start()
             goals = goals_in(scene, stage.layout)
-            wanted = kind if kind is not None else kinds[rng.integers(len(kinds))]
-            choice = [goal for goal in _unachieved(stage, goals) if goal.kind == wanted]
-            if not choice:
-                continue
-            goal = choice[rng.integers(len(choice))]
             if is_midway:
-                self._go_on(stage, goals, goal, rng)
+                self._go_on(stage, goals, goal, np.random.default_rng([seed, number, 12]))
             left = _unachieved(stage, goals)
             pursued = _another(goal, left, seed) if is_control else goal
             if goal in left and pursued is not None:
@@ -175,6 +175,36 @@ class Attempts:
                 attempt.ask(goal, pursued)
                 return attempt
         raise AttemptError(f"scene '{scene}' has no goal '{kind}' that is not achieved, in {LAYOUTS} layouts")
+
+    def _set_up(
+        self,
+        stage: Stage,
+        kind: str,
+        rng: np.random.Generator,
+        physics: Physics,
+        reachability: np.random.Generator | None,
+    ) -> Goal | None:
+        """An episode that starts, and a goal of this kind that is not achieved yet; None when it has none.
+
+        reachability: what layout, goal and hands are drawn from in place of `rng`, evenly over how hands reach.
+        """
+        self._expert.start()
+        if reachability is None:
+            stage.set_up(stage.scene.draw(rng), rng, physics)
+            choice = [
+                goal for goal in _unachieved(stage, goals_in(stage.scene.name, stage.layout)) if goal.kind == kind
+            ]
+            return choice[rng.integers(len(choice))] if choice else None
+        for start in self._reachability.starts(stage.scene.name, kind, reachability, physics.table_height):
+            stage.set_up(start.layout, rng, physics)
+            stage.put_arms(start.joints, start.widths)
+            if not stage.arms_touch():
+                return next(goal for goal in goals_in(stage.scene.name, stage.layout) if goal.name == start.goal)
+        return None
+
+    @cached_property
+    def _reachability(self) -> Reachability:
+        return Reachability(self._robot)
 
     def _go_on(self, stage: Stage, goals: Sequence[Goal], goal: Goal, rng: np.random.Generator) -> None:
         """Pursue the goal, or another one, under disturbance, for some time."""
