@@ -15,7 +15,8 @@ from clwm_common.files.model_files import ModelFiles
 from clwm_embodichain.episodes.features import PolicyDataError
 from clwm_embodichain.episodes.record import record_episode
 from clwm_embodichain.stream.engine import OnlineEngine, OnlineSettings
-from clwm_embodichain.stream.worker import play_and_encode, task_of
+from clwm_embodichain.stream.processes import ProcessWorkers
+from clwm_embodichain.stream.worker import Simulation, play_and_encode, task_of
 from clwm_perception.encoder import Encoder
 from clwm_sim.experts.task_expert import Expert
 from clwm_sim.world import World
@@ -25,36 +26,39 @@ SHAPE = (3, 4, 4, 128)
 TASKS = ("lift_tray", "place_block")
 
 
-def engine(**changes):
-    given = {"capacity": 4, "reuse": 2} | changes
-    settings = {name: given.pop(name) for name in OnlineSettings.model_fields if name in given}
-    return OnlineEngine(TASKS, ENCODER, SHAPE, OnlineSettings(**settings), **given)
+def processes(**options):
+    return ProcessWorkers(Simulation(TASKS, ENCODER, workers=1, longest=300), SHAPE, **options)
+
+
+def engine(workers, **options):
+    return OnlineEngine(workers, OnlineSettings(capacity=4, reuse=2), **options)
 
 
 def test_fresh_trajectories_of_both_tasks_keep_coming_although_the_worker_is_killed(is_alive):
-    with engine(first_seed=40) as stream:
+    workers = processes(first_seed=40)
+    with engine(workers) as stream:
         first = stream.collect(2)
         stream.begin(lambda episode: episode)
-        killed = stream._processes[0].pid
+        killed = workers.processes[0].pid
         os.kill(killed, signal.SIGKILL)
         drawn = [stream.draw() for _ in range(8)]
         counts = stream.counts()
-        hung = stream._processes[0].pid
+        hung = workers.processes[0].pid
         os.kill(hung, signal.SIGSTOP)
         stream._silence, deadline = 0.2, time.monotonic() + 20.0
         while stream.counts().restarts < 2:
             assert time.monotonic() < deadline, "a worker that is silent is not replaced"
             stream._look_after_workers()
             time.sleep(0.02)
-        processes = [process.pid for process in stream._processes]
-        assert not is_alive(hung) and hung not in processes
+        last = workers.processes[0].pid
+        assert not is_alive(hung) and hung != last
     assert [episode.task for episode in first] == ["lift_tray", "place_block"]
     seeds = [episode.seed for episode in drawn]
     assert min(seeds) == 40 and len(set(seeds)) >= 4, seeds
     assert max(seeds.count(seed) for seed in seeds) <= 2
     assert counts.restarts == 1 and counts.walks == 8 and counts.trajectories >= 4
     assert stream.next_seed > max(seeds)
-    assert not [process for process in (killed, *processes) if is_alive(process)]
+    assert not [process for process in (killed, last) if is_alive(process)]
     # The streamed trajectory is the one that would have been recorded.
     world = World("lift_tray")
     again = play_and_encode(world, Expert(world), Encoder.load(ENCODER), 40, longest=300)
@@ -67,21 +71,21 @@ def _hang(order):
 
 
 def test_workers_that_hang_from_the_start_end_the_training_with_a_reason():
-    with engine(worker=_hang, silence=0.2) as stream:
+    with engine(processes(worker=_hang), silence=0.2) as stream:
         with pytest.raises(PolicyDataError, match=r"worker 0 gave no sign of life for 0 s, and 3 times was lost"):
             stream.collect(1)
 
 
 def test_a_learner_to_which_nothing_comes_does_not_wait_for_ever(monkeypatch):
-    for name in ("_PATIENCE", "_END"):
-        monkeypatch.setattr(f"clwm_embodichain.stream.engine.{name}", 0.001)
-    with engine(worker=_hang, silence=100.0) as stream:
+    monkeypatch.setattr("clwm_embodichain.stream.engine._PATIENCE", 0.001)
+    monkeypatch.setattr("clwm_embodichain.stream.processes._END", 0.001)
+    with engine(processes(worker=_hang), silence=100.0) as stream:
         with pytest.raises(PolicyDataError, match="no trajectory came within 0 s: 0 episodes succeeded, 0 failed"):
             stream.collect(1)
 
 
 def test_a_worker_that_never_simulates_ends_the_training_with_a_reason():
-    with engine(worker=operator.not_) as stream:
+    with engine(processes(worker=operator.not_)) as stream:
         with pytest.raises(PolicyDataError, match=r"worker 0 ended with code 0, and 3 times was lost .*doctor"):
             stream.collect(1)
 
@@ -90,10 +94,13 @@ def test_workers_of_a_learner_that_was_killed_end_by_themselves(is_alive):
     script = (
         "import time\nfrom pathlib import Path\n"
         "from clwm_embodichain.stream.engine import OnlineEngine, OnlineSettings\n"
+        "from clwm_embodichain.stream.processes import ProcessWorkers\n"
+        "from clwm_embodichain.stream.worker import Simulation\n"
         "if __name__ == '__main__':\n"
-        f"    with OnlineEngine({TASKS}, Path({str(ENCODER)!r}), {SHAPE}, OnlineSettings()) as stream:\n"
+        f"    workers = ProcessWorkers(Simulation({TASKS}, Path({str(ENCODER)!r}), 1, 300), {SHAPE})\n"
+        "    with OnlineEngine(workers, OnlineSettings()) as stream:\n"
         "        stream.collect(1)\n"
-        "        print(stream._processes[0].pid, stream._ring.name, flush=True)\n"
+        "        print(workers.processes[0].pid, workers.ring.name, flush=True)\n"
         "        time.sleep(60)\n"
     )
     learner = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
@@ -108,12 +115,12 @@ def test_workers_of_a_learner_that_was_killed_end_by_themselves(is_alive):
 
 def test_more_first_trajectories_than_the_pool_holds_are_refused():
     with pytest.raises(ValueError, match="5 trajectories do not fit into a pool of 4"):
-        engine(worker=operator.not_).collect(5)
+        engine(processes(worker=operator.not_)).collect(5)
 
 
 def test_no_worker_is_refused():
     with pytest.raises(ValueError, match="workers is 0"):
-        engine(workers=0)
+        OnlineSettings(workers=0)
 
 
 def test_every_writer_takes_the_tasks_in_turn():

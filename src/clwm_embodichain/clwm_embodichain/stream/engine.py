@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from multiprocessing.context import SpawnProcess
-from pathlib import Path
 
 import numpy as np
 from pydantic import PositiveInt
 
-from clwm_common.actions import ROW_DT
 from clwm_common.files.config_files import Settings
 from clwm_embodichain.episodes.features import FeatureEpisode, PolicyDataError
 from clwm_embodichain.stream.pool import TrajectoryPool
-from clwm_embodichain.stream.ring import RingLayout, TrajectoryRing
-from clwm_embodichain.stream.worker import WorkerOrder, work
+from clwm_embodichain.stream.workers import SimulationWorkers
 from clwm_embodichain.training.policy.samples import Samples
-from clwm_sim.shipped_tasks import TASKS
 
-SLOTS = 2  # of each worker: one is filled while the other waits to be taken
-_DEATHS = 3  # of a worker in a row, without an episode in between
+_LOSSES = 3  # of a worker in a row, without an episode in between
 _LOOK_EVERY = 0.01  # s
 _SILENCE = 180.0  # s without a sign of life after which a worker counts as hung; an episode takes it seconds
-_PATIENCE = _DEATHS + 1.0  # silences for which the learner waits for a trajectory: longer than for hung workers
-_END = 10.0  # s that a worker has to finish its episode
+_PATIENCE = _LOSSES + 1.0  # silences for which the learner waits for a trajectory: longer than for hung workers
 
 
 @dataclass(frozen=True)
@@ -47,7 +39,7 @@ class StreamCounts:
 
 
 class OnlineSettings(Settings):
-    """workers: simulation processes; reuse: walks through a trajectory at most; capacity: trajectories at hand at once;
+    """workers: that simulate; reuse: walks through a trajectory at most; capacity: trajectories at hand at once;
     fitted_on: those that the coding is fitted on. Raises ValueError for a number below 1.
     """
 
@@ -66,54 +58,29 @@ class OnlineEngine(AbstractContextManager):
     """
 
     def __init__(
-        self,
-        tasks: tuple[str, ...],
-        encoder: Path,
-        feature_shape: tuple[int, int, int, int],
-        settings: OnlineSettings,
-        *,
-        first_seed: int = 0,
-        seed: int = 0,
-        silence: float = _SILENCE,
-        worker: Callable[[WorkerOrder], None] = work,
+        self, workers: SimulationWorkers, settings: OnlineSettings, *, seed: int = 0, silence: float = _SILENCE
     ) -> None:
-        """first_seed: of the simulation; seed: of the order in which trajectories are drawn; silence: s after which a
-        worker without a sign of life is ended and replaced. Entering the context raises RingError.
+        """seed: of the order in which trajectories are drawn; silence: s after which a worker without a sign of life is
+        replaced. Entering the context enters that of the workers, and raises what it does.
         """
-        workers = settings.workers
-        rows = round(max(TASKS[task].timeout for task in tasks) / ROW_DT)
         self._pool: TrajectoryPool[Samples] = TrajectoryPool(settings.capacity, settings.reuse)
-        self._layout = RingLayout(workers, SLOTS, rows, feature_shape)
-        self._tasks, self._encoder, self._worker = tasks, encoder, worker
+        self._workers = workers
         self._generator = np.random.default_rng(seed)
-        self._first_seed = first_seed
         self._first: list[FeatureEpisode] = []
-        self._processes: list[SpawnProcess] = []
-        self._deaths, self._made = [0] * workers, [0] * workers
+        self._losses, self._made = [0] * workers.count, [0] * workers.count
         self._observations = self._restarts = 0
         self._waited = 0.0
         self._silence = silence
-        self._heard = [(-1, 0.0)] * workers  # of each worker its last count of beats, and when it was new
+        self._heard = [(-1, 0.0)] * workers.count  # of each worker its last count of beats, and when it was new
         self._came_at = 0.0
 
     def __enter__(self) -> OnlineEngine:
-        self._ring = TrajectoryRing.create(self._layout)
-        self._writers = self._ring.writers
-        self._writers["next_seed"] = self._first_seed + np.arange(self._layout.writers)
-        self._processes = [self._start(writer) for writer in range(self._layout.writers)]
+        self._workers.__enter__()
         self._came_at = time.monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ring.stop()
-        until = time.monotonic() + _END
-        for process in self._processes:
-            process.join(max(0.0, until - time.monotonic()))
-            if process.is_alive():
-                process.kill()
-                process.join()
-        self._writers = self._writers.copy()  # the counts outlive the ring
-        self._ring.__exit__()
+        self._workers.__exit__()
 
     def collect(self, count: int, on_progress: Callable[[int], None] = lambda done: None) -> list[FeatureEpisode]:
         """The first `count` trajectories, at most as many as the pool holds; `begin` puts them into it."""
@@ -146,18 +113,18 @@ class OnlineEngine(AbstractContextManager):
     @property
     def next_seed(self) -> int:
         """Seeds from here on have not been played."""
-        return int(self._writers["next_seed"].max())
+        return int(self._workers.told["next_seed"].max())
 
     def counts(self) -> StreamCounts:
-        writers = self._writers
+        told = self._workers.told
         return StreamCounts(
             trajectories=self._pool.added,
             observations=self._observations,
             walks=self._pool.drawn,
-            simulated=int(writers["made"].sum()),
-            failed=int(writers["failed"].sum()),
+            simulated=int(told["made"].sum()),
+            failed=int(told["failed"].sum()),
             learner_waited=self._waited,
-            workers_waited=float(writers["waited"].sum()),
+            workers_waited=float(told["waited"].sum()),
             restarts=self._restarts,
         )
 
@@ -167,7 +134,7 @@ class OnlineEngine(AbstractContextManager):
         self._look_after_workers()
 
     def _take(self) -> FeatureEpisode | None:
-        episode = self._ring.take()
+        episode = self._workers.take()
         if episode is not None:
             self._came_at = time.monotonic()
         return episode
@@ -189,37 +156,26 @@ class OnlineEngine(AbstractContextManager):
         self._waited += time.monotonic() - began
 
     def _look_after_workers(self) -> None:
-        for writer, process in enumerate(self._processes):
-            if process.is_alive() and not self._is_silent(writer):
+        for worker in range(self._workers.count):
+            ending = self._workers.ending(worker)
+            if ending is None and self._is_silent(worker):
+                ending = f"gave no sign of life for {self._silence:.0f} s"
+            if ending is None:
                 continue
-            ended = f"ended with code {process.exitcode}"
-            if process.is_alive():
-                process.kill()
-                process.join()
-                ended = f"gave no sign of life for {self._silence:.0f} s"
-            made = int(self._writers["made"][writer])
-            self._deaths[writer] = 1 if made > self._made[writer] else self._deaths[writer] + 1
-            self._made[writer] = made
-            if self._deaths[writer] == _DEATHS:
+            made = int(self._workers.told["made"][worker])
+            self._losses[worker] = 1 if made > self._made[worker] else self._losses[worker] + 1
+            self._made[worker] = made
+            if self._losses[worker] == _LOSSES:
                 raise PolicyDataError(
-                    f"simulation worker {writer} {ended}, and {_DEATHS} times was lost without an "
+                    f"simulation worker {worker} {ending}, and {_LOSSES} times was lost without an "
                     "episode; its last words are above, and `clwm doctor` checks the installation"
                 )
             self._restarts += 1
-            self._processes[writer] = self._start(writer)
+            self._workers.replace(worker)
+            self._heard[worker] = -1, 0.0
 
-    def _is_silent(self, writer: int) -> bool:
-        beats, now = int(self._writers["beats"][writer]), time.monotonic()
-        if beats != self._heard[writer][0]:
-            self._heard[writer] = beats, now
-        return now - self._heard[writer][1] > self._silence
-
-    def _start(self, writer: int) -> SpawnProcess:
-        order = WorkerOrder(self._ring.name, self._layout, writer, self._tasks, self._encoder)
-        # Spawned: a forked child would share this process's GL context and threads.
-        process = multiprocessing.get_context("spawn").Process(
-            target=self._worker, args=(order,), name=f"simulation {writer}", daemon=True
-        )
-        process.start()
-        self._heard[writer] = int(self._writers["beats"][writer]), time.monotonic()
-        return process
+    def _is_silent(self, worker: int) -> bool:
+        beats, now = int(self._workers.told["beats"][worker]), time.monotonic()
+        if beats != self._heard[worker][0]:
+            self._heard[worker] = beats, now
+        return now - self._heard[worker][1] > self._silence

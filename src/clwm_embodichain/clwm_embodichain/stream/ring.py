@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from clwm_common.actions import ACTION_DIM, CHUNK_ROWS
 from clwm_embodichain.episodes.features import FeatureEpisode
 from clwm_embodichain.episodes.storage import IMAGE_STRIDE
+from clwm_embodichain.stream.workers import TOLD
 
 _FREE, _READY = 0, 1
 _TEXT_BYTES = 256
@@ -62,24 +63,17 @@ class RingLayout:
         )
 
 
-# What a writer tells: the seed it goes on with, episodes that succeeded and failed, seconds it waited for a free slot,
-# and signs of life.
-_WRITER_TYPE = np.dtype(
-    [("next_seed", np.int64), ("made", np.int64), ("failed", np.int64), ("waited", np.float64), ("beats", np.int64)]
-)
-
-
 class TrajectoryRing(AbstractContextManager):
     """`create` it in the learner, `attach` to it in the writers. Leaving the context releases it; the learner's end
     also removes it.
 
-    writers: structured array (writers,) of next_seed, made, failed, waited and beats, each kept by its writer.
+    writers: (writers,) of TOLD, each kept by its writer.
     """
 
     def __init__(self, memory: SharedMemory, layout: RingLayout, owns: bool) -> None:
         self.layout, self._memory, self._owns = layout, memory, owns
         self._last_writer, self._last_slots = -1, [-1] * layout.writers
-        stop, writers = np.dtype(np.int64), _WRITER_TYPE
+        stop, writers = np.dtype(np.int64), TOLD
         self._stop = np.ndarray((1,), stop, memory.buf)
         self.writers = np.ndarray((layout.writers,), writers, memory.buf, stop.itemsize)
         after = stop.itemsize + layout.writers * writers.itemsize
@@ -88,7 +82,7 @@ class TrajectoryRing(AbstractContextManager):
     @classmethod
     def create(cls, layout: RingLayout) -> TrajectoryRing:
         """Raises RingError when the machine has less shared memory than that."""
-        size = 8 + layout.writers * (_WRITER_TYPE.itemsize + layout.slots * layout.slot_type().itemsize)
+        size = 8 + layout.writers * (TOLD.itemsize + layout.slots * layout.slot_type().itemsize)
         # The file of a ring is sparse: without this look, writing into a full /dev/shm would end in a bus error.
         if _SHARED_MEMORY.exists():
             room = os.statvfs(_SHARED_MEMORY)

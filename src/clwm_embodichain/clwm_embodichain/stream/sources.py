@@ -11,15 +11,19 @@ from typing import Any
 
 from torch import Tensor
 
+from clwm_common.actions import ROW_DT
 from clwm_common.terminal.console import PlainConsole
 from clwm_common.terminal.progress import progress
 from clwm_embodichain.episodes.features import FeatureEpisode, PolicyDataError, encode_features, load_episodes
 from clwm_embodichain.episodes.record import record
 from clwm_embodichain.episodes.storage import episode_files
 from clwm_embodichain.stream.engine import OnlineEngine, OnlineSettings
+from clwm_embodichain.stream.processes import ProcessWorkers
+from clwm_embodichain.stream.worker import Simulation
 from clwm_embodichain.training.policy.samples import Coding, Jacobians, Samples, build_samples, fit_coding
 from clwm_embodichain.training.policy.streams import ObservationStreams, OnlineStreams, RecordedStreams
 from clwm_perception.encoder import Encoder
+from clwm_sim.shipped_tasks import TASKS
 
 HELD_OUT = 0.06  # share of each task's recorded episodes that only validation sees
 FIRST_HELD_OUT_SEED = 900_000  # of the episodes that validate an online training; simulation stays below
@@ -130,14 +134,10 @@ def online_source(
             raise PolicyDataError(f"{place} cannot be read ({error}); begin in another --out") from None
     if before["next_seed"] + settings.capacity > FIRST_HELD_OUT_SEED:
         raise PolicyDataError(f"{place} has used up the seeds below {FIRST_HELD_OUT_SEED}; begin in another folder")
-    with OnlineEngine(
-        coder.tasks,
-        encoder,
-        held_out[0].features.shape[1:],
-        settings,
-        first_seed=before["next_seed"],
-        seed=seed,
-    ) as engine:
+    longest = round(max(TASKS[task].timeout for task in coder.tasks) / ROW_DT)
+    simulation = Simulation(coder.tasks, encoder, settings.workers, longest)
+    workers = ProcessWorkers(simulation, held_out[0].features.shape[1:], first_seed=before["next_seed"])
+    with OnlineEngine(workers, settings, seed=seed) as engine:
         with progress(console, "first trajectories", settings.fitted_on) as advance:
             first = engine.collect(settings.fitted_on, lambda done: advance(1, ""))
         coding = _coding(out, first)

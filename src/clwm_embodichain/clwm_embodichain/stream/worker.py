@@ -22,16 +22,25 @@ _LOOK_EVERY = 0.005  # s between two looks for a free slot
 
 
 @dataclass(frozen=True)
+class Simulation:
+    """What the workers play, and with which encoder (its folder). longest: rows of an episode that is handed over."""
+
+    tasks: tuple[str, ...]
+    encoder: Path
+    workers: int
+    longest: int
+
+
+@dataclass(frozen=True)
 class WorkerOrder:
-    """Everything that one worker is told. It goes on with the seed that the ring has for it, and skips as many as there
-    are writers, so that no seed is played twice.
+    """All that one process is told. It goes on with the seed that the ring has for it, and skips as many as there are
+    writers, so that no seed is played twice.
     """
 
     ring: str
     layout: RingLayout
     writer: int
-    tasks: tuple[str, ...]
-    encoder: Path
+    simulation: Simulation
 
 
 def task_of(seed: int, writers: int, tasks: tuple[str, ...]) -> str:
@@ -49,6 +58,21 @@ def play_and_encode(
     return FeatureEpisode.of(episode, np.stack([encode(pictures) for pictures in episode.images]))
 
 
+class Simulator:
+    """Plays episodes of a simulation, in whatever process it is made; that takes seconds."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._encoder = Encoder.load(simulation.encoder)
+        self._stages = {task: (world, Expert(world)) for task in simulation.tasks for world in [World(task)]}
+
+    def play(self, seed: int) -> FeatureEpisode | None:
+        """The episode of a seed; None when it failed or took too long."""
+        simulation = self._simulation
+        stage = self._stages[task_of(seed, simulation.workers, simulation.tasks)]
+        return play_and_encode(*stage, self._encoder, seed, simulation.longest)
+
+
 def work(order: WorkerOrder) -> None:
     """Until the ring is stopped or the learner is gone. A seed counts as played before it is: one that kills the worker
     is not given to the next.
@@ -56,15 +80,13 @@ def work(order: WorkerOrder) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the learner's to answer
     layout, writer = order.layout, order.writer
     with TrajectoryRing.attach(order.ring, layout) as ring:
-        encoder = Encoder.load(order.encoder)
-        stages = {task: (world, Expert(world)) for task in order.tasks for world in [World(task)]}
+        simulator = Simulator(order.simulation)
         for seed in itertools.count(int(ring.writers["next_seed"][writer]), layout.writers):
             slot = _wait_for_slot(ring, writer)
             if slot is None:
                 return
             ring.count(writer, "next_seed", layout.writers)
-            stage = stages[task_of(seed, layout.writers, order.tasks)]
-            episode = play_and_encode(*stage, encoder, seed, layout.rows)
+            episode = simulator.play(seed)
             if episode:
                 ring.write(writer, slot, episode)
             ring.count(writer, "made" if episode else "failed", 1)

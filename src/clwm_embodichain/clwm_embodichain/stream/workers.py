@@ -1,0 +1,44 @@
+"""What an engine asks of its simulation workers, wherever they run and however their trajectories travel."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import AbstractContextManager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clwm_embodichain.episodes.features import FeatureEpisode
+
+SLOTS = 2  # trajectories of a worker that the learner has yet to take: one is made while the other waits
+# What a worker tells: the seed it goes on with, episodes that succeeded and failed, seconds it waited because all its
+# slots were full, and signs of life.
+TOLD = np.dtype(
+    [("next_seed", np.int64), ("made", np.int64), ("failed", np.int64), ("waited", np.float64), ("beats", np.int64)]
+)
+
+
+class SimulationWorkers(AbstractContextManager):
+    """Workers 0..count-1, which play seeds worker, worker + count, ... after a first one, each seed once.
+
+    Used by one thread, as a context manager: entering starts them, leaving ends them. Whoever uses them replaces those
+    that are lost. told: (count,) of TOLD, which outlives the context.
+    """
+
+    count: int
+    told: NDArray[np.void]
+
+    @abstractmethod
+    def replace(self, worker: int) -> None:
+        """End a worker at once, whatever it does, and start another, which goes on with its next seed.
+
+        An unfinished episode is lost; what was finished can still be taken.
+        """
+
+    @abstractmethod
+    def ending(self, worker: int) -> str | None:
+        """How a worker came to its end, to go on from `simulation worker 3 ...`; None while it runs."""
+
+    @abstractmethod
+    def take(self) -> FeatureEpisode | None:
+        """A trajectory that is ready, each once and the workers in turn; None when there is none."""
