@@ -36,16 +36,26 @@ class State:
 
 
 @dataclass(frozen=True)
+class Obstacle:
+    """What stands at place (2,) m of the table and cannot be moved, and covers `extent` m around it."""
+
+    place: NDArray[np.float64]
+    extent: float
+
+
+@dataclass(frozen=True)
 class Situation:
     """Objects that are there, by name, and both hands, left first: tcp (2, 3) m, widths (2,) m of opening.
 
-    Heights are over the table's top, which is table_height m over the z = 0 of rows and of the robot's description.
+    obstacles: what stands about that no goal is about. Heights are over the table's top, which is table_height m over
+    the z = 0 of rows and of the robot's description.
     """
 
     objects: Mapping[str, State]
     tcp: NDArray[np.float64]
     widths: NDArray[np.float64]
     table_height: float = 0.0
+    obstacles: tuple[Obstacle, ...] = ()
 
     @classmethod
     def at_start(cls, layout: Layout, tcp: NDArray, widths: NDArray, table_height: float = 0.0) -> Situation:

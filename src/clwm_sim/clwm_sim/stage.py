@@ -158,6 +158,7 @@ class Stage:
             data.site_xpos[self._tcp_sites].copy(),
             data.qpos[self._finger_qpos].reshape(2, 2).sum(axis=1),
             self.physics.table_height,
+            self._dressing.distractors.places,
         )
 
     def arms_touch(self) -> bool:
@@ -191,8 +192,9 @@ class Stage:
         """Look like this until the next set-up, whatever the looks were. Nothing that moves is changed.
 
         A distractor that would stand in an arm or an object, or nearer to it than 2 cm, is left out.
-        Raises LooksError for what the scene does not have, or more of it than there is room for.
+        Raises LooksError for what the scene does not have, or more of it than there is room for; nothing changes then.
         """
+        self._dressing.check(looks)
         self._appearance.restore()
         changed = self._dressing.put_on(self._data, looks)
         self._looks = looks

@@ -93,6 +93,8 @@ class Mishaps:
             away = np.hypot(*(place - other.position[:2]))
             if name != thing.name and solid and away < thing.extent + layout.things[name].extent + APART:
                 return False
+        if any(np.hypot(*(place - each.place)) < thing.extent + each.extent + APART for each in now.obstacles):
+            return False
         hands = np.linalg.norm(now.tcp - state.position, axis=1)
         return bool(np.all(hands > thing.extent + HANDS_AWAY) and self._stays_within_reach(state, thing))
 

@@ -14,8 +14,8 @@ from clwm_sim.looks.looks import LAMPS, PATTERNS, SURROUNDINGS, CameraLook, Lamp
 from clwm_sim.scenes.things import PALETTE, Layout, Vector
 from clwm_sim.scenes.workcell import COLOURS
 
-PATTERN_SHARE = (0.5, 0.8)  # of the surfaces whose colour nobody names
-PERIOD = {"table": (0.06, 0.5), "floor": (0.2, 1.0), "wall": (0.1, 1.0), "arms": (0.05, 0.3), "fingers": (0.01, 0.05)}
+PATTERN_SHARE = (0.4, 0.8)  # of the surfaces whose colour nobody names
+PERIOD = {"table": (0.06, 0.5), "floor": (0.2, 1.0), "wall": (0.1, 1.0), "arms": (0.05, 0.3)}  # fingers have none
 OBJECT_PERIOD = (0.015, 0.08)  # m
 _NOMINAL = {"table": COLOURS["table"], "floor": COLOURS["floor"], "arms": COLOURS["arm"], "fingers": COLOURS["finger"]}
 _WALL = (0.5, 0.5, 0.5)
@@ -26,7 +26,7 @@ LIGHT, LIGHT_SPREAD = 0.70, (0.20, 0.35)
 TINT = (0.08, 0.15)  # of a lamp: relative, red and blue against each other, green alone half of it
 HEIGHT = (35.0, 85.0)  # deg over the table
 AWAY = (0.7, 1.4)  # m
-SHADOW_SHARE = (0.15, 0.30)
+SHADOW_SHARE = (0.05, 0.10)  # of episodes: a picture with shadows takes four times the time
 
 SHIFT = (0.03, 0.045)  # m of a camera
 TURN = (np.radians(3.0), np.radians(5.0))
@@ -35,8 +35,8 @@ WIDENING = (2.0, 4.0)  # deg
 EXPOSURE = (0.15, 0.30)  # natural logarithm of the factor
 WHITE_BALANCE = (0.06, 0.12)  # natural logarithm of red's and blue's
 BLUR = (0.006, 0.012)  # of a picture's width
-NOISE = (6.0, 14.0)
-JPEG_SHARE = (0.5, 0.9)
+NOISE = (6.0, 14.0)  # in steps of a half, of each of which the lens keeps its grain
+JPEG_SHARE = (0.25, 0.5)
 WORST_JPEG = (45.0, 70.0)  # under a quality of 95
 
 
@@ -64,7 +64,7 @@ def _surfaces(rng: np.random.Generator, layout: Layout, strength: float) -> dict
     for name in SURROUNDINGS:
         nominal = _vector(_NOMINAL.get(name, _WALL))
         behind = taken if name == "table" else ()
-        surfaces[name] = _surface(rng, nominal, taken, behind, PERIOD[name], strength)
+        surfaces[name] = _surface(rng, nominal, taken, behind, PERIOD.get(name), strength)
     table = _behind(surfaces["table"])
     for thing in layout.things.values():
         drawn: dict[Vector, Surface] = {}  # parts of one colour go on having one
@@ -85,12 +85,12 @@ def _surface(
     nominal: Vector,
     taken: Sequence[Vector],
     behind: Sequence[Vector],
-    period: tuple[float, float],
+    period: tuple[float, float] | None,
     strength: float,
 ) -> Surface:
     """Any surface of a colour that nobody names."""
     colour = unnamed(rng, nominal, taken, behind, strength)
-    if rng.random() >= bounded(PATTERN_SHARE, strength):
+    if period is None or rng.random() >= bounded(PATTERN_SHARE, strength):
         return Surface(colour)
     return Surface(
         colour,
@@ -134,7 +134,7 @@ def _camera(rng: np.random.Generator, strength: float) -> CameraLook:
         blur=float(rng.uniform(0.0, bounded(BLUR, strength))),
         exposure=float(np.exp(_spread(rng, EXPOSURE, strength))),
         white_balance=(red, 1.0, blue),
-        noise=float(rng.uniform(0.0, bounded(NOISE, strength))),
+        noise=round(2.0 * rng.uniform(0.0, bounded(NOISE, strength))) / 2.0,
         jpeg=jpeg,
     )
     return CameraLook(shift, turn, _spread(rng, WIDENING, strength), lens)

@@ -94,6 +94,7 @@ def free_place(view: View, arm: int, thing: Thing) -> NDArray[np.float64]:
         for name, state in view.now.objects.items()
         if name != thing.name
     ]
+    others += [(obstacle.place, 0.05 + obstacle.extent) for obstacle in view.now.obstacles]
     home = view.bases[arm] * [0.0, 0.5] + [0.46, 0.0]
     for radius in np.arange(0.0, 0.40, 0.03):
         angles = np.arange(0.0, 2.0 * np.pi, 0.03 / max(radius, 0.03))

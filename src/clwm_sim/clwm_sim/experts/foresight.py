@@ -40,7 +40,7 @@ def next_situation(now: Situation, layout: Layout, row: NDArray, following: NDAr
             objects[name] = _carried(state, now.tcp, tcp, turns, [arm for arm, _ in holding])
         elif around and thing.moves == "free":
             objects[name] = _settled(now, layout, thing)
-    return Situation(objects, tcp, widths, now.table_height)
+    return replace(now, objects=objects, tcp=tcp, widths=widths)
 
 
 def _is_around(state: State, grip: Grip, tcp: NDArray) -> bool:

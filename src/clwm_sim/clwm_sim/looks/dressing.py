@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import mujoco
 import numpy as np
 
 from clwm_sim import cameras
-from clwm_sim.looks.looks import LAMPS, TEXTURES, CameraLook, Looks, LooksError, Surface
+from clwm_sim.looks.looks import DISTRACTORS, LAMPS, TEXTURES, CameraLook, Looks, LooksError, Surface
 from clwm_sim.looks.standing import Standing, add_waiting
 from clwm_sim.looks.textures import TILE, tile
 
@@ -66,28 +66,36 @@ class Dressing:
         self._textures = [model.texture(f"texture{number}").id for number in range(TEXTURES)]
         self._materials = [model.material(f"texture{number}").id for number in range(TEXTURES)]
 
+    def check(self, looks: Looks) -> None:
+        """Raises LooksError for what the scene does not have, or more of it than there is room for."""
+        for kind, number, room in (
+            ("lamps", len(looks.lamps), LAMPS),
+            ("distractors", len(looks.distractors), DISTRACTORS),
+            ("different patterns", len(_patterns(looks)), TEXTURES),
+        ):
+            if number > room:
+                raise LooksError(f"{number} {kind} are too many; a scene has room for {room}")
+        for kind, asked, known in (
+            ("surface", looks.surfaces, self._geoms),
+            ("camera", looks.cameras, cameras.CAMERAS),
+        ):
+            if unknown := sorted(set(asked) - set(known)):
+                raise LooksError(f"{kind} '{unknown[0]}' does not exist; expected some of {', '.join(known)}")
+
     def put_on(self, data: mujoco.MjData, looks: Looks) -> list[int]:
-        """Change the nominal looks to these; returns the textures that changed.
+        """Change the nominal looks to these, which were checked; returns the textures that changed.
 
         A distractor that would stand in an arm or an object, or nearer to it than 2 cm, is left out.
-
-        Raises LooksError for what the scene does not have, or more of it than there is room for.
         """
         self._light(looks)
         for name, camera in looks.cameras.items():
             self._mount(name, camera)
-        standing = {f"distractor{number}": each.surface for number, each in enumerate(looks.distractors)}
-        changed = self._paint({**looks.surfaces, **standing})
+        changed = self._paint(_surfaces(looks), _patterns(looks))
         self.distractors.put_up(data, looks.distractors)
         return changed
 
-    def _paint(self, surfaces: Mapping[str, Surface]) -> list[int]:
+    def _paint(self, surfaces: Mapping[str, Surface], patterns: Sequence[Surface]) -> list[int]:
         model = self._model
-        if unknown := sorted(set(surfaces) - set(self._geoms)):
-            raise LooksError(f"surface '{unknown[0]}' does not exist; expected some of {', '.join(self._geoms)}")
-        patterns = list(dict.fromkeys(surface for surface in surfaces.values() if surface.pattern != "plain"))
-        if len(patterns) > TEXTURES:
-            raise LooksError(f"{len(patterns)} different patterns are too many; a scene has room for {TEXTURES}")
         for surface, texture, material in zip(patterns, self._textures, self._materials, strict=False):
             start = model.tex_adr[texture]
             model.tex_data[start : start + 3 * TILE**2] = tile(surface).ravel()
@@ -105,8 +113,6 @@ class Dressing:
     def _light(self, looks: Looks) -> None:
         if not looks.lamps:
             return
-        if len(looks.lamps) > LAMPS:
-            raise LooksError(f"{len(looks.lamps)} lamps are too many; a scene has room for {LAMPS}")
         model = self._model
         model.vis.headlight.ambient[:] = looks.ambient
         model.vis.headlight.diffuse[:] = 0.0
@@ -128,6 +134,16 @@ class Dressing:
         model.cam_pos[camera] += shift
         mujoco.mju_quatIntegrate(model.cam_quat[camera], np.asarray(look.turn), 1.0)
         model.cam_fovy[camera] += look.widening
+
+
+def _surfaces(looks: Looks) -> dict[str, Surface]:
+    """By name, those of distractors too."""
+    return {**looks.surfaces, **{f"distractor{number}": each.surface for number, each in enumerate(looks.distractors)}}
+
+
+def _patterns(looks: Looks) -> list[Surface]:
+    """Surfaces that need a texture, each once."""
+    return list(dict.fromkeys(surface for surface in _surfaces(looks).values() if surface.pattern != "plain"))
 
 
 def _surface_of(model: mujoco.MjModel, geom: int) -> str:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from clwm_sim.looks.looks import Lens
 
 _SHIFTS = 1 << 16  # places in the grain where a picture's noise may start
-_GRAIN_UNIT = 64.0
 
 
 def develop(picture: NDArray[np.uint8], lens: Lens, seed: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -19,30 +18,28 @@ def develop(picture: NDArray[np.uint8], lens: Lens, seed: tuple[int, ...]) -> ND
     if lens.blur > 0.0:
         picture = cv2.GaussianBlur(picture, (0, 0), lens.blur * picture.shape[1])
     if lens.exposure != 1.0 or lens.white_balance != (1.0, 1.0, 1.0):
-        picture = cv2.LUT(picture, _response(lens.exposure, lens.white_balance))
+        picture = cv2.transform(picture, lens.exposure * np.diag(lens.white_balance))
     if lens.noise > 0.0:
         start = int(np.random.default_rng(seed).integers(_SHIFTS))
-        grain = _grain(picture.size)[start : start + picture.size].reshape(picture.shape)
-        picture = cv2.addWeighted(picture, 1.0, grain, lens.noise / _GRAIN_UNIT, 0.0, dtype=cv2.CV_8U)
+        brighter, darker = (part[start : start + picture.size] for part in _grain(picture.size, lens.noise))
+        picture = cv2.subtract(cv2.add(picture, brighter.reshape(picture.shape)), darker.reshape(picture.shape))
     if lens.jpeg is not None:
         quality = [cv2.IMWRITE_JPEG_QUALITY, lens.jpeg]
-        _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+        # OpenCV takes red for blue and blue for red both times, which matters to no one.
+        picture = cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR)
     return picture
 
 
-@lru_cache(16)
-def _response(exposure: float, white_balance: tuple[float, float, float]) -> NDArray[np.uint8]:
-    """(1, 256, 3): what becomes of each level of red, green and blue."""
-    levels = np.arange(256.0)[None, :, None] * exposure * np.asarray(white_balance)
-    return np.clip(np.round(levels), 0, 255).astype(np.uint8)
-
-
-@lru_cache(2)
-def _grain(size: int) -> NDArray[np.int16]:
-    """Normal noise of standard deviation _GRAIN_UNIT, enough for pictures of `size` numbers from any start.
+@lru_cache(32)
+def _grain(size: int, sigma: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """What noise of this standard deviation adds and takes away, enough for pictures of `size` numbers from any start.
 
     Drawn once: fresh numbers for each picture would take as long as drawing it.
     """
-    noise = np.random.default_rng(0).standard_normal(size + _SHIFTS, dtype=np.float32)
-    return np.round(_GRAIN_UNIT * noise).astype(np.int16)
+    noise = np.round(sigma * _normal(size))
+    return np.clip(noise, 0, 255).astype(np.uint8), np.clip(-noise, 0, 255).astype(np.uint8)
+
+
+@lru_cache(2)
+def _normal(size: int) -> NDArray[np.float32]:
+    return np.random.default_rng(0).standard_normal(size + _SHIFTS, dtype=np.float32)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 
-from clwm_sim.looks.looks import DISTRACTORS, Distractor, LooksError
+from clwm_sim.looks.looks import DISTRACTORS, Distractor
+from clwm_sim.situation import Obstacle
 
 _AWAY = (1.5, 1.5, -3.0)  # m
 _APART = 0.02  # m that a distractor keeps from arms and objects when it is put up
@@ -20,14 +19,6 @@ _SHAPES = {
     "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
 }
 _FIELDS = ("geom_type", "geom_size", "geom_rbound", "geom_aabb", "geom_contype", "geom_conaffinity")
-
-
-@dataclass(frozen=True)
-class Obstacle:
-    """What stands at place (2,) m and covers `extent` m around it."""
-
-    place: NDArray[np.float64]
-    extent: float
 
 
 def add_waiting(spec: mujoco.MjSpec) -> None:
@@ -65,11 +56,7 @@ class Standing:
     def put_up(self, data: mujoco.MjData, distractors: Sequence[Distractor]) -> None:
         """Put these on the table in place of those before; one that would stand in an arm or an object, or nearer to it
         than 2 cm, is left out.
-
-        Raises LooksError for more than there is room for.
         """
-        if len(distractors) > DISTRACTORS:
-            raise LooksError(f"{len(distractors)} distractors are too many; a scene has room for {DISTRACTORS}")
         self.take_down(data)
         for geom, mocap, distractor in zip(self._geoms, self._mocaps, distractors, strict=False):
             self._shape(geom, distractor)

@@ -50,6 +50,7 @@ def build_model(
     spec.option.impratio = 10.0
     spec.visual.quality.offsamples = 0
     spec.visual.quality.shadowsize = SHADOW_SIZE
+    spec.visual.quality.numslices, spec.visual.quality.numstacks = 16, 8  # round things are a few pixels wide
     spec.visual.global_.offwidth = image_size
     spec.visual.global_.offheight = image_size
     spec.visual.headlight.ambient = [0.35, 0.35, 0.35]
