@@ -18,7 +18,7 @@ NAMED_VALUE = (0.15, 0.20)
 SATURATION = (0.70, 1.0)
 VALUE, VALUE_SPREAD = 0.56, (0.36, 0.42)
 
-FAINT = 0.22  # of red, green and blue the largest less the smallest: up to this much a colour has no name
+FAINT = 0.35  # saturation up to which a colour has no name
 HUE_APART = 32.0 / 360.0  # from any named colour of the episode, where it is not faint
 CONTRAST = 0.25  # distance in red, green and blue from what is seen behind it
 _TRIES = 40
@@ -65,8 +65,9 @@ def unnamed(
 
 def _apart(colour: Vector, name: Vector) -> float:
     """How much further than necessary a colour is from being called as another one is."""
-    away = abs((_hue(colour) - _hue(name) + 0.5) % 1.0 - 0.5)
-    return max(away - HUE_APART, FAINT - (max(colour) - min(colour)))
+    hue, saturation, _ = colorsys.rgb_to_hsv(*colour)
+    away = abs((hue - _hue(name) + 0.5) % 1.0 - 0.5)
+    return max(away - HUE_APART, FAINT - saturation)
 
 
 def _contrast(colour: Vector, other: Vector) -> float:

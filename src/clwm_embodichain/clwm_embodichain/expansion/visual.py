@@ -14,7 +14,7 @@ from clwm_sim.looks.looks import LAMPS, PATTERNS, SURROUNDINGS, CameraLook, Lamp
 from clwm_sim.scenes.things import PALETTE, Layout, Vector
 from clwm_sim.scenes.workcell import COLOURS
 
-PATTERN_SHARE = (0.4, 0.8)  # of the surfaces whose colour nobody names
+PATTERN_SHARE = (0.35, 0.8)  # of the surfaces whose colour nobody names
 PERIOD = {"table": (0.06, 0.5), "floor": (0.2, 1.0), "wall": (0.1, 1.0), "arms": (0.05, 0.3)}  # fingers have none
 OBJECT_PERIOD = (0.015, 0.08)  # m
 _NOMINAL = {"table": COLOURS["table"], "floor": COLOURS["floor"], "arms": COLOURS["arm"], "fingers": COLOURS["finger"]}
@@ -26,7 +26,7 @@ LIGHT, LIGHT_SPREAD = 0.70, (0.20, 0.35)
 TINT = (0.08, 0.15)  # of a lamp: relative, red and blue against each other, green alone half of it
 HEIGHT = (35.0, 85.0)  # deg over the table
 AWAY = (0.7, 1.4)  # m
-SHADOW_SHARE = (0.05, 0.10)  # of episodes: a picture with shadows takes four times the time
+SHADOW_SHARE = (0.03, 0.06)  # of episodes: a picture with shadows takes four times the time
 
 SHIFT = (0.03, 0.045)  # m of a camera
 TURN = (np.radians(3.0), np.radians(5.0))
