@@ -60,7 +60,7 @@ def test_commands_with_a_parser_of_their_own_get_their_arguments_untouched(name,
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("record", "--task", "fold_cloth"), 2, "lift_tray, place_block"),
+        (("data", "record", "--goal", "fold_cloth"), 2, "place, stack"),
         (("train-policy", "--online", "--streams", "0"), 2, "'--streams'"),
         (("train-encoder", "--help"), 0, "--steps"),
     ],

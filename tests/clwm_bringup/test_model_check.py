@@ -9,6 +9,7 @@ import pytest
 from clwm_bringup.model_check import check_model
 from clwm_common.files.model_files import ModelFiles
 from clwm_common.files.policy_document import CheckpointError
+from clwm_embodichain.episodes.choices import choices
 from clwm_embodichain.training.trained_inputs import trained_inputs
 from clwm_evaluation.virtual.model_check import check_simulated
 from clwm_perception.checkpoint import open_checkpoint
@@ -80,4 +81,5 @@ def test_it_needs_no_torch():
     [(MODEL.policy, MODEL.tasks), (MODEL.policy.parents[1] / "memory" / "ttt.safetensors", ["remember_side"])],
 )
 def test_the_shipped_documents_say_what_the_trainers_would_write(policy, tasks):
-    assert load_policy(policy).inputs == trained_inputs(tasks, open_checkpoint(MODEL.encoder))
+    played = [choice for task in tasks for choice in choices("table", task)]
+    assert load_policy(policy).inputs == trained_inputs(played, open_checkpoint(MODEL.encoder))

@@ -9,7 +9,7 @@ from clwm_embodichain.episodes.features import FeatureEpisode
 
 @pytest.fixture(scope="session")
 def made_up_episode():
-    """(seed, task) -> FeatureEpisode of 60 rows and 15 observations; the grippers close on the way."""
+    """(seed, goal) -> FeatureEpisode of 60 rows and 15 observations; the grippers close on the way."""
     return _episode
 
 
@@ -25,7 +25,7 @@ def jacobians():
     return lambda joints: np.tile(np.eye(6, 7), (2, 1, 1))
 
 
-def _episode(seed, task):
+def _episode(seed, goal_name):
     rng = np.random.default_rng(seed)
     goal = rng.uniform(-0.5, 0.5, 14)
     share = np.minimum(np.arange(60) / 40, 1.0)[:, None]
@@ -39,4 +39,7 @@ def _episode(seed, task):
     features = (shown @ projection).reshape(15, 3, 4, 4, 8).astype(np.float16)
     lagging = np.concatenate([rows[:1], rows[:-1]])
     plans = rows[np.minimum(image_rows[:, None] + np.arange(16), 59)]
-    return FeatureEpisode(task, seed, f"do {task}", image_rows, features, plans, rows, lagging)
+    asked = np.zeros(15, dtype=np.int64)
+    return FeatureEpisode(
+        "table", (goal_name,), (f"do {goal_name}",), seed, asked, image_rows, features, plans, rows, lagging
+    )

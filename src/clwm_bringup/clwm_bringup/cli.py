@@ -36,7 +36,6 @@ COMMANDS = {
     "preflight": CommandPlace("clwm_bringup.commands.preflight", "preflight", "Check a robot before it is commanded"),
     "security": CommandPlace("clwm_bringup.commands.security", "security", "Write the graph's SROS2 policy"),
     "data": CommandPlace("clwm_embodichain.commands", "app", "Scenes, goals and experts as a source of experience"),
-    "record": CommandPlace("clwm_embodichain.episodes.record", "record", "Record the expert's episodes"),
     "train-encoder": CommandPlace("clwm_embodichain.training.encoder.train", "main", "Train the image encoder", True),
     "train-policy": CommandPlace(
         "clwm_embodichain.training.policy.train", "main", "Train the policy, on recorded episodes or online"
@@ -50,7 +49,7 @@ EPILOG = (
 # These do something, if not everything, in a Python without ROS.
 WITHOUT_ROS = {
     *("eval", "chaos", "calibrate", "bench", "export", "security"),
-    *("data", "record", "train-encoder", "train-policy"),
+    *("data", "train-encoder", "train-policy"),
 }
 
 # What is wrong with a place that the user has named, and with nothing in the program.

@@ -6,6 +6,7 @@ from clwm_common.terminal.lazy_commands import CommandPlace, lazy_group
 
 COMMANDS = {
     "check": CommandPlace("clwm_embodichain.expert_check.command", "check", "How often the experts achieve each goal"),
+    "record": CommandPlace("clwm_embodichain.episodes.command", "record", "Record the experts' episodes"),
 }
-EPILOG = "Examples:  clwm data check  |  clwm data check --scene blocks --goal stack --seeds 40"
+EPILOG = "Examples:  clwm data record --scene blocks --episodes 600  |  clwm data check --goal stack --seeds 40"
 app = lazy_group(COMMANDS, "Scenes, goals and experts as a source of experience.", EPILOG)

@@ -64,6 +64,25 @@ def goals_in(scene: str, layout: Layout) -> tuple[Goal, ...]:
     return tuple(goal for kind in kinds_in(scene) for goal in kind.offered(layout))
 
 
+def offers(scene: str | None = None, kind: str | None = None) -> list[tuple[str, str]]:
+    """Scenes with the kinds of goals that each offers: of one scene or all, of one kind or all.
+
+    Raises RegistryError for an unknown scene or kind, and for a scene that does not offer the kind.
+    """
+    if kind is not None and kind not in goal_kinds():
+        raise RegistryError(f"goal '{kind}' does not exist; expected one of {', '.join(goal_kinds())}")
+    found = [
+        (name, goal.kind)
+        for name in ([scene] if scene else scenes())
+        for goal in kinds_in(name)
+        if kind in (None, goal.kind)
+    ]
+    if not found:
+        offered = ", ".join(goal.kind for goal in kinds_in(str(scene)))
+        raise RegistryError(f"scene '{scene}' offers no goal '{kind}'; it offers {offered}")
+    return found
+
+
 @cache
 def _announced() -> tuple[Scene | type[Goal], ...]:
     return tuple(_load(point) for point in entry_points(group=GROUP))

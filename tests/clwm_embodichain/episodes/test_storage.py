@@ -17,22 +17,25 @@ def episode():
         commands=rows[0],
         executed=rows[1],
         states=rows[2],
-        keypoints=rng.normal(size=(3, 14, 3)).astype(np.float32),
-        keypoint_visible=np.ones((3, 14), dtype=bool),
-        camera_pose=rng.normal(size=(3, 3, 4, 4)).astype(np.float32),
+        asked=np.array([0, 0, 1]),
+        interventions=np.arange(10) > 7,
         success=True,
-        instruction="lift the tray",
-        task="lift_tray",
+        instructions=("lift the tray", "stop and wait"),
+        goals=("lift_tray", "keep_still"),
+        cameras=("head", "left_wrist", "right_wrist"),
+        scene="tray",
+        expansion="visual,recovery",
         seed=7,
     )
 
 
 def test_what_is_saved_is_what_is_loaded(episode, tmp_path):
-    path = episode_path(tmp_path, "lift_tray", 7)
+    path = episode_path(tmp_path, "tray", "lift_tray", 7)
     episode.save(path)
     loaded = Episode.load(path)
     for field in fields(Episode):
-        assert np.array_equal(getattr(loaded, field.name), getattr(episode, field.name)), field.name
+        ours, theirs = getattr(loaded, field.name), getattr(episode, field.name)
+        assert type(ours) is type(theirs) and np.array_equal(ours, theirs), field.name
     assert [file.name for file in path.parent.iterdir()] == ["7.npz"]
 
 
@@ -58,7 +61,7 @@ def test_file_with_flipped_bytes_is_reported(episode, tmp_path):
 def test_file_without_an_array_names_it(episode, tmp_path):
     path = tmp_path / "7.npz"
     values = {field.name: getattr(episode, field.name) for field in fields(Episode) if field.name != "states"}
-    np.savez_compressed(path, format_version=1, **values)
+    np.savez_compressed(path, format_version=2, **values)
     with pytest.raises(EpisodeError, match="lacks states"):
         Episode.load(path)
 
@@ -66,7 +69,7 @@ def test_file_without_an_array_names_it(episode, tmp_path):
 def test_file_of_another_format_is_refused(tmp_path):
     path = tmp_path / "7.npz"
     np.savez(path, format_version=99)
-    with pytest.raises(EpisodeError, match="format 99; expected 1"):
+    with pytest.raises(EpisodeError, match="format 99; expected 2"):
         Episode.load(path)
 
 
@@ -83,6 +86,10 @@ def test_missing_file_says_how_to_record_it(tmp_path):
         ("images", np.zeros((3, 3, 8, 8, 3), np.float32), "images is float32"),
         ("executed", np.full((10, 30), np.nan, np.float32), "not finite"),
         ("image_rows", np.array([0, 5, 8]), "image_rows must be 0, 4"),
+        ("asked", np.array([0, 1, 0]), r"asked is \[0, 1, 0\], of 2 goals"),
+        ("asked", np.array([0, 1, 2]), "expected each of them in turn"),
+        ("goals", ("lift_tray",), "of 1 goals and 2 instructions"),
+        ("cameras", ("head",), r"images is uint8 \(3, 3, 8, 8, 3\); expected uint8 \(3, 1, 8, 8, 3\)"),
     ],
 )
 def test_arrays_that_disagree_are_not_saved(episode, tmp_path, name, value, message):
@@ -92,9 +99,15 @@ def test_arrays_that_disagree_are_not_saved(episode, tmp_path, name, value, mess
     assert not path.exists()
 
 
-def test_files_are_listed_by_seed_and_none_is_an_error(episode, tmp_path):
-    for seed in (10, 9, 100):
-        episode.save(episode_path(tmp_path, "lift_tray", seed))
-    assert [path.stem for path in episode_files(tmp_path, "lift_tray")] == ["9", "10", "100"]
-    with pytest.raises(EpisodeError, match="no episodes of 'place_block'"):
-        episode_files(tmp_path, "place_block")
+def test_files_are_listed_by_scene_kind_and_seed_and_none_is_an_error(episode, tmp_path):
+    for scene, kind, seed in (("tray", "lift_tray", 10), ("tray", "lift_tray", 9), ("pot", "lift_pot", 100)):
+        episode.save(episode_path(tmp_path, scene, kind, seed))
+    (tmp_path / "tray" / "lift_tray" / "notes.npz").touch()
+    assert [path.stem for path in episode_files(tmp_path, "tray", "lift_tray")] == ["9", "10"]
+    assert [path.stem for path in episode_files(tmp_path)] == ["100", "9", "10"]
+    with pytest.raises(EpisodeError, match=r"no episodes of 'tray/\*' under .*clwm data record"):
+        episode_files(tmp_path / "pot", "tray")
+
+
+def test_an_episode_is_of_the_kind_that_was_asked_for_first(episode):
+    assert replace(episode, goals=("place:red:blue", "keep_still")).kind == "place"

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from clwm_embodichain.expert_check.command import check
 from clwm_embodichain.expert_check.table import TrialLog, running, summarise
-from clwm_embodichain.expert_check.trials import ExpertTrials, TrialError, TrialOrder, TrialResult, orders
+from clwm_embodichain.expert_check.trials import ExpertTrials, TrialOrder, TrialResult, orders
 from clwm_sim.registry import RegistryError
 
 app = typer.Typer()
@@ -48,9 +48,9 @@ def test_orders_are_of_all_scenes_or_of_the_one_that_is_asked_for():
     assert [order.seed for order in orders("pot", "lift_pot", range(3, 5))] == [3, 4]
     with pytest.raises(RegistryError, match="scene 'attic' does not exist"):
         orders("attic", None, range(1))
-    with pytest.raises(TrialError, match="goal 'dance' does not exist; expected one of place, stack"):
+    with pytest.raises(RegistryError, match="goal 'dance' does not exist; expected one of place, stack"):
         orders(None, "dance", range(1))
-    with pytest.raises(TrialError, match="scene 'pot' offers no goal 'place'; it offers lift_pot, keep_still"):
+    with pytest.raises(RegistryError, match="scene 'pot' offers no goal 'place'; it offers lift_pot, keep_still"):
         orders("pot", "place", range(1))
 
 

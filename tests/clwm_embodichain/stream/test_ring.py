@@ -39,7 +39,9 @@ def test_a_shorter_trajectory_in_a_used_slot_brings_nothing_of_the_longer_one(ri
     short = dataclasses.replace(
         made_up_episode(6, "lift"),
         **{name: getattr(made_up_episode(6, "lift"), name)[:20] for name in ("executed", "states")},
-        **{name: getattr(made_up_episode(6, "lift"), name)[:5] for name in ("image_rows", "features", "plans")},
+        **{
+            name: getattr(made_up_episode(6, "lift"), name)[:5] for name in ("image_rows", "asked", "features", "plans")
+        },
     )
     for sent in (long, short):
         ring.write(0, 0, sent)
@@ -89,8 +91,8 @@ def test_what_does_not_fit_is_refused_with_its_size(ring, made_up_episode):
         ring.write(0, 0, longer)
     with pytest.raises(RingError, match=r"features \(3, 4, 4, 9\).*\(3, 4, 4, 8\)"):
         ring.write(0, 0, dataclasses.replace(episode, features=np.zeros((15, 3, 4, 4, 9), np.float16)))
-    with pytest.raises(RingError, match="longer than 256 bytes"):
-        ring.write(0, 0, dataclasses.replace(episode, instruction="ä" * 129))
+    with pytest.raises(RingError, match="longer than 1024 bytes"):
+        ring.write(0, 0, dataclasses.replace(episode, instructions=("x" * 1024,)))
     assert ring.take() is None, "a refused trajectory must not appear"
 
 

@@ -12,29 +12,29 @@ import numpy as np
 import pytest
 
 from clwm_common.files.model_files import ModelFiles
+from clwm_embodichain.episodes.choices import GoalChoice, parse_choices
 from clwm_embodichain.episodes.features import PolicyDataError
-from clwm_embodichain.episodes.record import record_episode
+from clwm_embodichain.episodes.recorder import Recorder
+from clwm_embodichain.expansion.parts import NOTHING
 from clwm_embodichain.stream.engine import OnlineEngine, OnlineSettings
 from clwm_embodichain.stream.processes import ProcessWorkers
-from clwm_embodichain.stream.worker import Simulation, play_and_encode, task_of
+from clwm_embodichain.stream.worker import Simulation, play_and_encode
 from clwm_perception.encoder import Encoder
-from clwm_sim.experts.task_expert import Expert
-from clwm_sim.world import World
 
 ENCODER = ModelFiles.load("nano").encoder
 SHAPE = (3, 4, 4, 128)
-TASKS = ("lift_tray", "place_block")
+CHOICES = parse_choices("table/lift_tray,table/place_block")
 
 
 def processes(**options):
-    return ProcessWorkers(Simulation(TASKS, ENCODER, workers=1, longest=300), SHAPE, **options)
+    return ProcessWorkers(Simulation(CHOICES, ENCODER, workers=1, longest=300), SHAPE, **options)
 
 
 def engine(workers, **options):
     return OnlineEngine(workers, OnlineSettings(capacity=4, reuse=2), **options)
 
 
-def test_fresh_trajectories_of_both_tasks_keep_coming_although_the_worker_is_killed(is_alive):
+def test_fresh_trajectories_of_both_goals_keep_coming_although_the_worker_is_killed(is_alive):
     workers = processes(first_seed=40)
     with engine(workers) as stream:
         first = stream.collect(2)
@@ -52,7 +52,7 @@ def test_fresh_trajectories_of_both_tasks_keep_coming_although_the_worker_is_kil
             time.sleep(0.02)
         last = workers.processes[0].pid
         assert not is_alive(hung) and hung != last
-    assert [episode.task for episode in first] == ["lift_tray", "place_block"]
+    assert {episode.goals[0] for episode in drawn} == {"lift_tray", "place_block"}
     seeds = [episode.seed for episode in drawn]
     assert min(seeds) == 40 and len(set(seeds)) >= 4, seeds
     assert max(seeds.count(seed) for seed in seeds) <= 2
@@ -60,8 +60,8 @@ def test_fresh_trajectories_of_both_tasks_keep_coming_although_the_worker_is_kil
     assert stream.next_seed > max(seeds)
     assert not [process for process in (killed, last) if is_alive(process)]
     # The streamed trajectory is the one that would have been recorded.
-    world = World("lift_tray")
-    again = play_and_encode(world, Expert(world), Encoder.load(ENCODER), 40, longest=300)
+    choice = GoalChoice("table", first[0].goals[0])
+    again = play_and_encode(Recorder(), Encoder.load(ENCODER), choice, first[0].seed, NOTHING, longest=300)
     assert np.array_equal(again.executed, first[0].executed) and np.array_equal(again.plans, first[0].plans)
     assert np.array_equal(again.features, first[0].features)
 
@@ -93,11 +93,13 @@ def test_a_worker_that_never_simulates_ends_the_training_with_a_reason():
 def test_workers_of_a_learner_that_was_killed_end_by_themselves(is_alive):
     script = (
         "import time\nfrom pathlib import Path\n"
+        "from clwm_embodichain.episodes.choices import parse_choices\n"
         "from clwm_embodichain.stream.engine import OnlineEngine, OnlineSettings\n"
         "from clwm_embodichain.stream.processes import ProcessWorkers\n"
         "from clwm_embodichain.stream.worker import Simulation\n"
         "if __name__ == '__main__':\n"
-        f"    workers = ProcessWorkers(Simulation({TASKS}, Path({str(ENCODER)!r}), 1, 300), {SHAPE})\n"
+        "    choices = parse_choices('table/lift_tray')\n"
+        f"    workers = ProcessWorkers(Simulation(choices, Path({str(ENCODER)!r}), 1, 300), {SHAPE})\n"
         "    with OnlineEngine(workers, OnlineSettings()) as stream:\n"
         "        stream.collect(1)\n"
         "        print(workers.processes[0].pid, workers.ring.name, flush=True)\n"
@@ -123,18 +125,9 @@ def test_no_worker_is_refused():
         OnlineSettings(workers=0)
 
 
-def test_every_writer_takes_the_tasks_in_turn():
-    for writers in (1, 2, 3):
-        for writer in range(writers):
-            seeds = range(writer, 12, writers)
-            played = [task_of(seed, writers, TASKS) for seed in seeds]
-            assert played[::2] == [played[0]] * len(played[::2]) and played[0] != played[1]
-
-
 def test_an_episode_that_fails_or_takes_too_long_is_not_handed_over():
-    world = World("lift_tray", image_size=32)
-    expert = Expert(world)
-    rows = len(record_episode(world, expert, 3).executed)
+    recorder, choice = Recorder(image_size=32), GoalChoice("blocks", "place")
+    rows = len(recorder.record(choice, 3).executed)
     pictures = lambda images: np.zeros((3, 1, 1, 2), np.float16)  # noqa: E731
-    assert play_and_encode(world, expert, pictures, 3, longest=rows).seed == 3
-    assert play_and_encode(world, expert, pictures, 3, longest=rows - 1) is None
+    assert play_and_encode(recorder, pictures, choice, 3, NOTHING, longest=rows).seed == 3
+    assert play_and_encode(recorder, pictures, choice, 3, NOTHING, longest=rows - 1) is None

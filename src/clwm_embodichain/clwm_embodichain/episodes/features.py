@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from clwm_common.terminal.console import description_column
-from clwm_embodichain.episodes.storage import Episode
+from clwm_embodichain.episodes.storage import Episode, kind_of
 
 ImageEncoder = Callable[[NDArray[np.uint8]], NDArray[np.float16]]
 
@@ -24,14 +24,16 @@ class PolicyDataError(RuntimeError):
 class FeatureEpisode:
     """One successful episode as the policy's trainer needs it.
 
-    features: (n, cameras, rows, columns, C) float16 at rows `image_rows` (n,). plans: (n, 16, 30) what the expert would
-    command from there on if nothing disturbed it; executed: (T, 30) what was commanded, with noise; states: (T, 30)
-    measured at the same instants.
+    asked: (n,) which of `instructions` and `goals` holds at the pictures. features: (n, cameras, rows, columns, C)
+    float16 at rows `image_rows` (n,). plans: (n, 16, 30) what the expert would command from there on if nothing
+    disturbed it; executed: (T, 30) what was commanded, with noise; states: (T, 30) measured at the same instants.
     """
 
-    task: str
+    scene: str
+    goals: tuple[str, ...]
+    instructions: tuple[str, ...]
     seed: int
-    instruction: str
+    asked: NDArray[np.int64]
     image_rows: NDArray[np.int64]
     features: NDArray[np.float16]
     plans: NDArray[np.float32]
@@ -42,15 +44,14 @@ class FeatureEpisode:
     def of(cls, episode: Episode, features: NDArray[np.float16]) -> FeatureEpisode:
         """`episode` with `features` in place of its pictures."""
         return cls(
-            episode.task,
-            episode.seed,
-            episode.instruction,
-            episode.image_rows,
-            features,
-            episode.plans,
-            episode.executed,
-            episode.states,
+            features=features,
+            **{field.name: getattr(episode, field.name) for field in fields(cls) if field.name != "features"},
         )
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kind of each goal."""
+        return tuple(kind_of(goal) for goal in self.goals)
 
 
 def encode_features(files: list[Path], cache: Path, encode: ImageEncoder, progress: bool = True) -> None:
@@ -96,4 +97,4 @@ def load_episodes(files: list[Path], cache: Path) -> Iterator[FeatureEpisode]:
 
 
 def _cached(cache: Path, episode: Path) -> Path:
-    return cache / episode.parent.name / f"{episode.stem}.npy"
+    return cache.joinpath(*episode.parts[-3:-1], f"{episode.stem}.npy")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from clwm_common.actions import ACTION_DIM, CHUNK_ROWS
 
 IMAGE_STRIDE = 4  # rows from one set of pictures to the next: 0.2 s
-FORMAT_VERSION = 1
-_TEXT = ("instruction", "task")
+FORMAT_VERSION = 2
+_TEXTS = ("instructions", "goals", "cameras", "scene", "expansion")
 
 
 class EpisodeError(ValueError):
@@ -29,21 +29,30 @@ class Episode:
 
     Row j of `commands` is the expert's wish for time j * 0.05 s, seen from where the arms were sent the row before; row
     j of `executed` is what was sent, disturbed on purpose; row j of `states` is what was measured then.
+    It begins when the first of `goals` is asked for; another one may follow at a picture. The last is what `success` is
+    about.
     """
 
-    images: NDArray[np.uint8]  # (N, cameras, height, width, 3) RGB; head, left_wrist, right_wrist
+    images: NDArray[np.uint8]  # (N, cameras, height, width, 3) RGB
     image_rows: NDArray[np.int64]  # (N,)
-    plans: NDArray[np.float32]  # (N, 16, 30)
+    plans: NDArray[np.float32]  # (N, 16, 30) what the expert would command from there on, undisturbed
     commands: NDArray[np.float32]  # (T, 30)
     executed: NDArray[np.float32]  # (T, 30)
     states: NDArray[np.float32]  # (T, 30)
-    keypoints: NDArray[np.float32]  # (N, K, 3) world, in the order of clwm_sim.world.KEYPOINTS
-    keypoint_visible: NDArray[np.bool_]  # (N, K) the point's object takes part in the task
-    camera_pose: NDArray[np.float32]  # (N, cameras, 4, 4) world-from-camera, OpenCV convention
+    interventions: NDArray[np.bool_]  # (T,) commanded by a human, or by a recovery
+    asked: NDArray[np.int64]  # (N,) which of `instructions` and `goals` holds at the pictures: 0, and more later
+    instructions: tuple[str, ...]
+    goals: tuple[str, ...]  # their names in the episode, such as place:red:blue
+    cameras: tuple[str, ...]
     success: bool
-    instruction: str
-    task: str
+    scene: str
+    expansion: str  # the parts that were on, as `Expansion` writes them
     seed: int
+
+    @property
+    def kind(self) -> str:
+        """Of the goal that was asked for first: what the episode was recorded for."""
+        return kind_of(self.goals[0])
 
     def save(self, path: str | Path) -> None:
         """Write to `path`, which appears only when complete. Raises EpisodeError when the arrays disagree."""
@@ -54,6 +63,7 @@ class Episode:
         try:
             with partial.open("wb") as file:
                 values = {field.name: getattr(self, field.name) for field in fields(self)}
+                values |= {name: np.array(values[name], dtype=np.str_) for name in _TEXTS}
                 np.savez_compressed(file, format_version=FORMAT_VERSION, **values)
             partial.replace(path)
         finally:
@@ -67,55 +77,49 @@ class Episode:
             with np.load(path, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
         except FileNotFoundError:
-            raise EpisodeError(f"episode {path} does not exist; record it with `clwm record`") from None
+            raise EpisodeError(f"episode {path} does not exist; record it with `clwm data record`") from None
         except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise EpisodeError(f"episode {path} is damaged ({error}); delete it and record its seed again") from None
         version = arrays.pop("format_version", None)
         if version is None or int(version) != FORMAT_VERSION:
             raise EpisodeError(f"episode {path} has format {version}; expected {FORMAT_VERSION}: record it again")
-        expected = {field.name for field in fields(cls)}
-        if missing := sorted(expected - set(arrays)):
+        names = {field.name for field in fields(cls)}
+        if missing := sorted(names - set(arrays)):
             raise EpisodeError(f"episode {path} lacks {', '.join(missing)}; record it again")
-        scalars = {name: str(arrays[name]) for name in _TEXT}
-        scalars |= {"success": bool(arrays["success"]), "seed": int(arrays["seed"])}
-        episode = cls(**{name: scalars.get(name, arrays[name]) for name in expected})
+        values: dict[str, Any] = {name: arrays[name] for name in names}
+        for name in _TEXTS:
+            text = arrays[name].tolist()
+            values[name] = tuple(text) if isinstance(text, list) else text
+        values |= {"success": bool(arrays["success"]), "seed": int(arrays["seed"])}
+        episode = cls(**values)
         _check(episode, path)
         return episode
 
 
-def episode_path(directory: str | Path, task: str, seed: int) -> Path:
-    """`<directory>/<task>/<seed>.npz`."""
-    return Path(directory) / task / f"{seed}.npz"
+def episode_path(directory: str | Path, scene: str, kind: str, seed: int) -> Path:
+    """`<directory>/<scene>/<kind>/<seed>.npz`."""
+    return Path(directory) / scene / kind / f"{seed}.npz"
 
 
-def episode_files(directory: str | Path, task: str) -> list[Path]:
-    """The files of one task in order of their seeds. Raises EpisodeError when there are none."""
-    found = [path for path in (Path(directory) / task).glob("*.npz") if path.stem.isdigit()]
+def episode_files(directory: str | Path, scene: str = "*", kind: str = "*") -> list[Path]:
+    """The files of scenes and kinds of goals in order of their names and seeds. Raises EpisodeError for none."""
+    found = [path for path in Path(directory).glob(f"{scene}/{kind}/*.npz") if path.stem.isdigit()]
     if not found:
-        raise EpisodeError(f"no episodes of '{task}' under {directory}; record some with `clwm record`")
-    return sorted(found, key=lambda path: int(path.stem))
-
-
-def load_episodes(directory: str | Path, task: str) -> Iterator[Episode]:
-    """One after the other, in order of their seeds."""
-    for path in episode_files(directory, task):
-        yield Episode.load(path)
+        raise EpisodeError(f"no episodes of '{scene}/{kind}' under {directory}; record some with `clwm data record`")
+    return sorted(found, key=lambda path: (*path.parts[:-1], int(path.stem)))
 
 
 def _check(episode: Episode, path: Path) -> None:
     rows, sets = episode.commands.shape[0], episode.image_rows.shape[0]
-    cameras = episode.images.shape[1] if episode.images.ndim == 5 else 0
-    points = episode.keypoints.shape[1] if episode.keypoints.ndim == 3 else 0
     expected: dict[str, tuple[type, tuple[int, ...]]] = {
-        "images": (np.uint8, (sets, cameras, *episode.images.shape[2:4], 3)),
+        "images": (np.uint8, (sets, len(episode.cameras), *episode.images.shape[2:4], 3)),
         "image_rows": (np.int64, (sets,)),
         "plans": (np.float32, (sets, CHUNK_ROWS, ACTION_DIM)),
         "commands": (np.float32, (rows, ACTION_DIM)),
         "executed": (np.float32, (rows, ACTION_DIM)),
         "states": (np.float32, (rows, ACTION_DIM)),
-        "keypoints": (np.float32, (sets, points, 3)),
-        "keypoint_visible": (np.bool_, (sets, points)),
-        "camera_pose": (np.float32, (sets, cameras, 4, 4)),
+        "interventions": (np.bool_, (rows,)),
+        "asked": (np.int64, (sets,)),
     }
     for name, (dtype, shape) in expected.items():
         array = getattr(episode, name)
@@ -127,3 +131,14 @@ def _check(episode: Episode, path: Path) -> None:
             raise EpisodeError(f"episode {path}: {name} contains numbers that are not finite; record it again")
     if not np.array_equal(episode.image_rows, np.arange(0, rows, IMAGE_STRIDE)):
         raise EpisodeError(f"episode {path}: image_rows must be 0, {IMAGE_STRIDE}, ... below {rows}")
+    asked, count = episode.asked.tolist(), len(episode.goals)
+    if len(episode.instructions) != count or asked != sorted(asked) or set(asked) != set(range(count)):
+        raise EpisodeError(
+            f"episode {path}: asked is {asked}, of {count} goals and {len(episode.instructions)} instructions; "
+            "expected each of them in turn"
+        )
+
+
+def kind_of(goal: str) -> str:
+    """The kind of a goal by its name in an episode: `place` of `place:red:blue`."""
+    return goal.partition(":")[0]

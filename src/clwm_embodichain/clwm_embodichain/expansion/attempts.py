@@ -11,7 +11,7 @@ attempt.outcome                           # "achieved", "lost", or "open" when t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -85,39 +85,54 @@ class Attempt:
         self.asked_at = self.stage.time
         self._judge = Judge(self.goals, self.asked_at, self.stage.situation())
 
-    def play(self, linger: int = 0) -> Iterator[Step]:
+    def play(self, linger: int = 0, rows: int | None = None) -> Iterator[Step]:
         """Steps, each before it takes effect, until the goal is achieved, or has failed for good.
 
         It has failed when it is lost or its time is over; then, where that is allowed, the hands retreat, and the
-        expert plans anew from where things are. linger: rows for which it goes on when the goal is achieved. Stopping
-        early leaves the attempt where it is: another goal may be asked for, and played.
+        expert plans anew from where things are. linger: rows for which it goes on when the goal is achieved. rows:
+        after which it stops in any case; another goal may be asked for then, and played.
         """
-        yield from self._pursue(linger)
-        while self.outcome != "achieved" and self.replans < self._allowed_replans:
+        yield from self._pursue(linger, rows)
+        while rows is None and self.outcome != "achieved" and self.replans < self._allowed_replans:
             now = self.stage.situation()
             if self.goal.is_lost(now, now):
                 return
             self.replans += 1
             steps = play(self.stage, self._expert, Retreat(self.goal), self.layout)
-            yield from itertools.islice(steps, RETREAT_ROWS)
+            yield from self._until(steps, lambda count: count == RETREAT_ROWS)
             self.ask(self.goal, self.pursued)
-            yield from self._pursue(linger)
+            yield from self._pursue(linger, None)
 
-    def _pursue(self, linger: int) -> Iterator[Step]:
-        steps = play(self.stage, self._expert, self.pursued, self.layout, self._judge, self._trouble)
-        for step in steps:
-            if self.outcome == "lost" or self.stage.time - self.asked_at >= self.goal.timeout:
-                return
+    def _pursue(self, linger: int, rows: int | None) -> Iterator[Step]:
+        lingered = itertools.count()
+
+        def is_over(count: int) -> bool:
+            if count == rows or self.outcome == "lost":
+                return True
             if self.outcome == "achieved":
-                break
+                return next(lingered) == linger
+            return self.stage.time - self.asked_at >= self.goal.timeout
+
+        steps = play(self.stage, self._expert, self.pursued, self.layout, self._judge, self._trouble)
+        yield from self._until(steps, is_over)
+
+    def _until(self, steps: Iterator[Step], is_over: Callable[[int], bool]) -> Iterator[Step]:
+        """Those before the first at whose number it is over, which nobody takes."""
+        for count, step in enumerate(steps):
+            if is_over(count):
+                self._expert.velocity = step.velocity
+                return
             yield step
-        yield from itertools.islice(itertools.chain([step], steps), linger)
 
     def plan(self, step: Step, rows: int) -> NDArray[np.float32]:
         """What the expert would command from a step on if nothing disturbed it: (rows, 30), the first the row then in
         force.
         """
         return self._expert.plan(step.row, step.goal, self.layout, step.now, step.velocity, rows)
+
+    def others(self) -> list[Goal]:
+        """The goals that are not achieved now, besides the one that is asked for."""
+        return [goal for goal in _unachieved(self.stage, self.goals) if goal != self.goal]
 
     @property
     def outcome(self) -> Verdict:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from clwm_common.terminal.console import PlainConsole, description_column
 from clwm_embodichain.expert_check.table import TrialLog, running, summarise
-from clwm_embodichain.expert_check.trials import TrialError, TrialOrder, orders
+from clwm_embodichain.expert_check.trials import TrialOrder, orders
 from clwm_sim.registry import RegistryError
 
 
@@ -35,7 +35,7 @@ def check(
     console = PlainConsole(highlight=False)
     try:
         wanted = orders(scene, goal, range(first_seed, first_seed + seeds), controls)
-    except (RegistryError, TrialError) as error:
+    except RegistryError as error:
         console.error(error)
         raise typer.Exit(2) from None
     trials = TrialLog(log)

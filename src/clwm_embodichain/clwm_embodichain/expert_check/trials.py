@@ -7,11 +7,7 @@ from dataclasses import dataclass
 
 from clwm_embodichain.expansion.attempts import Attempts
 from clwm_embodichain.expansion.parts import Expansion
-from clwm_sim.registry import goal_kinds, kinds_in, scene_named, scenes
-
-
-class TrialError(ValueError):
-    """A trial that cannot be made; the message says why."""
+from clwm_sim.registry import offers
 
 
 @dataclass(frozen=True)
@@ -61,20 +57,12 @@ class TrialResult:
 def orders(scene: str | None, kind: str | None, seeds: range, controls: int = 0) -> list[TrialOrder]:
     """All trials of one scene or all, one kind of goal or all; with controls of the first so many seeds.
 
-    Raises RegistryError or TrialError for a scene or a goal that does not exist.
+    Raises RegistryError for a scene or a goal that does not exist.
     """
-    chosen = [scene_named(scene).name] if scene else list(scenes())
-    if kind is not None and kind not in goal_kinds():
-        raise TrialError(f"goal '{kind}' does not exist; expected one of {', '.join(goal_kinds())}")
-    pairs = [(name, goal.kind) for name in chosen for goal in kinds_in(name) if kind in (None, goal.kind)]
-    if not pairs:
-        raise TrialError(f"scene '{scene}' offers no goal '{kind}'; it offers {_offered(str(scene))}")
     wanted = [*((seed, False) for seed in seeds), *((seed, True) for seed in seeds[:controls])]
-    return [TrialOrder(name, goal, seed, is_control) for name, goal in pairs for seed, is_control in wanted]
-
-
-def _offered(scene: str) -> str:
-    return ", ".join(kind.kind for kind in kinds_in(scene))
+    return [
+        TrialOrder(name, goal, seed, is_control) for name, goal in offers(scene, kind) for seed, is_control in wanted
+    ]
 
 
 class ExpertTrials:

@@ -140,7 +140,7 @@ class OnlineEngine(AbstractContextManager):
         return episode
 
     def _add(self, episode: FeatureEpisode) -> None:
-        self._pool.add(episode.task, self._code(episode))
+        self._pool.add(self._code(episode))
         self._observations += len(episode.image_rows)
 
     def _rest(self) -> None:

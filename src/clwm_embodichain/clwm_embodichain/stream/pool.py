@@ -29,32 +29,30 @@ class TrajectoryPool(Generic[T]):
                 raise ValueError(f"{name} is {value}; a pool needs at least 1")
         self.capacity, self.reuse = capacity, reuse
         self.added = self.drawn = 0
-        self._held: dict[str, list[_Held[T]]] = {}
+        self._held: list[_Held[T]] = []
 
     def __len__(self) -> int:
-        return sum(map(len, self._held.values()))
+        return len(self._held)
 
     @property
     def has_room(self) -> bool:
         return len(self) < self.capacity
 
-    def add(self, task: str, trajectory: T) -> None:
+    def add(self, trajectory: T) -> None:
         """Raises ValueError when the pool is full: look at `has_room` first."""
         if not self.has_room:
             raise ValueError(f"the pool holds {self.capacity} trajectories and takes no more")
-        self._held.setdefault(task, []).append(_Held(trajectory))
+        self._held.append(_Held(trajectory))
         self.added += 1
 
     def draw(self, generator: np.random.Generator) -> T | None:
-        """Any trajectory, tasks equally often; None when all have been used up."""
-        tasks = sorted(task for task, held in self._held.items() if held)
-        if not tasks:
+        """Any trajectory; None when all have been used up."""
+        if not self._held:
             return None
-        held = self._held[tasks[generator.integers(len(tasks))]]
-        index = int(generator.integers(len(held)))
-        chosen = held[index]
+        index = int(generator.integers(len(self._held)))
+        chosen = self._held[index]
         chosen.uses += 1
         self.drawn += 1
         if chosen.uses == self.reuse:
-            del held[index]
+            del self._held[index]
         return chosen.trajectory

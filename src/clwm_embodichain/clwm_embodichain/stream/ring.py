@@ -6,6 +6,7 @@ die at any instant: only a slot that is marked READY after it was filled is ever
 
 from __future__ import annotations
 
+import json
 import os
 import zlib
 from contextlib import AbstractContextManager
@@ -22,8 +23,9 @@ from clwm_embodichain.episodes.storage import IMAGE_STRIDE
 from clwm_embodichain.stream.workers import TOLD
 
 _FREE, _READY = 0, 1
-_TEXT_BYTES = 256
-_BY_ROW, _BY_PICTURE = ("executed", "states"), ("image_rows", "features", "plans")
+_TEXT_BYTES = 1024
+_TEXTS = ("scene", "goals", "instructions")
+_BY_ROW, _BY_PICTURE = ("executed", "states"), ("image_rows", "asked", "features", "plans")
 _SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -51,9 +53,9 @@ class RingLayout:
                 ("row_count", np.int32),
                 ("picture_count", np.int32),
                 ("seed", np.int64),
-                ("task", f"S{_TEXT_BYTES}"),
-                ("instruction", f"S{_TEXT_BYTES}"),
+                ("texts", f"S{_TEXT_BYTES}"),
                 ("image_rows", np.int64, (pictures,)),
+                ("asked", np.int64, (pictures,)),
                 ("features", np.float16, (pictures, *self.feature_shape)),
                 ("plans", np.float32, (pictures, CHUNK_ROWS, ACTION_DIM)),
                 ("executed", np.float32, (self.rows, ACTION_DIM)),
@@ -136,11 +138,13 @@ class TrajectoryRing(AbstractContextManager):
                 f"trajectory of seed {episode.seed}: {rows} rows, features {episode.features.shape[1:]}; this ring "
                 f"takes at most {self.layout.rows} rows, features {self.layout.feature_shape}"
             )
-        for name in ("task", "instruction"):
-            text = getattr(episode, name).encode()
-            if len(text) > _TEXT_BYTES:
-                raise RingError(f"{name} '{getattr(episode, name)}' is longer than {_TEXT_BYTES} bytes")
-            target[name] = text
+        texts = json.dumps({name: getattr(episode, name) for name in _TEXTS}).encode()
+        if len(texts) > _TEXT_BYTES:
+            raise RingError(
+                f"trajectory of seed {episode.seed}: instructions and goals, {list(episode.instructions)}, are longer "
+                f"than {_TEXT_BYTES} bytes"
+            )
+        target["texts"] = texts
         target["seed"], target["row_count"], target["picture_count"] = episode.seed, rows, pictures
         for name in _BY_ROW + _BY_PICTURE:
             array = getattr(episode, name)
@@ -159,10 +163,12 @@ class TrajectoryRing(AbstractContextManager):
             # A processor may show the mark before the words it stands for; they are there at the next look.
             if source["checksum"] != _checksum(source):
                 continue
+            texts = json.loads(bytes(source["texts"]))
             episode = FeatureEpisode(
-                task=bytes(source["task"]).decode(),
+                scene=texts["scene"],
+                goals=tuple(texts["goals"]),
+                instructions=tuple(texts["instructions"]),
                 seed=int(source["seed"]),
-                instruction=bytes(source["instruction"]).decode(),
                 **{name: _filled(source, name).copy() for name in _BY_ROW + _BY_PICTURE},
             )
             source["state"] = _FREE
@@ -181,7 +187,7 @@ def _filled(slot: np.void, name: str) -> NDArray:
 
 
 def _checksum(slot: np.void) -> int:
-    check = zlib.crc32(slot["seed"].tobytes() + slot["task"] + slot["instruction"])
+    check = zlib.crc32(slot["seed"].tobytes() + slot["texts"])
     for name in _BY_ROW + _BY_PICTURE:
         check = zlib.crc32(np.ascontiguousarray(_filled(slot, name)), check)
     return check

@@ -11,35 +11,35 @@ from typing import Any
 
 from torch import Tensor
 
-from clwm_common.actions import ROW_DT
 from clwm_common.terminal.console import PlainConsole
 from clwm_common.terminal.progress import progress
+from clwm_embodichain.episodes.choices import GoalChoice, kinds_of
+from clwm_embodichain.episodes.command import RecordOrder, record_all
 from clwm_embodichain.episodes.features import FeatureEpisode, PolicyDataError, encode_features, load_episodes
-from clwm_embodichain.episodes.record import record
 from clwm_embodichain.episodes.storage import episode_files
+from clwm_embodichain.expansion.parts import NOTHING, Expansion
 from clwm_embodichain.stream.engine import OnlineEngine, OnlineSettings
 from clwm_embodichain.stream.processes import ProcessWorkers
 from clwm_embodichain.stream.worker import Simulation
 from clwm_embodichain.training.policy.samples import Coding, Jacobians, Samples, build_samples, fit_coding
 from clwm_embodichain.training.policy.streams import ObservationStreams, OnlineStreams, RecordedStreams
 from clwm_perception.encoder import Encoder
-from clwm_sim.shipped_tasks import TASKS
 
-HELD_OUT = 0.06  # share of each task's recorded episodes that only validation sees
+HELD_OUT = 0.06  # share of each goal's recorded episodes that only validation sees
 FIRST_HELD_OUT_SEED = 900_000  # of the episodes that validate an online training; simulation stays below
-HELD_OUT_EPISODES = 20  # of each task
+HELD_OUT_EPISODES = 20  # of each goal
 
 
 @dataclass(frozen=True)
 class SampleCoder:
-    """What turns episodes into samples besides the coding. embed: sentence -> (384,)."""
+    """What turns episodes into samples besides the coding. embed: sentence -> (384,). choices: what is played."""
 
     embed: Callable[[str], Tensor]
     jacobians: Jacobians
-    tasks: tuple[str, ...]
+    choices: tuple[GoalChoice, ...]
 
     def __call__(self, episodes: Sequence[FeatureEpisode], coding: Coding) -> Samples:
-        return build_samples(episodes, coding, self.embed, self.jacobians, self.tasks)
+        return build_samples(episodes, coding, self.embed, self.jacobians, kinds_of(self.choices))
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def recorded_source(
 ) -> TrainingSource:
     """Recorded episodes, encoded where they are not yet. Raises EpisodeError or PolicyDataError."""
     training, held_out = [], []
-    for task in coder.tasks:
-        episodes = _encoded(data, cache, encoder, task)
+    for choice in coder.choices:
+        episodes = _encoded(data, cache, encoder, choice)
         kept = max(1, round(HELD_OUT * len(episodes)))
         training += episodes[:-kept]
         held_out += episodes[-kept:]
@@ -94,21 +94,35 @@ def source_of(
     )
 
 
-def held_out_episodes(folder: Path, encoder: Encoder, tasks: Sequence[str], workers: int) -> list[FeatureEpisode]:
+def held_out_episodes(
+    folder: Path,
+    encoder: Encoder,
+    choices: Sequence[GoalChoice],
+    expansion: Expansion,
+    workers: int,
+    console: PlainConsole,
+) -> list[FeatureEpisode]:
     """What online trainings are validated on, recorded in `folder` where it is not there yet."""
-    return [
-        episode
-        for task in tasks
-        for episode in record_and_encode(task, HELD_OUT_EPISODES, FIRST_HELD_OUT_SEED, folder, encoder, workers)
-    ]
+    each = HELD_OUT_EPISODES
+    return record_and_encode(choices, each, FIRST_HELD_OUT_SEED, folder, encoder, expansion, workers, console)
 
 
 def record_and_encode(
-    task: str, episodes: int, first_seed: int, folder: Path, encoder: Encoder, workers: int
+    choices: Sequence[GoalChoice],
+    episodes: int,
+    first_seed: int,
+    folder: Path,
+    encoder: Encoder,
+    expansion: Expansion,
+    workers: int,
+    console: PlainConsole,
 ) -> list[FeatureEpisode]:
-    """The successful ones of these seeds, recorded in `folder` where they are not there yet."""
-    record(task, episodes, first_seed, folder, workers)
-    return _encoded(folder, folder / encoder.weights_hash, encoder, task)
+    """The successful ones of these seeds of each goal, recorded in `folder` where they are not there yet."""
+    seeds = range(first_seed, first_seed + episodes)
+    orders = [RecordOrder(choice, seed, expansion, folder) for choice in choices for seed in seeds]
+    record_all(orders, workers, console)
+    cache = folder / encoder.weights_hash
+    return [episode for choice in choices for episode in _encoded(folder, cache, encoder, choice)]
 
 
 @contextmanager
@@ -121,6 +135,7 @@ def online_source(
     streams: int,
     seed: int,
     console: PlainConsole,
+    expansion: Expansion = NOTHING,
 ) -> Iterator[TrainingSource]:
     """Trajectories of simulation processes that run as long as the context. encoder: its folder, for them.
 
@@ -134,8 +149,7 @@ def online_source(
             raise PolicyDataError(f"{place} cannot be read ({error}); begin in another --out") from None
     if before["next_seed"] + settings.capacity > FIRST_HELD_OUT_SEED:
         raise PolicyDataError(f"{place} has used up the seeds below {FIRST_HELD_OUT_SEED}; begin in another folder")
-    longest = round(max(TASKS[task].timeout for task in coder.tasks) / ROW_DT)
-    simulation = Simulation(coder.tasks, encoder, settings.workers, longest)
+    simulation = Simulation(coder.choices, encoder, settings.workers, expansion=expansion)
     workers = ProcessWorkers(simulation, held_out[0].features.shape[1:], first_seed=before["next_seed"])
     with OnlineEngine(workers, settings, seed=seed) as engine:
         with progress(console, "first trajectories", settings.fitted_on) as advance:
@@ -177,8 +191,8 @@ def _facts(episodes: int, observations: int, walks: int) -> dict[str, Any]:
     }
 
 
-def _encoded(data: Path, cache: Path, encoder: Encoder, task: str) -> list[FeatureEpisode]:
-    files = episode_files(data, task)
+def _encoded(data: Path, cache: Path, encoder: Encoder, choice: GoalChoice) -> list[FeatureEpisode]:
+    files = episode_files(data, choice.scene, choice.kind)
     encode_features(files, cache, encoder)
     return list(load_episodes(files, cache))
 

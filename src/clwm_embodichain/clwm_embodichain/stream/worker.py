@@ -11,13 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
+from clwm_common.actions import ROW_DT
+from clwm_embodichain.episodes.choices import GoalChoice
 from clwm_embodichain.episodes.features import FeatureEpisode, ImageEncoder
-from clwm_embodichain.episodes.record import record_episode
+from clwm_embodichain.episodes.recorder import Recorder
+from clwm_embodichain.episodes.schedule import Schedule
+from clwm_embodichain.expansion.parts import NOTHING, Expansion
 from clwm_embodichain.stream.ring import RingLayout, TrajectoryRing
 from clwm_perception.encoder import Encoder
-from clwm_sim.experts.task_expert import Expert
-from clwm_sim.world import World
 
+LONGEST = round(60.0 / ROW_DT)  # rows
 _LOOK_EVERY = 0.005  # s between two looks for a free slot
 
 
@@ -25,10 +28,11 @@ _LOOK_EVERY = 0.005  # s between two looks for a free slot
 class Simulation:
     """What the workers play, and with which encoder (its folder). longest: rows of an episode that is handed over."""
 
-    tasks: tuple[str, ...]
+    choices: tuple[GoalChoice, ...]
     encoder: Path
     workers: int
-    longest: int
+    longest: int = LONGEST
+    expansion: Expansion = NOTHING
 
 
 @dataclass(frozen=True)
@@ -43,16 +47,11 @@ class WorkerOrder:
     simulation: Simulation
 
 
-def task_of(seed: int, writers: int, tasks: tuple[str, ...]) -> str:
-    """The tasks in turn, for each writer."""
-    return tasks[(seed // writers) % len(tasks)]
-
-
 def play_and_encode(
-    world: World, expert: Expert, encode: ImageEncoder, seed: int, longest: int
+    recorder: Recorder, encode: ImageEncoder, choice: GoalChoice, seed: int, expansion: Expansion, longest: int
 ) -> FeatureEpisode | None:
-    """One disturbed episode with features in place of pictures; None when it failed or took over `longest` rows."""
-    episode = record_episode(world, expert, seed)
+    """One episode with features in place of pictures; None when it failed or took over `longest` rows."""
+    episode = recorder.record(choice, seed, expansion)
     if not episode.success or len(episode.executed) > longest:
         return None
     return FeatureEpisode.of(episode, np.stack([encode(pictures) for pictures in episode.images]))
@@ -64,13 +63,13 @@ class Simulator:
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
         self._encoder = Encoder.load(simulation.encoder)
-        self._stages = {task: (world, Expert(world)) for task in simulation.tasks for world in [World(task)]}
+        self._recorder, self._schedule = Recorder(), Schedule(simulation.choices)
 
     def play(self, seed: int) -> FeatureEpisode | None:
         """The episode of a seed; None when it failed or took too long."""
-        simulation = self._simulation
-        stage = self._stages[task_of(seed, simulation.workers, simulation.tasks)]
-        return play_and_encode(*stage, self._encoder, seed, simulation.longest)
+        simulation, choice = self._simulation, self._schedule.choose(seed)
+        expansion, longest = simulation.expansion, simulation.longest
+        return play_and_encode(self._recorder, self._encoder, choice, seed, expansion, longest)
 
 
 def work(order: WorkerOrder) -> None:

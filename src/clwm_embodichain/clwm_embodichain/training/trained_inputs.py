@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from clwm_common.actions import LAYOUT_VERSION, ROW_DT
 from clwm_common.files.policy_document import PolicyInputs
+from clwm_embodichain.episodes.choices import GoalChoice, asked_in
 from clwm_embodichain.training.policy.losses import PREFIX_LENGTHS
 from clwm_embodichain.training.policy.samples import HORIZON
 from clwm_perception.checkpoint import EncoderCheckpoint
 from clwm_sim.cameras import CAMERAS
-from clwm_sim.shipped_tasks import TASKS
 
 
-def trained_inputs(tasks: Sequence[str], encoder: EncoderCheckpoint) -> PolicyInputs:
-    """Of a policy that is trained on the expert's episodes of `tasks`, seen through `encoder`."""
+def trained_inputs(choices: Sequence[GoalChoice], encoder: EncoderCheckpoint) -> PolicyInputs:
+    """Of a policy that is trained on the expert's episodes of `choices`, seen through `encoder`."""
     return PolicyInputs(
         cameras=CAMERAS,
         picture_size=encoder.preprocessing.size,
@@ -22,5 +22,5 @@ def trained_inputs(tasks: Sequence[str], encoder: EncoderCheckpoint) -> PolicyIn
         row_dt=ROW_DT,
         execution_horizons=(HORIZON,),
         prefix_lengths=tuple(sorted(set(PREFIX_LENGTHS))),
-        sentences={task: TASKS[task].instructions for task in tasks},
+        sentences={choice.kind: choice.sentences for choice in asked_in(choices)},
     )

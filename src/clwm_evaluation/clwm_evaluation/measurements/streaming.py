@@ -15,6 +15,8 @@ import typer
 from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_common.terminal.console import PlainConsole
+from clwm_embodichain.episodes.choices import kinds_of, parse_choices
+from clwm_embodichain.expansion.parts import NOTHING
 from clwm_embodichain.stream.sources import (
     OnlineSettings,
     SampleCoder,
@@ -25,7 +27,7 @@ from clwm_embodichain.stream.sources import (
     source_of,
 )
 from clwm_embodichain.training.curves import Curves
-from clwm_embodichain.training.policy.train import TASKS, train
+from clwm_embodichain.training.policy.train import GOALS, train
 from clwm_embodichain.training.policy.trainer import TrainingSettings
 from clwm_evaluation.plots import panels
 from clwm_evaluation.report import Measured, ModelName, Rows, Workers, measurement, paired_difference, percent
@@ -102,12 +104,15 @@ def streaming(
     torch.set_num_threads(1)
     parsed = [Contestant.parse(text.strip()) for text in contestants.split(",")]
     # Every policy is new: no graphs were exported for it, and no bounds calibrated.
-    base = EvaluationSettings.of_model(model, task=TASKS[0], sai="sequential", latency=_LATENCY, backends=("torch",))
+    goals = parse_choices(GOALS)
+    base = EvaluationSettings.of_model(
+        model, task=goals[0].kind, sai="sequential", latency=_LATENCY, backends=("torch",)
+    )
     jacobians = DualArmKinematics(RobotDescription.load("dual_fr3_mujoco")).jacobians
     setup = Setup(
         base=replace(base, episodes=episodes, workers=workers),
         encoder=Encoder.load(base.encoder),
-        coder=SampleCoder(SentenceEncoder().embed, jacobians, TASKS),
+        coder=SampleCoder(SentenceEncoder().embed, jacobians, goals),
         settings=TrainingSettings(minutes=1e6, steps=steps, streams=_STREAMS, seed=seed),
         demonstrations=demonstrations,
         out=out,
@@ -128,10 +133,20 @@ def contest(setup: Setup, contestant: Contestant) -> dict[str, Any]:
         console.print(f"{contestant.name}: training of {setup.settings.steps} steps", highlight=False)
         with _source(setup, contestant) as source:
             encoder = setup.encoder.checkpoint
-            if not train(source, setup.settings, _PRESET, encoder, folder, policy, _VALIDATE_MINUTES, console):
+            if not train(
+                source,
+                setup.coder.choices,
+                setup.settings,
+                _PRESET,
+                encoder,
+                folder,
+                policy,
+                _VALIDATE_MINUTES,
+                console,
+            ):
                 raise typer.Exit(130)
     facts = _facts_of(policy)
-    reports = {task: _evaluated(setup, policy, task) for task in setup.coder.tasks}
+    reports = {task: _evaluated(setup, policy, task) for task in kinds_of(setup.coder.choices)}
     successes = {task: report["successes"] for task, report in reports.items()}
     total = setup.base.episodes * len(reports)
     return {
@@ -203,14 +218,10 @@ def draw_streaming(report: dict[str, Any]) -> Figure:
 def _source(setup: Setup, contestant: Contestant) -> Iterator[TrainingSource]:
     encoder, coder, folder = setup.encoder, setup.coder, setup.folder(contestant)
     seed, out, workers = setup.settings.seed, setup.out, setup.base.workers
-    held_out = held_out_episodes(out / "held_out", encoder, coder.tasks, workers)
+    held_out = held_out_episodes(out / "held_out", encoder, coder.choices, NOTHING, workers, setup.console)
     if contestant.reuse is None:
-        per_task = setup.demonstrations // len(coder.tasks)
-        training = [
-            episode
-            for task in coder.tasks
-            for episode in record_and_encode(task, per_task, 0, out / "recorded", encoder, workers)
-        ]
+        each = setup.demonstrations // len(coder.choices)
+        training = record_and_encode(coder.choices, each, 0, out / "recorded", encoder, NOTHING, workers, setup.console)
         yield source_of(training, held_out, folder, coder, _STREAMS, seed)
         return
     stream = OnlineSettings(

@@ -17,6 +17,7 @@ from clwm_embodichain.training.policy.validation import validate
 from clwm_embodichain.training.states import read_state, write_state
 from clwm_policy.model.clwm import Clwm
 from clwm_policy.model.sizes import ClwmConfig
+from clwm_sim.cameras import CAMERAS
 
 TINY = ClwmConfig(width=32, layers=2, heads=2, ffn_width=64, memory_rank=8, feature_channels=8)
 
@@ -133,7 +134,7 @@ def test_an_episode_with_numbers_that_are_not_finite_is_named(data, made_up_epis
     array = getattr(bad, name).copy()
     array[2] = np.nan
     bad = dataclasses.replace(bad, **{name: array})
-    with pytest.raises(PolicyDataError, match=rf"episode of lift, seed 4: {name}\[2\] has numbers that are not finite"):
+    with pytest.raises(PolicyDataError, match=rf"table, lift, seed 4: {name}\[2\] has numbers that are not finite"):
         build_samples([made_up_episode(0, "lift"), bad], data[1], embed, jacobians)
     with pytest.raises(PolicyDataError, match="seed 4"):
         fit_coding([bad])
@@ -143,11 +144,11 @@ def test_a_coding_or_features_that_are_half_written_are_named(tmp_path, made_up_
     (tmp_path / "coding.json").write_text('{"normaliser": {')
     with pytest.raises(PolicyDataError, match=r"coding.json cannot be read"):
         Coding.load(tmp_path / "coding.json")
-    path, cache = tmp_path / "data" / "lift" / "3.npz", tmp_path / "cache"
+    path, cache = tmp_path / "data" / "table" / "lift" / "3.npz", tmp_path / "cache"
     write_episode(path, made_up_episode(3, "lift"))
     encode_features([path], cache, lambda images: np.zeros((3, 4, 4, 8), np.float16), progress=False)
-    whole = (cache / "lift" / "3.npy").read_bytes()
-    (cache / "lift" / "3.npy").write_bytes(whole[:200])
+    whole = (cache / "table" / "lift" / "3.npy").read_bytes()
+    (cache / "table" / "lift" / "3.npy").write_bytes(whole[:200])
     with pytest.raises(PolicyDataError, match=r"3.npy is damaged .* delete it and encode again"):
         list(load_episodes([path], cache))
 
@@ -167,18 +168,20 @@ def write_episode(path, source, images=15):
         commands=source.executed,
         executed=source.executed,
         states=source.states,
-        keypoints=np.zeros((15, 2, 3), np.float32),
-        keypoint_visible=np.ones((15, 2), bool),
-        camera_pose=np.zeros((15, 3, 4, 4), np.float32),
+        asked=source.asked,
+        interventions=np.zeros(len(source.executed), bool),
         success=True,
-        instruction="do lift",
-        task="lift",
+        instructions=source.instructions,
+        goals=source.goals,
+        cameras=CAMERAS,
+        scene=source.scene,
+        expansion="none",
         seed=3,
     ).save(path)
 
 
 def test_pictures_are_encoded_once_and_an_interrupted_encoding_is_continued(tmp_path, made_up_episode):
-    path, cache, calls = tmp_path / "data" / "lift" / "3.npz", tmp_path / "cache", []
+    path, cache, calls = tmp_path / "data" / "table" / "lift" / "3.npz", tmp_path / "cache", []
     write_episode(path, made_up_episode(3, "lift"))
 
     def encode(images):
@@ -195,10 +198,10 @@ def test_pictures_are_encoded_once_and_an_interrupted_encoding_is_continued(tmp_
 
 
 def test_features_of_other_pictures_are_refused(tmp_path, made_up_episode):
-    path, cache = tmp_path / "data" / "lift" / "3.npz", tmp_path / "cache"
+    path, cache = tmp_path / "data" / "table" / "lift" / "3.npz", tmp_path / "cache"
     write_episode(path, made_up_episode(3, "lift"))
     encode_features([path], cache, lambda images: np.zeros((3, 4, 4, 8), np.float16), progress=False)
-    np.save(cache / "lift" / "3.npy", np.zeros((9, 3, 4, 4, 8), np.float16))
+    np.save(cache / "table" / "lift" / "3.npy", np.zeros((9, 3, 4, 4, 8), np.float16))
     with pytest.raises(PolicyDataError, match="9 features for 15 pictures"):
         list(load_episodes([path], cache))
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clwm_common.actions import CHUNK_ROWS, GRIPPERS, JOINTS, ROW_DT
-from clwm_embodichain.episodes.record import CAMERA_JITTER, LOOKS_STRENGTH, check_seeds
+from clwm_embodichain.episodes.table_recording import CAMERA_JITTER, LOOKS_STRENGTH, check_seeds
 from clwm_embodichain.training.policy.samples import HORIZON
 from clwm_sim.cameras import CAMERAS
 from clwm_sim.controllers.interpolation import between

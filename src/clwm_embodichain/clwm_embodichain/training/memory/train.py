@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TimeElapsedColumn
 from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_common.terminal.console import PlainConsole, description_column
+from clwm_embodichain.episodes.choices import choices
 from clwm_embodichain.training.curves import Curves, draw_curves
 from clwm_embodichain.training.finite_steps import TrainingDiverged
 from clwm_embodichain.training.loop import resume, run_training
@@ -150,7 +151,7 @@ def main(
             coding.state_predictor,
             loaded.weights_hash,
             facts,
-            inputs=trained_inputs([RememberSide.name], whole.checkpoint),
+            inputs=trained_inputs(choices("table", RememberSide.name), whole.checkpoint),
         )
         save_policy(export / f"{kind.value}.safetensors", policy)
         draw_curves(export / "training.png", PANELS, {each.value: out / f"{each.value}.jsonl" for each in Kind})

@@ -99,7 +99,7 @@ def check_finite(what: str, arrays: dict[str, NDArray[Any]]) -> None:
 
 def _windows(episode: FeatureEpisode) -> dict[str, NDArray[Any]]:
     arrays = {name: getattr(episode, name) for name in ("features", "plans", "executed", "states")}
-    check_finite(f"episode of {episode.task}, seed {episode.seed}", arrays)
+    check_finite(f"episode of {episode.scene}, {episode.goals[0]}, seed {episode.seed}", arrays)
     rows, length = episode.image_rows, len(episode.executed)
     ahead = np.minimum(rows[:, None] + np.arange(LONGEST_PREFIX), length - 1)
     behind = rows[:, None] + np.arange(-HORIZON, 0)
@@ -108,15 +108,20 @@ def _windows(episode: FeatureEpisode) -> dict[str, NDArray[Any]]:
         raise PolicyDataError(f"pictures every {stride} rows do not meet the horizon of {HORIZON}; record every 4 rows")
     # The plan made where the prefix ends; at the very end of an episode the arms are still and the last plan goes on.
     later = np.minimum(np.arange(len(rows)) + LONGEST_PREFIX // stride, len(rows) - 1)
+    committed = np.concatenate([episode.executed[ahead], episode.plans[later, :HORIZON]], axis=1)
+    # Where something else is asked for by then, nothing that was executed is an answer to the instruction held here.
+    goes_on = episode.asked[later] == episode.asked
+    committed[~goes_on] = episode.plans[~goes_on]
     return {
         "target": episode.plans,
-        "committed": np.concatenate([episode.executed[ahead], episode.plans[later, :HORIZON]], axis=1),
+        "committed": committed,
         "executed": episode.executed[np.maximum(behind, 0)],
         "mask": behind >= 0,
         "anchor": episode.executed[np.minimum(rows, length - 1)],
         "state": episode.states[np.minimum(rows, length - 1)],
         "previous_state": episode.states[np.maximum(rows - HORIZON, 0)],
         "later": later,
+        "goes_on": goes_on,
         "following": np.minimum(np.arange(len(rows)) + HORIZON // stride, len(rows) - 1),
     }
 
@@ -155,13 +160,14 @@ def build_samples(
     jacobians: Jacobians,
     tasks: Sequence[str] = (),
 ) -> Samples:
-    """Code every observation. embed: sentence -> (384,). tasks: what `task` counts through, default those that occur.
+    """Code every observation. embed: sentence -> (384,). tasks: kinds of goals that `task` counts through, default
+    those that occur.
 
     Raises PolicyDataError for no episodes.
     """
     if not episodes:
         raise PolicyDataError("no successful episodes to make samples of")
-    tasks = list(tasks) or sorted({episode.task for episode in episodes})
+    tasks = list(tasks) or sorted({kind for episode in episodes for kind in episode.kinds})
     codec, collected, start = coding.codec, [], 0
     for episode in episodes:
         part, count = _windows(episode), len(episode.image_rows)
@@ -175,6 +181,7 @@ def build_samples(
             ]
         )
         wide = anchor[:, None]
+        asked = torch.from_numpy(episode.asked)
         bent = coded_jacobians(part["target"], codec, jacobians)
         collected.append(
             {
@@ -187,9 +194,13 @@ def build_samples(
                 "target": _tensor(codec.encode_rows(part["target"], wide)),
                 "committed": _tensor(codec.encode_rows(part["committed"], wide)),
                 "target_jacobian": bent,
-                "committed_jacobian": torch.cat([bent[:, :LONGEST_PREFIX], bent[part["later"], :HORIZON]], dim=1),
-                "language": embed(episode.instruction).expand(count, -1),
-                "task": torch.full((count,), tasks.index(episode.task)),
+                "committed_jacobian": torch.where(
+                    torch.from_numpy(part["goes_on"])[:, None, None, None, None],
+                    torch.cat([bent[:, :LONGEST_PREFIX], bent[part["later"], :HORIZON]], dim=1),
+                    bent,
+                ),
+                "language": torch.stack([embed(sentence) for sentence in episode.instructions])[asked],
+                "task": torch.tensor([tasks.index(kind) for kind in episode.kinds])[asked],
                 "first": torch.full((count,), start),
                 "last": torch.full((count,), start + count - 1),
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,10 @@ import typer
 from clwm_common.robot.description import RobotDescription, RobotError
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_common.terminal.console import PlainConsole
+from clwm_embodichain.episodes.choices import GoalChoice, kinds_of, parse_choices
 from clwm_embodichain.episodes.features import PolicyDataError
 from clwm_embodichain.episodes.storage import EpisodeError
+from clwm_embodichain.expansion.parts import Expansion
 from clwm_embodichain.stream.ring import RingError
 from clwm_embodichain.stream.sources import (
     OnlineSettings,
@@ -37,7 +40,7 @@ from clwm_policy.model.clwm import Clwm
 from clwm_policy.model.language import SentenceEncoder
 from clwm_policy.model.sizes import PRESETS, ClwmConfig
 
-TASKS = ("lift_tray", "place_block")
+GOALS = "table/lift_tray,table/place_block"
 PANELS = (
     (("action", "video"), "loss", "log"),
     (("eef_mm", "eef_p90_mm"), "held-out chunk error [mm]", "log"),
@@ -47,6 +50,10 @@ SETTINGS, STREAM = TrainingSettings(), OnlineSettings()
 
 
 def main(
+    goals: Annotated[
+        str, typer.Option(help="all, scenes, or goals of scenes such as blocks/place, with commas")
+    ] = GOALS,
+    expansion: Annotated[str, typer.Option(help="of episodes that are simulated: all, none, or parts")] = "none",
     data: Annotated[Path, typer.Option(help="folder of recorded episodes")] = Path("out/data"),
     features: Annotated[Path, typer.Option(help="cache of encoded pictures")] = Path("out/features"),
     online: Annotated[
@@ -83,19 +90,22 @@ def main(
         )
         loaded = Encoder.load(encoder)
         jacobians = DualArmKinematics(RobotDescription.load(robot)).jacobians
-        coder = SampleCoder(SentenceEncoder().embed, jacobians, TASKS)
+        coder = SampleCoder(SentenceEncoder().embed, jacobians, parse_choices(goals))
+        parts = Expansion.parse(expansion)
         source: AbstractContextManager[TrainingSource]
         if online:
             stream = OnlineSettings(
                 workers=workers, reuse=reuse, capacity=capacity, fitted_on=min(capacity, STREAM.fitted_on)
             )
-            held_out = held_out_episodes(out / "held_out", loaded, TASKS, workers)
-            source = online_source(stream, encoder, held_out, out, coder, streams, seed, console)
+            held_out = held_out_episodes(out / "held_out", loaded, coder.choices, parts, workers, console)
+            source = online_source(stream, encoder, held_out, out, coder, streams, seed, console, parts)
         else:
             cache = features / loaded.weights_hash
             source = nullcontext(recorded_source(data, cache, out, loaded, coder, streams, seed))
         with source as opened:
-            is_done = train(opened, settings, preset, loaded.checkpoint, out, export, export_minutes, console)
+            is_done = train(
+                opened, coder.choices, settings, preset, loaded.checkpoint, out, export, export_minutes, console
+            )
     except (PolicyDataError, EpisodeError, RingError, RobotError, ValueError, RuntimeError) as error:
         console.error(error)
         raise typer.Exit(2) from None
@@ -106,6 +116,7 @@ def main(
 
 def train(
     source: TrainingSource,
+    choices: Sequence[GoalChoice],
     settings: TrainingSettings,
     preset: str,
     encoder: EncoderCheckpoint,
@@ -135,7 +146,7 @@ def train(
         curves.append({"minutes": trainer.seconds / 60, "step": trainer.steps_done} | result)
         draw_curves(out / "curves.png", PANELS, {"": out / "curves.jsonl"})
         facts = source.facts() | {
-            "tasks": list(TASKS),
+            "tasks": list(kinds_of(choices)),
             "steps": trainer.steps_done,
             "skipped_steps": trainer.skipped,
             "minutes": round(trainer.seconds / 60, 1),
@@ -150,7 +161,7 @@ def train(
             coding.state_predictor,
             encoder.weights_hash,
             facts,
-            inputs=trained_inputs(TASKS, encoder),
+            inputs=trained_inputs(choices, encoder),
         )
         save_policy(export, policy)
         console.print(f"step {trainer.steps_done}: " + ", ".join(f"{k} {v:.3g}" for k, v in result.items()))

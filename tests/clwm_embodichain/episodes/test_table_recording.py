@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
-import typer
 
-from clwm_embodichain.episodes.record import FIRST_EVALUATION_SEED, STILL_ROWS, check_seeds, record, record_episode
-from clwm_embodichain.episodes.storage import Episode, EpisodeError, episode_path
+from clwm_embodichain.episodes.storage import EpisodeError
+from clwm_embodichain.episodes.table_recording import (
+    FIRST_EVALUATION_SEED,
+    STILL_ROWS,
+    check_seeds,
+    record_table_episode,
+)
 from clwm_embodichain.expansion.disturbance import FUMBLE_ROWS, Disturbance
 from clwm_sim.experts.task_expert import Expert
 from clwm_sim.world import World
@@ -13,7 +17,7 @@ from clwm_sim.world import World
 def recorded():
     """A disturbed episode of a world with small pictures."""
     world = World("place_block", image_size=32)
-    return record_episode(world, Expert(world), seed=1)
+    return record_table_episode(world, Expert(world), seed=1)
 
 
 def test_recorded_episode_succeeds_under_disturbance(recorded):
@@ -39,22 +43,6 @@ def test_seeds_of_the_evaluation_are_refused():
     check_seeds(FIRST_EVALUATION_SEED - 10, 10)
     with pytest.raises(EpisodeError, match="reserved for evaluation"):
         check_seeds(FIRST_EVALUATION_SEED - 10, 11)
-
-
-def test_command_refuses_an_unknown_task_before_it_starts(tmp_path, capsys):
-    with pytest.raises(typer.Exit):
-        record("fold_cloth", 1, 0, tmp_path, 1)
-    assert "lift_tray, place_block" in capsys.readouterr().out
-
-
-def test_seed_recorded_before_is_skipped(recorded, tmp_path, capsys):
-    path = episode_path(tmp_path, "place_block", 1)
-    recorded.save(path)
-    written = path.stat().st_mtime_ns
-    record("place_block", 1, 1, tmp_path, 1)
-    assert path.stat().st_mtime_ns == written
-    assert "1 of 1 recorded before, 0 to do" in capsys.readouterr().out
-    assert Episode.load(path).seed == 1
 
 
 def test_hands_that_tolerate_nothing_are_not_disturbed():

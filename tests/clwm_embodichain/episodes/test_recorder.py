@@ -1,0 +1,82 @@
+"""What is recorded is what happened, and what was asked for."""
+
+import numpy as np
+import pytest
+
+from clwm_common.terminal.console import PlainConsole
+from clwm_embodichain.episodes import recorder as module
+from clwm_embodichain.episodes.choices import GoalChoice
+from clwm_embodichain.episodes.command import RecordOrder, record_all
+from clwm_embodichain.episodes.recorder import Recorder
+from clwm_embodichain.episodes.storage import IMAGE_STRIDE, Episode, kind_of
+from clwm_embodichain.expansion.parts import NOTHING, Expansion
+from clwm_sim.registry import goal_kinds
+
+PLACE = GoalChoice("blocks", "place")
+
+
+@pytest.fixture(scope="module")
+def recorder():
+    return Recorder(image_size=32)
+
+
+@pytest.fixture(scope="module")
+def disturbed(recorder):
+    return recorder.record(PLACE, 3, Expansion.parse("recovery"))
+
+
+def test_an_episode_says_what_was_asked_in_words_that_training_may_use(disturbed):
+    (goal,), (sentence,) = disturbed.goals, disturbed.instructions
+    _, block, pad = goal.split(":")
+    assert sentence in {text.format(block=block, pad=pad) for text in goal_kinds()["place"].training}
+    assert disturbed.success and disturbed.scene == "blocks" and disturbed.expansion == "recovery"
+    assert not disturbed.asked.any() and len(disturbed.images) == -(-len(disturbed.executed) // IMAGE_STRIDE)
+
+
+def test_sentences_are_drawn_anew_for_each_episode(recorder):
+    still = GoalChoice("pot", "keep_still")
+    assert len({recorder.record(still, seed).instructions for seed in range(5)}) > 1
+
+
+def test_every_plan_starts_from_what_was_executed_although_that_was_disturbed(disturbed):
+    assert np.array_equal(disturbed.plans[:, 0], disturbed.executed[disturbed.image_rows])
+    assert np.abs(disturbed.executed - disturbed.commands)[:, 14:28].max() > 1e-3
+    assert np.median(np.abs(disturbed.states - disturbed.executed)[:, 14:28]) < 0.005
+
+
+def test_something_else_may_be_asked_for_midway_and_plans_answer_what_is_asked_then(recorder, monkeypatch):
+    monkeypatch.setattr(module, "CHANGE_SHARE", 1.0)
+    episodes = [recorder.record(PLACE, seed) for seed in range(4)]
+    changed = [episode for episode in episodes if len(episode.goals) == 2]
+    stopped = [episode for episode in changed if kind_of(episode.goals[1]) == "keep_still"]
+    assert stopped
+    for episode in changed:
+        assert episode.asked[0] == 0 and episode.asked[-1] == 1
+        assert np.abs(np.diff(episode.executed[:, 14:28], axis=0)).max() < 0.15, "no jump where it changes"
+        assert _moves(episode)[episode.asked == 0].max() > 0.02
+    for episode in stopped:
+        assert _moves(episode)[episode.asked == 1].max() < 0.02
+
+
+def _moves(episode):
+    """By how many rad a joint moves at most in the second half of each plan."""
+    return np.abs(episode.plans[:, -1, 14:28] - episode.plans[:, 8, 14:28]).max(axis=1)
+
+
+def test_a_seed_recorded_before_is_skipped_and_failed_ones_are_named(tmp_path, monkeypatch, capsys):
+    orders = [RecordOrder(GoalChoice("pot", "keep_still"), seed, NOTHING, tmp_path) for seed in (1, 2)]
+    real = Recorder.record
+
+    def fails_once(self, choice, seed, expansion):
+        episode = real(self, choice, seed, expansion)
+        object.__setattr__(episode, "success", seed != 2)
+        return episode
+
+    monkeypatch.setattr(Recorder, "record", fails_once)
+    record_all(orders, 1, PlainConsole())
+    assert "the expert failed in 1 of 2: seeds [2]" in capsys.readouterr().out
+    assert not orders[1].path.exists() and Episode.load(orders[0].path).seed == 1
+    written = orders[0].path.stat().st_mtime_ns
+    record_all(orders[:1], 1, PlainConsole())
+    assert "1 of 1 recorded before, 0 to do" in capsys.readouterr().out
+    assert orders[0].path.stat().st_mtime_ns == written
