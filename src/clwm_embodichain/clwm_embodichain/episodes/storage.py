@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class Episode:
     scene: str
     expansion: str  # the parts that were on, as `Expansion` writes them
     seed: int
+    channels: NDArray[np.bool_] = field(default_factory=lambda: np.ones(ACTION_DIM, bool))  # (30,) that mean something
 
     @property
     def kind(self) -> str:
@@ -62,7 +63,7 @@ class Episode:
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
             with partial.open("wb") as file:
-                values = {field.name: getattr(self, field.name) for field in fields(self)}
+                values = {one.name: getattr(self, one.name) for one in fields(self)}
                 values |= {name: np.array(values[name], dtype=np.str_) for name in _TEXTS}
                 np.savez_compressed(file, format_version=FORMAT_VERSION, **values)
             partial.replace(path)
@@ -83,7 +84,7 @@ class Episode:
         version = arrays.pop("format_version", None)
         if version is None or int(version) != FORMAT_VERSION:
             raise EpisodeError(f"episode {path} has format {version}; expected {FORMAT_VERSION}: record it again")
-        names = {field.name for field in fields(cls)}
+        names = {one.name for one in fields(cls)}
         if missing := sorted(names - set(arrays)):
             raise EpisodeError(f"episode {path} lacks {', '.join(missing)}; record it again")
         values: dict[str, Any] = {name: arrays[name] for name in names}
@@ -120,6 +121,7 @@ def _check(episode: Episode, path: Path) -> None:
         "states": (np.float32, (rows, ACTION_DIM)),
         "interventions": (np.bool_, (rows,)),
         "asked": (np.int64, (sets,)),
+        "channels": (np.bool_, (ACTION_DIM,)),
     }
     for name, (dtype, shape) in expected.items():
         array = getattr(episode, name)
