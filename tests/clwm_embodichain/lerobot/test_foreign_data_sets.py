@@ -13,6 +13,7 @@ from made_up_episodes import FOREIGN, FOREIGN_MAP, SAMPLE, made_up_episode
 from typer.testing import CliRunner
 
 from clwm_embodichain.commands import app
+from clwm_embodichain.episodes.features import PolicyDataError, load_episodes
 from clwm_embodichain.episodes.storage import Episode, episode_path
 from clwm_embodichain.lerobot.data_set_map import DataSetMap
 from clwm_embodichain.lerobot.foreign_frames import ForeignEpisodes
@@ -228,6 +229,13 @@ def test_export_and_import_by_command_give_back_the_episodes(tmp_path):
     assert np.array_equal(back.plans, made_up_episode(2).plans)
     done = run("import", tmp_path / "set", "--out", tmp_path / "back")
     assert done.exit_code == 2 and "exists already" in done.output
+
+
+def test_a_policy_is_not_trained_on_channels_that_the_source_has_not(foreign, foreign_map, tmp_path):
+    path = tmp_path / "imported" / "demonstrated" / "0.npz"
+    foreign_episodes(foreign, foreign_map)[0].save(path)
+    with pytest.raises(PolicyDataError, match="0.npz has nothing for left_x, .*left_joint7, right_joint7;"):
+        next(load_episodes([path], tmp_path))
 
 
 def test_an_own_export_says_what_it_is_in_its_info(tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from clwm_common.actions import ACTION_DIM, CHANNEL_NAMES
 from clwm_common.terminal.console import description_column
 from clwm_embodichain.episodes.storage import Episode, kind_of
 
@@ -75,12 +76,15 @@ def encode_features(files: list[Path], cache: Path, encode: ImageEncoder, progre
 def load_episodes(files: list[Path], cache: Path) -> Iterator[FeatureEpisode]:
     """Read the successful episodes among `files` with their cached features.
 
-    Raises PolicyDataError when features are missing or were made from other pictures.
+    Raises PolicyDataError when features are missing or were made from other pictures, or channels are masked.
     """
     for path in files:
         episode = Episode.load(path)
         if not episode.success:
             continue
+        if not episode.channels.all():
+            absent = ", ".join(name for name, there in zip(CHANNEL_NAMES, episode.channels, strict=True) if not there)
+            raise PolicyDataError(f"{path} has nothing for {absent}; a policy is trained on all {ACTION_DIM} channels")
         features_file = _cached(cache, path)
         if not features_file.exists():
             raise PolicyDataError(f"no features for {path} in {cache}; encode the episodes first")
