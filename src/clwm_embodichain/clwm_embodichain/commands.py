@@ -6,6 +6,9 @@ from clwm_common.terminal.lazy_commands import CommandPlace, lazy_group
 
 COMMANDS = {
     "check": CommandPlace("clwm_embodichain.expert_check.command", "check", "How often the experts achieve each goal"),
+    "look": CommandPlace(
+        "clwm_embodichain.expansion.look_command", "look", "A contact sheet of random looks of a scene"
+    ),
     "record": CommandPlace("clwm_embodichain.episodes.command", "record", "Record the experts' episodes"),
     "export": CommandPlace("clwm_embodichain.lerobot.command", "export", "Write episodes as a LeRobot data set"),
     "import": CommandPlace("clwm_embodichain.lerobot.command", "import_", "Make episodes of a LeRobot data set"),

@@ -1,5 +1,7 @@
 """Mishaps: an object is nudged where that is fair, a hand slips while it holds, each at most once an episode."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from clwm_embodichain.expansion.attempts import Attempts
 from clwm_embodichain.expansion.mishaps import HANDS_AWAY, NUDGE_SIZE, SLIP_HEIGHT, SLIP_ROWS, Mishaps
 from clwm_embodichain.expansion.parts import Expansion, generator
 from clwm_sim.registry import scene_named
-from clwm_sim.situation import Situation, State
+from clwm_sim.situation import Obstacle, Situation, State
 
 BASES = np.array([[0.0, 0.3], [0.0, -0.3]])
 HOME = np.array([[0.31, 0.3, 0.48], [0.31, -0.3, 0.48]])
@@ -65,6 +67,16 @@ def test_object_is_not_nudged_while(what):
     elif what == "it is in the air":
         now = Situation({"pot": State(pot.position + [0, 0, 0.05], pot.rotation)}, HOME, OPEN)
     assert not nudges(mishaps_of(seed), now, layout, moves=what != "the moment tolerates none")
+
+
+def test_object_is_not_nudged_into_a_distractor():
+    layout = scene_named("pot").draw(np.random.default_rng(1))
+    now = at_start(layout)
+    seed = next(seed for seed in range(100) if nudges(mishaps_of(seed), now, layout))
+    shift = sum(each.shift for each in nudges(mishaps_of(seed), now, layout))
+    pot = layout.things["pot"]
+    beside = np.array(pot.position[:2]) + shift / np.linalg.norm(shift) * (pot.extent + 0.03)
+    assert not nudges(mishaps_of(seed), replace(now, obstacles=(Obstacle(beside, 0.02),)), layout)
 
 
 def slips(mishaps, now, held, rows=60):

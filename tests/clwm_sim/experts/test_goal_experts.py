@@ -1,17 +1,20 @@
 """Experts: each goal is achieved, from its start and from the middle, without arms that touch or jump."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from clwm_common.actions import GRIPPERS, JOINTS, ROW_DT
 from clwm_common.robot.description import RobotDescription
+from clwm_sim.experts.carrying import free_place
 from clwm_sim.experts.goal_expert import GoalExpert
 from clwm_sim.experts.motion import View
 from clwm_sim.experts.playing import play
 from clwm_sim.goals.judge import Judge
 from clwm_sim.registry import goals_in, kinds_in, scene_named, scenes
+from clwm_sim.situation import Obstacle
 from clwm_sim.stage import Stage
 
 ROBOT = RobotDescription.load("dual_fr3_mujoco")
@@ -195,3 +198,13 @@ def test_expert_does_not_drive_an_arm_beyond_its_reach(prepare, expert):
     rows = np.stack([step.executed for step in itertools.islice(play(stage, expert, goal, layout), 100)])
     assert np.isfinite(rows).all()
     assert (np.abs(np.diff(rows[:, JOINTS], axis=0)) / ROW_DT < ROBOT.limit("velocity")).all()
+
+
+def test_nothing_is_put_down_on_a_distractor(prepare):
+    stage, layout, _ = prepare("blocks", 2)
+    now, thing = stage.situation(), layout.things["block0"]
+    bases = np.array([[0.0, 0.3], [0.0, -0.3]])
+    free = free_place(View(now, layout, now.tcp, np.zeros(2), bases), 0, thing)
+    taken = replace(now, obstacles=(Obstacle(free[:2], 0.03),))
+    other = free_place(View(taken, layout, now.tcp, np.zeros(2), bases), 0, thing)
+    assert np.linalg.norm(other - free) > 0.08

@@ -191,6 +191,11 @@ class Attempts:
                 return attempt
         raise AttemptError(f"scene '{scene}' has no goal '{kind}' that is not achieved, in {LAYOUTS} layouts")
 
+    def close(self) -> None:
+        """Free the GL contexts, if pictures were drawn."""
+        for stage in self._stages.values():
+            stage.close()
+
     def _set_up(
         self,
         stage: Stage,

@@ -11,7 +11,7 @@ from clwm_sim.scenes.things import PALETTE, Vector
 
 # A named colour's own range: hue by a share of the way to the next named one, saturation and value by factors from 1
 # down. With `strength` it grows as far as the second figure.
-NAMED_HUE = (0.15, 0.20)
+NAMED_HUE = (0.15, 0.18)
 NAMED_SATURATION = (0.15, 0.25)
 NAMED_VALUE = (0.15, 0.20)
 # Of all others: saturation from 0, and value around a middle.

@@ -22,8 +22,8 @@ _WALL = (0.5, 0.5, 0.5)
 
 # Light on a white surface: nominally about 0.35 from everywhere and 0.7 from lamps.
 AMBIENT, AMBIENT_SPREAD = 0.35, (0.10, 0.17)
-LIGHT, LIGHT_SPREAD = 0.70, (0.20, 0.35)
-TINT = (0.08, 0.15)  # of a lamp: relative, red and blue against each other, green alone half of it
+LIGHT, LIGHT_SPREAD = 0.70, (0.20, 0.30)
+TINT = (0.08, 0.10)  # of a lamp: relative, red and blue against each other, green alone half of it
 HEIGHT = (35.0, 85.0)  # deg over the table
 AWAY = (0.7, 1.4)  # m
 SHADOW_SHARE = (0.03, 0.06)  # of episodes: a picture with shadows takes four times the time
@@ -32,8 +32,8 @@ SHIFT = (0.03, 0.045)  # m of a camera
 TURN = (np.radians(3.0), np.radians(5.0))
 WIDENING = (2.0, 4.0)  # deg
 
-EXPOSURE = (0.15, 0.30)  # natural logarithm of the factor
-WHITE_BALANCE = (0.06, 0.12)  # natural logarithm of red's and blue's
+EXPOSURE = (0.15, 0.25)  # natural logarithm of the factor
+WHITE_BALANCE = (0.06, 0.08)  # natural logarithm of red's and blue's
 BLUR = (0.006, 0.012)  # of a picture's width
 NOISE = (6.0, 14.0)  # in steps of a half, of each of which the lens keeps its grain
 JPEG_SHARE = (0.25, 0.5)
