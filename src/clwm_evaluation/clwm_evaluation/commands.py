@@ -43,6 +43,9 @@ MEASUREMENTS = {
         "streaming",
         "What fresh simulated trajectories are worth to a training",
     ),
+    "export": CommandPlace(
+        "clwm_evaluation.measurements.export", "export", "How fast episodes become a LeRobot data set"
+    ),
     "gpu": CommandPlace("clwm_evaluation.gpu.command", "gpu", "Full-size models on a GPU against its roofline"),
     "memory": CommandPlace(
         "clwm_evaluation.memory.command", "memory", "What the memory keeps, what it costs, and that it stays bounded"
