@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clwm_common.robot.description import RobotDescription
 from clwm_embodichain.expansion import colours, visual
 from clwm_embodichain.expansion.attempts import Attempts
 from clwm_embodichain.expansion.distractors import HAND, hidden_to
@@ -16,7 +17,11 @@ from clwm_embodichain.expansion.parts import Expansion
 from clwm_sim.cameras import CAMERAS
 from clwm_sim.looks.looks import DISTRACTORS, LAMPS, TEXTURES
 from clwm_sim.registry import scene_named, scenes
-from clwm_sim.scenes.things import PALETTE
+from clwm_sim.scenes.task_table import TABLE
+from clwm_sim.scenes.things import PALETTE, Layout, Part, Thing
+from clwm_sim.shipped_tasks import TASKS
+from clwm_sim.stage import Stage
+from clwm_sim.world import ROBOT
 
 seeds = st.integers(0, 2**32 - 1)
 strengths = st.floats(0.0, 5.0)
@@ -103,6 +108,26 @@ def test_distractors_stand_clear_of_objects_and_of_what_the_head_camera_sees_of_
             assert np.hypot(*(place - hidden_to(distractor))) > extent + distractor.extent
     for one, other in itertools.combinations(looks.distractors, 2):
         assert np.hypot(*np.subtract(one.place, other.place)) > one.extent + other.extent
+
+
+def test_scene_of_many_colours_gets_no_more_patterns_than_there_is_room_for():
+    parts = tuple(Part(f"part{number}", (0.01, 0.01, 0.01), colour=(number / 40, 0.5, 0.5)) for number in range(40))
+    layout = Layout.of(Thing("shelf", "shelf", parts, (0.5, 0.0, 0.0)))
+    for seed in range(10):
+        looks = visual.draw(np.random.default_rng(seed), layout, 3.0)
+        patterns = {each for each in looks.surfaces.values() if each.pattern != "plain"}
+        assert len(patterns) <= TEXTURES - DISTRACTORS
+
+
+def test_table_of_the_first_tasks_can_be_dressed():
+    stage = Stage(TABLE, RobotDescription.load(ROBOT), 32)
+    rng = np.random.default_rng(0)
+    layout = TASKS["lift_tray"].layout(rng)
+    stage.set_up(layout, rng)
+    before = stage.render("head")
+    stage.apply_looks(visual.draw(rng, layout))
+    assert not np.array_equal(stage.render("head"), before)
+    stage.close()
 
 
 def test_strength_0_is_nearly_nominal_and_has_no_distractors():

@@ -10,7 +10,18 @@ from clwm_embodichain.expansion.colours import bounded, named, unnamed
 from clwm_embodichain.expansion.distractors import draw_distractors
 from clwm_sim.cameras import CAMERAS
 from clwm_sim.looks.dressing import LAMP_TARGET
-from clwm_sim.looks.looks import LAMPS, PATTERNS, SURROUNDINGS, CameraLook, Lamp, Lens, Looks, Surface
+from clwm_sim.looks.looks import (
+    DISTRACTORS,
+    LAMPS,
+    PATTERNS,
+    SURROUNDINGS,
+    TEXTURES,
+    CameraLook,
+    Lamp,
+    Lens,
+    Looks,
+    Surface,
+)
 from clwm_sim.scenes.things import PALETTE, Layout, Vector
 from clwm_sim.scenes.workcell import COLOURS
 
@@ -66,16 +77,19 @@ def _surfaces(rng: np.random.Generator, layout: Layout, strength: float) -> dict
         behind = taken if name == "table" else ()
         surfaces[name] = _surface(rng, nominal, taken, behind, PERIOD.get(name), strength)
     table = _behind(surfaces["table"])
+    room = TEXTURES - DISTRACTORS - sum(each.pattern != "plain" for each in surfaces.values())
     for thing in layout.things.values():
         drawn: dict[Vector, Surface] = {}  # parts of one colour go on having one
         for part in thing.parts:
             if part.colour not in drawn:
                 is_named = bool(thing.colour) and part.colour == PALETTE[thing.colour]
+                period = OBJECT_PERIOD if room > 0 else None
                 drawn[part.colour] = (
                     Surface(named(rng, thing.colour, strength))
                     if is_named
-                    else _surface(rng, part.colour, taken, table, OBJECT_PERIOD, strength)
+                    else _surface(rng, part.colour, taken, table, period, strength)
                 )
+                room -= drawn[part.colour].pattern != "plain"
             surfaces[f"{thing.name}/{part.name}"] = drawn[part.colour]
     return surfaces
 
