@@ -14,7 +14,7 @@ from clwm_embodichain.expansion import colours, visual
 from clwm_embodichain.expansion.attempts import Attempts
 from clwm_embodichain.expansion.distractors import HAND, hidden_to
 from clwm_embodichain.expansion.parts import Expansion
-from clwm_sim.cameras import CAMERAS
+from clwm_sim.cameras import CAMERAS, project
 from clwm_sim.looks.looks import DISTRACTORS, LAMPS, TEXTURES
 from clwm_sim.registry import scene_named, scenes
 from clwm_sim.scenes.task_table import TABLE
@@ -154,6 +154,19 @@ def test_one_seed_gives_the_same_pictures_whatever_was_drawn_before(attempts):
     assert not np.array_equal(first, pictures("pot", 5))
     pictures("cue", 1)
     assert np.array_equal(pictures("pot", 4), first)
+
+
+def test_head_camera_never_looks_away_from_an_object(attempts):
+    turned = []
+    for seed in range(25):
+        stage = attempts.prepare("handover", None, seed).stage
+        looks = visual.draw(np.random.default_rng(seed), stage.layout, 2.5)
+        stage.apply_looks(looks)
+        now, bar = stage.situation().objects["bar"], stage.layout.things["bar"]
+        seen = project([now.at(grip) for grip in bar.grips], stage.camera_info("head"), stage.camera_pose("head"))
+        assert (seen > 0.0).all() and (seen < stage.image_size - 1.0).all(), seed
+        turned.append(np.linalg.norm(looks.cameras["head"].turn))
+    assert max(turned) > np.radians(3.0)
 
 
 def test_visual_expansion_changes_nothing_but_looks(attempts):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clwm_embodichain.expansion.colours import bounded, named, unnamed
 from clwm_embodichain.expansion.distractors import draw_distractors
@@ -22,8 +23,11 @@ from clwm_sim.looks.looks import (
     Looks,
     Surface,
 )
-from clwm_sim.scenes.things import PALETTE, Layout, Vector
+from clwm_sim.looks.views import head_sees
+from clwm_sim.scenes.base import HEAD_FOVY
+from clwm_sim.scenes.things import PALETTE, Layout, Thing, Vector
 from clwm_sim.scenes.workcell import COLOURS
+from clwm_sim.situation import Situation, State
 
 PATTERN_SHARE = (0.35, 0.8)  # of the surfaces whose colour nobody names
 PERIOD = {"table": (0.06, 0.5), "floor": (0.2, 1.0), "wall": (0.1, 1.0), "arms": (0.05, 0.3)}  # fingers have none
@@ -42,6 +46,8 @@ SHADOW_SHARE = (0.03, 0.06)  # of episodes: a picture with shadows takes four ti
 SHIFT = (0.03, 0.045)  # m of a camera
 TURN = (np.radians(3.0), np.radians(5.0))
 WIDENING = (2.0, 4.0)  # deg
+HEAD = CAMERAS[0]
+_TRIES = 50
 
 EXPOSURE = (0.15, 0.25)  # natural logarithm of the factor
 WHITE_BALANCE = (0.06, 0.08)  # natural logarithm of red's and blue's
@@ -61,7 +67,7 @@ def draw(rng: np.random.Generator, layout: Layout, strength: float = 1.0) -> Loo
         lamps=_lamps(rng, strength),
         ambient=AMBIENT + _spread(rng, AMBIENT_SPREAD, strength),
         has_shadows=bool(rng.random() < bounded(SHADOW_SHARE, strength)),
-        cameras={name: _camera(rng, strength) for name in CAMERAS},
+        cameras={name: _camera(rng, strength, layout if name == HEAD else None) for name in CAMERAS},
         distractors=draw_distractors(
             rng, layout, strength, lambda: _surface(rng, _WALL, taken, table, OBJECT_PERIOD, strength)
         ),
@@ -138,8 +144,8 @@ def _lamps(rng: np.random.Generator, strength: float) -> tuple[Lamp, ...]:
     return tuple(lamps)
 
 
-def _camera(rng: np.random.Generator, strength: float) -> CameraLook:
-    shift, turn = (_within(rng, bounded(radius, strength)) for radius in (SHIFT, TURN))
+def _camera(rng: np.random.Generator, strength: float, in_view: Layout | None) -> CameraLook:
+    """in_view: whose objects it has in its picture at the start."""
     red, blue = (float(np.exp(_spread(rng, WHITE_BALANCE, strength))) for _ in range(2))
     jpeg = None
     if rng.random() < bounded(JPEG_SHARE, strength):
@@ -151,7 +157,24 @@ def _camera(rng: np.random.Generator, strength: float) -> CameraLook:
         noise=round(2.0 * rng.uniform(0.0, bounded(NOISE, strength))) / 2.0,
         jpeg=jpeg,
     )
-    return CameraLook(shift, turn, _spread(rng, WIDENING, strength), lens)
+    for _ in range(_TRIES):
+        shift, turn = (_within(rng, bounded(radius, strength)) for radius in (SHIFT, TURN))
+        look = CameraLook(shift, turn, _spread(rng, WIDENING, strength), lens)
+        if in_view is None or head_sees(_points(in_view), look, HEAD_FOVY):
+            break
+    return look
+
+
+def _points(layout: Layout) -> NDArray[np.float64]:
+    """Where objects are and can be taken, now or later: (n, 3) m."""
+    now = Situation.at_start(layout, np.zeros((2, 3)), np.zeros(2))
+    points = [place for name, state in now.objects.items() for place in _places(state, layout.things[name])]
+    points += [np.array([*change.place, 0.0]) for change in layout.changes if change.place is not None]
+    return np.array(points).reshape(-1, 3)
+
+
+def _places(state: State, thing: Thing) -> list[NDArray[np.float64]]:
+    return [state.position, *(state.at(grip) for grip in thing.grips)]
 
 
 def _spread(rng: np.random.Generator, spread: tuple[float, float], strength: float) -> float:

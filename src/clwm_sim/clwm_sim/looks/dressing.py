@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import mujoco
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from clwm_sim import cameras
 from clwm_sim.looks.looks import DISTRACTORS, LAMPS, TEXTURES, CameraLook, Looks, LooksError, Surface
@@ -129,11 +130,17 @@ class Dressing:
 
     def _mount(self, name: str, look: CameraLook) -> None:
         model, camera = self._model, cameras.camera_id(self._model, name)
-        shift = np.empty(3)
-        mujoco.mju_rotVecQuat(shift, np.asarray(look.shift), model.cam_quat[camera])
-        model.cam_pos[camera] += shift
-        mujoco.mju_quatIntegrate(model.cam_quat[camera], np.asarray(look.turn), 1.0)
+        nominal = model.cam_pos[camera], model.cam_quat[camera]
+        model.cam_pos[camera], model.cam_quat[camera] = mounted(*nominal, look)
         model.cam_fovy[camera] += look.widening
+
+
+def mounted(position: ArrayLike, quaternion: ArrayLike, look: CameraLook) -> tuple[NDArray, NDArray]:
+    """Position (3,) m and quaternion (4,) wxyz of a camera that is meant to be there."""
+    shift, turned = np.empty(3), np.array(quaternion, dtype=np.float64)
+    mujoco.mju_rotVecQuat(shift, np.asarray(look.shift), turned)
+    mujoco.mju_quatIntegrate(turned, np.asarray(look.turn), 1.0)
+    return np.asarray(position) + shift, turned
 
 
 def _surfaces(looks: Looks) -> dict[str, Surface]:

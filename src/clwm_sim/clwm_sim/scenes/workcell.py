@@ -125,8 +125,7 @@ def _add_surroundings(world: mujoco.MjsBody, head_fovy: float) -> None:
         specular=[0.0, 0.0, 0.0],
         castshadow=False,
     )
-    direction = np.subtract(HEAD_TARGET, HEAD_POSITION)
-    world.add_camera(name="head", pos=list(HEAD_POSITION), quat=_looking(direction, up=(0.0, 0.0, 1.0)), fovy=head_fovy)
+    world.add_camera(name="head", pos=list(HEAD_POSITION), quat=HEAD_QUATERNION, fovy=head_fovy)
     box = mujoco.mjtGeom.mjGEOM_BOX
     world.add_geom(
         name="table", type=box, size=[0.6, 0.9, 0.02], pos=[0.4, 0.0, -0.02], rgba=COLOURS["table"], condim=4
@@ -151,3 +150,6 @@ def _looking(direction: object, up: object) -> list[float]:
     quaternion = np.empty(4)
     mujoco.mju_mat2Quat(quaternion, np.column_stack([right, np.cross(back, right), back]).ravel())
     return quaternion.tolist()
+
+
+HEAD_QUATERNION = _looking(np.subtract(HEAD_TARGET, HEAD_POSITION), up=(0.0, 0.0, 1.0))  # wxyz
