@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 
+import mink
 import numpy as np
 import pytest
 
@@ -10,7 +11,9 @@ from clwm_common.actions import GRIPPERS, JOINTS, ROW_DT
 from clwm_common.robot.description import RobotDescription
 from clwm_sim.experts.carrying import free_place
 from clwm_sim.experts.goal_expert import GoalExpert
-from clwm_sim.experts.motion import View
+from clwm_sim.experts.grasping import hand_yaw, take
+from clwm_sim.experts.inverse_kinematics import ArmInverseKinematics
+from clwm_sim.experts.motion import CLOSED, OPEN, View, fingers_down
 from clwm_sim.experts.playing import play
 from clwm_sim.goals.judge import Judge
 from clwm_sim.registry import goals_in, kinds_in, scene_named, scenes
@@ -140,6 +143,48 @@ def test_hand_opens_and_rises_before_it_leaves_a_thing_for_another_one(prepare, 
     for _ in itertools.islice(play(stage, expert, load, layout), 40):
         moved = stage.situation().objects["tray"].position - before
         assert np.hypot(*moved[:2]) < 0.006, f"the tray was dragged by {moved}"
+
+
+@pytest.mark.parametrize("height", [0.05, 0.11])
+def test_fingers_go_down_around_a_thing_only_when_the_hand_is_turned_to_it(prepare, expert, height):
+    stage, layout, goals = prepare("handover", 0)
+    goal = next(g for g in goals if g.kind == "hand_over")
+    bar = layout.things["bar"]
+    giver = 0 if bar.position[1] > 0.0 else 1
+    side = 1.0 - 2.0 * giver
+    stage.displace("bar", np.array([0.52, 0.12 * side]) - bar.position[:2])
+    over = stage.situation().objects["bar"].position + [0.0, 0.057 * side, height]
+    joints, solver = ROBOT.home.copy(), ArmInverseKinematics(ROBOT, ROBOT.arms[giver])
+    own = slice(7 * giver, 7 * giver + 7)
+    for turn in np.linspace(0.0, 1.0, 20):
+        along = mink.SO3.from_matrix(fingers_down(turn * (bar.yaw - np.pi / 2)))
+        joints[own] = solver.solve(mink.SE3.from_rotation_and_translation(along, over), joints[own])
+    stage.put_arms(joints, [0.08, 0.08])
+    expert.start()
+    judge = Judge(goals, stage.time, stage.situation())
+    for step in play(stage, expert, goal, layout, judge):
+        if stage.time < 2.5 and step.row[GRIPPERS][giver] > 0.04:
+            assert step.now.objects["bar"].tilt < 0.02, "open fingers press on the bar"
+        if judge.verdicts["hand_over"] != "open" or stage.time > goal.timeout:
+            break
+    assert judge.verdicts["hand_over"] == "achieved"
+
+
+def test_hand_whose_fingers_stand_on_a_thing_rises_and_tries_again(prepare, expert):
+    stage, layout, goals = prepare("blocks", 2)
+    goal = wanted(goals, "place", stage)
+    now = stage.situation()
+    grip = now.objects[goal.block.name].position
+    row = expert.row_of(*stage.setpoint())
+    view = expert.view(row, layout, now)
+    on_it = replace(view, told=np.zeros(2), tcp=np.tile(grip, (2, 1)))
+    blocked = replace(on_it, now=replace(now, tcp=np.tile(grip + [0.0, 0.0, 0.025], (2, 1)), widths=np.full(2, 0.06)))
+    reached = replace(on_it, now=replace(now, tcp=np.tile(grip, (2, 1)), widths=np.full(2, 0.06)))
+    yaw = hand_yaw(now.objects[goal.block.name], goal.block.grips[0])
+    for arm in range(2):
+        rises = take(blocked, arm, goal.block, goal.block.grips[0], yaw)
+        assert rises.width == OPEN and rises.position[2] > grip[2] + 0.05
+        assert take(reached, arm, goal.block, goal.block.grips[0], yaw).width == CLOSED
 
 
 @pytest.mark.parametrize("seed", [1, 4, 6])

@@ -14,11 +14,11 @@ from scipy.interpolate import RegularGridInterpolator
 from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_sim.experts.inverse_kinematics import ArmInverseKinematics
+from clwm_sim.experts.motion import fingers_down
 
 DISTANCES = np.arange(0.20, 0.83, 0.05)  # m
 HEIGHTS = np.arange(-0.02, 0.55, 0.08)  # m
 TURNS = np.radians(np.arange(-160.0, 161.0, 20.0))
-_DOWN = np.diag([1.0, -1.0, -1.0])
 _FOUND = 0.003, 0.03  # m and rad between a pose and the one that was solved for it
 _STEPS = 4  # of two iterations each, from the neighbour's joints
 
@@ -72,7 +72,7 @@ def reach(
 
     The search starts at `near` (7,). tilt: (3,) rad by which the fingers do not point down, about the world's axes.
     """
-    rotation = mink.SO3.from_z_radians(yaw) @ mink.SO3.from_matrix(_DOWN)
+    rotation = mink.SO3.from_matrix(fingers_down(yaw))
     if tilt is not None:
         rotation = mink.SO3.exp(tilt) @ rotation
     target = mink.SE3.from_rotation_and_translation(rotation, point)

@@ -20,7 +20,7 @@ from clwm_common.robot.description import RobotDescription
 from clwm_embodichain.expansion.capability_map import CapabilityMap
 from clwm_embodichain.expansion.hand_starts import HandStarts, HandStartSolver
 from clwm_embodichain.expansion.hand_starts import draw as draw_hands
-from clwm_sim.experts.motion import OPEN, View
+from clwm_sim.experts.motion import OPEN, View, fingers_down
 from clwm_sim.goals.base import Goal
 from clwm_sim.registry import goals_in, scene_named
 from clwm_sim.scenes.things import Layout
@@ -145,9 +145,9 @@ def approaches(goal: Goal, layout: Layout, now: Situation, bases: NDArray) -> li
         if aim is None or aim.yaw is None:
             continue
         # Asked again from over there, the aim is the grip itself.
-        over = now.tcp.copy()
-        over[arm] = aim.position
-        grip = goal.aims(replace(view, now=replace(now, tcp=over), tcp=over))[arm]
+        over, hands = now.tcp.copy(), view.hands.copy()
+        over[arm], hands[arm] = aim.position, fingers_down(aim.yaw)
+        grip = goal.aims(replace(view, now=replace(now, tcp=over), tcp=over, hands=hands))[arm]
         if grip is not None and np.linalg.norm(grip.position - aim.position) > 0.03:
             points = np.linspace(aim.position, grip.position, 3)
             found.append(Approach(arm, points, aim.yaw))

@@ -12,8 +12,9 @@ from typing import Protocol
 import mink
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
-from clwm_common.actions import GRIPPERS, JOINTS, ROW_DT
+from clwm_common.actions import GRIPPERS, JOINTS, LEFT_QUATERNION, RIGHT_QUATERNION, ROW_DT
 from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_sim.experts.foresight import next_situation
@@ -30,12 +31,13 @@ from clwm_sim.experts.motion import (
     Aim,
     View,
     displaced,
+    fingers_down,
     towards,
 )
 from clwm_sim.scenes.things import Layout
 from clwm_sim.situation import Situation
 
-_DOWN = np.diag([1.0, -1.0, -1.0])
+MOST_SPEED = 0.7  # of the joints' velocity limits
 
 
 class Pursuit(Protocol):
@@ -53,6 +55,7 @@ class GoalExpert:
         self._arms = [ArmInverseKinematics(robot, arm) for arm in robot.arms]
         self._bases = np.array([arm.base_position[:2] for arm in robot.arms])
         self._kinematics = DualArmKinematics(robot)
+        self._max_step = MOST_SPEED * np.asarray(robot.limits.velocity) * ROW_DT
         self.start()
 
     def start(self) -> None:
@@ -82,13 +85,16 @@ class GoalExpert:
             pose = self._arms[arm].pose(joints[own])
             target = self._approach(arm, pose, aim, now.table_height)
             if np.abs(self.velocity[arm]).max() > 1e-6:
-                joints[own] = self._arms[arm].solve(target, joints[own])
+                # Where an arm is nearly stretched a small step of the hand may be a leap of its joints.
+                step = self._arms[arm].solve(target, joints[own]) - joints[own]
+                joints[own] += np.clip(step, -self._max_step, self._max_step)
         return self._kinematics.row(joints, widths)
 
     def view(self, row: NDArray, layout: Layout, now: Situation) -> View:
         """What a goal decides from when `row` (30,) is in force."""
         tcp = np.array([row[0:3], row[7:10]], dtype=np.float64) - [0.0, 0.0, now.table_height]
-        return View(now, layout, tcp, np.array(row[GRIPPERS], dtype=np.float64), self._bases)
+        hands = Rotation.from_quat([row[LEFT_QUATERNION], row[RIGHT_QUATERNION]]).as_matrix()
+        return View(now, layout, tcp, np.array(row[GRIPPERS], dtype=np.float64), self._bases, hands)
 
     def plan(
         self, row: NDArray, goal: Pursuit, layout: Layout, now: Situation, velocity: NDArray, rows: int
@@ -116,7 +122,7 @@ class GoalExpert:
         """
         wanted = pose.rotation()
         if aim.yaw is not None:
-            wanted = mink.SO3.from_z_radians(aim.yaw) @ mink.SO3.from_matrix(_DOWN)
+            wanted = mink.SO3.from_matrix(fingers_down(aim.yaw))
         turn = (wanted @ pose.rotation().inverse()).log()
         offset = self._within_reach(arm, aim.position) + [0.0, 0.0, table_height] - pose.translation()
         linear = towards(self.velocity[arm, :3], offset, aim.speed, ACCELERATION)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from clwm_sim.experts.motion import CLOSED, OPEN, Aim, View, above
+from clwm_sim.experts.motion import CLOSED, HOVER, OPEN, Aim, View, above
 from clwm_sim.scenes.things import Grip, Thing
 from clwm_sim.situation import State
 
 AT_GRASP = 0.009  # m from the grasp point within which fingers close
 AROUND = 0.045  # m between a hand and a grip that its fingers may touch
 LOST_GRASP = 0.035  # m beyond which closed fingers have missed
+BLOCKED = 0.015  # m that a hand which rests lacks to where it is told to be, because something is in its way
 
 
 def is_held(view: View, arm: int, thing: Thing, grip: Grip) -> bool:
@@ -60,17 +61,23 @@ def leave(view: View, arm: int, wanted: Thing | None = None) -> Aim | None:
 
 
 def take(view: View, arm: int, thing: Thing, grip: Grip, yaw: float) -> Aim:
-    """Approach the grip from above and close there; open again where the fingers have missed."""
+    """Approach the grip from above and close there; open again where the fingers have missed, and rise first where
+    they stand on something.
+    """
     if (away_first := leave(view, arm, thing)) is not None:
         return away_first
     point: NDArray = view.now.objects[thing.name].at(grip)
     tcp, width = view.tcp[arm], float(view.now.widths[arm])
     away = float(np.linalg.norm(point - tcp))
+    over = above(point, tcp, off_turn=view.off_turn(arm, yaw))
     if not _is_told_to_hold(view, arm) and away > AT_GRASP:
         noise = float(np.clip((away - 0.03) / 0.08, 0.15, 1.0))
-        return Aim(above(point, tcp), yaw, OPEN, noise=noise)
-    if _is_told_to_hold(view, arm) and (away > LOST_GRASP or width < 0.5 * grip.width):
-        return Aim(above(point, tcp), yaw, OPEN, noise=0.0)
+        return Aim(over, yaw, OPEN, noise=noise)
+    if _is_told_to_hold(view, arm) and not is_held(view, arm, thing, grip):
+        if np.linalg.norm(view.now.tcp[arm] - tcp) > BLOCKED:
+            return Aim(tcp + [0.0, 0.0, HOVER], yaw, OPEN, noise=0.0)
+        if away > LOST_GRASP or width < 0.5 * grip.width:
+            return Aim(over, yaw, OPEN, noise=0.0)
     return Aim(tcp, yaw, CLOSED, noise=0.0)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clwm_sim.experts.carrying import put_down
-from clwm_sim.experts.grasping import hand_yaw, held_thing, is_held, take
-from clwm_sim.experts.motion import CLOSED, Aim, View
+from clwm_sim.experts.grasping import BLOCKED, LOST_GRASP, hand_yaw, held_thing, is_held, take
+from clwm_sim.experts.motion import CLOSED, OPEN, Aim, View
 from clwm_sim.scenes.things import Thing
 
 LIFT_SPEED = 0.14
-LIFTED = 0.012  # m over the table
+LIFTED, TILTED = 0.012, 0.08  # m and rad from where on a thing no longer stands on the table
 
 
 def lift(view: View, thing: Thing, height: float) -> list[Aim | None]:
@@ -19,9 +20,11 @@ def lift(view: View, thing: Thing, height: float) -> list[Aim | None]:
     points = np.array([state.at(grip) for grip in thing.grips])
     yaws = [hand_yaw(state, grip) for grip in thing.grips]
     held = [is_held(view, arm, thing, grip) for arm, grip in enumerate(thing.grips)]
-    if any(held) and not all(held) and state.position[2] > LIFTED:
+    if not all(held) and (state.position[2] > LIFTED or state.tilt > TILTED):
         # It hangs on one hand: down with it before it turns over.
-        return [put_down(view, arm, thing, grip) if held[arm] else None for arm, grip in enumerate(thing.grips)]
+        downs = [_let_down(view, arm, point) for arm, point in enumerate(points)]
+        if downs != [None, None]:
+            return downs
     if not all(held):
         return [_hold(view, arm, thing, yaws[arm]) for arm in range(2)]
     # Straight up together; a hand that is higher than the other rises a little less, which keeps the thing level.
@@ -31,6 +34,16 @@ def lift(view: View, thing: Thing, height: float) -> list[Aim | None]:
     return [
         Aim(view.tcp[arm] + [0.0, 0.0, lifts[arm]], yaws[arm], CLOSED, speed=LIFT_SPEED, noise=0.0) for arm in range(2)
     ]
+
+
+def _let_down(view: View, arm: int, grip: NDArray) -> Aim | None:
+    """A hand that is closed around the grip (3,) goes down with it, and lets go when it cannot go further."""
+    tcp, there = view.tcp[arm], view.now.tcp[arm]
+    if view.told[arm] > 0.5 * OPEN or np.linalg.norm(there - grip) > LOST_GRASP:
+        return None
+    if np.linalg.norm(there - tcp) > BLOCKED:
+        return Aim(tcp, None, OPEN, noise=0.0)
+    return Aim(tcp - [0.0, 0.0, 0.05], None, CLOSED, speed=0.12, noise=0.0)
 
 
 def _hold(view: View, arm: int, thing: Thing, yaw: float) -> Aim:

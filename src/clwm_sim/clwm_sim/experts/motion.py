@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import mink
 import numpy as np
@@ -21,7 +21,14 @@ TURN_SPEED, TURN_ACCELERATION = 1.2, 4.0  # rad/s, rad/s^2
 HOVER = 0.10  # m above the grasp from where the last approach goes straight down
 HOMING_RATE, HOMING_SPEED = 2.0, 0.3  # 1/s, rad/s of an idle arm, which always drifts back to home
 IDLE_NOISE = 0.5  # how much disturbance an idle arm tolerates, 0..1
+TURNED = 0.15  # rad off the wanted turn of a hand within which its fingers go down around a thing
 REACH = 0.785  # m from an arm's base over the table; at 0.80 m the elbow is straight when the fingers point down
+
+
+def fingers_down(yaw: float) -> NDArray[np.float64]:
+    """Rotation (3, 3) of a hand that points down; at yaw 0 its fingers open along y, as at home."""
+    c, s = np.cos(yaw), np.sin(yaw)
+    return np.array([[c, s, 0.0], [s, -c, 0.0], [0.0, 0.0, -1.0]])
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,8 @@ class Aim:
 class View:
     """What an expert decides from: the world now, and the command in force, left hand first.
 
-    tcp: (2, 3) m; told: (2,) m of opening; bases: (2, 2) m, the arms' bases in the table's plane.
+    tcp: (2, 3) m; told: (2,) m of opening; bases: (2, 2) m, the arms' bases in the table's plane; hands: (2, 3, 3), how
+    they are turned, fingers down at yaw 0 unless it is said.
     """
 
     now: Situation
@@ -50,6 +58,11 @@ class View:
     tcp: NDArray[np.float64]
     told: NDArray[np.float64]
     bases: NDArray[np.float64]
+    hands: NDArray[np.float64] = field(default_factory=lambda: np.stack([fingers_down(0.0)] * 2))
+
+    def off_turn(self, arm: int, yaw: float) -> float:
+        """Angle, rad, by which a hand is turned away from fingers down at this yaw."""
+        return float(np.arccos(np.clip((np.trace(self.hands[arm].T @ fingers_down(yaw)) - 1.0) / 2.0, -1.0, 1.0)))
 
     def reaches(self, arm: int, point: NDArray) -> bool:
         """Whether an arm gets to a point near the table with its fingers down."""
@@ -75,10 +88,16 @@ def towards(velocity: NDArray, offset: NDArray, speed: float, acceleration: floa
     return velocity + change * min(1.0, acceleration * ROW_DT / max(size, 1e-9))
 
 
-def above(point: NDArray, tcp: NDArray, hover: float = HOVER, inner: float = 0.012, outer: float = 0.05) -> NDArray:
-    """A funnel: `point` itself when the tool centre point is over it, up to `hover` higher when it is not."""
+def above(
+    point: NDArray, tcp: NDArray, hover: float = HOVER, inner: float = 0.012, outer: float = 0.05, off_turn: float = 0.0
+) -> NDArray:
+    """A funnel: `point` itself when the tool centre point is over it, up to `hover` higher when it is not.
+
+    off_turn: rad by which the hand is not turned yet as it shall be there, which keeps it up too.
+    """
     away = np.hypot(*(point[:2] - tcp[:2]))
-    return point + [0.0, 0.0, hover * np.clip((away - inner) / (outer - inner), 0.0, 1.0)]
+    share = max((away - inner) / (outer - inner), (off_turn - TURNED) / TURNED)
+    return point + [0.0, 0.0, hover * np.clip(share, 0.0, 1.0)]
 
 
 def displaced(
