@@ -15,6 +15,7 @@ from clwm_sim.situation import Situation
 ANY_SCENE = "*"
 OPEN_WIDTH = 0.06  # m from which on a hand has let go of anything here
 NEAR = 0.08  # m
+FINGERS = 0.025  # m from a thing's end to the middle of fingers that still touch it
 
 
 class Goal(ABC):
@@ -30,7 +31,7 @@ class Goal(ABC):
     scenes: ClassVar[tuple[str, ...]]
     training: ClassVar[tuple[str, ...]]
     held_out: ClassVar[tuple[str, ...]]
-    loss: ClassVar[str] = "an object fell from the table, or lies where no arm reaches"
+    loss: ClassVar[str] = "what it is about fell from the table, or lies where no arm reaches"
     hold_time: ClassVar[float] = 0.3
     settling: ClassVar[float] = 0.0
     timeout: ClassVar[float] = 15.0
@@ -54,8 +55,9 @@ class Goal(ABC):
         """Whether things are as asked; start: how they were when it was asked, or settled."""
 
     def is_lost(self, now: Situation, start: Situation) -> bool:
-        """Whether it can no longer be achieved."""
-        return any(is_off_table(state.position) for state in now.objects.values())
+        """Whether it can no longer be achieved: one of the things that it binds is gone."""
+        things = [thing.name for thing in vars(self).values() if isinstance(thing, Thing)]
+        return any(name in now.objects and is_off_table(now.objects[name].position) for name in things)
 
     @abstractmethod
     def aims(self, view: View) -> list[Aim | None]:
@@ -78,7 +80,7 @@ def is_off_table(position: np.ndarray) -> bool:
 
 def has_let_go(now: Situation, thing: Thing) -> bool:
     """Whether no hand that is near the thing is closed."""
-    near = np.linalg.norm(now.tcp - now.objects[thing.name].position, axis=1) < NEAR
+    near = np.linalg.norm(now.tcp - now.objects[thing.name].position, axis=1) < max(NEAR, thing.extent + FINGERS)
     return not np.any(near & (now.widths < OPEN_WIDTH))
 
 

@@ -17,6 +17,7 @@ LIFT_HEIGHT = 0.08  # m under the tray
 LIFT_TARGET = 0.115
 MAX_TILT = np.radians(8.0)
 LOST_TILT = np.radians(35.0)
+HOLDS = 0.015  # m between a grip's width and the opening of a hand that holds it
 REACH = 0.05  # m from a grip to a tool centre point within which a hand counts as holding
 
 
@@ -66,8 +67,10 @@ class LiftTray(Goal):
 def is_lifted(now: Situation, thing: Thing, height: float) -> bool:
     """Whether both hands hold the thing level, its origin at least `height` m above the table."""
     state = now.objects[thing.name]
-    away = [np.linalg.norm(now.tcp[arm] - state.at(grip)) for arm, grip in enumerate(thing.grips)]
-    return bool(state.position[2] >= height and state.tilt < MAX_TILT and max(away) < REACH)
+    grips = np.array([state.at(grip) for grip in thing.grips])
+    closed = now.widths < np.array([grip.width for grip in thing.grips]) + HOLDS
+    held = np.all(closed & (np.linalg.norm(now.tcp - grips, axis=1) < REACH))
+    return bool(held and state.position[2] >= height and state.tilt < MAX_TILT)
 
 
 def is_tipped(now: Situation, thing: Thing) -> bool:
