@@ -23,9 +23,9 @@ from clwm_sim.shipped_tasks import TASKS
 from clwm_sim.stage import Stage
 from clwm_sim.world import World
 
-GOALS = 2  # pursued one after the other before the objects are laid out anew
-PURSUED = 8.0  # s at most for one of them
-APART = (0.3, 0.9)  # s from one look to the next
+STARTS = 3  # looked at of other layouts, before one is played: they show objects where nothing has moved them
+PURSUED = 8.0  # s at most for a goal
+APART = (0.4, 2.0)  # s from one look to the next
 CHANGES_APART = 1.5  # s at most: waiting for a change shows nothing new
 
 
@@ -39,7 +39,7 @@ class RollOuts:
         self._world: tuple[World, Expert] | None = None
 
     def states(self, scene: str, rng: np.random.Generator) -> Iterator[Stage]:
-        """The stage at moments some tenths of a second apart, going on when the next one is asked for.
+        """The stage at starts and at moments of episodes, going on when the next one is asked for.
 
         scene: one of the registry, or the first tasks' table. Raises RegistryError for another one.
         """
@@ -53,22 +53,21 @@ class RollOuts:
             self._stage.build(scene)
         stage, expert = self._stage, self._expert
         while True:
+            for _ in range(STARTS):
+                stage.set_up(scene.draw(rng), rng)
+                yield stage
             layout = without_waiting(scene.draw(rng))
             stage.set_up(layout, rng)
             expert.start()
-            due = 0.0
+            offered = goals_in(name, layout)
+            goal = offered[rng.integers(len(offered))]
+            judge, due = Judge([goal], 0.0, stage.situation()), rng.uniform(*APART)
             trouble = Trouble(stage, expert, Disturbance(rng))
-            for _ in range(GOALS):
-                offered = goals_in(name, layout)
-                goal = offered[rng.integers(len(offered))]
-                judge, asked = Judge([goal], stage.time, stage.situation()), stage.time
-                for _ in play(stage, expert, goal, layout, judge, trouble):
-                    if stage.time >= due:
-                        yield stage
-                        due = stage.time + rng.uniform(*APART)
-                    if judge.verdicts[goal.name] != "open" or stage.time - asked > PURSUED:
-                        break
-                if judge.verdicts[goal.name] == "lost":
+            for _ in play(stage, expert, goal, layout, judge, trouble):
+                if stage.time >= due:
+                    yield stage
+                    due = stage.time + rng.uniform(*APART)
+                if judge.verdicts[goal.name] != "open" or stage.time > PURSUED:
                     break
 
     def _on_first_table(self, rng: np.random.Generator) -> Iterator[Stage]:
@@ -78,9 +77,11 @@ class RollOuts:
             self._world = world, Expert(world)
         world, expert = self._world
         while True:
-            task = tasks[rng.integers(len(tasks))]
-            world.reset(int(rng.integers(1 << 31)), task)
-            row, index, due = expert.start(), 0, 0.0
+            for task in rng.choice(tasks, STARTS):
+                world.reset(int(rng.integers(1 << 31)), task)
+                yield world
+            world.reset(int(rng.integers(1 << 31)), tasks[rng.integers(len(tasks))])
+            row, index, due = expert.start(), 0, rng.uniform(*APART)
             disturbance = Disturbance(rng)
             while world.time < PURSUED and not (world.succeeded() or world.failed()):
                 if world.time >= due:
