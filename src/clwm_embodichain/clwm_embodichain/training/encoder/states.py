@@ -9,7 +9,10 @@ import numpy as np
 
 from clwm_common.actions import ROW_DT
 from clwm_common.robot.description import RobotDescription
+from clwm_embodichain.expansion.capability_map import CapabilityMap
 from clwm_embodichain.expansion.disturbance import Disturbance
+from clwm_embodichain.expansion.hand_starts import HandStartSolver
+from clwm_embodichain.expansion.hand_starts import draw as draw_hands
 from clwm_embodichain.expansion.trouble import Trouble, disturbed
 from clwm_sim.controllers.interpolation import between
 from clwm_sim.experts.goal_expert import GoalExpert
@@ -23,6 +26,7 @@ from clwm_sim.shipped_tasks import TASKS
 from clwm_sim.stage import Stage
 from clwm_sim.world import World
 
+HANDS_SHARE = 0.6  # of the starts have hands somewhere over the table
 STARTS = 3  # looked at of other layouts, before one is played: they show objects where nothing has moved them
 PURSUED = 8.0  # s at most for a goal
 APART = (0.4, 2.0)  # s from one look to the next
@@ -35,6 +39,7 @@ class RollOuts:
     def __init__(self, robot: RobotDescription) -> None:
         self._robot = robot
         self._expert = GoalExpert(robot)
+        self._capability, self._solver = CapabilityMap(robot), HandStartSolver(robot)
         self._stage: Stage | None = None
         self._world: tuple[World, Expert] | None = None
 
@@ -55,6 +60,7 @@ class RollOuts:
         while True:
             for _ in range(STARTS):
                 stage.set_up(scene.draw(rng), rng)
+                self._move_hands(stage, rng)
                 yield stage
             layout = without_waiting(scene.draw(rng))
             stage.set_up(layout, rng)
@@ -69,6 +75,18 @@ class RollOuts:
                     due = stage.time + rng.uniform(*APART)
                 if judge.verdicts[goal.name] != "open" or stage.time > PURSUED:
                     break
+
+    def _move_hands(self, stage: Stage, rng: np.random.Generator) -> None:
+        """To anywhere over the table, sometimes; not where arms would touch."""
+        if rng.random() >= HANDS_SHARE:
+            return
+        before = stage.measured()
+        hands = draw_hands(rng, self._capability, self._robot.left.gripper.opening_max)
+        joints = None if hands is None else self._solver.joints(hands, stage.physics.table_height)
+        if hands is not None and joints is not None:
+            stage.put_arms(joints, hands.widths)
+            if stage.arms_touch():
+                stage.put_arms(before.positions, before.widths)
 
     def _on_first_table(self, rng: np.random.Generator) -> Iterator[Stage]:
         tasks = list(TASKS)
