@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from clwm_embodichain.training.encoder.heads import POINTS, local_loss, pose_loss, positions, segment_loss
+from clwm_embodichain.training.encoder.heads import (
+    POINTS,
+    cells_of,
+    gated_loss,
+    local_loss,
+    pose_loss,
+    positions,
+    segment_loss,
+)
 from clwm_embodichain.training.encoder.roles import SEGMENTS
 
 
@@ -59,3 +67,25 @@ def test_absent_objects_cost_nothing():
     assert pose_loss(estimate, poses, asked) == 0.0
     assert pose_loss(poses + 1.0, poses, asked) > 0.5
     assert pose_loss(estimate, poses, torch.zeros_like(asked)) == 0.0
+
+
+def test_a_sum_over_cells_finds_things_when_gated_answers_cost_nothing():
+    cells = torch.tensor([[1, 3]])
+    lies = torch.tensor([[True, False]])  # the second thing is not in the picture
+    values = torch.tensor([[[0.3, -0.2], [0.5, 0.5]]])
+    # One channel for each cell, so that a linear head can say anything in any of them.
+    grid, head = torch.eye(4).reshape(1, 2, 2, 4), torch.nn.Linear(4, 2 * 3)
+    with torch.no_grad():
+        head.weight.zero_(), head.bias.zero_()
+        head.weight[:3, 1] = torch.tensor([1.0, 0.3, -0.2])
+    assert gated_loss(head, grid, cells, lies, values) < 1e-12
+    found = head(grid.flatten(1, 2)).sum(dim=1).unflatten(1, (2, 3))
+    torch.testing.assert_close(found, torch.tensor([[[1.0, 0.3, -0.2], [0.0, 0.0, 0.0]]]))
+    with torch.no_grad():
+        head.weight[:3, 1], head.weight[:3, 2] = 0.0, torch.tensor([1.0, 0.3, -0.2])
+    assert gated_loss(head, grid, cells, lies, values) > 0.3
+
+
+def test_cells_are_counted_row_by_row_and_a_place_behind_the_camera_is_no_error():
+    places = torch.tensor([[0.5, 0.5], [3.9, 0.1], [0.2, 1.7], [float("nan"), 9.0]])
+    assert cells_of(places, 4)[:3].tolist() == [0, 3, 4] and 0 <= cells_of(places, 4)[3] < 16

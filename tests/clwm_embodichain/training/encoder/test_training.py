@@ -29,7 +29,7 @@ def test_losses_fall_and_poses_are_found_better_than_at_the_start(pool, toy_fram
     held_out = toy_frames(24, 9)
     before = trainer.evaluate(held_out)
     losses = [trainer.step() for _ in range(60)]
-    for name in ("cell_class", "patch_class", "segment", "pose", "distillation"):
+    for name in ("cell_class", "patch_class", "cell_place", "cell_pose", "segment", "pose", "distillation"):
         first, last = (np.mean([found[name] for found in part]) for part in (losses[:5], losses[-5:]))
         assert last < 0.85 * first, name
     assert trainer.evaluate(held_out)["tray_mm"] < 0.85 * before["tray_mm"]
@@ -50,6 +50,15 @@ def test_a_resumed_run_ends_with_the_same_weights_as_an_uninterrupted_one(pool, 
     assert second.steps_done == whole.steps_done == 4
     for name, weight in whole.ema.state_dict().items():
         torch.testing.assert_close(second.ema.state_dict()[name], weight, rtol=0, atol=0)
+
+
+def test_a_training_can_begin_with_the_weights_of_another_encoder(pool, toy_config):
+    first = EncoderTrainer(toy_config, pool)
+    first.step()
+    second = EncoderTrainer(toy_config, pool, initial=first.ema)
+    for name, weight in first.ema.state_dict().items():
+        torch.testing.assert_close(second.model.state_dict()[name], weight)
+        torch.testing.assert_close(second.ema.state_dict()[name], weight)
 
 
 def test_a_checkpoint_of_another_size_is_refused(pool, toy_config):

@@ -12,6 +12,7 @@ from torch.nn import functional
 from clwm_embodichain.training.encoder.roles import NUMBERS, OWNERS, ROLES, SEGMENTS
 
 POINTS = len(OWNERS)
+_ELSEWHERE_WEIGHT = 0.03  # of a cell that a thing is not in: nearly all are not
 _ABSENT_WEIGHT = 0.1  # of a point that is not in a picture: most are not, and saying so is easy
 
 
@@ -30,6 +31,19 @@ class LocalHead(nn.Module):
         found, du, dv = self.answer(tokens).transpose(1, 2).chunk(3, dim=1)
         absent = self.absent(tokens.mean(dim=1)).unsqueeze(-1)
         return torch.cat([found, absent], dim=-1), torch.stack([du, dv], dim=-1)
+
+
+class GatedHead(nn.Module):
+    """Asks each pooled cell for numbers that are 0 unless an object lies in it, so that a sum over cells finds it.
+
+    place: whether each point lies in the cell and, if so, where in it. pose: whether each role's object does and, if
+    so, its pose, which only the fixed camera can tell.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.place = nn.Linear(channels, POINTS * 3)
+        self.pose = nn.Linear(channels, len(ROLES) * (1 + NUMBERS))
 
 
 class PoseHead(nn.Module):
@@ -56,6 +70,7 @@ class Supervision(nn.Module):
         self.image_size = image_size
         self.patch = LocalHead(channels)
         self.cell = LocalHead(channels)
+        self.gated = GatedHead(channels)
         self.segment = nn.Linear(channels, len(SEGMENTS))
         self.pose = PoseHead(3 * cells * cells * channels)
 
@@ -78,10 +93,30 @@ def local_loss(
     return (classification * weight).sum() / weight.sum(), (error * shown).sum() / (2 * shown.sum()).clamp(min=1)
 
 
+def cells_of(position: Tensor, side: int) -> Tensor:
+    """Numbers of the cells, row by row, that positions (..., 2) in cells lie in; any for those outside."""
+    cell = position.nan_to_num(0.0).floor().long().clamp(0, side - 1)
+    return cell[..., 1] * side + cell[..., 0]
+
+
 def positions(pixels: Tensor, present: Tensor, side: int, image_size: int) -> tuple[Tensor, Tensor]:
     """Pixels (n, points, 2) in cells of a side x side grid, and which lie in the picture and on a present object."""
     position = (pixels + 0.5) * (side / image_size)
     return position, present & ((position >= 0.0) & (position < side)).all(dim=-1)
+
+
+def gated_loss(head: nn.Linear, grid: Tensor, cells: Tensor, lies: Tensor, values: Tensor) -> Tensor:
+    """Squared error of gated numbers; grid (n, side, side, channels), cells (n, things) numbers of cells row by row,
+    lies (n, things) whether a thing is in the picture, values (n, things, k): what its cell has to say beside 1.
+    """
+    answer = head(grid.flatten(1, 2)).unflatten(2, (lies.shape[1], values.shape[2] + 1))
+    told = torch.cat([torch.ones_like(values[..., :1]), values], dim=-1) * lies.unsqueeze(-1)
+    at = cells[:, None, :, None].expand(-1, 1, -1, told.shape[-1])
+    target = torch.zeros_like(answer).scatter(1, at, told.unsqueeze(1))
+    error = (answer - target).square().mean(dim=-1)
+    there = torch.zeros_like(error).scatter(1, cells.unsqueeze(1), lies.to(error.dtype).unsqueeze(1))
+    weight = _ELSEWHERE_WEIGHT + (1.0 - _ELSEWHERE_WEIGHT) * there
+    return (error * weight).sum() / there.sum().clamp(min=1)
 
 
 def segment_loss(head: nn.Linear, grid: Tensor, segments: Tensor) -> Tensor:

@@ -54,6 +54,7 @@ SYMMETRY = np.array([kind.symmetry for kind in KINDS.values()])
 ASKED = np.array([[True, True, kind.has_height, *[kind.symmetry > 0] * 2] for kind in KINDS.values()])
 # (points,): whose each point is.
 OWNERS = np.repeat(np.arange(len(ROLES)), [kind.points for kind in KINDS.values()])
+FIRST_POINTS = np.searchsorted(OWNERS, np.arange(len(ROLES)))  # (roles,): of each role
 SEGMENTS: tuple[str, ...] = (*(role for role in ROLES if role not in TOOLS), *ARM_SEGMENTS, TABLE_SEGMENT, "rest")
 
 _CENTRE = np.array([0.48, 0.0, 0.05, 0.0, 0.0])

@@ -41,7 +41,7 @@ _PANELS = (
         "log",
     ),
     (("block_deg", "bar_deg", "lever_deg", "tray_deg", "pot_deg"), "held-out median error, degrees", "log"),
-    (("total", "pose", "cell_class", "segment", "distillation"), "training loss", "log"),
+    (("total", "pose", "cell_pose", "cell_class", "segment", "distillation"), "training loss", "log"),
     (("looks_apart", "feature_std", "effective_rank"), "features", "log"),
 )
 
@@ -82,14 +82,14 @@ def save_graph(folder: Path, pool: int) -> None:
         graph.unlink()
 
 
-def facts_of(trainer: EncoderTrainer, frames: Frames) -> dict:
-    """What clwm.json says of an encoder's making."""
+def facts_of(trainer: EncoderTrainer, errors: dict[str, float]) -> dict:
+    """What clwm.json says of an encoder's making; errors: on held-out states."""
     return {
         "id": "clwm-next-encoder",
         "pool": trainer.config.pool,
         "architecture": "DINOv3 ViT, trained from random weights on simulated scenes; not Meta's weights",
         "training": asdict(trainer.config) | {"seconds": round(trainer.seconds), "steps_done": trainer.steps_done},
-        "held_out": trainer.evaluate(frames),
+        "held_out": {name: round(value, 3) for name, value in errors.items()},
         "commands": [
             "python -m clwm_embodichain.training.encoder.render",
             "python -m clwm_embodichain.training.encoder.train --out models/next/encoder",
@@ -110,6 +110,7 @@ def _train() -> None:
     parser.add_argument("--data", type=Path, default=Path("out/encoder_data"))
     parser.add_argument("--run", type=Path, default=Path("out/encoder_run"))
     parser.add_argument("--out", type=Path, help="write the encoder here whenever it is kept, e.g. models/next/encoder")
+    parser.add_argument("--initial", type=Path, help="encoder of the same size whose weights to begin with")
     parser.add_argument("--threads", type=int, default=1)
     for name, value in asdict(TrainingConfig()).items():
         kind = {"action": argparse.BooleanOptionalAction} if isinstance(value, bool) else {"type": type(value)}
@@ -119,19 +120,21 @@ def _train() -> None:
     torch.set_num_threads(arguments["threads"])
     run, out, console = arguments["run"], arguments["out"], PlainConsole()
     frames = held_out(run / "held_out-0.npz", config.image_size)
-    trainer = EncoderTrainer(config, FramePool(arguments["data"]))
+    initial = open_checkpoint(arguments["initial"]).load_model() if arguments["initial"] else None
+    trainer = EncoderTrainer(config, FramePool(arguments["data"]), initial)
     states = TrainingStates(run, "state")
     resume(states, trainer, console)
     curves = Curves(run / "curves.jsonl")
 
     def keep() -> None:
         states.save(trainer.steps_done, trainer.state())
-        found = {"minutes": trainer.seconds / 60, "step": trainer.steps_done} | trainer.evaluate(frames)
+        errors = trainer.evaluate(frames)
+        found = {"minutes": trainer.seconds / 60, "step": trainer.steps_done} | errors
         curves.append(found)
         console.print(" ".join(f"{name}={value:.3g}" for name, value in found.items()), soft_wrap=True)
         draw_curves(run / "training.png", _PANELS, {"": run / "curves.jsonl"})
         if out is not None:
-            save_encoder(trainer, out, facts_of(trainer, frames))
+            save_encoder(trainer, out, facts_of(trainer, errors))
             (out / "training.png").write_bytes((run / "training.png").read_bytes())
 
     run_training(trainer, curves, keep, KEEP_MINUTES, console)

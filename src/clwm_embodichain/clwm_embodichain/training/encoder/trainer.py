@@ -12,9 +12,17 @@ from torch import Tensor
 from transformers import DINOv3ViTModel
 
 from clwm_embodichain.training.encoder.data import FramePool, Frames
-from clwm_embodichain.training.encoder.heads import Supervision, local_loss, pose_loss, segment_loss
+from clwm_embodichain.training.encoder.heads import (
+    Supervision,
+    cells_of,
+    gated_loss,
+    local_loss,
+    pose_loss,
+    positions,
+    segment_loss,
+)
 from clwm_embodichain.training.encoder.model import REGISTERS, TrainingConfig, build_model, whiten_patches
-from clwm_embodichain.training.encoder.roles import ROLES, pose_errors, scaled, unscaled
+from clwm_embodichain.training.encoder.roles import FIRST_POINTS, ROLES, pose_errors, scaled, unscaled
 from clwm_embodichain.training.encoder.stability import distillation_loss, effective_rank, relative_distance
 from clwm_embodichain.training.muon import Muon
 from clwm_embodichain.training.trainer import Trainer, moving_average
@@ -27,9 +35,11 @@ WEIGHTS = {
     "cell_class": 0.5,
     "cell_offset": 6.0,
     "segment": 0.5,
-    "pose": 3.0,
-    "curved_pose": 1.5,
-    "distillation": 1.0,
+    "cell_place": 2.0,
+    "cell_pose": 3.0,
+    "pose": 1.5,
+    "curved_pose": 0.7,
+    "distillation": 0.7,
 }
 _DISTILLED_FROM = 0.3  # of the budget on with full weight: before, there is little to agree on
 _CLIP = 5.0
@@ -41,7 +51,8 @@ _SIZES = ("channels", "layers", "heads", "patch", "image_size", "pool")
 class EncoderTrainer(Trainer):
     """A step is a batch that depends on nothing but the seed, the number of steps and the pool."""
 
-    def __init__(self, config: TrainingConfig, pool: FramePool) -> None:
+    def __init__(self, config: TrainingConfig, pool: FramePool, initial: DINOv3ViTModel | None = None) -> None:
+        """initial: an encoder of this size whose weights to begin with."""
         self.config = config
         self.pool = pool
         model = build_model(config).train()
@@ -49,10 +60,14 @@ class EncoderTrainer(Trainer):
         self._preprocess = Preprocessing((config.image_size, config.image_size))
         sample = pool.draw(np.random.default_rng(config.seed), 64).images
         whiten_patches(model, self._preprocess(_pictures(sample)))
+        if initial is not None:
+            model.load_state_dict(initial.state_dict())
         matrices = [weight for name, weight in model.named_parameters() if weight.ndim == 2]
         others = [weight for weight in model.parameters() if weight.ndim != 2]
         heads = self.supervision
-        local = [weight for head in (heads.patch, heads.cell, heads.segment) for weight in head.parameters()]
+        local = [
+            weight for head in (heads.patch, heads.cell, heads.gated, heads.segment) for weight in head.parameters()
+        ]
         optimisers = [
             Muon(matrices, lr=config.learning_rate, weight_decay=config.weight_decay),
             torch.optim.AdamW(
@@ -101,11 +116,18 @@ class EncoderTrainer(Trainer):
         segments = torch.from_numpy(frames.segments).flatten(0, 2)
         patch_class, patch_offset = local_loss(heads.patch, patches, pixels, present, size)
         cell_class, cell_offset = local_loss(heads.cell, pooled, pixels, present, size)
+        place, lies = positions(pixels, present, pooled.shape[1], size)
+        cells = cells_of(place, pooled.shape[1])
+        within = 2.0 * (place - place.floor() - 0.5).nan_to_num(0.0)
+        cell_place = gated_loss(heads.gated.place, pooled, cells, lies, within)
         pooled = pooled.unflatten(0, views)
         poses, asked = (
             torch.from_numpy(values)[:, None].expand(-1, views[1], -1, -1).flatten(0, 1)
             for values in (scaled(frames.poses), frames.asked)
         )
+        fixed = (torch.arange(len(pooled) * views[1]) * views[2])[:, None], torch.from_numpy(FIRST_POINTS)
+        head_grid = pooled[:, :, 0].flatten(0, 1)
+        cell_pose = gated_loss(heads.gated.pose, head_grid, cells[fixed], lies[fixed], poses)
         linear, curved = heads.pose(pooled.flatten(0, 1))
         with torch.no_grad():
             _, answer = self.grids(self.ema, _pictures(frames.images[:, taught]))
@@ -114,6 +136,8 @@ class EncoderTrainer(Trainer):
             "patch_offset": patch_offset,
             "cell_class": cell_class,
             "cell_offset": cell_offset,
+            "cell_place": cell_place,
+            "cell_pose": cell_pose,
             "segment": segment_loss(heads.segment, patches, segments),
             "pose": pose_loss(linear, poses, asked),
             "curved_pose": pose_loss(curved, poses, asked),
