@@ -11,7 +11,7 @@ import pytest
 from clwm_embodichain.episodes.features import FeatureEpisode
 from clwm_embodichain.stream.ring import RingError, RingLayout, TrajectoryRing
 
-LAYOUT = RingLayout(writers=2, slots=2, rows=60, feature_shape=(3, 4, 4, 8))
+LAYOUT = RingLayout(writers=2, slots=2, rows=60, feature_shape=(3, 4, 4, 8), choices=2)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_too_little_shared_memory_is_refused_before_anything_is_written(monkeypa
 
 def _attach_and_stop(name, layout):
     with TrajectoryRing.attach(name, layout) as ring:
-        ring.count(1, "made", 3)
+        ring.count(1, "made", 3, 1)
         ring.stop()
 
 
@@ -113,7 +113,7 @@ def test_another_process_sees_the_same_ring_and_only_the_learners_end_removes_it
     process.start()
     process.join(20)
     assert process.exitcode == 0
-    assert ring.is_stopped and ring.writers["made"].tolist() == [0, 3]
+    assert ring.is_stopped and ring.writers["made"].tolist() == [[0, 0], [0, 3]]
     with TrajectoryRing.attach(ring.name, LAYOUT) as again:
         assert again.is_stopped
 

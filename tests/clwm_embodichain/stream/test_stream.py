@@ -15,9 +15,11 @@ from clwm_common.files.model_files import ModelFiles
 from clwm_embodichain.episodes.choices import GoalChoice, parse_choices
 from clwm_embodichain.episodes.features import PolicyDataError
 from clwm_embodichain.episodes.recorder import Recorder
+from clwm_embodichain.episodes.schedule import Schedule
 from clwm_embodichain.expansion.parts import NOTHING
 from clwm_embodichain.stream.engine import OnlineEngine, OnlineSettings
 from clwm_embodichain.stream.processes import ProcessWorkers
+from clwm_embodichain.stream.state import StreamState
 from clwm_embodichain.stream.worker import Simulation, play_and_encode
 from clwm_perception.encoder import Encoder
 
@@ -43,9 +45,11 @@ def test_fresh_trajectories_of_both_goals_keep_coming_although_the_worker_is_kil
         os.kill(killed, signal.SIGKILL)
         drawn = [stream.draw() for _ in range(8)]
         counts = stream.counts()
+        ring = Path("/dev/shm", workers.ring.name)
+        assert ring.exists() and stream.state is StreamState.READY
         hung = workers.processes[0].pid
         os.kill(hung, signal.SIGSTOP)
-        stream._silence, deadline = 0.2, time.monotonic() + 20.0
+        stream.silence, deadline = 0.2, time.monotonic() + 20.0
         while stream.counts().restarts < 2:
             assert time.monotonic() < deadline, "a worker that is silent is not replaced"
             stream._look_after_workers()
@@ -53,6 +57,10 @@ def test_fresh_trajectories_of_both_goals_keep_coming_although_the_worker_is_kil
         last = workers.processes[0].pid
         assert not is_alive(hung) and hung != last
     assert {episode.goals[0] for episode in drawn} == {"lift_tray", "place_block"}
+    assert stream.state is StreamState.STOPPED and not ring.exists()
+    assert counts.rejected == {"table/lift_tray": 0.0, "table/place_block": 0.0}
+    assert sum(counts.reuses.values()) == counts.trajectories
+    assert sum(uses * count for uses, count in counts.reuses.items()) == counts.walks
     seeds = [episode.seed for episode in drawn]
     assert min(seeds) == 40 and len(set(seeds)) >= 4, seeds
     assert max(seeds.count(seed) for seed in seeds) <= 2
@@ -131,3 +139,22 @@ def test_an_episode_that_fails_or_takes_too_long_is_not_handed_over():
     pictures = lambda images: np.zeros((3, 1, 1, 2), np.float16)  # noqa: E731
     assert play_and_encode(recorder, pictures, choice, 3, NOTHING, longest=rows).seed == 3
     assert play_and_encode(recorder, pictures, choice, 3, NOTHING, longest=rows - 1) is None
+
+
+def test_a_stream_that_ends_because_of_its_workers_has_failed(monkeypatch):
+    monkeypatch.setattr("clwm_embodichain.stream.processes._END", 0.001)
+    stream = engine(processes(worker=_hang), silence=100.0)
+    with pytest.raises(PolicyDataError, match="worker 0"), stream:
+        assert stream.state is StreamState.STARTING
+        raise PolicyDataError("worker 0")
+    assert stream.state is StreamState.FAILED
+
+
+def test_workers_follow_a_new_schedule_with_their_next_episode():
+    workers = processes(worker=_hang)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("clwm_embodichain.stream.processes._END", 0.001)
+        with engine(workers) as stream:
+            assert workers.ring.shares.tolist() == [0.5, 0.5]
+            stream.follow(Schedule(CHOICES, {"table/lift_tray": 1.0}))
+            assert workers.ring.shares.tolist() == pytest.approx([0.2, 0.8])

@@ -42,8 +42,7 @@ class Schedule:
 
     def choose(self, number: int) -> GoalChoice:
         """What comes at this place of the sequence 0, 1, ...: every choice at nearly even distances."""
-        place = (0.5 / len(self.choices) + number * _GOLDEN) % 1.0
-        return self.choices[min(int(np.searchsorted(np.cumsum(self.shares), place, "right")), len(self.choices) - 1)]
+        return self.choices[chosen(self.shares, number)]
 
     def _shares(self, success: Mapping[str, float]) -> NDArray[np.float64]:
         names = [str(choice) for choice in self.choices]
@@ -57,3 +56,9 @@ class Schedule:
             weights[still] *= STILL_SHARE / weights[still].sum()
             weights[~still] *= (1.0 - STILL_SHARE) / weights[~still].sum()
         return weights / weights.sum()
+
+
+def chosen(shares: NDArray[np.float64], number: int) -> int:
+    """Which of the choices with these shares (choices,) comes at place `number`."""
+    place = (0.5 / len(shares) + number * _GOLDEN) % 1.0
+    return min(int(np.searchsorted(np.cumsum(shares), place, "right")), len(shares) - 1)

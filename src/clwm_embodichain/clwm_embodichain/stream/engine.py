@@ -12,7 +12,9 @@ from pydantic import PositiveInt
 
 from clwm_common.files.config_files import Settings
 from clwm_embodichain.episodes.features import FeatureEpisode, PolicyDataError
+from clwm_embodichain.episodes.schedule import Schedule
 from clwm_embodichain.stream.pool import TrajectoryPool
+from clwm_embodichain.stream.state import StreamState
 from clwm_embodichain.stream.workers import SimulationWorkers
 from clwm_embodichain.training.policy.samples import Samples
 
@@ -26,8 +28,11 @@ _PATIENCE = _LOSSES + 1.0  # silences for which the learner waits for a trajecto
 class StreamCounts:
     """What went through an engine so far. walks: through trajectories, by all streams; simulated, failed: episodes of
     the workers; learner_waited, workers_waited: seconds, the former since `begin`, the latter of all workers together.
+    age: s from a trajectory's coming to a walk through it, on average; reuses: how many trajectories were walked
+    through so often; rejected: share of the episodes that failed, by goal.
     """
 
+    state: str
     trajectories: int
     observations: int
     walks: int
@@ -36,6 +41,9 @@ class StreamCounts:
     learner_waited: float
     workers_waited: float
     restarts: int
+    age: float
+    reuses: dict[int, int]
+    rejected: dict[str, float]
 
 
 class OnlineSettings(Settings):
@@ -70,16 +78,20 @@ class OnlineEngine(AbstractContextManager):
         self._losses, self._made = [0] * workers.count, [0] * workers.count
         self._observations = self._restarts = 0
         self._waited = 0.0
-        self._silence = silence
+        self.silence = silence
         self._heard = [(-1, 0.0)] * workers.count  # of each worker its last count of beats, and when it was new
         self._came_at = 0.0
+        self.state = StreamState.CREATED
 
     def __enter__(self) -> OnlineEngine:
         self._workers.__enter__()
+        self.state = self.state.then(StreamState.STARTING)
         self._came_at = time.monotonic()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        has_failed = error is not None and issubclass(error, PolicyDataError)
+        self.state = self.state.then(StreamState.FAILED if has_failed else StreamState.STOPPED)
         self._workers.__exit__()
 
     def collect(self, count: int, on_progress: Callable[[int], None] = lambda done: None) -> list[FeatureEpisode]:
@@ -105,7 +117,7 @@ class OnlineEngine(AbstractContextManager):
         """One trajectory's samples. Waits when all at hand have been used up."""
         self._take_in()
         self._came_at = time.monotonic()  # what came before there was a need does not count as waiting
-        while (drawn := self._pool.draw(self._generator)) is None:
+        while (drawn := self._pool.draw(self._generator, time.monotonic())) is None:
             self._rest()
             self._take_in()
         return drawn
@@ -121,12 +133,25 @@ class OnlineEngine(AbstractContextManager):
             trajectories=self._pool.added,
             observations=self._observations,
             walks=self._pool.drawn,
+            state=self.state.value,
             simulated=int(told["made"].sum()),
             failed=int(told["failed"].sum()),
             learner_waited=self._waited,
             workers_waited=float(told["waited"].sum()),
             restarts=self._restarts,
+            age=self._pool.age / max(1, self._pool.drawn),
+            reuses=self._pool.reuses,
+            rejected=self._rejected(),
         )
+
+    def follow(self, schedule: Schedule) -> None:
+        """Play goals by this schedule from the next episodes on."""
+        self._workers.follow(schedule)
+
+    def _rejected(self) -> dict[str, float]:
+        made, failed = (self._workers.told[name].sum(axis=0) for name in ("made", "failed"))
+        names = map(str, self._workers.choices)
+        return {name: n / (n + m) for name, m, n in zip(names, made.tolist(), failed.tolist(), strict=True) if n + m}
 
     def _take_in(self) -> None:
         while self._pool.has_room and (episode := self._take()) is not None:
@@ -137,19 +162,21 @@ class OnlineEngine(AbstractContextManager):
         episode = self._workers.take()
         if episode is not None:
             self._came_at = time.monotonic()
+            if self.state is StreamState.STARTING:
+                self.state = self.state.then(StreamState.READY)
         return episode
 
     def _add(self, episode: FeatureEpisode) -> None:
-        self._pool.add(self._code(episode))
+        self._pool.add(self._code(episode), time.monotonic())
         self._observations += len(episode.image_rows)
 
     def _rest(self) -> None:
         began = time.monotonic()
         self._look_after_workers()
-        if began - self._came_at > _PATIENCE * self._silence:
+        if began - self._came_at > _PATIENCE * self.silence:
             counts = self.counts()
             raise PolicyDataError(
-                f"no trajectory came within {_PATIENCE * self._silence:.0f} s: {counts.simulated} episodes succeeded, "
+                f"no trajectory came within {_PATIENCE * self.silence:.0f} s: {counts.simulated} episodes succeeded, "
                 f"{counts.failed} failed so far; see what the workers say above, and `clwm doctor`"
             )
         time.sleep(_LOOK_EVERY)
@@ -159,10 +186,10 @@ class OnlineEngine(AbstractContextManager):
         for worker in range(self._workers.count):
             ending = self._workers.ending(worker)
             if ending is None and self._is_silent(worker):
-                ending = f"gave no sign of life for {self._silence:.0f} s"
+                ending = f"gave no sign of life for {self.silence:.0f} s"
             if ending is None:
                 continue
-            made = int(self._workers.told["made"][worker])
+            made = int(self._workers.told["made"][worker].sum())
             self._losses[worker] = 1 if made > self._made[worker] else self._losses[worker] + 1
             self._made[worker] = made
             if self._losses[worker] == _LOSSES:
@@ -178,4 +205,4 @@ class OnlineEngine(AbstractContextManager):
         beats, now = int(self._workers.told["beats"][worker]), time.monotonic()
         if beats != self._heard[worker][0]:
             self._heard[worker] = beats, now
-        return now - self._heard[worker][1] > self._silence
+        return now - self._heard[worker][1] > self.silence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -13,6 +14,7 @@ T = TypeVar("T")
 @dataclass
 class _Held(Generic[T]):
     trajectory: T
+    came_at: float
     uses: int = 0
 
 
@@ -29,6 +31,8 @@ class TrajectoryPool(Generic[T]):
                 raise ValueError(f"{name} is {value}; a pool needs at least 1")
         self.capacity, self.reuse = capacity, reuse
         self.added = self.drawn = 0
+        self.age = 0.0  # s, of all that were drawn, together
+        self._used_up = 0
         self._held: list[_Held[T]] = []
 
     def __len__(self) -> int:
@@ -38,14 +42,21 @@ class TrajectoryPool(Generic[T]):
     def has_room(self) -> bool:
         return len(self) < self.capacity
 
-    def add(self, trajectory: T) -> None:
-        """Raises ValueError when the pool is full: look at `has_room` first."""
+    @property
+    def reuses(self) -> dict[int, int]:
+        """How many trajectories were drawn so often, those at hand too."""
+        counts = Counter(held.uses for held in self._held)
+        counts[self.reuse] += self._used_up
+        return {uses: count for uses, count in sorted(counts.items()) if count}
+
+    def add(self, trajectory: T, now: float) -> None:
+        """now: s. Raises ValueError when the pool is full: look at `has_room` first."""
         if not self.has_room:
             raise ValueError(f"the pool holds {self.capacity} trajectories and takes no more")
-        self._held.append(_Held(trajectory))
+        self._held.append(_Held(trajectory, now))
         self.added += 1
 
-    def draw(self, generator: np.random.Generator) -> T | None:
+    def draw(self, generator: np.random.Generator, now: float) -> T | None:
         """Any trajectory; None when all have been used up."""
         if not self._held:
             return None
@@ -53,6 +64,8 @@ class TrajectoryPool(Generic[T]):
         chosen = self._held[index]
         chosen.uses += 1
         self.drawn += 1
+        self.age += now - chosen.came_at
         if chosen.uses == self.reuse:
             del self._held[index]
+            self._used_up += 1
         return chosen.trajectory

@@ -10,6 +10,7 @@ from multiprocessing.context import SpawnProcess
 import numpy as np
 
 from clwm_embodichain.episodes.features import FeatureEpisode
+from clwm_embodichain.episodes.schedule import Schedule
 from clwm_embodichain.stream.ring import RingLayout, TrajectoryRing
 from clwm_embodichain.stream.worker import Simulation, WorkerOrder, work
 from clwm_embodichain.stream.workers import SLOTS, SimulationWorkers
@@ -29,14 +30,15 @@ class ProcessWorkers(SimulationWorkers):
         worker: Callable[[WorkerOrder], None] = work,
     ) -> None:
         """worker: what the processes run. Entering the context raises RingError."""
-        self.count = simulation.workers
+        self.count, self.choices = simulation.workers, simulation.choices
         self._simulation, self._worker, self._first_seed = simulation, worker, first_seed
-        self._layout = RingLayout(self.count, SLOTS, simulation.longest, feature_shape)
+        self._layout = RingLayout(self.count, SLOTS, simulation.longest, feature_shape, len(self.choices))
         self.processes: dict[int, SpawnProcess] = {}
 
     def __enter__(self) -> ProcessWorkers:
         self.ring = TrajectoryRing.create(self._layout)
         self.told = self.ring.writers
+        self.follow(Schedule(self.choices))
         self.told["next_seed"] = self._first_seed + np.arange(self.count)
         for worker in range(self.count):
             self._start(worker)
@@ -50,6 +52,9 @@ class ProcessWorkers(SimulationWorkers):
             self._end(worker)
         self.told = self.told.copy()
         self.ring.__exit__()
+
+    def follow(self, schedule: Schedule) -> None:
+        self.ring.shares[:] = schedule.shares
 
     def replace(self, worker: int) -> None:
         self._end(worker)

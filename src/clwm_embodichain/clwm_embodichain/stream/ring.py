@@ -12,7 +12,6 @@ import zlib
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from multiprocessing.shared_memory import SharedMemory
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +19,13 @@ from numpy.typing import NDArray
 from clwm_common.actions import ACTION_DIM, CHUNK_ROWS
 from clwm_embodichain.episodes.features import FeatureEpisode
 from clwm_embodichain.episodes.storage import IMAGE_STRIDE
-from clwm_embodichain.stream.workers import TOLD
+from clwm_embodichain.stream.shared_memory import FOLDER, OwnedMemory
+from clwm_embodichain.stream.workers import told_type
 
 _FREE, _READY = 0, 1
 _TEXT_BYTES = 1024
 _TEXTS = ("scene", "goals", "instructions")
 _BY_ROW, _BY_PICTURE = ("executed", "states"), ("image_rows", "asked", "features", "plans")
-_SHARED_MEMORY = Path("/dev/shm")
 
 
 class RingError(RuntimeError):
@@ -36,13 +35,17 @@ class RingError(RuntimeError):
 @dataclass(frozen=True)
 class RingLayout:
     """writers: processes; slots: of each; rows: of the longest trajectory that fits, 0.05 s each; feature_shape:
-    (cameras, rows, columns, channels) of one set of pictures.
+    (cameras, rows, columns, channels) of one set of pictures; choices: goals that the writers choose from.
     """
 
     writers: int
     slots: int
     rows: int
     feature_shape: tuple[int, int, int, int]
+    choices: int
+
+    def head_type(self) -> np.dtype:
+        return np.dtype([("stop", np.int64), ("shares", np.float64, (self.choices,))], align=True)
 
     def slot_type(self) -> np.dtype:
         pictures = -(-self.rows // IMAGE_STRIDE)
@@ -69,43 +72,46 @@ class TrajectoryRing(AbstractContextManager):
     """`create` it in the learner, `attach` to it in the writers. Leaving the context releases it; the learner's end
     also removes it.
 
-    writers: (writers,) of TOLD, each kept by its writer.
+    writers: (writers,) of `told_type`, each kept by its writer.
     """
 
-    def __init__(self, memory: SharedMemory, layout: RingLayout, owns: bool) -> None:
-        self.layout, self._memory, self._owns = layout, memory, owns
+    def __init__(self, memory: SharedMemory, layout: RingLayout, owned: OwnedMemory | None) -> None:
+        self.layout, self._memory, self._owned = layout, memory, owned
         self._last_writer, self._last_slots = -1, [-1] * layout.writers
-        stop, writers = np.dtype(np.int64), TOLD
-        self._stop = np.ndarray((1,), stop, memory.buf)
-        self.writers = np.ndarray((layout.writers,), writers, memory.buf, stop.itemsize)
-        after = stop.itemsize + layout.writers * writers.itemsize
+        head, writers = layout.head_type(), told_type(layout.choices)
+        self._head = np.ndarray((1,), head, memory.buf)
+        self.writers = np.ndarray((layout.writers,), writers, memory.buf, head.itemsize)
+        after = head.itemsize + layout.writers * writers.itemsize
         self._slots = np.ndarray((layout.writers, layout.slots), layout.slot_type(), memory.buf, after)
 
     @classmethod
     def create(cls, layout: RingLayout) -> TrajectoryRing:
         """Raises RingError when the machine has less shared memory than that."""
-        size = 8 + layout.writers * (TOLD.itemsize + layout.slots * layout.slot_type().itemsize)
+        size = layout.writers * (told_type(layout.choices).itemsize + layout.slots * layout.slot_type().itemsize)
+        size += layout.head_type().itemsize
         # The file of a ring is sparse: without this look, writing into a full /dev/shm would end in a bus error.
-        if _SHARED_MEMORY.exists():
-            room = os.statvfs(_SHARED_MEMORY)
+        if FOLDER.exists():
+            room = os.statvfs(FOLDER)
             if room.f_bavail * room.f_frsize < size:
                 free = room.f_bavail * room.f_frsize / 1e6
                 raise RingError(
-                    f"the ring needs {size / 1e6:.0f} MB of shared memory and {_SHARED_MEMORY} has {free:.0f} MB free; "
+                    f"the ring needs {size / 1e6:.0f} MB of shared memory and {FOLDER} has {free:.0f} MB free; "
                     "use fewer workers or, in a container, start it with a larger --shm-size"
                 )
-        return cls(SharedMemory(create=True, size=size), layout, owns=True)
+        owned = OwnedMemory(size)
+        return cls(owned.memory, layout, owned)
 
     @classmethod
     def attach(cls, name: str, layout: RingLayout) -> TrajectoryRing:
-        return cls(SharedMemory(name), layout, owns=False)
+        return cls(SharedMemory(name), layout, None)
 
     def __exit__(self, *_: object) -> None:
         # Arrays over the memory keep it mapped.
-        del self._stop, self.writers, self._slots
-        self._memory.close()
-        if self._owns:
-            self._memory.unlink()
+        del self._head, self.writers, self._slots
+        if self._owned is not None:
+            self._owned.close()
+        else:
+            self._memory.close()
 
     @property
     def name(self) -> str:
@@ -115,15 +121,21 @@ class TrajectoryRing(AbstractContextManager):
     @property
     def is_stopped(self) -> bool:
         """Whether the writers are asked to end."""
-        return bool(self._stop[0])
+        return bool(self._head["stop"][0])
 
     def stop(self) -> None:
         """Ask the writers to end."""
-        self._stop[0] = 1
+        self._head["stop"] = 1
 
-    def count(self, writer: int, name: str, amount: float) -> None:
-        """Add to what `writer` tells."""
-        self.writers[name][writer] += amount
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """(choices,) of the schedule by which the writers choose their next goals."""
+        return self._head["shares"][0]
+
+    def count(self, writer: int, name: str, amount: float, choice: int | None = None) -> None:
+        """Add to what `writer` tells; of one of its choices, where it tells of each."""
+        where = writer if choice is None else (writer, choice)
+        self.writers[name][where] += amount
 
     def free_slot(self, writer: int) -> int | None:
         """A slot that `writer` may fill, None when the learner has yet to take what is in all of them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from clwm_common.terminal.progress import progress
 from clwm_embodichain.episodes.choices import GoalChoice, kinds_of
 from clwm_embodichain.episodes.command import RecordOrder, record_all
 from clwm_embodichain.episodes.features import FeatureEpisode, PolicyDataError, encode_features, load_episodes
+from clwm_embodichain.episodes.schedule import Schedule, ScheduleError
 from clwm_embodichain.episodes.storage import episode_files
 from clwm_embodichain.expansion.parts import NOTHING, Expansion
 from clwm_embodichain.stream.engine import OnlineEngine, OnlineSettings
@@ -27,6 +28,7 @@ from clwm_perception.encoder import Encoder
 
 HELD_OUT = 0.06  # share of each goal's recorded episodes that only validation sees
 FIRST_HELD_OUT_SEED = 900_000  # of the episodes that validate an online training; simulation stays below
+FAILURES = "failures"  # folder of their pictures
 HELD_OUT_EPISODES = 20  # of each goal
 
 
@@ -136,10 +138,13 @@ def online_source(
     seed: int,
     console: PlainConsole,
     expansion: Expansion = NOTHING,
+    success: Path | None = None,
 ) -> Iterator[TrainingSource]:
-    """Trajectories of simulation processes that run as long as the context. encoder: its folder, for them.
+    """Trajectories of simulation processes that run as long as the context. encoder: its folder, for them. success: a
+    file with rates by goal, as `Schedule.read` takes it; whoever evaluates the policy meanwhile may write it anew.
 
-    A training resumed in `out` goes on with seeds that it has not seen. Raises PolicyDataError or RingError.
+    A training resumed in `out` goes on with seeds that it has not seen. Raises PolicyDataError, RingError or
+    ScheduleError.
     """
     before, place = {"episodes": 0, "observations": 0, "walks": 0, "next_seed": 0}, out / "stream.json"
     if place.exists():
@@ -149,9 +154,11 @@ def online_source(
             raise PolicyDataError(f"{place} cannot be read ({error}); begin in another --out") from None
     if before["next_seed"] + settings.capacity > FIRST_HELD_OUT_SEED:
         raise PolicyDataError(f"{place} has used up the seeds below {FIRST_HELD_OUT_SEED}; begin in another folder")
-    simulation = Simulation(coder.choices, encoder, settings.workers, expansion=expansion)
+    simulation = Simulation(coder.choices, encoder, settings.workers, expansion=expansion, failures=out / FAILURES)
     workers = ProcessWorkers(simulation, held_out[0].features.shape[1:], first_seed=before["next_seed"])
     with OnlineEngine(workers, settings, seed=seed) as engine:
+        schedules = _Schedules(coder.choices, success)
+        engine.follow(schedules.now())
         with progress(console, "first trajectories", settings.fitted_on) as advance:
             first = engine.collect(settings.fitted_on, lambda done: advance(1, ""))
         coding = _coding(out, first)
@@ -162,7 +169,9 @@ def online_source(
             so_far = (counts.trajectories, counts.observations, counts.walks)
             names = ("episodes", "observations", "walks")
             sums = (before[name] + value for name, value in zip(names, so_far, strict=True))
-            return _facts(*sums) | {"stream": settings.model_dump() | asdict(counts)}
+            rejected = 100.0 * counts.failed / max(1, counts.failed + counts.simulated)
+            waited = {"rejected_percent": rejected, "age": counts.age, "learner_waited": counts.learner_waited}
+            return _facts(*sums) | waited | {"stream": settings.model_dump() | asdict(counts)}
 
         def keep() -> None:
             found = facts()
@@ -170,6 +179,7 @@ def online_source(
             partial = place.with_suffix(".partial")
             partial.write_text(json.dumps(kept | {"next_seed": engine.next_seed}))
             partial.replace(place)
+            engine.follow(schedules.now())
 
         yield TrainingSource(
             coding,
@@ -180,6 +190,22 @@ def online_source(
             facts,
             keep,
         )
+
+
+class _Schedules:
+    """That of a file, as it is now; a file that cannot be read later on changes nothing."""
+
+    def __init__(self, choices: Sequence[GoalChoice], success: Path | None) -> None:
+        """Raises ScheduleError."""
+        self._choices, self._success = choices, success
+        self._last = Schedule(choices) if success is None else Schedule.read(choices, success)
+
+    def now(self) -> Schedule:
+        if self._success is not None:
+            # Whoever writes it may be in the middle of that.
+            with suppress(ScheduleError):
+                self._last = Schedule.read(self._choices, self._success)
+        return self._last
 
 
 def _facts(episodes: int, observations: int, walks: int) -> dict[str, Any]:

@@ -13,9 +13,10 @@ import numpy as np
 
 from clwm_common.actions import ROW_DT
 from clwm_embodichain.episodes.choices import GoalChoice
+from clwm_embodichain.episodes.failures import keep_failure
 from clwm_embodichain.episodes.features import FeatureEpisode, ImageEncoder
 from clwm_embodichain.episodes.recorder import Recorder
-from clwm_embodichain.episodes.schedule import Schedule
+from clwm_embodichain.episodes.schedule import chosen
 from clwm_embodichain.expansion.parts import NOTHING, Expansion
 from clwm_embodichain.stream.ring import RingLayout, TrajectoryRing
 from clwm_perception.encoder import Encoder
@@ -26,13 +27,16 @@ _LOOK_EVERY = 0.005  # s between two looks for a free slot
 
 @dataclass(frozen=True)
 class Simulation:
-    """What the workers play, and with which encoder (its folder). longest: rows of an episode that is handed over."""
+    """What the workers play, and with which encoder (its folder). longest: rows of an episode that is handed over.
+    failures: folder for pictures of the last ones that failed.
+    """
 
     choices: tuple[GoalChoice, ...]
     encoder: Path
     workers: int
     longest: int = LONGEST
     expansion: Expansion = NOTHING
+    failures: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,22 @@ class WorkerOrder:
 
 
 def play_and_encode(
-    recorder: Recorder, encode: ImageEncoder, choice: GoalChoice, seed: int, expansion: Expansion, longest: int
+    recorder: Recorder,
+    encode: ImageEncoder,
+    choice: GoalChoice,
+    seed: int,
+    expansion: Expansion,
+    longest: int,
+    failures: Path | None = None,
 ) -> FeatureEpisode | None:
-    """One episode with features in place of pictures; None when it failed or took over `longest` rows."""
+    """One episode with features in place of pictures; None when it failed or took over `longest` rows.
+
+    failures: folder in which pictures of the last ones that failed are kept.
+    """
     episode = recorder.record(choice, seed, expansion)
     if not episode.success or len(episode.executed) > longest:
+        if failures is not None:
+            keep_failure(failures, episode)
         return None
     return FeatureEpisode.of(episode, np.stack([encode(pictures) for pictures in episode.images]))
 
@@ -63,13 +78,12 @@ class Simulator:
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
         self._encoder = Encoder.load(simulation.encoder)
-        self._recorder, self._schedule = Recorder(), Schedule(simulation.choices)
+        self._recorder = Recorder()
 
-    def play(self, seed: int) -> FeatureEpisode | None:
+    def play(self, choice: GoalChoice, seed: int) -> FeatureEpisode | None:
         """The episode of a seed; None when it failed or took too long."""
-        simulation, choice = self._simulation, self._schedule.choose(seed)
-        expansion, longest = simulation.expansion, simulation.longest
-        return play_and_encode(self._recorder, self._encoder, choice, seed, expansion, longest)
+        told = self._simulation
+        return play_and_encode(self._recorder, self._encoder, choice, seed, told.expansion, told.longest, told.failures)
 
 
 def work(order: WorkerOrder) -> None:
@@ -85,10 +99,11 @@ def work(order: WorkerOrder) -> None:
             if slot is None:
                 return
             ring.count(writer, "next_seed", layout.writers)
-            episode = simulator.play(seed)
+            choice = chosen(ring.shares, seed)
+            episode = simulator.play(order.simulation.choices[choice], seed)
             if episode:
                 ring.write(writer, slot, episode)
-            ring.count(writer, "made" if episode else "failed", 1)
+            ring.count(writer, "made" if episode else "failed", 1, choice)
             ring.count(writer, "beats", 1)
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Panel = tuple[tuple[str, ...], str, str]  # names of values, title, scale of their axis
 
@@ -30,14 +33,14 @@ class Curves:
         return [record for line in self._path.read_text().splitlines() if (record := _whole(line)) is not None]
 
 
-def draw_curves(picture: Path, panels: Sequence[Panel], files: Mapping[str, Path]) -> None:
-    """Records over minutes of training, as a PNG. files: of `Curves`, by what the legend calls them beside a name."""
-    import matplotlib
+def draw_curves(picture: Path, panels: Sequence[Panel], files: Mapping[str, Path]) -> Figure:
+    """Records over minutes of training, as a PNG, and as a figure. files: of `Curves`, by what the legend calls them
+    beside a name.
+    """
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, len(panels), figsize=(4.5 * len(panels), 3.2), layout="constrained")
+    figure = Figure(figsize=(4.5 * len(panels), 3.2), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for file, path in files.items():
         records = Curves(path).records()
         for axis, (names, _, _) in zip(axes, panels, strict=True):
@@ -48,11 +51,11 @@ def draw_curves(picture: Path, panels: Sequence[Panel], files: Mapping[str, Path
     for axis, (_, title, scale) in zip(axes, panels, strict=True):
         axis.set(title=title, xlabel="minutes of training", yscale=scale)
         axis.grid(alpha=0.3)
-        if axis.lines:
-            axis.legend()
+        if axis.get_legend_handles_labels()[1]:
+            axis.legend(fontsize="small")
     picture.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(picture, dpi=110)
-    plt.close(figure)
+    return figure
 
 
 def _whole(line: str) -> dict[str, Any] | None:

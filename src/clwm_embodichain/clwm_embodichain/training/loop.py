@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from clwm_common.terminal.console import PlainConsole, description_column
 from clwm_embodichain.training.curves import Curves
@@ -34,7 +34,7 @@ def run_training(
     """
     kept_at, recent = trainer.seconds, []
     share = TextColumn("{task.percentage:.1f} %")
-    columns = (description_column(), BarColumn(20), share, TimeElapsedColumn())
+    columns = (description_column(), BarColumn(20), share, TimeElapsedColumn(), TimeRemainingColumn())
     with (
         _asked_to_stop() as is_asked,
         Progress(*columns, console=console, disable=not console.is_terminal) as progress,
@@ -48,7 +48,7 @@ def run_training(
                 recent.append(losses)
             progress.update(bar, completed=trainer.progress)
             if len(recent) == _RECORD_EVERY:
-                record = {name: float(np.mean([each[name] for each in recent])) for name in recent[0]}
+                record = _means(recent)
                 record |= {"minutes": trainer.seconds / 60, "step": trainer.steps_done} | known()
                 curves.append(record)
                 recent = []
@@ -64,6 +64,12 @@ def run_training(
         console.print("stopped; the same command goes on from here")
     keep()
     return not stopped
+
+
+def _means(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of each value over the steps that have it: not every step meets every goal."""
+    names = dict.fromkeys(name for each in found for name in each)
+    return {name: float(np.mean([each[name] for each in found if name in each])) for name in names}
 
 
 @contextmanager

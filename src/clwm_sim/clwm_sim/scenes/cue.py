@@ -17,7 +17,8 @@ CUE_Y = 0.15  # m to the side
 
 
 def draw(rng: np.random.Generator) -> Layout:
-    arm, delay = int(rng.integers(2)), int(rng.integers(DELAYS[0], DELAYS[1] + 1))
+    # Log-uniform: short waits teach what to remember, long ones to keep it, and episodes stay short on average.
+    arm, delay = int(rng.integers(2)), round(float(np.exp(rng.uniform(*np.log(DELAYS)))))
     side = 1.0 if arm == 0 else -1.0
     cue = (0.47 + rng.uniform(-0.03, 0.03), side * (CUE_Y + rng.uniform(-0.03, 0.03)))
     middle = (0.47 + rng.uniform(-0.03, 0.03), rng.uniform(-0.02, 0.02))

@@ -228,3 +228,32 @@ def test_curves_continue_and_are_drawn(tmp_path):
     assert [record["minutes"] for record in curves.records()] == [0.1, 0.2, 0.4]
     draw_curves(tmp_path / "c.png", PANELS, {"": tmp_path / "c.jsonl"})
     assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_step_says_the_loss_of_each_goal_that_it_met(data):
+    samples, coding = data
+    settings = TrainingSettings(steps=5, streams=4, segment=2)
+    streams = RecordedStreams(samples, settings.streams, settings.seed)
+    trainer = PolicyTrainer(Clwm(TINY), streams, coding, settings, goals=("lift", "place it"))
+    found = [trainer.step() for _ in range(5)]
+    assert {name for each in found for name in each if "/" in name} == {"action/lift", "action/place it"}
+    for each in found:
+        losses = [value for name, value in each.items() if name.startswith("action/")]
+        assert min(losses) - 1e-6 <= each["action"] <= max(losses) + 1e-6
+
+
+def test_where_something_else_is_asked_for_the_committed_rows_answer_the_old_instruction(
+    data, made_up_episode, embed, jacobians
+):
+    episode = made_up_episode(1, "lift")
+    changed = dataclasses.replace(
+        episode, goals=("lift", "place it"), instructions=("a", "bb"), asked=(np.arange(15) > 6).astype(np.int64)
+    )
+    samples = build_samples([changed], data[1], embed, jacobians)
+    assert samples.task.tolist() == [0] * 7 + [1] * 8
+    assert torch.equal(samples.language[6], embed("a")) and torch.equal(samples.language[7], embed("bb"))
+    assert torch.equal(samples.committed[6], samples.target[6])
+    assert torch.equal(samples.committed_jacobian[6], samples.target_jacobian[6])
+    plain = build_samples([episode], data[1], embed, jacobians)
+    others = torch.arange(15) != 6
+    assert torch.equal(samples.committed[others], plain.committed[others])

@@ -54,10 +54,14 @@ class LossSettings:
 
 @dataclass(frozen=True)
 class StepResult:
-    """Losses of one observation, the memory after it, and the (detached) predicted next feature (batch, tokens, C)."""
+    """Losses of one observation, the memory after it, and the (detached) predicted next feature (batch, tokens, C).
+
+    by_stream: (batch,) the action loss of each stream, detached.
+    """
 
     video: Tensor
     action: Tensor
+    by_stream: Tensor
     memory: MemoryState
     prediction: Tensor
 
@@ -99,7 +103,7 @@ def observation_losses(
     stage2_input = _future_mix(residual, own, settings)
     working, context = model.absorb(memory.fork(), context, stage2_input)
     action_loss = _action_loss(model, working, context, batch, settings)
-    return StepResult(video_loss, action_loss, memory, scale.apply(base, own).detach())
+    return StepResult(video_loss, action_loss.mean(), action_loss.detach(), memory, scale.apply(base, own).detach())
 
 
 def _augmented(
@@ -143,6 +147,7 @@ def _future_mix(residual: Tensor, own: Tensor, settings: LossSettings) -> Tensor
 
 
 def _action_loss(model: Clwm, memory: MemoryState, context: Context, batch: Samples, settings: LossSettings) -> Tensor:
+    """(batch,) of each stream."""
     count, noises = len(batch), settings.noises
     lengths = torch.tensor(PREFIX_LENGTHS)[torch.randint(len(PREFIX_LENGTHS), (count * noises,))]
     # After four committed rows, noise and all, the expert goes on from where they led.
@@ -160,7 +165,7 @@ def _action_loss(model: Clwm, memory: MemoryState, context: Context, batch: Samp
     pose = (jacobian @ joints).square().mean((-1, -2, -3))
     error = (difference.square() * channel_weights(settings)).mean(-1) + settings.pose_weight * pose
     free = (~committed).float()
-    return ((error * free).sum(1) / free.sum(1) * _weight(s, settings)).mean()
+    return ((error * free).sum(1) / free.sum(1) * _weight(s, settings)).unflatten(0, (count, noises)).mean(1)
 
 
 def _choose(long: Tensor, committed: Tensor, target: Tensor) -> Tensor:

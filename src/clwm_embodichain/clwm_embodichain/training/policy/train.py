@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -15,11 +16,13 @@ from clwm_common.robot.description import RobotDescription, RobotError
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_common.terminal.console import PlainConsole
 from clwm_embodichain.episodes.choices import GoalChoice, kinds_of, parse_choices
+from clwm_embodichain.episodes.failures import kept_failures
 from clwm_embodichain.episodes.features import PolicyDataError
 from clwm_embodichain.episodes.storage import EpisodeError
 from clwm_embodichain.expansion.parts import Expansion
 from clwm_embodichain.stream.ring import RingError
 from clwm_embodichain.stream.sources import (
+    FAILURES,
     OnlineSettings,
     SampleCoder,
     TrainingSource,
@@ -31,6 +34,7 @@ from clwm_embodichain.training.curves import Curves, draw_curves
 from clwm_embodichain.training.loop import resume, run_training
 from clwm_embodichain.training.policy.trainer import PolicyTrainer, TrainingSettings
 from clwm_embodichain.training.policy.validation import validate
+from clwm_embodichain.training.report import write_report
 from clwm_embodichain.training.states import TrainingStates
 from clwm_embodichain.training.trained_inputs import trained_inputs
 from clwm_perception.checkpoint import EncoderCheckpoint
@@ -54,6 +58,9 @@ def main(
         str, typer.Option(help="all, scenes, or goals of scenes such as blocks/place, with commas")
     ] = GOALS,
     expansion: Annotated[str, typer.Option(help="of episodes that are simulated: all, none, or parts")] = "none",
+    success: Annotated[
+        Path | None, typer.Option(help="JSON of success rates by goal: what fails is played more often (online)")
+    ] = None,
     data: Annotated[Path, typer.Option(help="folder of recorded episodes")] = Path("out/data"),
     features: Annotated[Path, typer.Option(help="cache of encoded pictures")] = Path("out/features"),
     online: Annotated[
@@ -98,7 +105,7 @@ def main(
                 workers=workers, reuse=reuse, capacity=capacity, fitted_on=min(capacity, STREAM.fitted_on)
             )
             held_out = held_out_episodes(out / "held_out", loaded, coder.choices, parts, workers, console)
-            source = online_source(stream, encoder, held_out, out, coder, streams, seed, console, parts)
+            source = online_source(stream, encoder, held_out, out, coder, streams, seed, console, parts, success)
         else:
             cache = features / loaded.weights_hash
             source = nullcontext(recorded_source(data, cache, out, loaded, coder, streams, seed))
@@ -133,20 +140,31 @@ def train(
     config = _config(preset, coding.features.channels)
     console.print(source.summary)
     torch.manual_seed(settings.seed)
-    trainer = PolicyTrainer(Clwm(config), source.streams, coding, settings)
+    kinds = kinds_of(choices)
+    trainer = PolicyTrainer(Clwm(config), source.streams, coding, settings, goals=kinds)
     states, curves = TrainingStates(out, "trainer"), Curves(out / "curves.jsonl")
     resume(states, trainer, console)
+
+    began_at, began = trainer.steps_done, time.monotonic()
+
+    def known() -> dict[str, float]:
+        numbers = {name: value for name, value in source.facts().items() if isinstance(value, (int, float))}
+        # E, the number of unique pairs a step (paper); a pair is an observation with its plan.
+        numbers["unique_per_step"] = numbers["observations"] / max(1, trainer.steps_done)
+        samples = (trainer.steps_done - began_at) * settings.streams * settings.segment
+        return numbers | {"samples_per_s": samples / (time.monotonic() - began)}
 
     def keep() -> None:
         path = states.save(trainer.steps_done, trainer.state())
         source.keep()
-        result = validate(trainer.ema, coding, source.validation)
+        result = validate(trainer.ema, coding, source.validation, goals=kinds)
         if all(result["eef_mm"] < record["eef_mm"] for record in curves.records() if "eef_mm" in record):
             states.mark_best(path)
         curves.append({"minutes": trainer.seconds / 60, "step": trainer.steps_done} | result)
-        draw_curves(out / "curves.png", PANELS, {"": out / "curves.jsonl"})
+        by_goal = (tuple(f"action/{kind}" for kind in kinds), "action loss by goal", "log")
+        figure = draw_curves(out / "curves.png", [*PANELS, by_goal], {"": out / "curves.jsonl"})
         facts = source.facts() | {
-            "tasks": list(kinds_of(choices)),
+            "tasks": list(kinds),
             "steps": trainer.steps_done,
             "skipped_steps": trainer.skipped,
             "minutes": round(trainer.seconds / 60, 1),
@@ -164,10 +182,10 @@ def train(
             inputs=trained_inputs(choices, encoder),
         )
         save_policy(export, policy)
+        tables = {"Experience": source.facts() | known(), "Held-out errors": result, "Settings": settings.model_dump()}
+        failed = kept_failures(out / FAILURES)
+        write_report(out / "report.html", f"Training of {export.name}", source.summary, figure, tables, failed)
         console.print(f"step {trainer.steps_done}: " + ", ".join(f"{k} {v:.3g}" for k, v in result.items()))
-
-    def known() -> dict[str, float]:
-        return {name: value for name, value in source.facts().items() if isinstance(value, (int, float))}
 
     return run_training(trainer, curves, keep, export_minutes, console, known)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -52,11 +52,14 @@ class PolicyTrainer(Trainer):
         coding: Coding,
         settings: TrainingSettings,
         clock: Callable[[], float] = time.monotonic,
+        goals: Sequence[str] = (),
     ) -> None:
+        """goals: what the samples' `task` counts through; a step then says the action loss of each that it met."""
         average = moving_average(model, settings.ema_decay, _EMA_RAMP)
         super().__init__(model, _optimisers(model, settings), settings.gradient_clip, clock, average)
         self.coding, self.settings = coding, settings
-        self._streams = streams
+        self._streams, self._goals = streams, tuple(goals)
+        self._by_goal: dict[str, list[float]] = {}
         self._memory: MemoryState | None = None
         self._foreseen: Tensor | None = None
         self._scale = {"video": 1.0, "action": 1.0}
@@ -68,6 +71,7 @@ class PolicyTrainer(Trainer):
     def losses(self) -> tuple[dict[str, Tensor], Tensor]:
         settings = self.settings
         totals = {"video": torch.zeros(()), "action": torch.zeros(())}
+        self._by_goal = {}
         for _ in range(settings.segment):
             for name, loss in self._observe().items():
                 totals[name] = totals[name] + loss / settings.segment
@@ -80,7 +84,7 @@ class PolicyTrainer(Trainer):
         # Each stage keeps its share of the gradient while its loss falls by orders of magnitude.
         keep = min(_BALANCE_DECAY, self.steps_done / (self.steps_done + 1.0))
         self._scale = {name: keep * scale + (1.0 - keep) * found[name] for name, scale in self._scale.items()}
-        return {}
+        return {f"action/{goal}": sum(losses) / len(losses) for goal, losses in self._by_goal.items()}
 
     def on_left_out(self) -> None:
         self._memory = self._foreseen = None
@@ -96,6 +100,9 @@ class PolicyTrainer(Trainer):
             self.model, self.coding.features, self._memory, shown.batch, shown.future, foreseen, self.settings.loss
         )
         self._memory, self._foreseen = result.memory, result.prediction
+        if self._goals:
+            for goal, loss in zip(shown.batch.task.tolist(), result.by_stream.tolist(), strict=True):
+                self._by_goal.setdefault(self._goals[goal], []).append(loss)
         return {"video": result.video, "action": result.action}
 
     def rate(self, base: float) -> float:
