@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import av
 import numpy as np
@@ -184,21 +186,29 @@ def test_a_hole_in_the_episode_numbers_is_stated(foreign, foreign_map):
     assert len(source.frames(5)) == 80
 
 
+# As root this encoder makes the thread that calls it a real-time one, for good: it gets a process of its own.
+AS_AV1 = """
+import sys
+import av
+with av.open(sys.argv[1]) as source:
+    frames = [frame.to_ndarray(format="rgb24") for frame in source.decode(video=0)]
+with av.open(sys.argv[1], "w") as container:
+    stream = container.add_stream("libsvtav1", rate=5, options={"crf": "20", "preset": "10"})
+    stream.width = stream.height = 64
+    for index, frame in enumerate(frames):
+        again = av.VideoFrame.from_ndarray(frame, format="rgb24")
+        again.pts = index
+        container.mux(stream.encode(again))
+    container.mux(stream.encode())
+"""
+
+
 def test_videos_of_another_codec_in_the_same_set_are_read_as_well(sample):
     """h264 for one camera, AV1 for another."""
-    path = sample / HEAD
-    frames = decoded(path)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libsvtav1", rate=5, options={"crf": "20", "preset": "10"})
-        stream.width = stream.height = 64
-        for index, frame in enumerate(frames):
-            again = av.VideoFrame.from_ndarray(frame.to_ndarray(format="rgb24"), format="rgb24")
-            again.pts = index
-            container.mux(stream.encode(again))
-        container.mux(stream.encode())
-    source = DataSet(sample)
-    (first,) = source.pictures(1, "observation.images.head", np.zeros(1))
-    assert np.abs(first.astype(int) - frames[21].to_ndarray(format="rgb24").astype(int)).mean() < 4.0
+    before = decoded(sample / HEAD)[21].to_ndarray(format="rgb24")
+    subprocess.run([sys.executable, "-c", AS_AV1, str(sample / HEAD)], check=True, capture_output=True)
+    (first,) = DataSet(sample).pictures(1, "observation.images.head", np.zeros(1))
+    assert np.abs(first.astype(int) - before.astype(int)).mean() < 4.0
 
 
 def test_a_number_that_is_not_finite_is_named(foreign, foreign_map):
