@@ -82,9 +82,10 @@ def save_graph(folder: Path, pool: int) -> None:
         graph.unlink()
 
 
-def facts_of(trainer: EncoderTrainer, errors: dict[str, float]) -> dict:
-    """What clwm.json says of an encoder's making; errors: on held-out states."""
-    return {
+def facts_of(trainer: EncoderTrainer, errors: dict[str, float], initial: Path | None) -> dict:
+    """What clwm.json says of an encoder's making; errors: on held-out states; initial: what its weights began as."""
+    before = {} if initial is None else {"began_as": json.loads((initial / "clwm.json").read_text())["training"]}
+    return before | {
         "id": "clwm-next-encoder",
         "pool": trainer.config.pool,
         "architecture": "DINOv3 ViT, trained from random weights on simulated scenes; not Meta's weights",
@@ -134,7 +135,7 @@ def _train() -> None:
         console.print(" ".join(f"{name}={value:.3g}" for name, value in found.items()), soft_wrap=True)
         draw_curves(run / "training.png", _PANELS, {"": run / "curves.jsonl"})
         if out is not None:
-            save_encoder(trainer, out, facts_of(trainer, errors))
+            save_encoder(trainer, out, facts_of(trainer, errors, arguments["initial"]))
             (out / "training.png").write_bytes((run / "training.png").read_bytes())
 
     run_training(trainer, curves, keep, KEEP_MINUTES, console)
