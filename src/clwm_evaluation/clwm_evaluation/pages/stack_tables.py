@@ -125,16 +125,20 @@ def demos(reports: Iterable[tuple[str, dict[str, Any]]]) -> Rows:
 
 
 def encoder_probe(probe: dict[str, Any]) -> Rows:
-    """One row per kind of error."""
-    rows = [
-        [
-            name,
-            *(f"{probe[kind][name]:.1f}" for kind in ("randomised", "nominal", "mean_prediction")),
-            f"at most {probe['gate'][name]:.0f}" if name in probe["gate"] else "",
-        ]
-        for name in probe["randomised"]
-    ]
-    return Rows(["median error", "randomised looks", "nominal looks", "predicting the mean", "gate"], rows)
+    """One row per object of each scene, and one for how far two looks of a state are apart."""
+    names = ("encoder", "shipped", "untrained", "mean")
+    rows = []
+    for scene, kinds in probe["errors"]["encoder"].items():
+        for kind in kinds:
+            found = (probe["errors"][name][scene][kind] for name in names)
+            rows.append(
+                [f"{scene}: {kind}", *(" / ".join(f"{value:.1f}" for value in each.values()) for each in found)]
+            )
+    apart = (probe["looks_apart"].get(name, {}).get("all") for name in names)
+    rows.append(["looks apart", *("" if value is None else f"{value:.2f}" for value in apart)])
+    gate = probe["gate"]
+    rows.append(["gate", f"{gate['mm']:.0f} / {gate['deg']:.0f}; {gate['looks_apart']:.2f}", "", "", ""])
+    return Rows(["median error, mm / degrees", "encoder", "shipped one", "untrained", "predicting the mean"], rows)
 
 
 def link(name: str) -> str:
