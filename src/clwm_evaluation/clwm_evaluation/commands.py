@@ -46,6 +46,9 @@ MEASUREMENTS = {
     "export": CommandPlace(
         "clwm_evaluation.measurements.export", "export", "How fast episodes become a LeRobot data set"
     ),
+    "stream": CommandPlace(
+        "clwm_evaluation.measurements.stream", "stream", "Fresh experience a minute of each scene, and lost workers"
+    ),
     "gpu": CommandPlace("clwm_evaluation.gpu.command", "gpu", "Full-size models on a GPU against its roofline"),
     "memory": CommandPlace(
         "clwm_evaluation.memory.command", "memory", "What the memory keeps, what it costs, and that it stays bounded"

@@ -9,7 +9,9 @@ from clwm_embodichain.episodes.choices import GoalChoice
 from clwm_embodichain.episodes.command import RecordOrder, record_all
 from clwm_embodichain.episodes.recorder import Recorder
 from clwm_embodichain.episodes.storage import IMAGE_STRIDE, Episode, kind_of
+from clwm_embodichain.expansion.attempts import REPLANS, RETREAT_ROWS
 from clwm_embodichain.expansion.parts import NOTHING, Expansion
+from clwm_sim.goals.place import Place
 from clwm_sim.registry import goal_kinds
 
 PLACE = GoalChoice("blocks", "place")
@@ -61,6 +63,14 @@ def test_something_else_may_be_asked_for_midway_and_plans_answer_what_is_asked_t
 def _moves(episode):
     """By how many rad a joint moves at most in the second half of each plan."""
     return np.abs(episode.plans[:, -1, 14:28] - episode.plans[:, 8, 14:28]).max(axis=1)
+
+
+def test_rows_of_a_retreat_after_a_failure_are_marked(recorder, monkeypatch):
+    monkeypatch.setattr(Place, "timeout", 0.5)  # always too short
+    episode = recorder.record(PLACE, 3, Expansion.parse("recovery"))
+    edges = np.flatnonzero(np.diff(episode.interventions.astype(int)))
+    assert not episode.success and len(edges) == 2 * REPLANS
+    assert set(np.diff(edges)[::2]) == {RETREAT_ROWS}
 
 
 def test_a_seed_recorded_before_is_skipped_and_failed_ones_are_named(tmp_path, monkeypatch, capsys):

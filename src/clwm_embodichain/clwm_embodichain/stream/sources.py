@@ -29,7 +29,7 @@ from clwm_perception.encoder import Encoder
 HELD_OUT = 0.06  # share of each goal's recorded episodes that only validation sees
 FIRST_HELD_OUT_SEED = 900_000  # of the episodes that validate an online training; simulation stays below
 FAILURES = "failures"  # folder of their pictures
-HELD_OUT_EPISODES = 20  # of each goal
+HELD_OUT_EPISODES, HELD_OUT_IN_ALL = 20, 60  # of each goal, and of all together where there are many
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def held_out_episodes(
     console: PlainConsole,
 ) -> list[FeatureEpisode]:
     """What online trainings are validated on, recorded in `folder` where it is not there yet."""
-    each = HELD_OUT_EPISODES
+    each = min(HELD_OUT_EPISODES, -(-HELD_OUT_IN_ALL // len(choices)))
     return record_and_encode(choices, each, FIRST_HELD_OUT_SEED, folder, encoder, expansion, workers, console)
 
 
