@@ -29,7 +29,7 @@ CHOICES = parse_choices("table/lift_tray,table/place_block")
 
 
 def processes(**options):
-    return ProcessWorkers(Simulation(CHOICES, ENCODER, workers=1, longest=300), SHAPE, **options)
+    return ProcessWorkers(Simulation(CHOICES, ENCODER, 1, SHAPE), **options)
 
 
 def engine(workers, **options):
@@ -107,7 +107,7 @@ def test_workers_of_a_learner_that_was_killed_end_by_themselves(is_alive):
         "from clwm_embodichain.stream.worker import Simulation\n"
         "if __name__ == '__main__':\n"
         "    choices = parse_choices('table/lift_tray')\n"
-        f"    workers = ProcessWorkers(Simulation(choices, Path({str(ENCODER)!r}), 1, 300), {SHAPE})\n"
+        f"    workers = ProcessWorkers(Simulation(choices, Path({str(ENCODER)!r}), 1, {SHAPE}))\n"
         "    with OnlineEngine(workers, OnlineSettings()) as stream:\n"
         "        stream.collect(1)\n"
         "        print(workers.processes[0].pid, workers.ring.name, flush=True)\n"

@@ -183,6 +183,7 @@ class OnlineEngine(AbstractContextManager):
         self._waited += time.monotonic() - began
 
     def _look_after_workers(self) -> None:
+        self._workers.listen()
         for worker in range(self._workers.count):
             ending = self._workers.ending(worker)
             if ending is None and self._is_silent(worker):

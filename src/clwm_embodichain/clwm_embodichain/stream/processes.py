@@ -22,17 +22,12 @@ class ProcessWorkers(SimulationWorkers):
     """A process and slots of a ring for each worker."""
 
     def __init__(
-        self,
-        simulation: Simulation,
-        feature_shape: tuple[int, int, int, int],
-        *,
-        first_seed: int = 0,
-        worker: Callable[[WorkerOrder], None] = work,
+        self, simulation: Simulation, first_seed: int = 0, worker: Callable[[WorkerOrder], None] = work
     ) -> None:
         """worker: what the processes run. Entering the context raises RingError."""
         self.count, self.choices = simulation.workers, simulation.choices
         self._simulation, self._worker, self._first_seed = simulation, worker, first_seed
-        self._layout = RingLayout(self.count, SLOTS, simulation.longest, feature_shape, len(self.choices))
+        self._layout = RingLayout(self.count, SLOTS, simulation.longest, simulation.feature_shape, len(self.choices))
         self.processes: dict[int, SpawnProcess] = {}
 
     def __enter__(self) -> ProcessWorkers:

@@ -22,6 +22,7 @@ from clwm_embodichain.expansion.parts import NOTHING, Expansion
 from clwm_embodichain.stream.engine import OnlineEngine, OnlineSettings
 from clwm_embodichain.stream.processes import ProcessWorkers
 from clwm_embodichain.stream.worker import Simulation
+from clwm_embodichain.stream.workers import SimulationWorkers
 from clwm_embodichain.training.policy.samples import Coding, Jacobians, Samples, build_samples, fit_coding
 from clwm_embodichain.training.policy.streams import ObservationStreams, OnlineStreams, RecordedStreams
 from clwm_perception.encoder import Encoder
@@ -139,9 +140,11 @@ def online_source(
     console: PlainConsole,
     expansion: Expansion = NOTHING,
     success: Path | None = None,
+    make_workers: Callable[[Simulation, int], SimulationWorkers] = ProcessWorkers,
 ) -> Iterator[TrainingSource]:
-    """Trajectories of simulation processes that run as long as the context. encoder: its folder, for them. success: a
-    file with rates by goal, as `Schedule.read` takes it; whoever evaluates the policy meanwhile may write it anew.
+    """Trajectories of workers that simulate as long as the context. encoder: its folder, for them. success: a file with
+    rates by goal, as `Schedule.read` takes it; whoever evaluates the policy meanwhile may write it anew. make_workers:
+    from what they play and their first seed.
 
     A training resumed in `out` goes on with seeds that it has not seen. Raises PolicyDataError, RingError or
     ScheduleError.
@@ -154,8 +157,10 @@ def online_source(
             raise PolicyDataError(f"{place} cannot be read ({error}); begin in another --out") from None
     if before["next_seed"] + settings.capacity > FIRST_HELD_OUT_SEED:
         raise PolicyDataError(f"{place} has used up the seeds below {FIRST_HELD_OUT_SEED}; begin in another folder")
-    simulation = Simulation(coder.choices, encoder, settings.workers, expansion=expansion, failures=out / FAILURES)
-    workers = ProcessWorkers(simulation, held_out[0].features.shape[1:], first_seed=before["next_seed"])
+    shape = held_out[0].features.shape[1:]
+    failures = out / FAILURES
+    simulation = Simulation(coder.choices, encoder, settings.workers, shape, expansion=expansion, failures=failures)
+    workers = make_workers(simulation, before["next_seed"])
     with OnlineEngine(workers, settings, seed=seed) as engine:
         schedules = _Schedules(coder.choices, success)
         engine.follow(schedules.now())
@@ -185,7 +190,7 @@ def online_source(
             coding,
             OnlineStreams(engine.draw, streams, seed),
             coder(held_out, coding),
-            f"trajectories of {settings.workers} simulation processes, each walked through at most {settings.reuse} "
+            f"trajectories of {settings.workers} simulation workers, each walked through at most {settings.reuse} "
             f"times; {len(held_out)} episodes held out",
             facts,
             keep,

@@ -27,13 +27,15 @@ _LOOK_EVERY = 0.005  # s between two looks for a free slot
 
 @dataclass(frozen=True)
 class Simulation:
-    """What the workers play, and with which encoder (its folder). longest: rows of an episode that is handed over.
-    failures: folder for pictures of the last ones that failed.
+    """What so many workers play, and with which encoder (its folder). feature_shape: (cameras, rows, columns, channels)
+    that it makes of one set of pictures; longest: rows of an episode that is handed over; failures: folder for pictures
+    of the last ones that failed.
     """
 
     choices: tuple[GoalChoice, ...]
     encoder: Path
     workers: int
+    feature_shape: tuple[int, int, int, int]
     longest: int = LONGEST
     expansion: Expansion = NOTHING
     failures: Path | None = None

@@ -57,6 +57,9 @@ class SimulationWorkers(AbstractContextManager):
     def ending(self, worker: int) -> str | None:
         """How a worker came to its end, to go on from `simulation worker 3 ...`; None while it runs."""
 
+    def listen(self) -> None:
+        """Hear what the workers tell; called again and again, before the others."""
+
     @abstractmethod
     def take(self) -> FeatureEpisode | None:
         """A trajectory that is ready, each once and the workers in turn; None when there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any, Protocol
 
 import numpy as np
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -12,14 +13,27 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from clwm_common.terminal.console import PlainConsole, description_column
 from clwm_embodichain.training.curves import Curves
 from clwm_embodichain.training.states import TrainingStates
-from clwm_embodichain.training.trainer import Trainer
 
 _RECORD_EVERY = 20  # steps
 _IN_CURVES_ONLY = ("gradient_norm", "rate", "minutes", "step")
 
 
+class Training(Protocol):
+    """`step()` until `progress` is 1; see `Trainer`, which is one."""
+
+    steps_done: int
+    seconds: float
+
+    @property
+    def progress(self) -> float: ...
+
+    def step(self) -> dict[str, float] | None: ...
+
+    def resume(self, state: dict[str, Any]) -> None: ...
+
+
 def run_training(
-    trainer: Trainer,
+    trainer: Training,
     curves: Curves,
     keep: Callable[[], None],
     keep_minutes: float,
@@ -48,7 +62,7 @@ def run_training(
                 recent.append(losses)
             progress.update(bar, completed=trainer.progress)
             if len(recent) == _RECORD_EVERY:
-                record = _means(recent)
+                record = means(recent)
                 record |= {"minutes": trainer.seconds / 60, "step": trainer.steps_done} | known()
                 curves.append(record)
                 recent = []
@@ -66,7 +80,7 @@ def run_training(
     return not stopped
 
 
-def _means(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def means(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Of each value over the steps that have it: not every step meets every goal."""
     names = dict.fromkeys(name for each in found for name in each)
     return {name: float(np.mean([each[name] for each in found if name in each])) for name in names}
@@ -90,7 +104,7 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def resume(states: TrainingStates, trainer: Trainer, console: PlainConsole) -> None:
+def resume(states: TrainingStates, trainer: Training, console: PlainConsole) -> None:
     """Go on from the newest readable state, naming those that were skipped. Raises StateError when none is."""
     resumed = states.resume(trainer.resume)
     for skipped in resumed.skipped:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from clwm_common.files.config_files import Settings
+from clwm_embodichain.training.data_parallel import DataParallel
 from clwm_embodichain.training.finite_steps import FiniteSteps
 from clwm_embodichain.training.policy.losses import LossSettings
 
@@ -51,7 +52,9 @@ class Trainer(ABC):
         """head: trained along with the model, and not a part of it."""
         self.model, self._optimisers, self._average = model, list(optimisers), average
         self._clip, self._clock = gradient_clip, clock
-        self._weights = [*model.parameters(), *(head.parameters() if head else ())]
+        self._trained = nn.ModuleList([model, *([head] if head else [])])
+        self._weights = [*self._trained.parameters()]
+        self._parallel: DataParallel | None = None
         self._base_rates = [group["lr"] for group in self._groups()]
         self._finite = FiniteSteps()
         self.steps_done = 0
@@ -87,6 +90,10 @@ class Trainer(ABC):
         """The average of the weights: the model to keep."""
         return self._average.module
 
+    def distribute(self) -> None:
+        """From here on a step is one of all processes of torch's default group, each with its share of the batch."""
+        self._parallel = DataParallel(self._trained, self.losses)
+
     def step(self) -> dict[str, float] | None:
         """One optimiser step; returns its losses, the norm of the gradient and the learning rate.
 
@@ -94,13 +101,15 @@ class Trainer(ABC):
         ten times in a row.
         """
         began = self._clock()
-        losses, total = self.losses()
+        losses, total = self._parallel.losses() if self._parallel else self.losses()
         rates = [self.rate(base) for base in self._base_rates]
         for optimiser in self._optimisers:
             optimiser.zero_grad(set_to_none=True)
         total.backward()
         norm = nn.utils.clip_grad_norm_(self._weights, self._clip)
         found = {name: float(loss.detach()) for name, loss in losses.items()} | {"gradient_norm": float(norm)}
+        if self._parallel:
+            found = self._parallel.means(found)
         is_taken = self._finite.may_take(found)
         if is_taken:
             for group, rate in zip(self._groups(), rates, strict=True):

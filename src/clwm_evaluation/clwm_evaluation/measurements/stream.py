@@ -60,16 +60,16 @@ def stream(
     played = {FIRST_TASKS: (parse_choices(GOALS), NOTHING)} | {name: (choices(name), parts) for name in scenes()}
 
     def simulation(chosen: Sequence[GoalChoice], on: Expansion) -> Simulation:
-        return Simulation(tuple(chosen), encoder, workers, expansion=on)
+        return Simulation(tuple(chosen), encoder, workers, shape, expansion=on)
 
     found = []
     with progress(console, "scenes", len(played)) as advance:
         for name, (chosen, on) in played.items():
-            made = ProcessWorkers(simulation(chosen, on), shape, first_seed=first_seed)
+            made = ProcessWorkers(simulation(chosen, on), first_seed)
             found.append({"scene": name, "expansion": str(on)} | throughput(made, seconds))
             found[-1]["one_episode"] = profile(simulation(chosen, on), first_seed)
             advance(1, f"{name} {found[-1]['pairs_per_minute']:.0f} pairs a minute")
-    losses = drill(ProcessWorkers(simulation(choices(), parts), shape, first_seed=first_seed), killed, hung, console)
+    losses = drill(ProcessWorkers(simulation(choices(), parts), first_seed), killed, hung, console)
     report = {
         "workers": workers,
         "seconds": seconds,

@@ -45,11 +45,11 @@ class FeatureScale:
 
     def residual(self, present: Tensor, following: Tensor) -> Tensor:
         """What stage 1 predicts, from normalised features (..., tokens, C)."""
-        return (following - present) / torch.from_numpy(self.residual_std)
+        return (following - present) / torch.from_numpy(self.residual_std).to(present.device)
 
     def apply(self, present: Tensor, residual: Tensor) -> Tensor:
         """The predicted normalised feature f^ (..., tokens, C)."""
-        return present + residual * torch.from_numpy(self.residual_std)
+        return present + residual * torch.from_numpy(self.residual_std).to(present.device)
 
 
 def check_statistics(scale: FeatureScale) -> FeatureScale:

@@ -117,6 +117,11 @@ def test_the_surrogate_is_judged_against_copying(data):
     assert result["surrogate_over_copy"] == pytest.approx(1.0, abs=1e-4)
 
 
+def test_one_held_out_episode_is_enough(data, made_up_episode, embed, jacobians):
+    one = build_samples([made_up_episode(3, "lift")], data[1], embed, jacobians)
+    assert np.isfinite(list(validate(Clwm(TINY).eval(), data[1], one).values())).all()
+
+
 def test_channel_weights_favour_what_is_executed():
     weights = channel_weights(LossSettings())
     assert weights.mean() == pytest.approx(1.0)

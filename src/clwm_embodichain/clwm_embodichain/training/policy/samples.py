@@ -83,8 +83,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self.following)
 
-    def take(self, index: Tensor) -> Samples:
+    def take(self, index: Tensor | slice) -> Samples:
         return Samples(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
+
+    def to(self, device: torch.device) -> Samples:
+        return Samples(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 def check_finite(what: str, arrays: dict[str, NDArray[Any]]) -> None:

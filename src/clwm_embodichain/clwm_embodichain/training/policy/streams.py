@@ -30,6 +30,15 @@ class StreamStep:
     future: Tensor
     fresh: Tensor
 
+    def part(self, index: int, count: int) -> StreamStep:
+        """Of `count` equal ones; the streams of a part are always the same."""
+        size = len(self.fresh) // count
+        rows = slice(index * size, (index + 1) * size)
+        return StreamStep(self.batch.take(rows), self.future[rows], self.fresh[rows])
+
+    def to(self, device: torch.device) -> StreamStep:
+        return StreamStep(self.batch.to(device), self.future.to(device), self.fresh.to(device))
+
 
 class ObservationStreams(Protocol):
     """`state` and `resume` let an interrupted training go on; resume is False when the streams start afresh instead.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 import typer
@@ -15,6 +15,7 @@ import typer
 from clwm_common.robot.description import RobotDescription, RobotError
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_common.terminal.console import PlainConsole
+from clwm_embodichain.cluster.placement import Placement, on_ray
 from clwm_embodichain.episodes.choices import GoalChoice, kinds_of, parse_choices
 from clwm_embodichain.episodes.failures import kept_failures
 from clwm_embodichain.episodes.features import PolicyDataError
@@ -44,6 +45,9 @@ from clwm_policy.model.clwm import Clwm
 from clwm_policy.model.language import SentenceEncoder
 from clwm_policy.model.sizes import PRESETS, ClwmConfig
 
+if TYPE_CHECKING:
+    from clwm_embodichain.cluster.learner_group import LearnerGroup
+
 GOALS = "table/lift_tray,table/place_block"
 PANELS = (
     (("action", "video"), "loss", "log"),
@@ -66,7 +70,7 @@ def main(
     online: Annotated[
         bool, typer.Option("--online/--recorded", help="simulate while training, in place of recorded episodes")
     ] = False,
-    workers: Annotated[int, typer.Option(min=1, help="simulation processes (online)")] = STREAM.workers,
+    workers: Annotated[int, typer.Option(min=1, help="that simulate, on a core each (online)")] = STREAM.workers,
     reuse: Annotated[int, typer.Option(min=1, help="walks through a trajectory at most (online)")] = STREAM.reuse,
     capacity: Annotated[int, typer.Option(min=1, help="trajectories at hand at once (online)")] = STREAM.capacity,
     encoder: Annotated[Path, typer.Option(help="the frozen encoder's folder")] = Path("models/nano/encoder"),
@@ -83,10 +87,19 @@ def main(
     learning_rate: Annotated[float, typer.Option(min=0.0)] = SETTINGS.learning_rate,
     export_minutes: Annotated[float, typer.Option(min=0.0, help="between two exports and validations")] = 8.0,
     seed: int = SETTINGS.seed,
+    cluster: Annotated[
+        Literal["ray"] | None, typer.Option(help="simulate on the machines of a cluster (online; needs clwm[cluster])")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="host:port of a running cluster; default: one on this machine alone")
+    ] = None,
+    learners: Annotated[
+        int, typer.Option(min=0, help="on the cluster, each with its share of the streams; 0: one, in this process")
+    ] = 0,
 ) -> None:
     """Train one policy for all tasks, resuming from `out` when a training was begun there.
 
-    With --online nothing need be recorded: simulation processes stream fresh trajectories into the training.
+    With --online nothing need be recorded: workers simulate and stream fresh trajectories into the training.
     """
     console = PlainConsole()
     export = export or out / "policy.safetensors"
@@ -99,19 +112,37 @@ def main(
         jacobians = DualArmKinematics(RobotDescription.load(robot)).jacobians
         coder = SampleCoder(SentenceEncoder().embed, jacobians, parse_choices(goals))
         parts = Expansion.parse(expansion)
-        source: AbstractContextManager[TrainingSource]
-        if online:
-            stream = OnlineSettings(
-                workers=workers, reuse=reuse, capacity=capacity, fitted_on=min(capacity, STREAM.fitted_on)
-            )
-            held_out = held_out_episodes(out / "held_out", loaded, coder.choices, parts, workers, console)
-            source = online_source(stream, encoder, held_out, out, coder, streams, seed, console, parts, success)
-        else:
-            cache = features / loaded.weights_hash
-            source = nullcontext(recorded_source(data, cache, out, loaded, coder, streams, seed))
-        with source as opened:
+        if cluster and not online:
+            raise ValueError("--cluster is for trajectories that are simulated meanwhile; add --online")
+        if not cluster and (address or learners):
+            raise ValueError("--address and --learners are of a cluster; add --cluster ray")
+        with ExitStack() as stack:
+            placement = Placement()
+            if cluster:
+                placement = stack.enter_context(on_ray(address, workers, learners, threads))
+            if online:
+                stream = OnlineSettings(
+                    workers=workers, reuse=reuse, capacity=capacity, fitted_on=min(capacity, STREAM.fitted_on)
+                )
+                held_out = held_out_episodes(out / "held_out", loaded, coder.choices, parts, workers, console)
+                simulated = online_source(
+                    stream, encoder, held_out, out, coder, streams, seed, console, parts, success, placement.workers
+                )
+                source = stack.enter_context(simulated)
+            else:
+                cache = features / loaded.weights_hash
+                source = recorded_source(data, cache, out, loaded, coder, streams, seed)
             is_done = train(
-                opened, coder.choices, settings, preset, loaded.checkpoint, out, export, export_minutes, console
+                source,
+                coder.choices,
+                settings,
+                preset,
+                loaded.checkpoint,
+                out,
+                export,
+                export_minutes,
+                console,
+                placement.trainer,
             )
     except (PolicyDataError, EpisodeError, RingError, RobotError, ValueError, RuntimeError) as error:
         console.error(error)
@@ -131,17 +162,18 @@ def train(
     export: Path,
     export_minutes: float,
     console: PlainConsole,
+    make_trainer: Callable[..., PolicyTrainer | LearnerGroup] = PolicyTrainer,
 ) -> bool:
     """Train until the budget is used; every `export_minutes`, and at the end, save, validate and export.
 
-    False when somebody stopped it before.
+    make_trainer: from model, streams, coding, settings and `goals`. False when somebody stopped it before.
     """
     coding = source.coding
     config = _config(preset, coding.features.channels)
     console.print(source.summary)
     torch.manual_seed(settings.seed)
     kinds = kinds_of(choices)
-    trainer = PolicyTrainer(Clwm(config), source.streams, coding, settings, goals=kinds)
+    trainer = make_trainer(Clwm(config), source.streams, coding, settings, goals=kinds)
     states, curves = TrainingStates(out, "trainer"), Curves(out / "curves.jsonl")
     resume(states, trainer, console)
 

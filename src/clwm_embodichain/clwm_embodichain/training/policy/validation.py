@@ -62,7 +62,7 @@ def validate(
         )
         future = samples.features[batch.following].float()
         predicted = coding.features.apply(present, residual)
-        difference = _physical(chunk - wanted, coding)[alive, prefix_rows:]
+        difference = _physical((chunk - wanted)[alive, prefix_rows:], coding)
         jacobian = (batch.target_jacobian if prefix_rows == 1 else batch.committed_jacobian)[alive, prefix_rows:]
         eef.append(_tool_error((chunk - wanted)[alive, prefix_rows:], jacobian))
         joints.append(np.abs(difference[..., JOINTS]).ravel())
