@@ -108,7 +108,7 @@ def test_a_trainer_computes_on_the_device_of_its_process_alone(data):
     samples, coding = data
     shown = [[RecordedStreams(samples, SETTINGS.streams, 0).next() for _ in range(2)] for _ in range(2)]
     with torch.device("meta"):  # which refuses operands of another device, as a GPU does
-        trainer = PolicyTrainer(Clwm(TINY), Given(shown, torch.device("meta")), coding, SETTINGS)
+        trainer = PolicyTrainer(Clwm(TINY).to("meta"), Given(shown, torch.device("meta")), coding, SETTINGS)
         for _ in shown:
             losses, total = trainer.losses()
             total.backward()

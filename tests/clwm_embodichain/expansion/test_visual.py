@@ -6,7 +6,7 @@ import itertools
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clwm_common.robot.description import RobotDescription
@@ -83,6 +83,7 @@ def test_the_same_seed_draws_the_same_looks(seed, scene):
 
 
 @given(seed=seeds, scene=st.sampled_from(list(scenes())), strength=st.floats(0.5, 5.0))
+@example(seed=31447, scene="tray", strength=0.5)  # forty tries found no such colour
 @settings(max_examples=40, deadline=None)
 def test_what_nobody_names_has_no_colour_that_somebody_names(seed, scene, strength):
     layout, looks = _drawn(scene, seed, strength)
@@ -91,8 +92,8 @@ def test_what_nobody_names_has_no_colour_that_somebody_names(seed, scene, streng
     for surface in [*others, *(each.surface for each in looks.distractors)]:
         for shade in [surface.colour] + [surface.accent] * (surface.pattern != "plain"):
             saturation = colorsys.rgb_to_hsv(*shade)[1]
-            # A little less than drawn for: with five names taken the best of many is good enough.
-            assert saturation < 0.45 or all(_hue(shade, name) > 20.0 / 360.0 for name in named.values()), shade
+            is_apart = all(_hue(shade, name) > colours.HUE_APART - 1e-9 for name in named.values())
+            assert saturation <= colours.FAINT + 1e-9 or is_apart, shade
 
 
 @given(seed=seeds, scene=st.sampled_from(list(scenes())))

@@ -45,7 +45,8 @@ def unnamed(
 ) -> Vector:
     """Any colour but those `taken` by what is named, that stands out from what is `behind` it.
 
-    Below a strength of 1 it is nearer to the nominal one. Where no such colour is found soon, the best one is taken.
+    Below a strength of 1 it is nearer to the nominal one. Where no such colour is found soon, the best one is taken,
+    faint enough to have no name.
     """
     best, most = nominal, -np.inf
     for _ in range(_TRIES):
@@ -60,6 +61,9 @@ def unnamed(
             best, most = colour, margin
         if most >= 0.0:
             break
+    if any(_apart(best, other) < 0.0 for other in taken):
+        hue, _, value = colorsys.rgb_to_hsv(*best)
+        return _vector(colorsys.hsv_to_rgb(hue, FAINT, value))
     return best
 
 
