@@ -50,6 +50,14 @@ def test_curves_get_means_of_twenty_steps_and_what_else_is_known(curves):
     assert second["step"] == 40 and second["action"] == 30.5
 
 
+def test_a_goal_that_not_every_step_meets_is_averaged_over_those_that_do(curves):
+    trainer = CountingTrainer(20)
+    real = trainer.step
+    trainer.step = lambda: real() | ({"action/place": 3.0} if trainer.steps_done % 4 == 0 else {})
+    run_training(trainer, curves, lambda: None, 1e6, QUIET)
+    assert curves.records()[0]["action/place"] == 3.0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_lets_the_step_finish_and_keeps(curves, number):
     def press(step):

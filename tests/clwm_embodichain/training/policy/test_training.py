@@ -251,6 +251,9 @@ def test_where_something_else_is_asked_for_the_committed_rows_answer_the_old_ins
     data, made_up_episode, embed, jacobians
 ):
     episode = made_up_episode(1, "lift")
+    plans = episode.plans.copy()
+    plans[7:, :, 14:28] += 0.1  # what is asked for then is elsewhere
+    episode = dataclasses.replace(episode, plans=plans)
     changed = dataclasses.replace(
         episode, goals=("lift", "place it"), instructions=("a", "bb"), asked=(np.arange(15) > 6).astype(np.int64)
     )
@@ -261,4 +264,5 @@ def test_where_something_else_is_asked_for_the_committed_rows_answer_the_old_ins
     assert torch.equal(samples.committed_jacobian[6], samples.target_jacobian[6])
     plain = build_samples([episode], data[1], embed, jacobians)
     others = torch.arange(15) != 6
+    assert not torch.equal(samples.committed[6], plain.committed[6])
     assert torch.equal(samples.committed[others], plain.committed[others])
