@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from clwm_common.control.joint_trajectory_controller import TrajectoryRefused
+from clwm_common.control.trajectory import JointTrajectory
 from clwm_common.robot.description import RobotDescription
-from clwm_sim.controllers.joint_trajectory_controller import TrajectoryRefused
-from clwm_sim.controllers.trajectory import JointTrajectory
 from clwm_sim.pacing import EpisodeSeen, JointsSeen, PacedSimulation, PictureTaken
 from clwm_sim.shipped_tasks import UnknownTask
 from clwm_sim.world import World

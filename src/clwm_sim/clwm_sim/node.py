@@ -16,10 +16,13 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Float64, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
 
+from clwm_common.control.joint_trajectory_controller import TrajectoryRefused
 from clwm_common.messages import Verdict
 from clwm_common.robot.description import Arm, Gripper, RobotDescription, RobotError
 from clwm_common.ros import qos
-from clwm_common.ros.conversions import ConversionError, from_msg, from_stamp, to_msg, to_stamp
+from clwm_common.ros.control.gripper_server import GripperServer
+from clwm_common.ros.control.trajectories import TRAJECTORY_BYTES, joint_trajectory
+from clwm_common.ros.conversions import ConversionError, from_msg, to_msg, to_stamp
 from clwm_common.ros.diagnostics import Health, Level
 from clwm_common.ros.lifecycle import ClwmNode, NodeError, run
 from clwm_common.ros.parameters import Parameter
@@ -28,15 +31,12 @@ from clwm_msgs.msg import EpisodeStatus
 from clwm_msgs.srv import ResetWorld
 from clwm_sim.cameras import CameraIntrinsics, RenderError
 from clwm_sim.controllers.forward_controller import CommandRefused
-from clwm_sim.controllers.gripper_server_node import GripperServer
-from clwm_sim.controllers.joint_trajectory_controller import TrajectoryRefused
-from clwm_sim.controllers.trajectory import JointTrajectory, TrajectoryPoint
+from clwm_sim.controllers.gripper_goal import GripperGoal
 from clwm_sim.pacing import CLOCK_SET, TICK, EpisodeSeen, JointsSeen, PacedSimulation, PictureTaken
 from clwm_sim.shipped_tasks import UnknownTask
 from clwm_sim.world import World
 
 SHORTEST_WAIT = 1e-4  # s; a simulation that is late lets messages in between two ticks all the same
-TRAJECTORY_BYTES = 262144  # about a thousand points of seven joints
 POSITIONS_BYTES = 1024  # seven, with the description of their dimensions
 SLOW = 0.95  # real-time factor below which the diagnostics warn
 
@@ -161,7 +161,8 @@ class SimNode(ClwmNode):
                     f"robot '{self._robot.name}' has a gripper behind {gripper.command.type}, {gripper.command.name}; "
                     "simulated grippers serve 'type: MoveGripper', or listen to 'command: {kind: topic, name: ...}'"
                 )
-            self._gripper_servers[index] = GripperServer(self, gripper, functools.partial(self._open, index))
+            open_to = functools.partial(self._open, index)
+            self._gripper_servers[index] = GripperServer(self, gripper, open_to, GripperGoal)
             return
         on_opening = functools.partial(self._on_opening, index)
         self.create_subscription(Float64, gripper.command.name, on_opening, qos.CONTROLLER)
@@ -238,7 +239,7 @@ class SimNode(ClwmNode):
     def _on_opening(self, arm: int, message: Float64) -> None:
         self._open(arm, message.data)
 
-    def _open(self, arm: int, width: float) -> bool:
+    def _open(self, arm: int, width: float, _max_effort: float = 0.0) -> bool:
         """Whether the gripper takes it."""
         if self._simulation is None:
             return False
@@ -267,15 +268,6 @@ class SimNode(ClwmNode):
         response.accepted, response.instruction = True, self._simulation.instruction
         self.get_logger().info(f"episode of seed {request.seed}: {response.instruction}")
         return response
-
-
-def joint_trajectory(message: JointTrajectoryMessage) -> JointTrajectory:
-    """The core form of a trajectory message, unchecked: checking is the controller's."""
-    points = tuple(
-        TrajectoryPoint(from_stamp(p.time_from_start), p.positions, p.velocities, p.accelerations, p.effort)
-        for p in message.points
-    )
-    return JointTrajectory(tuple(message.joint_names), points, from_stamp(message.header.stamp))
 
 
 def joint_state(stamp: Time, names: list[str], seen: JointsSeen) -> JointState:

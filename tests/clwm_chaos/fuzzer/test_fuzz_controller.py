@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clwm_chaos.fuzzer.controller import KnotController
+from clwm_common.control.joint_trajectory_controller import JointTrajectoryController, TrajectoryRefused
+from clwm_common.control.trajectory import JointState, JointTrajectory
 from clwm_sai_executor.events import SendTrajectory
-from clwm_sim.controllers.joint_trajectory_controller import JointTrajectoryController, TrajectoryRefused
-from clwm_sim.controllers.trajectory import JointState, JointTrajectory
 
 NAMES = tuple(f"joint{index}" for index in range(7))
 NOWHERE = JointState(np.zeros(7), np.zeros(7))

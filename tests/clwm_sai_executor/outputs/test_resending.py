@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from clwm_common.control.joint_trajectory_controller import JointTrajectoryController, TrajectoryRefused
+from clwm_common.control.trajectory import JointState, JointTrajectory
 from clwm_sai_executor.outputs.resending import Resending
 from clwm_sai_executor.path.splice import Path, splice, stop_at
-from clwm_sim.controllers.joint_trajectory_controller import JointTrajectoryController, TrajectoryRefused
-from clwm_sim.controllers.trajectory import JointState, JointTrajectory
 
 START, STEADY = 1.79e9, 500.0
 LEAD, SOON = 0.02, 0.005

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from clwm_common.control.joint_trajectory_controller import TrajectoryRefused
+from clwm_common.control.trajectory import JointState, JointTrajectory
 from clwm_common.robot.description import RobotDescription
 from clwm_sim.controllers.drive import StreamDrive
 from clwm_sim.controllers.forward_controller import CommandRefused, ForwardCommandController
-from clwm_sim.controllers.joint_trajectory_controller import TrajectoryRefused
 from clwm_sim.controllers.robot_control import RobotControl
-from clwm_sim.controllers.trajectory import JointState, JointTrajectory
 from clwm_sim.world import World
 
 MEASURED = JointState(np.full(3, 9.0), np.zeros(3))

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from clwm_chaos.fuzzer.controller import KnotController
 from clwm_chaos.motion_checks import check_motion
+from clwm_common.control.joint_trajectory_controller import TrajectoryRefused
 from clwm_common.robot.description import RobotDescription
 from clwm_sai_executor.events import SIDES, SendTrajectory
 from clwm_sai_executor.path.limits import MotionLimits
-from clwm_sim.controllers.joint_trajectory_controller import TrajectoryRefused
 
 Array = NDArray[np.float64]
 Judge = Callable[[str, str], None]

@@ -7,8 +7,8 @@ from bisect import bisect_right
 import numpy as np
 from numpy.typing import NDArray
 
+from clwm_common.control.joint_trajectory_controller import TrajectoryRefused
 from clwm_sai_executor.events import SendTrajectory
-from clwm_sim.controllers.joint_trajectory_controller import TrajectoryRefused
 
 Array = NDArray[np.float64]
 

@@ -15,11 +15,11 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from clwm_common.control.trajectory import JointTrajectory
 from clwm_common.provenance import commit, machine
 from clwm_common.robot.description import RobotDescription
 from clwm_common.terminal.console import PlainConsole
 from clwm_evaluation.report import JsonFile, write_json
-from clwm_sim.controllers.trajectory import JointTrajectory
 from clwm_sim.pacing import PacedSimulation, PictureTaken
 from clwm_sim.world import World
 

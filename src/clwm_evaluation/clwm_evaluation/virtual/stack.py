@@ -22,6 +22,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from clwm_common.control.joint_trajectory_controller import TrajectoryRefused
+from clwm_common.control.trajectory import JointTrajectory
 from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, MemoryPolicy, SaiReport
 from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.kinematics import DualArmKinematics
@@ -45,9 +47,7 @@ from clwm_sai_executor.events import (
 )
 from clwm_sai_executor.path.splice import Path
 from clwm_sai_executor.scheduler import Scheduler
-from clwm_sim.controllers.joint_trajectory_controller import TrajectoryRefused
 from clwm_sim.controllers.robot_control import RobotControl
-from clwm_sim.controllers.trajectory import JointTrajectory
 from clwm_sim.pacing import TICK, TICKS_PER_FRAME
 from clwm_sim.world import World
 

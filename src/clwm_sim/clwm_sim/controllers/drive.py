@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clwm_sim.controllers.trajectory import Numbers
+from clwm_common.control.trajectory import Numbers
 
 BANDWIDTH = 100.0  # rad/s; a steady motion is followed 2 / BANDWIDTH = 20 ms behind
 

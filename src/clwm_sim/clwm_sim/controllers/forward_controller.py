@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clwm_sim.controllers.trajectory import JointState, Numbers
+from clwm_common.control.trajectory import JointState, Numbers
 
 
 class CommandRefused(ValueError):

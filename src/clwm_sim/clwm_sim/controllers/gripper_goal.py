@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from clwm_common.control.gripper_goal import Ending
 
 REACHED = 0.002  # m
 STANDS = 0.005  # m/s
 HOLDS_AFTER = 0.3  # s for which the fingers must stand before they count as holding something
-
-
-@dataclass(frozen=True)
-class Ending:
-    """width: reached [m]. is_holding: the fingers stand elsewhere than they were told."""
-
-    width: float
-    is_holding: bool
 
 
 class GripperGoal:

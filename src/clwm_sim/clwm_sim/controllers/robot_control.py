@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from clwm_common.robot.description import Arm, RobotDescription
-from clwm_sim.controllers.drive import StreamDrive
-from clwm_sim.controllers.forward_controller import CommandRefused, ForwardCommandController
-from clwm_sim.controllers.joint_trajectory_controller import (
+from clwm_common.control.joint_trajectory_controller import (
     ControllerParameters,
-    GripperController,
     JointTrajectoryController,
     TrajectoryRefused,
 )
-from clwm_sim.controllers.trajectory import JointState, JointTrajectory
+from clwm_common.control.trajectory import JointState, JointTrajectory
+from clwm_common.robot.description import Arm, RobotDescription
+from clwm_sim.controllers.drive import StreamDrive
+from clwm_sim.controllers.forward_controller import CommandRefused, ForwardCommandController
+from clwm_sim.controllers.gripper_controller import GripperController
 from clwm_sim.scenes.workcell import PHYSICS_DT
 from clwm_sim.world import World
 

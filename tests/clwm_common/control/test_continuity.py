@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from clwm_sim.controllers.joint_trajectory_controller import JointTrajectoryController
-from clwm_sim.controllers.trajectory import JointState, JointTrajectory, spline
+from clwm_common.control.joint_trajectory_controller import JointTrajectoryController
+from clwm_common.control.trajectory import JointState, JointTrajectory, spline
 
 NAMES = ("a", "b", "c")
 numbers = st.floats(-3.0, 3.0)

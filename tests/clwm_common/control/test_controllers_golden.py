@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clwm_sim.controllers.joint_trajectory_controller import (
+from clwm_common.control.joint_trajectory_controller import (
     ControllerParameters,
     JointTrajectoryController,
     TrajectoryRefused,
 )
-from clwm_sim.controllers.trajectory import JointState, JointTrajectory, TrajectoryPoint
+from clwm_common.control.trajectory import JointState, JointTrajectory, TrajectoryPoint
 
 GOLDEN = Path(__file__).parents[1] / "data" / "jtc_golden.jsonl.xz"
 NAMES = tuple(f"j{number}" for number in range(1, 8))

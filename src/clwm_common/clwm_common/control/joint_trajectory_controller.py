@@ -1,4 +1,4 @@
-"""Simulated controllers: an arm's joint_trajectory_controller as in ROS 2 Jazzy, and a gripper with a speed limit.
+"""An arm's joint_trajectory_controller as in ROS 2 Jazzy, without ROS.
 
 Studied: ros2_controllers, branch jazzy, release 4.42.1, with the parameters at their defaults, a position command
 interface, and position and velocity state interfaces. What that controller does on its topic, rule by rule:
@@ -30,7 +30,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clwm_sim.controllers.trajectory import (
+from clwm_common.control.trajectory import (
     ActiveTrajectory,
     JointState,
     JointTrajectory,
@@ -223,39 +223,3 @@ def _check_point(index: int, point: TrajectoryPoint, joint_names: Sequence[str])
         raise TrajectoryRefused(f"point {index} has accelerations but no velocities; give both")
     if not math.isfinite(point.time_from_start):
         raise TrajectoryRefused(f"time_from_start of point {index} is {point.time_from_start}; expected seconds")
-
-
-class GripperController:
-    """Moves a gripper's opening [m] towards a target at a constant speed [m/s] within its range."""
-
-    def __init__(self, opening: float, opening_min: float, opening_max: float, speed: float) -> None:
-        if not opening_min < opening_max or speed <= 0.0:
-            raise ValueError(
-                f"gripper range [{opening_min}, {opening_max}] m at {speed} m/s; expected min < max and speed > 0"
-            )
-        self._range = (opening_min, opening_max)
-        self._speed = speed
-        self.reset(opening)
-
-    @property
-    def opening(self) -> float:
-        """The setpoint in force [m]."""
-        return self._opening
-
-    def reset(self, opening: float) -> None:
-        """Be at `opening` and stay there."""
-        self._opening = self._target = float(np.clip(opening, *self._range))
-
-    def receive(self, opening: float) -> None:
-        """Take a new target; beyond the range it is clamped. Raises ValueError when it is not a finite number."""
-        if not math.isfinite(opening):
-            low, high = self._range
-            raise ValueError(f"gripper opening is {opening}; expected metres between {low} and {high}")
-        self._target = float(np.clip(opening, *self._range))
-
-    def update(self, period: float) -> float:
-        """Move for `period` seconds and return the setpoint [m]."""
-        reach = self._speed * period
-        # min and max: numpy's clip of one number would cost more than the rest of the update.
-        self._opening += min(max(self._target - self._opening, -reach), reach)
-        return self._opening

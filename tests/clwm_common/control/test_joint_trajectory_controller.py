@@ -6,13 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clwm_sim.controllers.joint_trajectory_controller import (
+from clwm_common.control.joint_trajectory_controller import (
     ControllerParameters,
-    GripperController,
     JointTrajectoryController,
     TrajectoryRefused,
 )
-from clwm_sim.controllers.trajectory import JointState, JointTrajectory, TrajectoryPoint
+from clwm_common.control.trajectory import JointState, JointTrajectory, TrajectoryPoint
 
 NAMES = ("shoulder", "elbow")
 PERIOD = 0.01
@@ -307,27 +306,3 @@ def test_reset_drops_active_and_waiting_trajectories(controller):
     controller.receive(trajectory([1.0], [[3.0, 3.0]], stamp=10.0), now=10.0)
     controller.reset(np.array([0.1, 0.2]))
     np.testing.assert_array_equal(command_for(controller, 11.0), [0.1, 0.2])
-
-
-def gripper() -> GripperController:
-    return GripperController(opening=0.0, opening_min=0.0, opening_max=0.08, speed=0.1)
-
-
-def test_gripper_moves_at_its_speed_and_stops_at_the_target():
-    fingers = gripper()
-    fingers.receive(0.05)
-    assert fingers.update(0.2) == pytest.approx(0.02)
-    assert fingers.update(10.0) == pytest.approx(0.05)
-    fingers.receive(0.0)
-    assert fingers.update(0.1) == pytest.approx(0.04)
-
-
-def test_gripper_target_beyond_the_range_is_clamped():
-    fingers = gripper()
-    fingers.receive(1.0)
-    assert fingers.update(10.0) == pytest.approx(0.08)
-
-
-def test_gripper_refuses_a_target_that_is_not_a_number():
-    with pytest.raises(ValueError, match="opening is nan"):
-        gripper().receive(math.nan)

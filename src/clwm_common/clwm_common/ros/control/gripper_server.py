@@ -1,4 +1,4 @@
-"""A simulated gripper's action server: takes goals, drops a running one for a newer, and ends them by what it sees."""
+"""A gripper's action server: takes goals, drops a running one for a newer, and ends them as its judge says."""
 
 from __future__ import annotations
 
@@ -7,19 +7,26 @@ from collections.abc import Callable
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 
+from clwm_common.control.gripper_goal import GoalJudge
 from clwm_common.robot.description import Gripper
 from clwm_common.ros.lifecycle import ClwmNode
 from clwm_msgs.action import MoveGripper
-from clwm_sim.controllers.gripper_goal import GripperGoal
 
 
 class GripperServer:
     """Nothing waits in a callback: goals are looked after in `look`, at every joint state."""
 
-    def __init__(self, node: ClwmNode, gripper: Gripper, move: Callable[[float], bool]) -> None:
-        """move(width [m]) -> whether the gripper takes it."""
-        self._move, self._scale = move, gripper.command.scale
-        self._running: tuple[ServerGoalHandle, GripperGoal] | None = None
+    def __init__(
+        self,
+        node: ClwmNode,
+        gripper: Gripper,
+        move: Callable[[float, float], bool],
+        judge: Callable[[float], GoalJudge],
+    ) -> None:
+        """move(width [m], max_effort [N]) -> whether the gripper takes it. judge(width [m]): who judges that goal."""
+        self._move, self._judge, self._scale = move, judge, gripper.command.scale
+        self._running: tuple[ServerGoalHandle, GoalJudge] | None = None
+        self._width = 0.0
         self._results: dict[bytes, tuple[str, MoveGripper.Result]] = {}
         self._server = ActionServer(
             node,
@@ -37,22 +44,25 @@ class GripperServer:
 
     def look(self, now: float, width: float, speed: float) -> None:
         """Opening [m] and its speed [m/s] at `now` [s]."""
+        self._width = width
         if self._running is None:
             return
         handle, goal = self._running
         if handle.is_cancel_requested:
             self._end("canceled", width, message="cancelled by the client")
         elif ending := goal.look(now, width, speed):
-            message = "the fingers stand on something" if ending.is_holding else ""
-            self._end("succeed", width, is_holding=ending.is_holding, message=message)
+            message = ending.problem or ("the fingers stand on something" if ending.is_holding else "")
+            how = "abort" if ending.problem else "succeed"
+            self._end(how, ending.width, is_holding=ending.is_holding, message=message)
 
     def _on_goal(self, goal: MoveGripper.Goal) -> GoalResponse:
-        return GoalResponse.ACCEPT if self._move(goal.width / self._scale) else GoalResponse.REJECT
+        is_taken = self._move(goal.width / self._scale, goal.max_effort)
+        return GoalResponse.ACCEPT if is_taken else GoalResponse.REJECT
 
     def _on_accepted(self, handle: ServerGoalHandle) -> None:
         if self._running is not None:
-            self._end("abort", self._running[1].width, message="another goal came")
-        self._running = handle, GripperGoal(handle.request.width / self._scale)
+            self._end("abort", self._width, message="another goal came")
+        self._running = handle, self._judge(handle.request.width / self._scale)
 
     def _end(self, how: str, width: float, *, is_holding: bool = False, message: str) -> None:
         handle, _ = self._running

@@ -1,0 +1,1 @@
+"""What arms and hands are told over ROS, for whoever drives them."""
