@@ -224,17 +224,12 @@ def hand_on(now, thing, arm, along, width):
 DOINGS = {
     "free": ["shift", "lift", "tip", "hold", "open", "leave", "push", "fall"],
     "hinged": ["turn", "hold", "leave"],
-    "placed": ["shift", "leave"],
 }
 
 
 def meddle(rng: np.random.Generator, now: Situation, things: list[Thing]) -> tuple[str, Situation]:
     thing, arm = things[rng.integers(len(things))], int(rng.integers(2))
-    doings = {
-        "free": ["shift", "lift", "tip", "hold", "open", "leave", "push", "fall"],
-        "hinged": ["turn", "hold", "leave"],
-    }
-    doing = rng.choice(doings.get(thing.moves, ["shift", "leave"]))
+    doing = rng.choice(DOINGS.get(thing.moves, ["shift", "leave"]))
     amount = rng.uniform(-1.0, 1.0)
     match doing:
         case "shift":

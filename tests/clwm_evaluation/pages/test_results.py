@@ -30,7 +30,8 @@ def test_a_measurement_becomes_a_table_with_a_link_to_its_file():
 
 
 def test_a_report_that_another_release_wrote_is_refused_by_its_name_and_what_it_lacks():
-    report = {"measurement": "experts", "table": [{"scene": "pot"}], "machine": {}, "commit": "abc"}
+    rows = [{"scene": "pot", "goal": "lift_pot", "expansion": "none"}]
+    report = {"measurement": "experts", "table": rows, "machine": {}, "commit": "abc"}
     with pytest.raises(ResultsError, match="experts.json has no 'achieved': another release wrote it"):
         page({"experts.json": report})
 

@@ -119,15 +119,16 @@ def draw(report: dict[str, Any], path: Path) -> None:
             label = {"off": "without", "on": "with"}[which]
             each.bar(np.arange(len(keys)) + offset, counts / counts.sum(), 0.4, color=colour, label=label)
         each.set_xticks(range(len(keys)), [_label(name, int(key)) for key in keys], fontsize=7)
-        each.set_title(f"{row['scene']}, {row['goal']}: {name}", fontsize=9)
-    axes[0].legend(fontsize=7)
-    axes[0].set_ylabel("share of the states")
+        each.set_title(name, fontsize=9)
+    axes[2].legend(fontsize=7, loc="upper right")
+    axes[0].set_ylabel(f"share of the states of {row['scene']} {row['goal']}", fontsize=9)
     names = [f"{row['scene']} {row['goal']}" for row in report["goals"]]
-    for offset, which, colour in ((0.2, "off", "#8c8c8c"), (-0.2, "on", "#55a868")):
+    for offset, which, colour in ((-0.2, "off", "#8c8c8c"), (0.2, "on", "#55a868")):
         evenly = [row[which]["even"] / row["bins"] for row in report["goals"]]
         axes[3].barh(np.arange(len(names)) + offset, evenly, 0.4, color=colour)
     axes[3].set_yticks(range(len(names)), names, fontsize=7)
     axes[3].set_xlim(0.0, 1.0)
+    axes[3].invert_yaxis()
     axes[3].set_title("bins filled evenly, of all bins", fontsize=9)
     figure.savefig(path, dpi=110)
 
