@@ -9,6 +9,8 @@ import pytest
 from clwm_bringup.model_check import check_model
 from clwm_common.files.model_files import ModelFiles
 from clwm_common.files.policy_document import CheckpointError
+from clwm_common.robot.camera_source import CameraSource
+from clwm_common.robot.description import RobotDescription
 from clwm_embodichain.episodes.choices import choices
 from clwm_embodichain.training.trained_inputs import trained_inputs
 from clwm_evaluation.virtual.model_check import check_simulated
@@ -19,8 +21,12 @@ MODEL = ModelFiles.load("nano")
 CAMERAS = ("head", "left_wrist", "right_wrist")
 
 
-def check(cameras=CAMERAS, **others):
-    return check_model(MODEL.policy, MODEL.encoder, cameras, **others)
+ROBOT = RobotDescription.load("dual_fr3_mujoco")
+
+
+def check(cameras=CAMERAS, sources=None, **others):
+    robot = ROBOT.model_copy(update={"cameras": list(cameras), "camera_sources": sources or {}})
+    return check_model(MODEL.policy, MODEL.encoder, robot, **others)
 
 
 def test_the_shipped_model_fits_the_simulated_robot():
@@ -32,7 +38,7 @@ def test_the_shipped_model_fits_the_simulated_robot():
     [
         ({"cameras": ("left_wrist", "head", "right_wrist")}, "are left_wrist, head, right_wrist; .* in this order"),
         ({"cameras": CAMERAS[:2]}, "are head, left_wrist; the policy was trained on head, left_wrist, right_wrist"),
-        ({"picture_size": (480, 640)}, "they are 640 x 480; the encoder was trained on 128 x 128.*'resize'"),
+        ({"picture_size": (480, 640)}, "they are 640 x 480; the encoder was trained on 128 x 128.*'resize' of 'head'"),
         ({"perception": {"pool": 1}}, "the encoder gives 8 x 8; set perception's 'pool'"),
         ({"perception": {"pool": 3}}, "pool factor 3 does not divide"),
         ({"executor": {"execution_horizon": 8}}, "execution_horizon is 8; the policy was trained for 12 or 16"),
@@ -47,7 +53,8 @@ def test_what_does_not_fit_is_named(given, said):
 
 
 def test_what_was_trained_for_or_is_stated_is_accepted():
-    check(picture_size=(480, 640), perception={"resize": "stretch"})
+    check(picture_size=(480, 640), sources=dict.fromkeys(CAMERAS, CameraSource(resize="stretch")))
+    check(picture_size=(480, 640), sources=dict.fromkeys(CAMERAS, CameraSource(crop="centre", resize="scale")))
     check(executor={"execution_horizon": 16})
     check(executor={"execution_horizon": 12, "adapt_pace": True, "execution_horizon_min": 12})
 
@@ -58,18 +65,19 @@ def test_an_encoder_that_does_not_say_what_it_takes_is_refused(tmp_path):
     facts = json.loads((tmp_path / "clwm.json").read_text())
     (tmp_path / "clwm.json").write_text(json.dumps(facts | {"inputs": {**facts["inputs"], "std": [0.2, 0.0, 0.2]}}))
     with pytest.raises(CheckpointError, match=r"clwm.json: 'inputs.std' is \[0.2, 0.0, 0.2\]"):
-        check_model(MODEL.policy, tmp_path, CAMERAS)
+        check_model(MODEL.policy, tmp_path, ROBOT)
     del facts["inputs"]
     (tmp_path / "clwm.json").write_text(json.dumps(facts))
     with pytest.raises(CheckpointError, match="does not say what the encoder's inputs are.*clwm train-encoder"):
-        check_model(MODEL.policy, tmp_path, CAMERAS)
+        check_model(MODEL.policy, tmp_path, ROBOT)
 
 
 def test_it_needs_no_torch():
     code = (
         "import sys\nfrom clwm_bringup.model_check import check_model\n"
         "from clwm_common.files.model_files import ModelFiles\n"
-        f"m = ModelFiles.load('nano'); check_model(m.policy, m.encoder, {CAMERAS})\n"
+        "from clwm_common.robot.description import RobotDescription\n"
+        "m = ModelFiles.load('nano'); check_model(m.policy, m.encoder, RobotDescription.load('dual_fr3_mujoco'))\n"
         "print([name for name in ('torch', 'transformers', 'mujoco', 'rclpy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -2,18 +2,22 @@
 
 import array
 import os
+import shutil
 import threading
 import time
 
+import cv2
 import numpy as np
 import pytest
 import rclpy
 import torch
+import yaml
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
+from clwm_common.robot.description import config_directory
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg, to_stamp
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
@@ -56,7 +60,7 @@ def new_node(**parameters):
 class Rig:
     """The node under test, and a node that plays cameras and policy."""
 
-    def __init__(self, folder, **parameters):
+    def __init__(self, folder, kind=Image, **parameters):
         self.node = new_node(encoder=str(folder), silent_after=1.0, **parameters)
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
@@ -64,9 +68,8 @@ class Rig:
         self.frames = []
         self.other.create_subscription(FeatureFrame, "/clwm/feature_frame", self.frames.append, qos.CRITICAL)
         self._ask = self.other.create_publisher(ObservationRequest, "/clwm/observation_request", qos.CRITICAL)
-        self._send = {
-            camera: self.other.create_publisher(Image, f"/cameras/{camera}/image_raw", qos.SENSOR) for camera in CAMERAS
-        }
+        topic = "/cameras/{}/image_raw" if kind is Image else "/cameras/{}/image_raw/compressed"
+        self._send = {camera: self.other.create_publisher(kind, topic.format(camera), qos.SENSOR) for camera in CAMERAS}
         publishers = [self._ask, *self._send.values()]
         self.spin_until(
             lambda: (
@@ -94,6 +97,12 @@ class Rig:
         message.data = array.array("B", picture.tobytes())
         self._send[camera].publish(message)
 
+    def send_png(self, camera, stamp, picture):
+        message = CompressedImage(format="rgb8; png compressed bgr8")
+        message.header.stamp = to_stamp(stamp)
+        message.data = array.array("B", cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+        self._send[camera].publish(message)
+
     def spin_until(self, condition, meanwhile=lambda: None, seconds=20.0):
         """Both nodes work until `condition` holds; `meanwhile` is repeated, since sensor data may be lost."""
         executor = StaticSingleThreadedExecutor()
@@ -105,6 +114,21 @@ class Rig:
             executor.spin_once(timeout_sec=0.05)
         executor.shutdown(timeout_sec=0.0)
         assert condition(), f"not within {seconds} s; health: {self.node.diagnose()}"
+
+
+@pytest.fixture
+def robot_with(tmp_path, monkeypatch):
+    """Gives the name of a robot whose cameras all are as it is told."""
+
+    def write(**source):
+        shutil.copytree(config_directory(), tmp_path / "config")
+        described = {"extends": "dual_fr3_mujoco", "driver": "external"}
+        described |= {"camera_sources": dict.fromkeys(CAMERAS, source)}
+        (tmp_path / "config" / "robots" / "other.yaml").write_text(yaml.safe_dump(described))
+        monkeypatch.setenv("CLWM_CONFIG", str(tmp_path / "config"))
+        return "other"
+
+    return write
 
 
 @pytest.fixture
@@ -165,27 +189,54 @@ def test_a_picture_of_an_unknown_encoding_is_named_and_the_node_goes_on(rig):
     now = rig.node.now()
     picture = np.zeros((SIDE, SIDE, 3), np.uint8)
     rig.spin_until(
-        lambda: "bayer_rggb8" in rig.node.diagnose().message, lambda: rig.send("head", now, picture, "bayer_rggb8")
+        lambda: "/cameras/head/image_raw: encoding is '8UC3'; expected one of rgb8" in rig.node.diagnose().message,
+        lambda: rig.send("head", now, picture, "8UC3"),
     )
     rig.ask(1, now)
     rig.spin_until(lambda: rig.frames, lambda: [rig.send(camera, now, picture) for camera in CAMERAS])
-    assert "bayer" not in rig.node.diagnose().message
+    assert "8UC3" not in rig.node.diagnose().message
 
 
-def test_a_picture_of_another_size_is_refused_by_name_until_stretching_is_asked_for(rig):
-    now, wide = rig.node.now(), np.zeros((SIDE, 2 * SIDE, 3), np.uint8)
+def test_a_picture_of_another_size_is_refused_by_name_with_the_fields_of_the_robots_file(rig):
+    wide = np.zeros((SIDE, 2 * SIDE, 3), np.uint8)
+    rig.ask(1, rig.node.now())
+    said = "the encoder was trained on 32 x 32: set the camera to that size, or 'crop' and 'resize' of 'head'"
+    rig.spin_until(lambda: said in rig.node.diagnose().message, lambda: rig.send("head", rig.node.now(), wide))
+    assert rig.node.diagnose().level == 2 and "64 x 32" in rig.node.diagnose().message and not rig.frames
 
-    def send_all():
-        for camera in CAMERAS:
-            rig.send(camera, now, wide)
 
-    rig.ask(1, now)
-    rig.spin_until(lambda: "64 x 32" in rig.node.diagnose().message, send_all)
-    health = rig.node.diagnose()
-    assert health.level == 2 and "the encoder was trained on 32 x 32" in health.message
-    assert "perception's 'resize' to 'stretch'" in health.message and not rig.frames
-    rig.node.params.resize = "stretch"
-    rig.spin_until(lambda: rig.frames, send_all)
+def test_cameras_that_send_wide_pictures_as_png_are_cropped_as_the_robots_file_says(folder, robot_with):
+    rig = Rig(folder, CompressedImage, robot=robot_with(transport="compressed", crop="centre"))
+    try:
+        now = rig.node.now()
+        wide = np.random.default_rng(0).integers(0, 256, (3, SIDE, 2 * SIDE, 3), dtype=np.uint8)
+        rig.ask(1, now)
+        rig.spin_until(
+            lambda: rig.frames, lambda: [rig.send_png(*each) for each in zip(CAMERAS, [now] * 3, wide, strict=True)]
+        )
+        expected = Encoder.load(folder, backend="torch")(wide[:, :, SIDE // 2 : -SIDE // 2])
+        np.testing.assert_array_equal(from_msg(rig.frames[0]).features, expected)
+    finally:
+        rig.close()
+
+
+def test_pictures_to_be_rectified_wait_for_the_cameras_info_and_say_so(folder, robot_with):
+    rig = Rig(folder, robot=robot_with(rectify=True))
+    try:
+        now, picture = rig.node.now(), np.zeros((SIDE, SIDE, 3), np.uint8)
+
+        def send_all():
+            for camera in CAMERAS:
+                rig.send(camera, rig.node.now(), picture)
+
+        rig.ask(1, now)
+        rig.spin_until(lambda: "no CameraInfo on /cameras/head/camera_info" in rig.node.diagnose().message, send_all)
+        k = [30.0, 0.0, 15.5, 0.0, 30.0, 15.5, 0.0, 0.0, 1.0]
+        info = CameraInfo(height=SIDE, width=SIDE, distortion_model="plumb_bob", d=[-0.1, 0.0, 0.0, 0.0, 0.0], k=k)
+        infos = [rig.other.create_publisher(CameraInfo, f"/cameras/{it}/camera_info", qos.SENSOR) for it in CAMERAS]
+        rig.spin_until(lambda: rig.frames, lambda: [send_all(), *(one.publish(info) for one in infos)])
+    finally:
+        rig.close()
 
 
 def test_pictures_stamped_ahead_answer_nothing_and_are_named_until_the_clocks_agree(rig):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from clwm_common.files.policy_document import CheckpointError
 from clwm_common.robot.description import RobotDescription, config_directory
 from clwm_common.ros_environment import PROFILE_VARIABLES
 from clwm_perception.checkpoint import EncoderCheckpoint
-from clwm_perception.preprocess import NO_RESIZE, check_size
 from clwm_policy.engine.re_entry import ReEntryError, parse_re_entry
 
 SAI_HELP = "re-entry policy: sequential, fixed:<s_mid> or adaptive; empty takes the model's"
@@ -99,7 +98,7 @@ def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
     encoder = fitting_encoder(model, robot)
     parameters: dict[str, dict[str, Any]] = {
         "sim": {"robot": options.robot, "task": options.task, "seed": options.seed},
-        "perception": {"encoder": str(model.encoder), "cameras": list(robot.cameras)},
+        "perception": {"robot": options.robot, "encoder": str(model.encoder)},
         "executor": {
             "robot": options.robot,
             "policy_document": str(model.policy.with_suffix(".json")),
@@ -139,20 +138,13 @@ def fitting_encoder(model: ModelFiles, robot: RobotDescription) -> EncoderCheckp
         return check_model(
             model.policy,
             model.encoder,
-            robot.cameras,
+            robot,
             picture_size=(side, side) if is_known else None,
             perception=fixed["perception"],
             executor=fixed["executor"],
         )
     except CheckpointError as error:
         raise GraphError(f"robot '{robot.name}' and the model do not fit: {error}") from None
-
-
-def picture_check(model: str, robot: RobotDescription) -> Callable[[int, int], None]:
-    """What perception does with a picture of this height and width: raises ImageError for one that it will not take."""
-    size = fitting_encoder(ModelFiles.load(model), robot).preprocessing.size
-    resize = _settings()["perception"].get("resize", NO_RESIZE)
-    return lambda height, width: check_size(height, width, size, resize)
 
 
 def fixed_parameters(node: str) -> dict[str, Any]:

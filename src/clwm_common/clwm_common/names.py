@@ -20,7 +20,7 @@ def camera_name(name: str) -> str:
     """`name` when it can be a part of a topic's name. Raises ValueError for any other."""
     if not re.fullmatch(_TOKEN, name):
         raise ValueError(
-            f"'{name}' is no name of a camera; expected letters, digits and underscores, a letter first, as its "
-            "pictures are on /cameras/<name>/image_raw"
+            f"'{name}' is no name of a camera; expected letters, digits and underscores, a letter first: topics and "
+            "frames are named for it"
         )
     return name

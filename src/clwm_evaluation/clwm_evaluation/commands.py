@@ -49,6 +49,9 @@ MEASUREMENTS = {
     "stream": CommandPlace(
         "clwm_evaluation.measurements.stream", "stream", "Fresh experience a minute of each scene, and lost workers"
     ),
+    "cameras": CommandPlace(
+        "clwm_evaluation.cameras.command", "cameras", "Processor time of perception for cameras of every encoding"
+    ),
     "gpu": CommandPlace("clwm_evaluation.gpu.command", "gpu", "Full-size models on a GPU against its roofline"),
     "memory": CommandPlace(
         "clwm_evaluation.memory.command", "memory", "What the memory keeps, what it costs, and that it stays bounded"

@@ -13,23 +13,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from sensor_msgs.msg import Image
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from clwm_common.messages import FeatureFrame
+from clwm_common.robot.description import RobotDescription, RobotError
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg, from_stamp, to_msg
 from clwm_common.ros.diagnostics import Health, Level
-from clwm_common.ros.lifecycle import ClwmNode, run
+from clwm_common.ros.lifecycle import ClwmNode, NodeError, run
 from clwm_common.ros.parameters import Parameter
 from clwm_msgs.msg import FeatureFrame as FeatureFrameMsg
 from clwm_msgs.msg import ObservationRequest as ObservationRequestMsg
+from clwm_perception.camera_reader import CameraPicture, CameraReader
 from clwm_perception.checkpoint import POOL
 from clwm_perception.encoder import BACKENDS, Encoder
 from clwm_perception.image_sets import Answer, Synchroniser, SynchroniserConfig
 from clwm_perception.picture import Picture
 from clwm_perception.picture_watch import HEADER_BYTES, IMAGE_BYTES, PictureWatch
-from clwm_perception.preprocess import NO_RESIZE, RESIZES, ImageError, check_size, from_raw
+from clwm_perception.preprocess import ImageError
 
+INFO_BYTES = 4096  # of a CameraInfo at most
 NICENESS = 5  # of encoder threads: below camera drivers and the executor, not below everything
 
 
@@ -41,13 +45,14 @@ class PerceptionNode(ClwmNode):
 
     ROLE = "perception"
     PARAMETERS = (
+        Parameter("robot", "dual_fr3_mujoco", "name of the robot description in config/robots, which has the cameras"),
         Parameter("encoder", "models/nano/encoder", "Hugging Face folder of a DINOv3 ViT"),
         Parameter("backend", "auto", "what runs the encoder", choices=BACKENDS),
         Parameter("pool", POOL, "side of the square of patch tokens averaged into one feature", minimum=1, maximum=16),
-        Parameter("resize", NO_RESIZE, "what becomes of pictures of another size than the encoder's", choices=RESIZES),
         Parameter("encoder_threads", 2, "pictures that are encoded at a time", minimum=1, maximum=16),
-        Parameter("cameras", ["head", "left_wrist", "right_wrist"], "cameras in the order of the frame's first axis"),
-        Parameter("image_bytes", IMAGE_BYTES, "a larger picture is refused unseen", "bytes", 1_000, 100_000_000),
+        Parameter(
+            "image_bytes", IMAGE_BYTES, "a picture that is, or unpacks to, more is refused", "bytes", 1_000, 100_000_000
+        ),
         Parameter("frame_period", 0.05, "time between two pictures of a camera", "s", minimum=0.001, maximum=10.0),
         Parameter("skew_limit", 0.02, "largest spread of stamps within one set", "s", minimum=0.0001, maximum=10.0),
         Parameter(
@@ -64,7 +69,11 @@ class PerceptionNode(ClwmNode):
 
     def configure(self) -> None:
         torch.set_num_threads(1)
-        cameras = tuple(self.params.cameras)
+        try:
+            robot = RobotDescription.load(self.params.robot)
+        except RobotError as error:
+            raise NodeError(str(error)) from error
+        cameras = tuple(robot.cameras)
         self._sets = Synchroniser(
             SynchroniserConfig(cameras, self.params.frame_period, self.params.skew_limit, self.params.silent_after)
         )
@@ -72,22 +81,17 @@ class PerceptionNode(ClwmNode):
         self._encoder = Encoder.load(self.params.encoder, self.params.backend, self.params.pool)
         cores = itertools.cycle(own_cores(self.params.encoder_threads, os.sched_getaffinity(0)))
         self._threads = ThreadPoolExecutor(self.params.encoder_threads, "encoder", _begin_thread, (cores,))
-        self._picture_size = self._encoder.checkpoint.preprocessing.size
-        self._encoder(np.zeros((1, *self._picture_size, 3), dtype=np.uint8))
+        size = self._encoder.checkpoint.preprocessing.size
+        self._encoder(np.zeros((1, *size, 3), dtype=np.uint8))
         self._answered = 0
         self._encode_seconds = 0.0
         self._frames = self.create_lifecycle_publisher(FeatureFrameMsg, "/clwm/feature_frame", qos.CRITICAL)
-        for camera in cameras:
-            topic = f"/cameras/{camera}/image_raw"
-            on_image = functools.partial(self._on_image, camera)
-            self.create_subscription(
-                Image,
-                topic,
-                on_image,
-                qos.SENSOR_BUFFERED,
-                max_bytes=self.params.image_bytes + HEADER_BYTES,
-                on_refused=functools.partial(self._on_refused, camera),
-            )
+        self._readers = {
+            camera: CameraReader(camera, robot.camera_source(camera), size, self.params.image_bytes)
+            for camera in cameras
+        }
+        for camera, reader in self._readers.items():
+            self._listen(camera, reader)
         self.create_subscription(ObservationRequestMsg, "/clwm/observation_request", self._on_request, qos.CRITICAL)
         self.get_logger().info(
             f"encoder {self._encoder.encoder_id} {self._encoder.weights_hash[:12]} runs on {self._encoder.backend_note}"
@@ -120,25 +124,40 @@ class PerceptionNode(ClwmNode):
         changes = self._watch.changes()
         return Health(Level.WARN if changes else Level.OK, "; ".join(changes), values)
 
+    def _listen(self, camera: str, reader: CameraReader) -> None:
+        source = reader.source
+        self.create_subscription(
+            Image if source.transport == "raw" else CompressedImage,
+            source.topic,
+            functools.partial(self._on_image, camera),
+            qos.SENSOR_BUFFERED,
+            max_bytes=self.params.image_bytes + HEADER_BYTES,
+            on_refused=functools.partial(self._on_refused, camera),
+        )
+        if source.rectify:
+            self.create_subscription(CameraInfo, source.info_topic, reader.calibrate, qos.SENSOR, max_bytes=INFO_BYTES)
+
     def _on_refused(self, camera: str, reason: str) -> None:
         self._watch.refuse_bytes(self.now(), camera, reason, self.params.image_bytes)
 
-    def _on_image(self, camera: str, msg: Image) -> None:
+    def _on_image(self, camera: str, msg: Image | CompressedImage) -> None:
         if not self.is_active:
             return
         try:
-            check_size(msg.height, msg.width, self._picture_size, self.params.resize)
-            pixels = from_raw(msg.encoding, msg.height, msg.width, msg.step, msg.data)
+            seen = self._readers[camera].read(msg)
         except ImageError as error:
             self._watch.refuse(self.now(), camera, str(error))
             return
         stamp = from_stamp(msg.header.stamp)
-        if not self._watch.hear(self.now(), camera, stamp, pixels.shape[:2]):
+        if not self._watch.hear(self.now(), camera, stamp, seen.size):
             return
-        picture = Picture(pixels, self._encoder, self._threads)
+        picture = Picture(functools.partial(self._encode, seen), self._threads)
         if self._sets.may_answer(stamp):
             picture.start()
         self._publish(self._sets.add(camera, stamp, picture))
+
+    def _encode(self, seen: CameraPicture) -> NDArray[np.float16]:
+        return self._encoder(seen.pixels()[None])[0]
 
     def _on_request(self, msg: ObservationRequestMsg) -> None:
         if self.is_active:

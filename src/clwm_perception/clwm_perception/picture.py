@@ -8,15 +8,14 @@ from concurrent.futures import Executor, Future
 import numpy as np
 from numpy.typing import NDArray
 
-Encode = Callable[[NDArray[np.uint8]], NDArray[np.float16]]
+Encode = Callable[[], NDArray[np.float16]]
 
 
 class Picture:
-    """One camera's picture (height, width, 3) uint8 RGB with features (rows, columns, channels) float16."""
+    """One camera's picture with features (rows, columns, channels) float16."""
 
-    def __init__(self, pixels: NDArray[np.uint8], encode: Encode, executor: Executor) -> None:
-        """encode: pictures (1, height, width, 3) to features (1, rows, columns, channels); runs on `executor`."""
-        self._pixels = pixels
+    def __init__(self, encode: Encode, executor: Executor) -> None:
+        """encode: works the features out of the picture; runs on `executor`, and never for most pictures."""
         self._encode = encode
         self._executor = executor
         self._future: Future[NDArray[np.float16]] | None = None
@@ -28,9 +27,9 @@ class Picture:
     def start(self) -> None:
         """Begin to encode, unless that was begun already. Raises RuntimeError when the executor was shut down."""
         if self._future is None:
-            self._future = self._executor.submit(self._encode, self._pixels[None])
+            self._future = self._executor.submit(self._encode)
 
     def features(self) -> NDArray[np.float16]:
         """Wait for the features. Raises what encoding raised."""
         self.start()
-        return self._future.result()[0]
+        return self._future.result()

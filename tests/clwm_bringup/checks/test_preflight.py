@@ -17,8 +17,8 @@ from clwm_sai_executor.outputs.controller_parameters import Findings
 EXECUTOR, PERCEPTION = SchedulerConfig(), SynchroniserConfig(("head", "left"))
 
 
-def heard(rate, age=0.004, seconds=4.0, offset=0.0, problem="", warning=""):
-    stream = Stream(problem=problem, warning=warning)
+def heard(rate, age=0.004, seconds=4.0, offset=0.0, problem="", warning="", detail=""):
+    stream = Stream(problem=problem, warning=warning, detail=detail)
     for stamp in 100.0 + offset + np.arange(0.0, seconds, 1.0 / rate):
         stream.hear(stamp + age, stamp)
     return stream
@@ -92,6 +92,7 @@ def test_what_the_executor_refuses_to_start_from_is_a_failure_and_what_it_cuts_o
     [
         (heard(20.0, age=0.01), Outcome.OK, "20 Hz, 10 ms"),
         (heard(30.0), Outcome.OK, "30 Hz"),
+        (heard(20.0, detail="640 x 480"), Outcome.OK, "20 Hz, 4 ms old on arrival, 640 x 480"),
         (Stream(), Outcome.FAIL, "nothing on /head"),
         (heard(20.0, problem="encoding is 16UC1"), Outcome.FAIL, "16UC1"),
         (heard(20.0, age=0.5), Outcome.FAIL, "synchronise the clocks"),

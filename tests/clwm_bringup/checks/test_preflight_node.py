@@ -5,11 +5,14 @@ import time
 import pytest
 import rclpy
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import CameraInfo, Image
 from trajectory_msgs.msg import JointTrajectory
 
 from clwm_bringup.checks.preflight_node import PreflightNode
+from clwm_common.robot.camera_source import CameraSource
 from clwm_common.robot.description import RobotDescription
 from clwm_common.ros import qos
+from clwm_common.ros.executor import StaticSingleThreadedExecutor
 
 pytestmark = pytest.mark.usefixtures("ros_context")
 
@@ -36,3 +39,35 @@ def test_how_a_controller_listens_is_read_off_the_graph(profile, expected):
     arm.destroy_node()
     preflight.destroy_node()
     assert expected in found
+
+
+def test_pictures_are_read_by_the_robots_file_described_and_kept_for_the_sheet():
+    robot = RobotDescription.load("dual_fr3_mujoco")
+    source = CameraSource(crop="centre", resize="scale")
+    robot = robot.model_copy(update={"camera_sources": {"head": source}})
+    driver, preflight = rclpy.create_node("driver"), PreflightNode(robot, (128, 128))
+    outputs = {name: driver.create_publisher(Image, f"/cameras/{name}/image_raw", qos.SENSOR) for name in robot.cameras}
+    infos = driver.create_publisher(CameraInfo, "/cameras/head/camera_info", qos.SENSOR)
+    k = [600.0, 0.0, 319.5, 0.0, 600.0, 239.5, 0.0, 0.0, 1.0]
+    executor = StaticSingleThreadedExecutor()
+    executor.add_node(preflight)
+    deadline = time.monotonic() + 20.0
+    refusal = "/cameras/left_wrist/image_raw: they are 640 x 480; the encoder was trained on 128 x 128"
+    found = {"camera head": "", "camera left_wrist": ""}
+    while ("degrees" not in found["camera head"] or refusal not in found["camera left_wrist"]) and (
+        time.monotonic() < deadline
+    ):
+        infos.publish(CameraInfo(height=480, width=640, distortion_model="plumb_bob", k=k))
+        for camera in ("head", "left_wrist"):
+            message = Image(height=480, width=640, step=1280, encoding="yuyv", data=bytes(480 * 1280))
+            message.header.stamp = driver.get_clock().now().to_msg()
+            outputs[camera].publish(message)
+        executor.spin_once(timeout_sec=0.05)
+        found = {title: result.found for title, result in preflight.results()}
+    pictures = preflight.pictures
+    executor.shutdown()
+    driver.destroy_node()
+    preflight.destroy_node()
+    said = "640 x 480, cropped to 480 x 480, resized to 128 x 128, field of view 44 x 44 degrees"
+    assert said in found["camera head"] and refusal in found["camera left_wrist"], found
+    assert list(pictures) == ["head"] and pictures["head"].pixels().shape == (128, 128, 3)

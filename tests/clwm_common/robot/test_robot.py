@@ -126,6 +126,24 @@ def test_no_base_is_turned_by_more_than_a_whole_turn(tmp_path_factory, yaw):
         (("cameras", [""]), r"'cameras\.0': '' is no name of a camera"),
         (("cameras", ["left wrist"]), r"'left wrist' is no name of a camera; expected letters, digits"),
         (("cameras", ["3d"]), "'3d' is no name of a camera"),
+        (("camera_sources", {"chest": {}}), "camera_sources has 'chest'; expected names in cameras: head, left_wrist"),
+        (
+            ("camera_sources", {"head": {"transport": "compressed"}}),
+            "clwm_sim sends raw pictures on /cameras/head/image_raw; leave topic",
+        ),
+        (
+            ("camera_sources", {"head": {"topic": "/cameras/left_wrist/image_raw"}}),
+            "/cameras/left_wrist/image_raw is the topic of two cameras",
+        ),
+        (("camera_sources", {"head": {"crop": "middle"}}), r"'camera_sources\.head\.crop"),
+        (("camera_sources", {"head": {"topic": "color"}}), "'color' is no name of a topic"),
+        (
+            (
+                "camera_sources",
+                {"head": {"mounting": {"parent": "world", "position": [0.0] * 3, "orientation": [1.0] * 4}}},
+            ),
+            "has length 2.0000; expected a unit quaternion xyzw",
+        ),
         (("cameras", ["head", 3]), r"'cameras\.1': .* valid string \(got 3\)"),
         (("joint_states_topic", "joint states"), "'joint states' is no name of a topic"),
         (("joint_states_topic", ""), "'' is no name of a topic"),

@@ -28,12 +28,13 @@ _WHOLE_SETS = 0.9  # share of a camera's pictures that must find partners
 class Stream:
     """What was heard on a topic: instants of arrival and stamps, s on the same clock.
 
-    problem, warning: what the node that reads it would say of it at the end, remedy last (`JointIntake`,
-    `PictureWatch`): the stack and preflight judge alike.
+    detail: what is sent, in words. problem, warning: what the node that reads it would say of it at the end, remedy
+    last (`JointIntake`, `PictureWatch`): the stack and preflight judge alike.
     """
 
     arrivals: list[float] = field(default_factory=list)
     stamps: list[float] = field(default_factory=list)
+    detail: str = ""
     problem: str = ""
     warning: str = ""
 
@@ -108,6 +109,8 @@ def judge_camera(topic: str, stream: Stream, config: SynchroniserConfig) -> Resu
     if stream.problem:
         return _judged(Outcome.FAIL, stream.problem)
     found = f"{stream.rate:.0f} Hz, {1e3 * stream.age:.0f} ms old on arrival"
+    if stream.detail:
+        found = f"{found}, {stream.detail}"
     if not -AHEAD < stream.age < OLD * config.frame_period:
         return Result(Outcome.FAIL, found, CLOCKS)
     if stream.rate < 0.9 / config.frame_period:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import functools
 import importlib.util
 import time
-from collections.abc import Callable
 from typing import TypeVar
 
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
 from clwm_bringup import graph
 from clwm_bringup.checks import preflight as checks
@@ -21,9 +20,10 @@ from clwm_common.ros import qos
 from clwm_common.ros.claiming import ClaimListener
 from clwm_common.ros.conversions import from_stamp
 from clwm_common.ros.intake import intake
+from clwm_perception.camera_reader import CameraPicture, CameraReader
 from clwm_perception.image_sets import SynchroniserConfig
 from clwm_perception.picture_watch import HEADER_BYTES, IMAGE_BYTES, PictureWatch
-from clwm_perception.preprocess import ImageError, from_raw
+from clwm_perception.preprocess import ImageError
 from clwm_sai_executor.checks.clearance import margins_of
 from clwm_sai_executor.checks.start import StartCheck
 from clwm_sai_executor.config import SchedulerConfig
@@ -36,10 +36,9 @@ _EXECUTOR = "executor"  # the one role whose holder may command the arms
 class PreflightNode(Node):
     """Spin it for some seconds with `poll` in between, then ask for `results`."""
 
-    def __init__(self, robot: RobotDescription, check_picture: Callable[[int, int], None] | None = None) -> None:
-        """check_picture: raises ImageError for a picture's height and width; None when no model is known."""
+    def __init__(self, robot: RobotDescription, picture_size: tuple[int, int] | None = None) -> None:
+        """picture_size: (height, width) that the encoder takes; None when no model is known."""
         super().__init__("clwm_preflight")
-        self._check_picture = check_picture
         self._robot = robot
         self._executor = _configured(SchedulerConfig(), "executor")
         self._perception = _configured(SynchroniserConfig(tuple(robot.cameras)), "perception")
@@ -50,20 +49,27 @@ class PreflightNode(Node):
         self._watch.start(self._now())
         self._joints = {source.topic: Stream() for source in robot.joint_sources()}
         self._cameras = {camera: Stream() for camera in robot.cameras}
+        self._readers = {
+            camera: CameraReader(camera, robot.camera_source(camera), picture_size, self._image_bytes)
+            for camera in robot.cameras
+        }
+        self.pictures: dict[str, CameraPicture] = {}
         self._controllers = ControllerCheck(self, robot)
         self._controllers.ask(time.monotonic())
         self._claims = ClaimListener(self)
         for topic in self._joints:
             on_joints = functools.partial(self._on_joints, topic)
             self.create_subscription(JointState, topic, on_joints, qos.SENSOR_DEEP)
-        for camera in self._cameras:
+        for camera, reader in self._readers.items():
+            kind = Image if reader.source.transport == "raw" else CompressedImage
             on_image = intake(
-                Image,
+                kind,
                 self._image_bytes + HEADER_BYTES,
                 functools.partial(self._on_image, camera),
                 functools.partial(self._on_refused, camera),
             )
-            self.create_subscription(Image, _image_topic(camera), on_image, qos.SENSOR_BUFFERED, raw=True)
+            self.create_subscription(kind, reader.source.topic, on_image, qos.SENSOR_BUFFERED, raw=True)
+            self.create_subscription(CameraInfo, reader.source.info_topic, reader.calibrate, qos.SENSOR)
 
     @property
     def has_heard_all(self) -> bool:
@@ -81,6 +87,8 @@ class PreflightNode(Node):
             stream.problem, stream.warning = self._intake.problem(self._now(), topic), self._intake.warning(topic)
         for camera, stream in self._cameras.items():
             stream.problem = self._watch.problem(self._now(), camera)
+            if camera in self.pictures:
+                stream.detail = self._readers[camera].describe(self.pictures[camera])
         found = [
             (
                 f"joints {source.topic}",
@@ -101,7 +109,9 @@ class PreflightNode(Node):
             found.append((f"{side} commands", checks.judge_commanders(topic, commanders[topic])))
             found.append((f"{side} gripper", self._gripper(arm.gripper)))
         for camera, stream in self._cameras.items():
-            found.append((f"camera {camera}", checks.judge_camera(_image_topic(camera), stream, perception)))
+            found.append(
+                (f"camera {camera}", checks.judge_camera(self._readers[camera].source.topic, stream, perception))
+            )
         found.append(("sets of pictures", checks.judge_sets(self._cameras, perception)))
         return found
 
@@ -133,17 +143,15 @@ class PreflightNode(Node):
         self._intake.take(now, topic, stamp, message.name, message.position, message.velocity)
         self._joints[topic].hear(now, stamp)
 
-    def _on_image(self, camera: str, message: Image) -> None:
+    def _on_image(self, camera: str, message: Image | CompressedImage) -> None:
         now, stamp = self._now(), from_stamp(message.header.stamp)
         self._cameras[camera].hear(now, stamp)
         try:
-            if self._check_picture is not None:
-                self._check_picture(message.height, message.width)
-            pixels = from_raw(message.encoding, message.height, message.width, message.step, message.data)
+            self.pictures[camera] = self._readers[camera].read(message)
         except ImageError as error:
             self._watch.refuse(now, camera, str(error))
             return
-        self._watch.hear(now, camera, stamp, pixels.shape[:2])
+        self._watch.hear(now, camera, stamp, self.pictures[camera].size)
 
     def _on_refused(self, camera: str, reason: str) -> None:
         self._watch.refuse_bytes(self._now(), camera, reason, self._image_bytes)
@@ -157,7 +165,3 @@ def _configured(config: Config, node: str) -> Config:
     known = vars(config)
     fixed = {name: value for name, value in graph.fixed_parameters(node).items() if name in known}
     return type(config)(**{**known, **fixed})
-
-
-def _image_topic(camera: str) -> str:
-    return f"/cameras/{camera}/image_raw"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from clwm_bringup import graph
+from clwm_bringup.checks.camera_sheet import write_sheet
 from clwm_bringup.checks.doctor import Outcome, check_checkpoints
 from clwm_bringup.commands.doctor import print_result
 from clwm_common import ros_environment
+from clwm_common.files.model_files import ModelFiles
 from clwm_common.robot.description import RobotDescription
 from clwm_common.terminal.console import PlainConsole
 
@@ -21,6 +24,7 @@ def preflight(
     robot: Annotated[str, typer.Option(help="name of a file in config/robots")] = graph.StackOptions.robot,
     model: Annotated[str, typer.Option(help="name of a file in config/models")] = graph.StackOptions.model,
     seconds: Annotated[float, typer.Option(min=1.0, max=60.0, help="to listen")] = 4.0,
+    pictures: Annotated[Path | None, typer.Option(help="PNG file: what each camera sends, and what is used")] = None,
 ) -> None:
     """Listen to a robot's drivers and cameras before the stack is started: names, rates, clocks, controllers.
 
@@ -32,9 +36,11 @@ def preflight(
     console = PlainConsole(highlight=False, soft_wrap=True)
     description = RobotDescription.load(robot)
     fits = check_checkpoints(model, robot)
-    takes = graph.picture_check(model, description) if fits.outcome is Outcome.OK else None
+    size = None
+    if fits.outcome is Outcome.OK:
+        size = graph.fitting_encoder(ModelFiles.load(model), description).preprocessing.size
     with RosSession() as session:
-        node = session.add(PreflightNode(description, takes))
+        node = session.add(PreflightNode(description, size))
         patience = time.monotonic() + DISCOVERY
         until = time.monotonic() + seconds
         with console.status(f"listening to {robot} for {seconds:g} s"):
@@ -45,10 +51,18 @@ def preflight(
                 if not node.has_heard_all and time.monotonic() < patience:
                     until = time.monotonic() + seconds
         results = [("model", fits), *node.results()]
+        seen = node.pictures
     for title, result in results:
         print_result(console, title, result)
     if any(result.found.startswith(("nothing on", "nobody")) for _, result in results):
         console.print(f"looked for {ros_environment.discovery()}")
+    if pictures is not None and seen:
+        try:
+            write_sheet(pictures, seen)
+        except OSError as error:
+            console.error(f"{pictures} cannot be written ({error.strerror}); name another file")
+            raise typer.Exit(2) from None
+        console.print(f"pictures: {pictures}")
     if failed := sum(result.outcome is Outcome.FAIL for _, result in results):
         console.print(f"{failed} checks failed; the stack is not ready for {robot}")
         raise typer.Exit(1)

@@ -37,8 +37,9 @@ class Access:
 
 def access_table(robot: RobotDescription) -> tuple[Access, ...]:
     """The rights of all nodes, with the topics of this robot."""
-    images = [f"/cameras/{camera}/image_raw" for camera in robot.cameras]
-    camera_infos = [f"/cameras/{camera}/camera_info" for camera in robot.cameras]
+    sources = [robot.camera_source(camera) for camera in robot.cameras]
+    images, camera_infos = [it.topic for it in sources], [it.info_topic for it in sources]
+    needed_infos = [it.info_topic for it in sources if it.rectify]
     controllers = [arm.controller.node for arm in robot.arms]
     grippers = [arm.gripper.command for arm in robot.arms]
     commands = [arm.controller.topic for arm in robot.arms] + [it.name for it in grippers if it.kind == "topic"]
@@ -57,7 +58,7 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
         _node_of_the_graph(
             "perception",
             publishes=["/clwm/feature_frame"],
-            subscribes=["/clwm/observation_request", *images],
+            subscribes=["/clwm/observation_request", *images, *needed_infos],
         ),
         _node_of_the_graph(
             "executor",
@@ -86,7 +87,7 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
             subscribes=[*seen, *joints, *images],
             calls=orders,
         ),
-        _node_of_the_operator("clwm_preflight", subscribes=[*joints, *images], calls=asked),
+        _node_of_the_operator("clwm_preflight", subscribes=[*joints, *images, *camera_infos], calls=asked),
         _node_of_the_operator("clwm_up", subscribes=(), publishes=["/clwm/claims"], calls=()),
         _node_of_the_operator(
             "clwm_teleop",

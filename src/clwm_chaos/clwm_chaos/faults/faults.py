@@ -261,7 +261,7 @@ def topics_of(robot: RobotDescription) -> dict[str, tuple[str, ...]]:
     states, chunk = (robot.joint_states_topic,), ("/clwm/action_chunk",)
     return {
         "joint_states": states,
-        "cameras": tuple(f"/cameras/{camera}/image_raw" for camera in robot.cameras),
+        "cameras": tuple(robot.camera_source(camera).topic for camera in robot.cameras),
         "chunk": chunk,
         "controllers": controllers,
         "grippers": actions,

@@ -49,7 +49,7 @@ def routes(robot: RobotDescription) -> list[Route]:
     """Everything between the executor and the rest, and the cameras."""
     found = [Route(robot.joint_states_topic, "sim", JointState, qos.SENSOR, qos.SENSOR_BUFFERED)]
     for camera in robot.cameras:
-        found.append(Route(f"/cameras/{camera}/image_raw", "sim", Image, qos.SENSOR, qos.SENSOR_BUFFERED))
+        found.append(Route(robot.camera_source(camera).topic, "sim", Image, qos.SENSOR, qos.SENSOR_BUFFERED))
     found.append(Route("/clwm/action_chunk", "policy", ActionChunk, qos.CRITICAL, qos.CRITICAL))
     found.append(Route("/clwm/chunk_request", "executor", ChunkRequest, qos.CRITICAL, qos.CRITICAL))
     found.append(Route("/clwm/state", "executor", DualArmState, qos.STATE, qos.STATE))

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from clwm_common.files.config_files import ConfigFileError, Strict, explain, read_yaml
 from clwm_common.names import camera_name, topic_name
+from clwm_common.robot.camera_source import CameraSource, OwnTopic
 
 Seven = Annotated[list[float], Field(min_length=7, max_length=7)]
 # No robot's base, workspace or link is so far away: these are millimetres.
@@ -22,7 +23,6 @@ Metres = Annotated[float, Field(ge=-100.0, le=100.0)]
 Three = Annotated[list[Metres], Field(min_length=3, max_length=3)]
 Name = Annotated[str, Field(min_length=1)]
 Topic = Annotated[str, AfterValidator(topic_name)]
-OwnTopic = Annotated[str, AfterValidator(lambda name: name and topic_name(name))]
 Camera = Annotated[str, AfterValidator(camera_name)]
 
 _TURN = 2.0 * math.pi  # rad
@@ -209,6 +209,8 @@ class RobotDescription(Strict):
     """Two arms, left first. Arrays of 14 are left arm then right arm. Without `safety` no clearance is checked.
 
     driver: who moves the arms and publishes joints and pictures: `clwm_sim`, started with the stack, or `external`.
+    cameras: in the order in which a policy knows them. camera_sources: of those whose pictures are not sent as the
+    encoder takes them, on topics of the default names.
     """
 
     name: Name
@@ -221,6 +223,7 @@ class RobotDescription(Strict):
     limits: JointLimits
     safety: Safety | None = None
     cameras: Annotated[list[Camera], Field(min_length=1)]
+    camera_sources: dict[Camera, CameraSource] = Field(default_factory=dict)
     joint_states_topic: Topic = "/joint_states"
 
     @model_validator(mode="after")
@@ -237,6 +240,7 @@ class RobotDescription(Strict):
     def _distinct(self) -> RobotDescription:
         if twice := sorted({name for name in self.cameras if self.cameras.count(name) > 1}):
             raise ValueError(f"cameras has {', '.join(twice)} twice; expected each camera once")
+        self._check_camera_sources()
         commands = [arm.controller.topic for arm in self.arms] + [arm.gripper.command.name for arm in self.arms]
         if twice := sorted({name for name in commands if commands.count(name) > 1}):
             text = f"{', '.join(twice)} takes commands for two parts"
@@ -252,6 +256,21 @@ class RobotDescription(Strict):
         if self.driver == "clwm_sim" and len(self.joint_sources()) > 1:
             raise ValueError("clwm_sim publishes all joints on one topic; set joint_states_topic of the robot alone")
         return self
+
+    def _check_camera_sources(self) -> None:
+        if unknown := sorted(self.camera_sources.keys() - set(self.cameras)):
+            raise ValueError(f"camera_sources has '{unknown[0]}'; expected names in cameras: {', '.join(self.cameras)}")
+        topics = [self.camera_source(camera).topic for camera in self.cameras]
+        if twice := sorted({topic for topic in topics if topics.count(topic) > 1}):
+            raise ValueError(f"{twice[0]} is the topic of two cameras; expected one for each")
+        plain = CameraSource()
+        for camera in self.cameras if self.driver == "clwm_sim" else ():
+            source, usual = self.camera_source(camera), plain.named(camera)
+            if (source.topic, source.info_topic, source.transport) != (usual.topic, usual.info_topic, usual.transport):
+                raise ValueError(
+                    f"clwm_sim sends raw pictures on {usual.topic}; leave topic, info_topic and transport of camera "
+                    f"'{camera}' out, or name another driver"
+                )
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> RobotDescription:
@@ -284,6 +303,10 @@ class RobotDescription(Strict):
     def joint_names(self) -> list[str]:
         """The 14 joint names, left arm first."""
         return [*self.left.joint_names, *self.right.joint_names]
+
+    def camera_source(self, camera: str) -> CameraSource:
+        """Of one of `cameras`, with its topics."""
+        return self.camera_sources.get(camera, CameraSource()).named(camera)
 
     def joint_sources(self) -> tuple[JointSource, ...]:
         """One for each joint state topic, in the order in which the arms name them."""

@@ -12,4 +12,4 @@ from clwm_sim.world import IMAGE_SIZE, ROBOT
 
 def check_simulated(policy: Path, encoder: Path) -> EncoderCheckpoint:
     """`check_model` for the simulated world's own robot and pictures."""
-    return check_model(policy, encoder, RobotDescription.load(ROBOT).cameras, (IMAGE_SIZE, IMAGE_SIZE))
+    return check_model(policy, encoder, RobotDescription.load(ROBOT), (IMAGE_SIZE, IMAGE_SIZE))

@@ -1,0 +1,1 @@
+"""What cameras cost the perception process."""
