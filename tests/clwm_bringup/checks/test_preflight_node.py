@@ -63,7 +63,7 @@ def test_pictures_are_read_by_the_robots_file_described_and_kept_for_the_sheet()
             message.header.stamp = driver.get_clock().now().to_msg()
             outputs[camera].publish(message)
         executor.spin_once(timeout_sec=0.05)
-        found = {title: result.found for title, result in preflight.results()}
+        found = {title: f"{result.found}; {result.remedy}" for title, result in preflight.results()}
     pictures = preflight.pictures
     executor.shutdown()
     driver.destroy_node()
