@@ -140,7 +140,8 @@ def test_an_empty_variable_says_as_little_as_none():
     [
         ("robots/dual_fr3_mujoco.yaml", "[head, left_wrist, right_wrist]", "[left_wrist, head, right_wrist]",
          "cameras are left_wrist, head, right_wrist; the policy was trained on head, left_wrist, right_wrist"),
-        ("robots/dual_fr3_mujoco.yaml", "[head, left_wrist, right_wrist]", "[head, left_wrist]", "cameras are head"),
+        ("robots/dual_fr3_mujoco.yaml", "[head, left_wrist, right_wrist]", "[head, left_wrist, right_wrist, chest]",
+         "cameras are head, left_wrist, right_wrist, chest"),
         ("stack.yaml", "execution_horizon: 12", "execution_horizon: 13", "execution_horizon is 13; .* 12 or 16"),
         ("stack.yaml", "execution_horizon: 12", "adapt_pace: true", "execution_horizon_min is 10; .* 12 or 16"),
         ("stack.yaml", "image_size: 128", "image_size: 256", "they are 256 x 256; .* trained on 128 x 128"),

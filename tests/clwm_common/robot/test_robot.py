@@ -88,6 +88,15 @@ def test_a_file_that_holds_no_names_and_values_is_refused(tmp_path, text):
         RobotDescription.from_yaml(tmp_path / "robot.yaml")
 
 
+def test_a_file_that_extends_another_needs_not_say_how_the_cameras_are_that_it_leaves_out(tmp_path):
+    (tmp_path / "dual_fr3_mujoco.yaml").write_text(SHIPPED.read_text())
+    path = tmp_path / "one_eyed.yaml"
+    path.write_text("extends: dual_fr3_mujoco\ncameras: [head]\ncamera_sources: {head: {crop: centre}}\n")
+    robot = RobotDescription.from_yaml(path)
+    assert list(robot.camera_sources) == ["head"]
+    assert robot.camera_source("head").crop == "centre" and robot.camera_source("head").mounting.parent == "world"
+
+
 def test_a_field_that_is_given_twice_is_refused(tmp_path):
     (tmp_path / "robot.yaml").write_text(SHIPPED.read_text() + "cameras: [head]\n")
     with pytest.raises(RobotError, match="'cameras' is given twice"):

@@ -284,6 +284,9 @@ class RobotDescription(Strict):
             base = _read(path.with_name(f"{data.pop('extends')}.yaml"))
             if "extends" in base:
                 raise RobotError(f"{path}: field 'extends' must name a whole description, not one that extends another")
+            if isinstance(data.get("cameras"), list) and isinstance(base.get("camera_sources"), dict):
+                sources = {name: it for name, it in base["camera_sources"].items() if name in data["cameras"]}
+                base = {**base, "camera_sources": sources}
             data = _merged(base, data)
         try:
             return cls.model_validate(data)
