@@ -30,6 +30,9 @@ COMMANDS = {
     ),
     "bench": CommandPlace("clwm_evaluation.commands", "bench", "Measure what the stack claims"),
     "results": CommandPlace("clwm_evaluation.pages.results", "results", "Write docs/results.md from the kept results"),
+    "record": CommandPlace("clwm_operator.commands.record", "record", "Record every episode of the running stack"),
+    "recordings": CommandPlace("clwm_operator.commands.recordings", "recordings", "List what was recorded"),
+    "label": CommandPlace("clwm_operator.commands.recordings", "label", "Say of recordings how they ended"),
     "replay": CommandPlace("clwm_operator.commands.replay", "replay", "Make a recorded episode's chunks once more"),
     "export": CommandPlace("clwm_bringup.commands.export", "export", "Write the policy's graphs for ONNX Runtime"),
     "doctor": CommandPlace("clwm_bringup.commands.doctor", "doctor", "Check the whole installation, with remedies"),
@@ -48,6 +51,7 @@ EPILOG = (
 
 # These do something, if not everything, in a Python without ROS.
 WITHOUT_ROS = {
+    *("recordings", "label"),
     *("eval", "chaos", "calibrate", "bench", "export", "security"),
     *("data", "train-encoder", "train-policy"),
 }

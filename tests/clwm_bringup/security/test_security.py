@@ -23,6 +23,8 @@ from clwm_common.ros.lifecycle import ClwmNode
 from clwm_msgs.action import RunTask
 from clwm_operator.demo.demo_node import DemoNode
 from clwm_operator.operator_node import OperatorNode
+from clwm_operator.recorder.episode_recorder import EpisodeRecorder
+from clwm_operator.recorder.recorder_node import RecorderNode, given_topics, recorded_topics
 from clwm_operator.recording import Recording
 from clwm_operator.teleop.teleop_node import TeleopNode
 
@@ -98,7 +100,16 @@ def test_a_node_of_the_graph_has_the_rights_that_it_uses_and_no_other(configured
     assert opened(nodes[name]) == granted(rights[name], nodes[name].get_namespace())
 
 
-def test_every_subscription_is_compatible_with_every_publisher_of_its_topic(configured, robot):
+@pytest.fixture
+def recorder(robot, tmp_path):
+    topics = given_topics(robot)
+    core = EpisodeRecorder(tmp_path, recorded_topics(topics), {}, (), keep_free=0, free_bytes=lambda: 1)
+    node = RecorderNode(core, topics, 90, print)
+    yield node
+    node.destroy_node()
+
+
+def test_every_subscription_is_compatible_with_every_publisher_of_its_topic(configured, robot, recorder):
     nodes, _ = configured
     others = [OperatorNode(), DemoNode(Recording(tuple(robot.cameras))), PreflightNode(robot), TeleopNode("leader")]
     everybody = [*nodes.values(), *others]
@@ -110,7 +121,7 @@ def test_every_subscription_is_compatible_with_every_publisher_of_its_topic(conf
                 ends = f"{topic}: {publisher.node_name} to {subscriber.node_name}"
                 assert verdict == QoSCompatibility.OK, f"{ends}: {reason}"
                 met.add((topic, publisher.node_name, subscriber.node_name))
-    everybody = {node.get_name() for node in everybody}
+    everybody = {node.get_name() for node in [*everybody, recorder]}
     for node in others:
         node.destroy_node()
     # The look would be in vain if it met nobody: these are the ends of the way from a picture to a motion.
@@ -122,6 +133,7 @@ def test_every_subscription_is_compatible_with_every_publisher_of_its_topic(conf
         ("/clwm/state", "executor", "clwm_teleop"),
         ("/clwm/mode", "executor", "clwm_operator"),
         ("/joint_states", "sim", "executor"),
+        ("/cameras/head/image_raw", "sim", "clwm_recorder"),
     } <= met and everybody <= {name for _, *ends in met for name in ends}
 
 
@@ -140,7 +152,7 @@ def test_a_topic_that_is_not_in_the_table_would_be_noticed(configured):
     assert opened(nodes["policy"])[1] - granted(narrower)[1] == {rights["policy"].subscribes[0]}
 
 
-def test_the_operators_nodes_open_nothing_that_the_table_does_not_grant(robot, table):
+def test_the_operators_nodes_open_nothing_that_the_table_does_not_grant(robot, table, recorder):
     demo, teleop = DemoNode(Recording(tuple(robot.cameras))), TeleopNode("test")
 
     def look(condition, what):
@@ -157,6 +169,7 @@ def test_the_operators_nodes_open_nothing_that_the_table_does_not_grant(robot, t
     assert opened(teleop) == granted(table["clwm_teleop"])
     preflight = PreflightNode(robot)
     assert opened(preflight) == granted(table["clwm_preflight"])
+    assert opened(recorder) == granted(table["clwm_recorder"])
     for node in (demo, teleop, preflight):
         node.destroy_node()
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from clwm_common.enclaves import OPERATOR, enclave_path
+from clwm_common.recordings.names import recorded_pictures
 from clwm_common.robot.description import RobotDescription
 
 _CLAIMS = "/clwm/claims"  # who has which role
@@ -46,6 +47,8 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
     joints = [source.topic for source in robot.joint_sources()]
     asked = [f"{node}/{service}" for node in controllers for service in ("get_parameters", "list_parameters")]
     seen = ["/clwm/chunk_timeline", "/clwm/mode", "/clwm/task_status", "/clwm_sim/episode", "/diagnostics"]
+    compressed = [recorded_pictures(source) for source in sources]
+    actions = [f"{it.name}/_action/status" for it in grippers if it.kind == "action"]
     orders = ["/clwm/set_mode", "/clwm/set_task", "/clwm_sim/reset"]
     return (
         _node_of_the_graph(
@@ -86,6 +89,15 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
             "clwm_demo",  # clwm soak reads the joints as well
             subscribes=[*seen, *joints, *images],
             calls=orders,
+        ),
+        _node_of_the_operator(
+            "clwm_recorder",
+            subscribes=[
+                "/clwm/action_chunk", "/clwm/chunk_refusal", "/clwm/chunk_request", "/clwm/feature_frame",
+                "/clwm/sai_report", "/clwm/state", "/clwm/teleop", "/clwm/verdict", "/robot_description", "/rosout",
+                *seen, *joints, *images, *compressed, *camera_infos, *commands, *actions,
+            ],
+            calls=(),
         ),
         _node_of_the_operator("clwm_preflight", subscribes=[*joints, *images, *camera_infos], calls=asked),
         _node_of_the_operator("clwm_up", subscribes=(), publishes=["/clwm/claims"], calls=()),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.node import Node
 
 from clwm_common.enclaves import OPERATOR, enclave_arguments
@@ -17,10 +18,10 @@ NodeType = TypeVar("NodeType", bound=Node)
 class RosSession(AbstractContextManager):
     """ROS for the nodes of this process, whose thread spins them; signals stay with the caller."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_executor: Callable[[], Executor] = SingleThreadedExecutor) -> None:
         arguments = ["--ros-args", *enclave_arguments(OPERATOR)]
         rclpy.init(args=arguments, signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
-        self._executor = SingleThreadedExecutor()
+        self._executor = make_executor()
         self._nodes: list[Node] = []
 
     def __exit__(self, *_: object) -> None:

@@ -1,0 +1,1 @@
+"""Episodes of the running stack as MCAP files."""

@@ -1,0 +1,196 @@
+"""The node `clwm_recorder`: every topic of an episode as bytes, in the order in which they come."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from action_msgs.msg import GoalStatusArray
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import Log
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+from std_msgs.msg import Float64, Float64MultiArray, String
+from trajectory_msgs.msg import JointTrajectory
+
+from clwm_common.recordings import names
+from clwm_common.robot.description import RobotDescription
+from clwm_common.ros import qos
+from clwm_common.ros.message_log import definition, type_name
+from clwm_msgs import msg
+from clwm_operator.recorder.bag_facts import offered_qos
+from clwm_operator.recorder.episode_recorder import EpisodeRecorder
+from clwm_operator.recorder.messages import Message, Topic
+from clwm_operator.recorder.pictures import PictureError, compressed
+from clwm_operator.recorder.span import TaskHeard, VerdictHeard, WorldHeard
+
+TICK = 0.1  # s
+_FINAL = (msg.Verdict.SUCCEEDED, msg.Verdict.FAILED)
+_STACK = {
+    names.STATE: (msg.DualArmState, qos.SENSOR_DEEP),
+    names.REQUEST: (msg.ChunkRequest, qos.REPORT),
+    "/clwm/action_chunk": (msg.ActionChunk, qos.REPORT),
+    "/clwm/chunk_refusal": (msg.ChunkRefusal, qos.REPORT),
+    "/clwm/sai_report": (msg.SaiReport, qos.REPORT),
+    "/clwm/chunk_timeline": (msg.ChunkTimeline, qos.REPORT),
+    "/clwm/feature_frame": (msg.FeatureFrame, qos.REPORT),
+    "/clwm/teleop": (msg.TeleopCommand, qos.REPORT),
+    names.EPISODE: (msg.EpisodeStatus, qos.REPORT),
+    names.MODE: (msg.ModeStatus, qos.LATCHED),
+    names.TASK: (msg.TaskStatus, qos.LATCHED),
+    names.VERDICT: (msg.Verdict, qos.VERDICT),
+    "/clwm/claims": (msg.Claim, qos.LATCHED_BY_ALL),
+    "/robot_description": (String, qos.LATCHED),
+    "/diagnostics": (DiagnosticArray, qos.REPORT),
+    "/rosout": (Log, qos.REPORT),
+}
+# Twenty pictures a second and camera: a second of a busy machine.
+_PICTURES = QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, depth=20)
+
+Given = dict[str, tuple[type, QoSProfile]]
+
+
+def given_topics(robot: RobotDescription, others: Sequence[tuple[str, str]] = ()) -> Given:
+    """All that is recorded, by topic. others: (topic, type) besides those of the stack. Raises ImportError."""
+    found: Given = dict(_STACK)
+    for source in map(robot.camera_source, robot.cameras):
+        if source.transport == "raw":
+            found[source.topic] = Image, _PICTURES
+        found[names.recorded_pictures(source)] = CompressedImage, _PICTURES
+        found[source.info_topic] = CameraInfo, _PICTURES
+    for source in robot.joint_sources():
+        found[source.topic] = JointState, qos.SENSOR_DEEP
+    for arm in robot.arms:
+        kind = Float64MultiArray if arm.controller.kind == "forward" else JointTrajectory
+        found[arm.controller.topic] = kind, qos.SENSOR_DEEP
+        gripper = arm.gripper.command
+        if gripper.kind == "topic":
+            found[gripper.name] = Float64, qos.SENSOR_DEEP
+        else:
+            found[f"{gripper.name}/_action/status"] = GoalStatusArray, qos.LATCHED
+    for topic, kind in others:
+        package, _, name = kind.partition("/msg/")
+        found[topic] = getattr(importlib.import_module(f"{package}.msg"), name), qos.SENSOR_DEEP
+    return found
+
+
+def recorded_topics(given: Given) -> dict[str, Topic]:
+    """The same as the recorder's core wants them."""
+    return {name: _topic(name, kind, profile) for name, (kind, profile) in given.items()}
+
+
+def _topic(name: str, kind: type, profile: QoSProfile) -> Topic:
+    is_latched = profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+    is_reliable = profile.reliability == ReliabilityPolicy.RELIABLE
+    offered = offered_qos(is_reliable=is_reliable, is_latched=is_latched, depth=profile.depth)
+    is_heavy = kind in (Image, CompressedImage, msg.FeatureFrame)
+    return Topic(name, type_name(kind), definition(type_name(kind)), offered, is_latched, is_heavy)
+
+
+class GraphLook(Node):
+    """Sees what others publish, once they have been discovered."""
+
+    def __init__(self) -> None:
+        super().__init__("clwm_recorder_look")
+
+    def types(self) -> dict[str, str]:
+        """The type of every topic."""
+        return {name: kinds[0] for name, kinds in self.get_topic_names_and_types()}
+
+
+class RecorderNode(Node):
+    """Subscribes to everything, and hands it to `recorder`.
+
+    quality: of the JPEGs. on_note: told once for each camera whose raw pictures are recorded as they are, and why.
+    """
+
+    def __init__(
+        self,
+        recorder: EpisodeRecorder,
+        given: Given,
+        quality: int,
+        on_note: Callable[[str], None],
+    ) -> None:
+        super().__init__("clwm_recorder")
+        self._recorder, self._quality, self._on_note = recorder, quality, on_note
+        self._noted: set[str] = set()
+        self._compressing: set[str] = set()  # topics of drivers that compress themselves
+        self._compressed = tuple(topic for topic, (kind, _) in given.items() if kind is CompressedImage)
+        heard = {
+            names.TASK: self._on_task,
+            names.VERDICT: self._on_verdict,
+            names.MODE: self._on_mode,
+            names.EPISODE: self._on_episode,
+        }
+        for topic, (kind, profile) in given.items():
+            if kind is Image:
+                on_message = functools.partial(self._on_picture, topic)
+            else:
+                on_message = functools.partial(self._on_message, topic, kind, heard.get(topic))
+            # By a function of two arguments, as rclpy looks at the signature to see who wants the information.
+            self.create_subscription(kind, topic, _with_information(on_message), profile, raw=True)
+        self.create_timer(TICK, self._on_tick)
+
+    def stop(self) -> None:
+        """End the recording that runs."""
+        self._recorder.stop(time.time_ns())
+
+    def _on_message(
+        self, topic: str, kind: type, heard: Callable[[int, Any], None] | None, data: bytes, information: dict[str, int]
+    ) -> None:
+        if topic in self._compressed:
+            self._compressing.add(topic)
+        self._recorder.take(_message(topic, data, information))
+        if heard is not None:
+            heard(information["received_timestamp"], deserialize_message(data, kind))
+
+    def _on_picture(self, raw: str, data: bytes, information: dict[str, int]) -> None:
+        topic = f"{raw}/compressed"
+        if self._recorder.current is None or topic in self._compressing:
+            return
+        try:
+            data = compressed(data, self._quality)
+        except PictureError as error:
+            topic = raw
+            if topic not in self._noted:
+                self._noted.add(topic)
+                self._on_note(f"pictures on {topic} are recorded without compression: {error}")
+        self._recorder.take(_message(topic, data, information))
+
+    def _on_task(self, now: int, message: msg.TaskStatus) -> None:
+        self._recorder.hear(now, TaskHeard(message.task_epoch, message.instruction, message.goal))
+
+    def _on_verdict(self, now: int, message: msg.Verdict) -> None:
+        if message.outcome in _FINAL:
+            stamp = message.stamp.sec + 1e-9 * message.stamp.nanosec
+            succeeded = message.outcome == msg.Verdict.SUCCEEDED
+            self._recorder.hear(now, VerdictHeard(message.task_epoch, succeeded, message.judge, stamp))
+
+    def _on_mode(self, now: int, message: msg.ModeStatus) -> None:
+        self._recorder.hear_human(now, moves=message.mode == msg.ModeStatus.MODE_TELEOP)
+
+    def _on_episode(self, now: int, message: msg.EpisodeStatus) -> None:
+        self._recorder.hear(now, WorldHeard(message.episode))
+
+    def _on_tick(self) -> None:
+        self._compressing = {topic for topic in self._compressed if self.count_publishers(topic)}
+        self._recorder.tick(time.time_ns())
+
+
+def _with_information(on_message: Callable[[bytes, dict[str, int]], None]) -> Callable[[bytes, dict[str, int]], None]:
+    return lambda data, information: on_message(data, information)
+
+
+def _message(topic: str, data: bytes, information: dict[str, int]) -> Message:
+    return Message(
+        topic,
+        information["received_timestamp"],
+        information["source_timestamp"],
+        information["publication_sequence_number"],
+        data,
+    )

@@ -1,0 +1,172 @@
+"""What is in a recording, and what happens when there is no room for it."""
+
+import errno
+import json
+import os
+
+import pytest
+import yaml
+from mcap.reader import make_reader
+
+from clwm_common.recordings.names import FACTS, SUMMARY
+from clwm_operator.recorder import mcap_file
+from clwm_operator.recorder.bag_facts import offered_qos
+from clwm_operator.recorder.counts import TopicCount
+from clwm_operator.recorder.episode_recorder import Attached, EpisodeRecorder, RecorderError
+from clwm_operator.recorder.messages import Message, Topic
+from clwm_operator.recorder.span import LINGER, TaskHeard, VerdictHeard
+
+SECOND = 1_000_000_000
+NOW = 1_796_032_245 * SECOND
+TASK = TaskHeard(3, "Lift the tray!", "lift")
+QOS = offered_qos(is_reliable=True, is_latched=False, depth=5)
+
+
+def topic(name, **kind):
+    return Topic(name, "std_msgs/msg/UInt32", "uint32 data", QOS, **kind)
+
+
+TOPICS = {it.name: it for it in (topic("/joints"), topic("/mode", is_latched=True), topic("/pictures", is_heavy=True))}
+
+
+@pytest.fixture
+def disk():
+    return {"free": 10_000}
+
+
+@pytest.fixture
+def recorder(tmp_path, disk):
+    robot = Attached("robot.yaml", "application/yaml", b"name: x\n")
+    return EpisodeRecorder(
+        tmp_path / "out", TOPICS, {"robot": "x"}, (robot,), keep_free=1000, free_bytes=lambda: disk["free"]
+    )
+
+
+def message(name, at, number=None):
+    return Message(name, at, at - 1000, number, b"\0\1\0\0" + bytes(4))
+
+
+def content(path):
+    with path.open("rb") as file:
+        reader = make_reader(file)
+        found = [(channel.topic, it.log_time - NOW, it.publish_time - NOW) for _, channel, it in reader.iter_messages()]
+        return found, {it.name: it.metadata for it in reader.iter_metadata()}
+
+
+def test_a_recording_has_what_was_latched_and_the_last_second_before_the_task(recorder):
+    recorder.take(message("/mode", NOW - 50 * SECOND))
+    for at in (-3.0, -0.9, -0.5):
+        recorder.take(message("/joints", NOW + round(at * SECOND)))
+    recorder.take(message("/pictures", NOW - SECOND // 4))
+    recorder.hear(NOW, TASK)
+    recorder.take(message("/pictures", NOW + SECOND))
+    recorder.stop(NOW + SECOND)
+    (recording,) = recorder.done
+    found, metadata = content(recording.file.path)
+    assert [(name, at / SECOND) for name, at, _ in found] == [
+        ("/mode", -0.9), ("/joints", -0.9), ("/joints", -0.5), ("/pictures", 1.0),
+    ]  # fmt: skip
+    assert found[0][2] == -50 * SECOND - 1000
+    assert recording.file.path.name == "20261130-095045-lift-the-tray.mcap"
+    assert metadata[FACTS]["instruction"] == "Lift the tray!" and metadata[FACTS]["robot"] == "x"
+
+
+def test_times_never_fall_in_a_recording(recorder):
+    recorder.hear(NOW, TASK)
+    for at in (1.0, 0.4, 1.2, 1.1):
+        recorder.take(message("/joints", NOW + round(at * SECOND)))
+    recorder.stop(NOW + 2 * SECOND)
+    times = [at for _, at, _ in content(recorder.done[0].file.path)[0]]
+    assert times == sorted(times)
+
+
+def test_the_summary_tells_verdict_interventions_rates_gaps_and_losses(recorder):
+    recorder.hear(NOW, TASK)
+    for index, number in enumerate([7, 8, 12, 13]):
+        recorder.take(message("/joints", NOW + index * SECOND // 10, number))
+    recorder.hear_human(NOW + SECOND, moves=True)
+    recorder.hear_human(NOW + 3 * SECOND, moves=False)
+    recorder.hear(NOW + 4 * SECOND, VerdictHeard(3, True, "sim", NOW * 1e-9 + 4.0))
+    recorder.hear_human(NOW + 5 * SECOND, moves=True)
+    recorder.take(message("/joints", NOW + 5 * SECOND, 14))
+    recorder.tick(NOW + round((4.0 + LINGER) * SECOND))
+    _, metadata = content(recorder.done[0].file.path)
+    summary = metadata[SUMMARY]
+    assert (summary["verdict"], summary["judge"], summary["interventions"]) == ("success", "sim", "2")
+    assert float(summary["human_seconds"]) == 3.0
+    counts = json.loads(summary["topics"])["/joints"]
+    assert (counts["messages"], counts["lost"], counts["longest_gap_s"]) == (5, 3, 4.7)
+
+
+def test_the_facts_of_the_bag_are_those_that_rosbag2_writes(recorder):
+    recorder.hear(NOW, TASK)
+    recorder.take(message("/joints", NOW))
+    recorder.take(message("/joints", NOW + SECOND))
+    recorder.stop(NOW + SECOND)
+    path = recorder.done[0].file.path
+    _, metadata = content(path)
+    bag = yaml.safe_load(metadata["rosbag2"]["serialized_metadata"])["rosbag2_bagfile_information"]
+    assert bag["relative_file_paths"] == [path.name] and bag["message_count"] == 2
+    assert bag["duration"]["nanoseconds"] == SECOND and bag["storage_identifier"] == "mcap"
+    assert bag["topics_with_message_count"][0]["topic_metadata"]["offered_qos_profiles"][0]["depth"] == 5
+    with path.open("rb") as file:
+        assert make_reader(file).get_header().profile == "ros2"
+
+
+def test_a_task_that_was_judged_before_leaves_no_file(recorder, tmp_path):
+    recorder.hear(NOW, TASK)
+    recorder.hear(NOW, VerdictHeard(3, False, "sim", NOW * 1e-9 - 5.0))
+    recorder.tick(NOW + 5 * SECOND)
+    assert recorder.done == [] and list((tmp_path / "out").iterdir()) == []
+
+
+def test_before_the_disk_is_full_the_recording_is_closed_and_the_reason_named(recorder, disk):
+    recorder.hear(NOW, TASK)
+    recorder.take(message("/joints", NOW))
+    disk["free"] = 999
+    with pytest.raises(RecorderError, match=r"only 0.00 GB are free .*make room, name another --out"):
+        recorder.tick(NOW + SECOND)
+    (recording,) = recorder.done
+    found, metadata = content(recording.file.path)
+    assert len(found) == 1 and metadata[SUMMARY]["ended"] == "the recorder gave up"
+
+
+def test_a_full_disk_refuses_a_recorder_at_once(tmp_path):
+    with pytest.raises(RecorderError, match="are free"):
+        EpisodeRecorder(tmp_path, TOPICS, {}, (), keep_free=2, free_bytes=lambda: 1)
+
+
+def test_a_disk_that_is_full_all_the_same_leaves_a_readable_recording(recorder, monkeypatch):
+    recorder.hear(NOW, TASK)
+    recorder.take(message("/joints", NOW))
+    recorder.tick(NOW + SECOND)
+    recorder.take(message("/joints", NOW + SECOND))
+
+    class FullDisk:
+        def __getattr__(self, name):
+            return getattr(os, name)
+
+        def pwrite(self, *_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(mcap_file, "os", FullDisk())
+    with pytest.raises(RecorderError, match="the disk is full.*readable all the same"):
+        recorder.tick(NOW + 2 * SECOND)
+    assert len(content(recorder.done[0].file.path)[0]) == 1
+
+
+def test_two_recordings_of_one_second_have_two_names(recorder):
+    recorder.hear(NOW, TASK)
+    recorder.hear(NOW, TaskHeard(4, TASK.instruction, ""))
+    recorder.stop(NOW)
+    assert [it.file.path.name for it in recorder.done] == [
+        "20261130-095045-lift-the-tray.mcap",
+        "20261130-095045-lift-the-tray-2.mcap",
+    ]
+
+
+def test_a_sender_that_was_started_again_counts_as_no_loss():
+    count = TopicCount()
+    for number in (100, 101, 1, 2, 50_000):
+        count.add(number, number, 1)
+    assert count.lost == 0
