@@ -76,6 +76,8 @@ def given_topics(robot: RobotDescription, others: Sequence[tuple[str, str]] = ()
     for topic, kind in others:
         package, _, name = kind.partition("/msg/")
         found[topic] = getattr(importlib.import_module(f"{package}.msg"), name), qos.SENSOR_DEEP
+        if found[topic][0] is Image:
+            found |= {topic: (Image, _PICTURES), f"{topic}/compressed": (CompressedImage, _PICTURES)}
     return found
 
 
