@@ -19,7 +19,7 @@ from clwm_sim.situation import Situation
 from clwm_sim.stage import Stage
 
 ROBOT = RobotDescription.load("dual_fr3_mujoco")
-PAIRS = [(name, kind.kind) for name in scenes() for kind in kinds_in(name) if kind.kind != "keep_still"]
+PAIRS = [(name, kind.kind) for name in scenes() for kind in kinds_in(name)]
 AWAY = np.array([[0.30, 0.40, 0.50], [0.30, -0.40, 0.50]])
 
 
@@ -40,7 +40,7 @@ def ends():
         stage = Stage(scene_named(name), ROBOT, 32)
         stage.set_up(layout, np.random.default_rng(21))
         goals, start = goals_in(name, layout), stage.situation()
-        goal = next(goal for goal in goals if goal.kind == kind and not goal.is_achieved(start, start))
+        goal = next(goal for goal in goals if goal.kind == kind and not (goal.moves and goal.is_achieved(start, start)))
         judge = Judge(goals, 0.0, start)
         expert.start()
         for _ in play(stage, expert, goal, layout, judge):
@@ -163,6 +163,8 @@ def turn_lever(goal, now, _):
 
 
 def recall_side(goal, now, _):
+    if "pad0" not in now.objects:
+        return False
     pad = now.objects["pad0"].position
     flat = np.hypot(*(now.tcp - pad)[:, :2].T)
     right, wrong = flat[goal.asked_arm], flat[1 - goal.asked_arm]
@@ -224,12 +226,14 @@ def hand_on(now, thing, arm, along, width):
 DOINGS = {
     "free": ["shift", "lift", "tip", "hold", "open", "leave", "push", "fall"],
     "hinged": ["turn", "hold", "leave"],
+    "placed": ["shift", "leave"],
+    "nothing": ["open", "leave"],
 }
 
 
 def meddle(rng: np.random.Generator, now: Situation, things: list[Thing]) -> tuple[str, Situation]:
-    thing, arm = things[rng.integers(len(things))], int(rng.integers(2))
-    doing = rng.choice(DOINGS.get(thing.moves, ["shift", "leave"]))
+    thing, arm = things[rng.integers(len(things))] if things else None, int(rng.integers(2))
+    doing = rng.choice(DOINGS[thing.moves if thing else "nothing"])
     amount = rng.uniform(-1.0, 1.0)
     match doing:
         case "shift":
@@ -251,7 +255,7 @@ def meddle(rng: np.random.Generator, now: Situation, things: list[Thing]) -> tup
             now = replace(now, widths=np.where(np.arange(2) == arm, 0.08, now.widths))
         case "leave":
             now = replace(now, tcp=np.where(np.arange(2)[:, None] == arm, AWAY, now.tcp))
-    return f"{doing} {thing.name} {amount:.2f} by {arm}", now
+    return f"{doing} {thing.name if thing else 'nothing'} {amount:.2f} by {arm}", now
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +269,8 @@ def test_every_goal_of_the_scene_is_judged_as_its_sentence_means_it(ends, clear,
     for seed in range(120):
         rng, now, doings = np.random.default_rng(seed), end.now, []
         for _ in range(rng.integers(3)):
-            doing, now = meddle(rng, now, list(end.layout.things.values()))
+            things = [thing for name, thing in end.layout.things.items() if name in now.objects]
+            doing, now = meddle(rng, now, things)
             doings.append(doing)
         got = verdicts(end, now)
         for goal in end.goals:
