@@ -39,7 +39,7 @@ MEASUREMENTS = {
         "clwm_evaluation.measurements.overhead", "overhead", "What the engine adds to the model's own work"
     ),
     "streaming": CommandPlace(
-        "clwm_evaluation.measurements.streaming",
+        "clwm_evaluation.experience.streaming",
         "streaming",
         "What fresh simulated trajectories are worth to a training",
     ),
@@ -47,7 +47,10 @@ MEASUREMENTS = {
         "clwm_evaluation.measurements.export", "export", "How fast episodes become a LeRobot data set"
     ),
     "stream": CommandPlace(
-        "clwm_evaluation.measurements.stream", "stream", "Fresh experience a minute of each scene, and lost workers"
+        "clwm_evaluation.experience.stream", "stream", "Fresh experience a minute of each scene, and lost workers"
+    ),
+    "waiting": CommandPlace(
+        "clwm_evaluation.experience.waiting", "waiting", "How long a training waits for what is simulated meanwhile"
     ),
     "cameras": CommandPlace(
         "clwm_evaluation.cameras.command", "cameras", "Processor time of perception for cameras of every encoding"

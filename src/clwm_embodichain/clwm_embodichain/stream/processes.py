@@ -26,7 +26,7 @@ class ProcessWorkers(SimulationWorkers):
     ) -> None:
         """worker: what the processes run. Entering the context raises RingError."""
         self.count, self.choices = simulation.workers, simulation.choices
-        self._simulation, self._worker, self._first_seed = simulation, worker, first_seed
+        self._simulation, self._worker, self.first_seed = simulation, worker, first_seed
         self._layout = RingLayout(self.count, SLOTS, simulation.longest, simulation.feature_shape, len(self.choices))
         self.processes: dict[int, SpawnProcess] = {}
 
@@ -34,7 +34,7 @@ class ProcessWorkers(SimulationWorkers):
         self.ring = TrajectoryRing.create(self._layout)
         self.told = self.ring.writers
         self.follow(Schedule(self.choices))
-        self.told["next_seed"] = self._first_seed + np.arange(self.count)
+        self.told["next_seed"] = self.first_seed + np.arange(self.count)
         for worker in range(self.count):
             self._start(worker)
         return self

@@ -28,6 +28,7 @@ TITLES = {
     "streaming": "Trainings of the same length, on recorded and on streamed episodes (`clwm bench streaming`)",
     "export": "Episodes as a LeRobot data set, and back (`clwm bench export`)",
     "stream": "Fresh experience from two workers, and workers lost one by one (`clwm bench stream`)",
+    "waiting": "How long a training waits for what is simulated meanwhile (`clwm bench waiting`)",
     "memory": "Right choices after a delay, chance 50 % (`clwm bench memory`)",
     "chaos": "Faults on the real stack (`clwm chaos --all`)",
     "fuzzer": "The executor under a virtual clock (`clwm chaos --virtual`)",

@@ -55,7 +55,7 @@ def stream(
 ) -> Measured:
     """Episodes and unique pairs a minute of each scene beside the first tasks; then workers are lost one by one."""
     encoder = EvaluationSettings.of_model(model, task="lift_tray").encoder
-    shape = _feature_shape(Encoder.load(encoder))
+    shape = feature_shape(Encoder.load(encoder))
     parts = Expansion.parse(expansion)
     played = {FIRST_TASKS: (parse_choices(GOALS), NOTHING)} | {name: (choices(name), parts) for name in scenes()}
 
@@ -151,7 +151,7 @@ def drill(workers: ProcessWorkers, killed: int, hung: int, console: PlainConsole
         told, memory = workers.told.copy(), FOLDER / workers.ring.name
         while (episode := workers.take()) is not None:
             seeds[episode.seed] += 1
-    begun = int(sum((told["next_seed"] - np.arange(workers.count)) // workers.count))
+    begun = int(((told["next_seed"] - workers.first_seed - np.arange(workers.count)) // workers.count).sum())
     made, failed = int(told["made"].sum()), int(told["failed"].sum())
     return {
         "killed": killed,
@@ -173,7 +173,8 @@ def _until(is_so: Callable[[], bool], work: Callable[[], None]) -> None:
         work()
 
 
-def _feature_shape(encoder: Encoder) -> tuple[int, int, int, int]:
+def feature_shape(encoder: Encoder) -> tuple[int, int, int, int]:
+    """(cameras, rows, columns, channels) that it makes of one set of pictures."""
     size = encoder.checkpoint.preprocessing.size
     return encoder(np.zeros((3, *size, 3), np.uint8)).shape
 

@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import pytest
 
-from clwm_evaluation.measurements.streaming import Contestant, against_first, draw_streaming, page_tables
+from clwm_evaluation.experience.streaming import Contestant, against_first, draw_streaming, page_tables
 from clwm_evaluation.statistics import wilson95
 
 
