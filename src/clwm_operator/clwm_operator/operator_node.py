@@ -131,10 +131,21 @@ class OperatorNode(Node):
         return response.instruction
 
     def set_task(
-        self, instruction: str, seed: int, wait: Wait, memory: MemoryPolicy = MemoryPolicy.RESET, goal: str = ""
+        self,
+        instruction: str,
+        seed: int,
+        wait: Wait,
+        memory: MemoryPolicy = MemoryPolicy.RESET,
+        goal: str = "",
+        insist: bool = False,
     ) -> None:
-        """Give the arms a task, with a fresh memory unless told otherwise. Raises StackError when it is refused."""
-        request = SetTask.Request(instruction=instruction, memory_policy=int(memory), episode_seed=seed, goal=goal)
+        """Give the arms a task, with a fresh memory unless told otherwise. Raises StackError when it is refused.
+
+        insist: on words that are unlike all that the policy was trained with.
+        """
+        request = SetTask.Request(
+            instruction=instruction, memory_policy=int(memory), episode_seed=seed, goal=goal, insist=insist
+        )
         response = self._call(self._set_task, request, wait)
         if not response.accepted:
             raise StackError(f"the executor refused the task '{instruction}': {response.message}")

@@ -279,7 +279,7 @@ class ExecutorNode(ClwmNode):
         if not response.message:
             memory = MemoryPolicy(request.memory_policy)
             task = events.TaskSet(request.instruction, memory, request.episode_seed, request.goal)
-            response.message = await self.task_check.ask(task) or self.perform(task)
+            response.message = await self.task_check.ask(task, request.insist) or self.perform(task)
         response.accepted = not response.message
         response.task_epoch = self.scheduler.task_epoch
         return response
