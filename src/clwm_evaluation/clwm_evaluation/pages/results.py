@@ -24,6 +24,7 @@ TITLES = {
     "speculation": "Coverage of the stated deviation (`clwm bench speculation`)",
     "success": "Success on the same seeds (`clwm bench success`)",
     "controls": "The visible task done, with one thing changed at a time (`clwm bench controls`)",
+    "sentences": "Unknown sentences told from known ones that are worded anew (`clwm bench sentences`)",
     "delay": "Success against an injected delay (`clwm bench delay`)",
     "streaming": "Trainings of the same length, on recorded and on streamed episodes (`clwm bench streaming`)",
     "export": "Episodes as a LeRobot data set, and back (`clwm bench export`)",
