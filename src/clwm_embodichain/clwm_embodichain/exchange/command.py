@@ -1,16 +1,20 @@
-"""`clwm data export` and `clwm data import`: episodes as data sets of other tools, and back."""
+"""`clwm data export` and `clwm data import`: episodes to other tools, and from them and from recordings."""
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from clwm_common.recordings.names import SUFFIX
+from clwm_common.recordings.reader import RecordingError, recording_files
 from clwm_common.robot.description import RobotError
 from clwm_common.terminal.console import PlainConsole
 from clwm_common.terminal.progress import progress
@@ -21,6 +25,9 @@ from clwm_embodichain.lerobot.layout import DATA_MB, VIDEO_MB, DataSetError
 from clwm_embodichain.lerobot.own_frames import FPS, episode_of, features_of, frames_of, is_own
 from clwm_embodichain.lerobot.reader import DataSet
 from clwm_embodichain.lerobot.writer import DataSetWriter
+from clwm_embodichain.recordings.recorded_episode import recorded_episode
+
+PICTURE_SIZE = 128  # px, what the shipped encoder takes
 
 
 class Format(str, Enum):
@@ -29,8 +36,15 @@ class Format(str, Enum):
     LEROBOT = "lerobot"
 
 
+class Source(str, Enum):
+    """What episodes can be made of."""
+
+    LEROBOT = "lerobot"
+    RECORDING = "recording"
+
+
 def export(
-    data: Annotated[Path, typer.Argument(help="folder of recorded episodes")] = Path("out/data"),
+    data: Annotated[Path, typer.Argument(help="folder of episodes, or recordings of clwm record")] = Path("out/data"),
     to: Annotated[Format, typer.Option(help="format")] = Format.LEROBOT,
     out: Annotated[Path, typer.Option(help="folder of the data set, which is made")] = Path("out/lerobot"),
     scene: Annotated[str, typer.Option(help="episodes of this scene only")] = "*",
@@ -40,6 +54,7 @@ def export(
         float, typer.Option(min=0.01, help="size from which on a new file of frames is begun")
     ] = DATA_MB,
     video_mb: Annotated[float, typer.Option(min=0.01, help="the same of videos")] = VIDEO_MB,
+    picture_size: Annotated[int, typer.Option(min=1, help="px, of episodes made of recordings")] = PICTURE_SIZE,
     force: Annotated[bool, typer.Option("--force", help="replace a data set that is there")] = False,
 ) -> None:
     """Write recorded episodes as a LeRobot v3.0 data set of 20 frames a second, with every number they have.
@@ -48,16 +63,16 @@ def export(
     """
     console = PlainConsole()
     with _explained(console):
-        files = episode_files(data, scene, goal)
+        files, load = _recorded(data, scene, goal, picture_size)
         began = time.monotonic()
         with (
             DataSetWriter(
-                out, features_of(Episode.load(files[0])), FPS, robot, data_mb=data_mb, video_mb=video_mb, replace=force
+                out, features_of(load(files[0])), FPS, robot, data_mb=data_mb, video_mb=video_mb, replace=force
             ) as writer,
             progress(console, "exporting", len(files)) as advance,
         ):
             for path in files:
-                writer.add(*frames_of(Episode.load(path)))
+                writer.add(*frames_of(load(path)))
                 advance(1, "")
             frames = writer.frames
         rate = frames / (time.monotonic() - began)
@@ -65,40 +80,44 @@ def export(
 
 
 def import_(
-    source: Annotated[Path, typer.Argument(help="folder of the data set")],
-    from_: Annotated[Format, typer.Option("--from", help="format")] = Format.LEROBOT,
+    source: Annotated[Path, typer.Argument(help="folder of the data set; folder of recordings, or one of them")],
+    from_: Annotated[Source, typer.Option("--from", help="what it is")] = Source.LEROBOT,
     map_file: Annotated[
-        Path | None, typer.Option("--map", help="what its numbers mean (YAML); not needed for an export of clwm")
+        Path | None, typer.Option("--map", help="what its numbers mean (YAML); not needed for what clwm has made")
     ] = None,
     out: Annotated[Path, typer.Option(help="folder of episodes")] = Path("out/imported"),
+    scene: Annotated[str, typer.Option(help="file them under this scene")] = "",
+    goal: Annotated[str, typer.Option(help="file them under this goal")] = "",
+    picture_size: Annotated[int, typer.Option(min=1, help="px, of episodes made of recordings")] = PICTURE_SIZE,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="import the other episodes when some cannot be read whole")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="replace episodes that are there")] = False,
 ) -> None:
-    """Make episodes of a LeRobot v3.0 data set. Says what was changed, and which episodes cannot be read and why."""
+    """Make episodes of a LeRobot v3.0 data set, or of what `clwm record` has recorded.
+
+    Says what was changed, and which episodes cannot be read and why.
+    """
     console = PlainConsole()
     with _explained(console):
-        found = DataSet(source)
-        make = _maker(found, map_file, console)
-        for note in found.notes:
-            console.print(f"note: {note}", soft_wrap=True)
+        found = _source(source, from_, map_file, picture_size, console)
         broken = dict(found.broken)
-        with _new_files() as written, progress(console, "importing", len(found.episodes)) as advance:
-            for index in found.episodes:
+        with _new_files() as written, progress(console, "importing", len(found.names)) as advance:
+            for name in found.names:
                 try:
-                    episode = make(index)
-                except DataSetError as error:
-                    broken[index] = str(error)
+                    episode = found.make(name)
+                except (DataSetError, RecordingError) as error:
+                    broken[name] = str(error)
                     continue
+                episode = _filed(episode, scene, goal)
                 target = episode_path(out, episode.scene, episode.kind, episode.seed)
                 if target.exists() and not force:
                     raise DataSetError(f"{target} exists already; name another --out, or give --force to replace it")
                 episode.save(target)
                 written.append(target)
                 advance(1, "")
-            for index, why in sorted(broken.items()):
-                console.marked("cannot be read:", "yellow", f"episode {index}: {why}")
+            for name, why in sorted(broken.items(), key=lambda it: (len(it[0]), it[0])):
+                console.marked("cannot be read:", "yellow", why if from_ is not Source.LEROBOT else f"{name}: {why}")
             if broken and not (skip_broken and written):
                 raise DataSetError(
                     f"{len(broken)} of {len(broken) + len(written)} episodes cannot be read, so none is imported"
@@ -107,6 +126,49 @@ def import_(
     console.print(f"{len(written)} episodes: {out}", soft_wrap=True)
     if broken:
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Episodes by name; broken: those that are known not to be readable, and why."""
+
+    names: list[str]
+    make: Callable[[str], Episode]
+    broken: dict[str, str] = field(default_factory=dict)
+
+
+def _source(place: Path, kind: Source, map_file: Path | None, picture_size: int, console: PlainConsole) -> _Found:
+    if kind is Source.RECORDING:
+        if map_file is not None:
+            raise DataSetError("--map is of other tools' data; what clwm has recorded says itself what it means")
+        files = {str(path): path for path in recording_files([place])}
+        return _Found(list(files), lambda name: recorded_episode(files[name], picture_size))
+    found = DataSet(place)
+    make = _maker(found, map_file, console)
+    for note in found.notes:
+        console.print(f"note: {note}", soft_wrap=True)
+    numbers = {f"episode {index}": index for index in found.episodes}
+    broken = {f"episode {index}": why for index, why in found.broken.items()}
+    return _Found(list(numbers), lambda name: make(numbers[name]), broken)
+
+
+def _filed(episode: Episode, scene: str, goal: str) -> Episode:
+    """Under another scene or goal, where one is given. Raises DataSetError for what cannot be the name of a folder."""
+    goals = (goal,) * len(episode.goals) if goal else episode.goals
+    filed = replace(episode, scene=scene or episode.scene, goals=goals)
+    for option, name in (("--scene", filed.scene), ("--goal", filed.kind)):
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise DataSetError(f"'{name}' cannot name a folder of episodes; give another one by {option}")
+    return filed
+
+
+def _recorded(place: Path, scene: str, goal: str, picture_size: int) -> tuple[list[Path], Callable[[Path], Episode]]:
+    """Files of episodes, or of recordings where there are some, and what makes an episode of each."""
+    if place.suffix == SUFFIX or (place.is_dir() and any(place.glob(f"*{SUFFIX}"))):
+        if (scene, goal) != ("*", "*"):
+            raise DataSetError("--scene and --goal choose among episodes; import the recordings first")
+        return recording_files([place]), lambda path: recorded_episode(path, picture_size)
+    return episode_files(place, scene, goal), Episode.load
 
 
 @contextmanager
@@ -139,7 +201,7 @@ def _maker(found: DataSet, map_file: Path | None, console: PlainConsole):
 def _explained(console: PlainConsole) -> Iterator[None]:
     try:
         yield
-    except (DataSetError, EpisodeError, RobotError) as error:
+    except (DataSetError, EpisodeError, RecordingError, RobotError) as error:
         console.error(error)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
