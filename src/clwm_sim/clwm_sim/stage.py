@@ -130,6 +130,11 @@ class Stage:
                 look()
         mujoco.mj_forward(self._model, self._data)
 
+    @property
+    def compiled(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
+        """What MuJoCo simulates, as it is now: to be read by who writes it down for others, and not to be changed."""
+        return self._model, self._data
+
     def measured(self) -> ArmsMeasured:
         """Joints and openings as they are now."""
         data = self._data

@@ -1,0 +1,13 @@
+from setuptools import find_packages, setup
+
+setup(
+    name="clwm_description",
+    version="0.1.0",
+    packages=find_packages(),
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/clwm_description"]),
+        ("share/clwm_description", ["package.xml"]),
+    ],
+    zip_safe=False,
+    license="Apache-2.0",
+)
