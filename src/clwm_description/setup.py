@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 setup(
@@ -7,6 +9,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/clwm_description"]),
         ("share/clwm_description", ["package.xml"]),
+        ("share/clwm_description/robots", [str(path) for path in sorted(Path("robots").iterdir())]),
     ],
     zip_safe=False,
     license="Apache-2.0",

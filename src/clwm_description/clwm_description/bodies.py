@@ -29,8 +29,8 @@ _KINDS: dict[int, Kind] = {
 
 @dataclass(frozen=True)
 class Shape:
-    """size: half lengths of a box; radius, and half length along z, of round ones; radii of an ellipsoid. mesh: its
-    file. placement: in its body's frame. friction: sliding. touches: whether anything collides with it.
+    """size: half lengths of a box; radius, and half length along z, of round ones; radii of an ellipsoid. mesh: name of
+    its file. placement: in its body's frame. friction: sliding. touches: whether anything collides with it.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Shape:
     colour: tuple[float, float, float]
     friction: float
     touches: bool
-    mesh: Path | None = None
+    mesh: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,6 @@ def placed(position: ArrayLike, quaternion: ArrayLike) -> Array:
     return result
 
 
-def _mesh_file(model: mujoco.MjModel, mesh: int) -> Path:
+def _mesh_file(model: mujoco.MjModel, mesh: int) -> str:
     start = int(model.mesh_pathadr[mesh])
-    return Path(model.paths[start:].partition(b"\0")[0].decode())
+    return Path(model.paths[start:].partition(b"\0")[0].decode()).name

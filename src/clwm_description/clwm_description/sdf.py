@@ -16,6 +16,7 @@ from clwm_sim.stage import Stage
 
 VERSION = "1.9"
 CAMERA_RATE = 20.0  # pictures a second
+POSE_RATE = 50.0  # of objects, Hz
 # SDF looks along x with z up, MuJoCo along -z with y up.
 CAMERA_AXES = np.array([[0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
 _FAR = 10.0  # m that a camera sees
@@ -55,11 +56,11 @@ def add_pose(parent: Element, placement: NDArray) -> None:
 
 
 def add_camera(parent: Element, model: mujoco.MjModel, number: int, image_size: int, name: str) -> None:
-    """The sensor of camera `number`, which publishes square pictures as `cameras/<name>/image_raw`."""
+    """The sensor of camera `number`, which publishes square pictures as `/cameras/<name>/image_raw`."""
     sensor = add(parent, "sensor", name=name, type="camera")
     add(sensor, "always_on", "true")
     add(sensor, "update_rate", CAMERA_RATE)
-    add(sensor, "topic", f"cameras/{name}/image_raw")
+    add(sensor, "topic", f"/cameras/{name}/image_raw")
     camera = add(sensor, "camera", name=name)
     # Of a square picture the field of view is the same across and upwards.
     add(camera, "horizontal_fov", float(np.radians(model.cam_fovy[number])))
@@ -125,8 +126,17 @@ def _add_object(world: Element, model: mujoco.MjModel, data: mujoco.MjData, body
         _add_inertia(link, body)
         if hinge is not None:
             _add_hinge(thing, model, data, joint, hinge)
+        _add_pose_publisher(thing)
     for shape in body.shapes:
         _add_shape(link, shape)
+
+
+def _add_pose_publisher(thing: Element) -> None:
+    """Its pose on a topic of its own: in a list of all poses the bridge to ROS loses their names."""
+    plugin = add(thing, "plugin", filename="gz-sim-pose-publisher-system", name="gz::sim::systems::PosePublisher")
+    add(plugin, "publish_model_pose", "true")
+    add(plugin, "publish_link_pose", "false")
+    add(plugin, "update_frequency", POSE_RATE)
 
 
 def _add_inertia(link: Element, body: Body) -> None:
@@ -189,4 +199,4 @@ def _add_geometry(element: Element, shape: Shape) -> None:
             add(kind, "radius", radius)
             add(kind, "length", 2.0 * second)
         case "mesh":
-            add(kind, "uri", shape.mesh.as_uri())
+            raise ValueError(f"part '{shape.name}' is a mesh; a scene's objects are made of simple shapes")
