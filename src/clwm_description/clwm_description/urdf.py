@@ -64,6 +64,12 @@ def robot_urdf(robot: RobotDescription, choices: Choices = Choices()) -> str:
     return document(root)
 
 
+def link_name(body: str) -> str:
+    """The URDF's name of a body of the simulated cell: `left_fr3_hand` of `left/hand`."""
+    side, _, name = body.partition("/")
+    return f"{side}_{name if name.startswith('fr3_') else f'fr3_{name}'}"
+
+
 class _ArmWriter:
     """Writes the links and joints of one arm, in the order of MuJoCo's bodies."""
 
@@ -79,8 +85,7 @@ class _ArmWriter:
         self._names: Mapping[str, str] = dict(zip(own, [*arm.joint_names, *self.fingers], strict=True))
 
     def link(self, body: str) -> str:
-        """What a body is called: all of an arm's are prefixed alike."""
-        return f"{self.side}_{body if body.startswith('fr3_') else f'fr3_{body}'}"
+        return link_name(f"{self.side}/{body}")
 
     def add_links(self) -> None:
         """All links from `world` on, the tool centre point and the wrist camera's frames."""

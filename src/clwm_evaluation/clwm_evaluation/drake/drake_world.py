@@ -19,8 +19,8 @@ from pydrake.geometry import (
     AddContactMaterial,
     Box,
     ClippingRange,
-    ColorRenderCamera,
     CollisionFilterDeclaration,
+    ColorRenderCamera,
     Cylinder,
     GeometrySet,
     LightParameter,
@@ -28,13 +28,14 @@ from pydrake.geometry import (
     ProximityProperties,
     RenderCameraCore,
     RenderEngineVtkParams,
+    Rgba,
     Role,
     RoleAssign,
 )
 from pydrake.math import RigidTransform, RotationMatrix
 from pydrake.multibody.parsing import Parser
 from pydrake.multibody.plant import AddMultibodyPlant, CoulombFriction, MultibodyPlantConfig
-from pydrake.multibody.tree import JointIndex, PdControllerGains, RevoluteJoint
+from pydrake.multibody.tree import PdControllerGains, RevoluteJoint
 from pydrake.systems.analysis import Simulator
 from pydrake.systems.framework import DiagramBuilder
 from pydrake.systems.sensors import CameraInfo
@@ -47,11 +48,13 @@ DISSIPATION = 1.0  # s/m
 class DrakeWorld:
     """One scene at a time."""
 
-    def load(self, sdf: str, urdf: str, meshes: str, time_step: float, drives: list, friction: dict) -> dict[str, Any]:
+    def load(
+        self, sdf: str, urdf: str, meshes: str, time_step: float, drives: list, friction: dict, lights: list
+    ) -> dict[str, Any]:
         """Build scene and arms at rest where the drives' positions say; answers masses and axes of the arms.
 
         drives: for each joint name, stiffness, damping, effort, inertia of its motor, position. friction: of the arms'
-        links by name.
+        links by name. lights: direction, colour and frame (`world` or `camera`) of each, all from afar.
         """
         builder = DiagramBuilder()
         config = MultibodyPlantConfig(
@@ -78,9 +81,9 @@ class DrakeWorld:
             actuator.set_default_gear_ratio(1.0)
             actuator.set_controller_gains(PdControllerGains(p=drive["stiffness"], d=drive["damping"]))
         self._soften(friction)
-        self._ignore_contacts_within_arms(urdf)
+        self._ignore_contacts_within_arms()
         plant.Finalize()
-        self._add_renderer()
+        self._add_renderer(lights)
         self._simulator = Simulator(builder.Build())
         self._context = plant.GetMyMutableContextFromRoot(self._simulator.get_mutable_context())
         self._joints = [plant.GetJointByName(drive["name"], self._arms) for drive in drives]
@@ -170,7 +173,7 @@ class DrakeWorld:
                 AddCompliantHydroelasticProperties(RESOLUTION, MODULUS, new)
             graph.AssignRole(plant.get_source_id(), geometry, new, RoleAssign.kReplace)
 
-    def _ignore_contacts_within_arms(self, urdf: str) -> None:
+    def _ignore_contacts_within_arms(self) -> None:
         for side in ("left", "right"):
             bodies = [
                 self._plant.get_body(index)
@@ -181,12 +184,14 @@ class DrakeWorld:
             manager = self._scene_graph.collision_filter_manager()
             manager.Apply(CollisionFilterDeclaration().ExcludeWithin(own))
 
-    def _add_renderer(self) -> None:
-        lights = [
-            LightParameter(type="directional", direction=[0.0, -0.196, -0.981], frame="world", intensity=0.45),
-            LightParameter(type="directional", direction=[0.0, 0.0, 1.0], frame="camera", intensity=0.3),
+    def _add_renderer(self, lights: list[dict[str, Any]]) -> None:
+        given = [
+            LightParameter(
+                type="directional", direction=each["direction"], color=Rgba(*each["colour"]), frame=each["frame"]
+            )
+            for each in lights
         ]
-        parameters = RenderEngineVtkParams(backend="EGL", lights=lights)
+        parameters = RenderEngineVtkParams(backend="EGL", lights=given)
         self._scene_graph.AddRenderer(RENDERER, MakeRenderEngineVtk(parameters))
 
     def _masses_and_axes(self) -> dict[str, Any]:

@@ -14,10 +14,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from clwm_common.robot.description import RobotDescription
 from clwm_description.bodies import body_of
 from clwm_description.sdf import scene_sdf
-from clwm_description.urdf import Choices, robot_urdf
+from clwm_description.urdf import Choices, link_name, robot_urdf
 from clwm_sim.scenes.workcell import SIDES, mesh_directory
 from clwm_sim.stage import Stage
 
@@ -63,6 +62,7 @@ class DrakeProcess:
             time_step=time_step,
             drives=drives(stage),
             friction=_frictions(stage),
+            lights=_lights(stage),
         )
 
     def advance(self, targets: NDArray[np.float64]) -> dict[str, Any]:
@@ -99,7 +99,10 @@ def drives(stage: Stage) -> list[dict[str, Any]]:
     found = []
     for side, arm, own, width in zip(SIDES, stage.robot.arms, np.split(positions, 2), widths, strict=True):
         for number, (name, position) in enumerate(zip(arm.joint_names, own, strict=True), start=1):
-            actuator, joint = model.actuator(f"{side}/fr3_joint{number}").id, model.joint(f"{side}/fr3_joint{number}").id
+            actuator, joint = (
+                model.actuator(f"{side}/fr3_joint{number}").id,
+                model.joint(f"{side}/fr3_joint{number}").id,
+            )
             found.append(
                 {
                     "name": name,
@@ -141,11 +144,30 @@ def _frictions(stage: Stage) -> dict[str, float]:
     found = {}
     for number in range(model.nbody):
         name = model.body(number).name
-        side, _, link = name.partition("/")
-        shapes = body_of(model, name).shapes if side in SIDES else ()
+        shapes = body_of(model, name).shapes if name.startswith(SIDES) else ()
         if shapes:
-            found[f"{side}_{link if link.startswith('fr3_') else f'fr3_{link}'}"] = shapes[0].friction
+            found[link_name(name)] = shapes[0].friction
     return found
+
+
+def _lights(stage: Stage) -> list[dict[str, Any]]:
+    """Those that shine from afar, the one at the camera, and the light from everywhere as one along each axis."""
+    model, data = stage.compiled
+    head = model.vis.headlight
+    lights = [
+        {
+            "direction": data.light_xdir[number].tolist(),
+            "colour": model.light_diffuse[number].tolist(),
+            "frame": "world",
+        }
+        for number in np.flatnonzero(model.light_active)
+    ]
+    lights.append({"direction": [0.0, 0.0, 1.0], "colour": head.diffuse.tolist(), "frame": "camera"})
+    # What faces two axes is lit by both: on average, over all directions, by 1.5 of them.
+    ambient = (np.asarray(head.ambient) / 1.5).tolist()
+    return lights + [
+        {"direction": axis.tolist(), "colour": ambient, "frame": "world"} for axis in (*np.eye(3), *-np.eye(3))
+    ]
 
 
 def _write_meshes(folder: Path) -> None:
@@ -162,12 +184,3 @@ def _write_meshes(folder: Path) -> None:
             places = 3 * np.arange(len(triangles)) + 1
             lines += [f"f {v}//{n} {v + 1}//{n} {v + 2}//{n}" for n, v in enumerate(places, start=1)]
             (folder / path.with_suffix(".obj").name).write_text("\n".join(lines) + "\n")
-
-
-def described(robot: RobotDescription) -> list[str]:
-    """Names of the drives' joints, in their order."""
-    return [
-        name
-        for arm in robot.arms
-        for name in (*arm.joint_names, arm.gripper.finger_joint, f"{arm.gripper.finger_joint[:-1]}2")
-    ]
