@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "clwm_sai_executor": CORES,
     "clwm_sim": CORES,
     "clwm_description": CORES | {"clwm_sim"},
+    "clwm_franka": CORES,
     "clwm_embodichain": CORES | {"clwm_perception", "clwm_policy", "clwm_sim"},
     "clwm_bringup": STACK,
     "clwm_operator": CORES | {"clwm_bringup", "clwm_policy", "clwm_sim"},

@@ -18,6 +18,9 @@ COMMANDS = {
     "up": CommandPlace("clwm_bringup.commands.up", "up", "Start the stack and keep it running until Ctrl-C"),
     "task": CommandPlace("clwm_operator.commands.operator", "task", "Give the arms of the running stack a task"),
     "mode": CommandPlace("clwm_operator.commands.operator", "mode", "Choose who moves the arms: policy, hold or estop"),
+    "recover": CommandPlace(
+        "clwm_operator.commands.operator", "recover", "Let a stopped Franka arm take commands again"
+    ),
     "watch": CommandPlace("clwm_operator.commands.operator", "watch", "Watch the running stack"),
     "teleop": CommandPlace("clwm_operator.commands.teleop", "teleop", "Take the arms over from a terminal"),
     "eval": CommandPlace(

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from clwm_common.files.config_files import ConfigFileError, Strict, explain, read_yaml
 from clwm_common.names import camera_name, topic_name
 from clwm_common.robot.camera_source import CameraSource, OwnTopic
+from clwm_common.robot.libfranka import Libfranka
 
 Seven = Annotated[list[float], Field(min_length=7, max_length=7)]
 # No robot's base, workspace or link is so far away: these are millimetres.
@@ -128,7 +129,7 @@ class Arm(Strict):
     """One arm: joint names in order, base pose in the world, home position, its controller and its gripper.
 
     joint_states_topic: where its joints are published; empty where the robot's are. The names of arms with topics of
-    their own may be alike.
+    their own may be alike. libfranka: how to reach it, where the robot's driver is libfranka.
     """
 
     joint_states_topic: OwnTopic = ""
@@ -138,6 +139,7 @@ class Arm(Strict):
     home: Seven
     controller: Annotated[JtcController | ForwardController, Field(discriminator="kind")]
     gripper: Gripper
+    libfranka: Libfranka | None = None
 
     @model_validator(mode="after")
     def _in_radians(self) -> Arm:
@@ -208,13 +210,14 @@ class JointSource:
 class RobotDescription(Strict):
     """Two arms, left first. Arrays of 14 are left arm then right arm. Without `safety` no clearance is checked.
 
-    driver: who moves the arms and publishes joints and pictures: `clwm_sim`, started with the stack, or `external`.
+    driver: who moves the arms and publishes joints: `clwm_sim` or `libfranka`, started with the stack, or `external`.
+    Pictures are clwm_sim's where the arms are simulated.
     cameras: in the order in which a policy knows them. camera_sources: of those whose pictures are not sent as the
     encoder takes them, on topics of the default names.
     """
 
     name: Name
-    driver: Literal["clwm_sim", "external"] = "clwm_sim"
+    driver: Literal["clwm_sim", "libfranka", "external"] = "clwm_sim"
     urdf: Name
     eef_frame: Name
     tool: Tool
@@ -264,13 +267,39 @@ class RobotDescription(Strict):
         if twice := sorted({topic for topic in topics if topics.count(topic) > 1}):
             raise ValueError(f"{twice[0]} is the topic of two cameras; expected one for each")
         plain = CameraSource()
-        for camera in self.cameras if self.driver == "clwm_sim" else ():
+        for camera in self.cameras if self.is_simulated else ():
             source, usual = self.camera_source(camera), plain.named(camera)
             if (source.topic, source.info_topic, source.transport) != (usual.topic, usual.info_topic, usual.transport):
                 raise ValueError(
                     f"clwm_sim sends raw pictures on {usual.topic}; leave topic, info_topic and transport of camera "
                     f"'{camera}' out, or name another driver"
                 )
+
+    @model_validator(mode="after")
+    def _is_reached(self) -> RobotDescription:
+        if self.driver != "libfranka":
+            return self
+        for side, arm in zip(("left", "right"), self.arms, strict=True):
+            if arm.libfranka is None:
+                raise ValueError(f"driver is libfranka, and {side} has no libfranka; give its address")
+            if arm.controller.kind != "jtc" or getattr(arm.gripper.command, "type", "") != "MoveGripper":
+                raise ValueError(
+                    f"driver is libfranka, which takes trajectories and goals of hands; expected controller {{kind: "
+                    f"jtc}} and gripper.command {{kind: action, type: MoveGripper}} of {side}"
+                )
+            if not (arm.joint_states_topic and arm.gripper.joint_states_topic):
+                raise ValueError(f"driver is libfranka; give the {side} arm and its gripper a joint_states_topic each")
+        if len({arm.libfranka.is_simulated for arm in self.arms}) > 1:
+            raise ValueError("one libfranka address is of this machine and one is not; both arms are real, or neither")
+        return self
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether clwm_sim is behind it: nothing that it is told can harm anybody."""
+        reached = self.left.libfranka
+        return self.driver == "clwm_sim" or (
+            self.driver == "libfranka" and reached is not None and reached.is_simulated
+        )
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> RobotDescription:

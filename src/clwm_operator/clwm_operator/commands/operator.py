@@ -98,6 +98,19 @@ def mode(wanted: Annotated[str, typer.Argument(metavar="MODE", help="policy, hol
     console.print(f"mode {wanted.upper()}")
 
 
+def recover(arm: Annotated[str, typer.Argument(metavar="ARM", help="left or right")]) -> None:
+    """Let an arm behind libfranka recover from the error that has stopped it, once you have seen to it.
+
+    It takes commands again and holds where it stands; `clwm mode policy` lets it move. Ends with 1 when it fails.
+    """
+    if arm not in ("left", "right"):
+        raise typer.BadParameter(f"arm is {arm}; expected left or right")
+    console = PlainConsole(highlight=False, soft_wrap=True)
+    with _operator(console) as (node, session):
+        node.recover(arm, _waiting(session))
+    console.print(f"{arm} arm: takes commands")
+
+
 def watch(
     seconds: Annotated[float, typer.Option(min=0.0, help="how long; 0: until Ctrl-C")] = 0.0,
 ) -> None:
