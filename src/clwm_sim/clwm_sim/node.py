@@ -18,7 +18,8 @@ from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
 
 from clwm_common.control.joint_trajectory_controller import TrajectoryRefused
 from clwm_common.messages import Verdict
-from clwm_common.robot.description import Arm, Gripper, RobotDescription, RobotError
+from clwm_common.robot.description import Arm, RobotDescription, RobotError
+from clwm_common.robot.gripper import Gripper
 from clwm_common.ros import qos
 from clwm_common.ros.control.gripper_server import GripperServer
 from clwm_common.ros.control.trajectories import TRAJECTORY_BYTES, joint_trajectory

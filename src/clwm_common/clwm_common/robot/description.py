@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from clwm_common.files.config_files import ConfigFileError, Strict, explain, read_yaml
-from clwm_common.names import camera_name, topic_name
+from clwm_common.names import camera_name
 from clwm_common.robot.camera_source import CameraSource, OwnTopic
-from clwm_common.robot.libfranka import Libfranka
+from clwm_common.robot.gripper import Gripper, Name, Topic
+from clwm_common.robot.libfranka import Libfranka, check_reached
 
 Seven = Annotated[list[float], Field(min_length=7, max_length=7)]
 # No robot's base, workspace or link is so far away: these are millimetres.
 Metres = Annotated[float, Field(ge=-100.0, le=100.0)]
 Three = Annotated[list[Metres], Field(min_length=3, max_length=3)]
-Name = Annotated[str, Field(min_length=1)]
-Topic = Annotated[str, AfterValidator(topic_name)]
 Camera = Annotated[str, AfterValidator(camera_name)]
 
 _TURN = 2.0 * math.pi  # rad
@@ -81,48 +80,6 @@ class ForwardController(_Controller):
 
     kind: Literal["forward"]
     rate: float = Field(100.0, ge=20.0, le=500.0, description="Hz")
-
-
-class GripperTopic(Strict):
-    """A gripper that takes openings [m] as std_msgs/Float64."""
-
-    kind: Literal["topic"]
-    name: Topic
-
-
-class GripperAction(Strict):
-    """A gripper that takes goals of an action of control_msgs, or of clwm_msgs' MoveGripper.
-
-    scale: what the goal counts for 1 m of opening: 1 where it is the opening, 0.5 where it is one of two finger joints.
-    max_effort: N; 0 leaves it to the gripper's controller.
-    """
-
-    kind: Literal["action"]
-    name: Topic
-    type: Literal["GripperCommand", "ParallelGripperCommand", "MoveGripper"] = "GripperCommand"
-    scale: float = Field(1.0, gt=0.0)
-    max_effort: float = Field(0.0, ge=0.0)
-
-
-class Gripper(Strict):
-    """A parallel gripper: opening range [m] and who takes an opening.
-
-    joint_states_topic: where its finger is published; empty where the arm's joints are.
-    """
-
-    joint_states_topic: OwnTopic = ""
-    opening_min: float = Field(0.0, ge=0.0)
-    opening_max: float = Field(0.08, gt=0.0, le=1.0)
-    speed: float = Field(0.1, gt=0.0, description="m/s of opening")
-    finger_joint: Name
-    command: Annotated[GripperTopic | GripperAction, Field(discriminator="kind")]
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Gripper:
-        if self.opening_min >= self.opening_max:
-            low, high = self.opening_min, self.opening_max
-            raise ValueError(f"opening_min is {low} m; expected less than opening_max, {high} m")
-        return self
 
 
 class Arm(Strict):
@@ -277,20 +234,8 @@ class RobotDescription(Strict):
 
     @model_validator(mode="after")
     def _is_reached(self) -> RobotDescription:
-        if self.driver != "libfranka":
-            return self
-        for side, arm in zip(("left", "right"), self.arms, strict=True):
-            if arm.libfranka is None:
-                raise ValueError(f"driver is libfranka, and {side} has no libfranka; give its address")
-            if arm.controller.kind != "jtc" or getattr(arm.gripper.command, "type", "") != "MoveGripper":
-                raise ValueError(
-                    f"driver is libfranka, which takes trajectories and goals of hands; expected controller {{kind: "
-                    f"jtc}} and gripper.command {{kind: action, type: MoveGripper}} of {side}"
-                )
-            if not (arm.joint_states_topic and arm.gripper.joint_states_topic):
-                raise ValueError(f"driver is libfranka; give the {side} arm and its gripper a joint_states_topic each")
-        if len({arm.libfranka.is_simulated for arm in self.arms}) > 1:
-            raise ValueError("one libfranka address is of this machine and one is not; both arms are real, or neither")
+        if self.driver == "libfranka":
+            check_reached({"left": self.left, "right": self.right})
         return self
 
     @property

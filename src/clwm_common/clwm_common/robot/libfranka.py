@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -45,3 +46,22 @@ class Libfranka(Strict):
             return ipaddress.ip_address(self.address).is_loopback
         except ValueError:
             return self.address == "localhost"
+
+
+def check_reached(arms: Mapping[str, Any]) -> None:
+    """Raise ValueError unless both arms, by side, are such that libfranka's drivers can move them."""
+    for side, arm in arms.items():
+        if arm.libfranka is None:
+            raise ValueError(f"driver is libfranka, and {side} has no libfranka; give its address")
+        if arm.controller.kind != "jtc" or getattr(arm.gripper.command, "type", "") != "MoveGripper":
+            raise ValueError(
+                "driver is libfranka, which takes trajectories and goals of hands; expected controller {kind: jtc} and "
+                f"gripper.command {{kind: action, type: MoveGripper}} of {side}"
+            )
+        if not (arm.joint_states_topic and arm.gripper.joint_states_topic):
+            raise ValueError(f"driver is libfranka; give the {side} arm and its gripper a joint_states_topic each")
+    addresses = [arm.libfranka.address for arm in arms.values()]
+    if len(set(addresses)) < len(addresses):
+        raise ValueError(f"libfranka.address of both arms is {addresses[0]}; expected one for each")
+    if len({arm.libfranka.is_simulated for arm in arms.values()}) > 1:
+        raise ValueError("one libfranka address is of this machine and one is not; both arms are real, or neither")

@@ -8,7 +8,7 @@ from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 
 from clwm_common.control.gripper_goal import GoalJudge
-from clwm_common.robot.description import Gripper
+from clwm_common.robot.gripper import Gripper
 from clwm_common.ros.lifecycle import ClwmNode
 from clwm_msgs.action import MoveGripper
 
