@@ -25,7 +25,10 @@ from clwm_embodichain.lerobot.layout import DATA_MB, VIDEO_MB, DataSetError
 from clwm_embodichain.lerobot.own_frames import FPS, episode_of, features_of, frames_of, is_own
 from clwm_embodichain.lerobot.reader import DataSet
 from clwm_embodichain.lerobot.writer import DataSetWriter
+from clwm_embodichain.recordings.bag import Bag, bags
+from clwm_embodichain.recordings.foreign_bag import ForeignBag
 from clwm_embodichain.recordings.recorded_episode import recorded_episode
+from clwm_embodichain.recordings.topic_map import TopicMap
 
 PICTURE_SIZE = 128  # px, what the shipped encoder takes
 
@@ -41,6 +44,7 @@ class Source(str, Enum):
 
     LEROBOT = "lerobot"
     RECORDING = "recording"
+    ROSBAG = "rosbag"
 
 
 def export(
@@ -80,7 +84,7 @@ def export(
 
 
 def import_(
-    source: Annotated[Path, typer.Argument(help="folder of the data set; folder of recordings, or one of them")],
+    source: Annotated[Path, typer.Argument(help="folder of the data set, of recordings or bags; or one of them")],
     from_: Annotated[Source, typer.Option("--from", help="what it is")] = Source.LEROBOT,
     map_file: Annotated[
         Path | None, typer.Option("--map", help="what its numbers mean (YAML); not needed for what clwm has made")
@@ -94,7 +98,7 @@ def import_(
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="replace episodes that are there")] = False,
 ) -> None:
-    """Make episodes of a LeRobot v3.0 data set, or of what `clwm record` has recorded.
+    """Make episodes of a LeRobot v3.0 data set, of what `clwm record` has recorded, or of other robots' bags.
 
     Says what was changed, and which episodes cannot be read and why.
     """
@@ -143,6 +147,12 @@ def _source(place: Path, kind: Source, map_file: Path | None, picture_size: int,
             raise DataSetError("--map is of other tools' data; what clwm has recorded says itself what it means")
         files = {str(path): path for path in recording_files([place])}
         return _Found(list(files), lambda name: recorded_episode(files[name], picture_size))
+    if kind is Source.ROSBAG:
+        if map_file is None:
+            raise DataSetError(f"nothing says what the topics of {place} mean; write a map (docs/data.md): --map")
+        mapping, places = TopicMap.load(map_file), bags(place)
+        number = {str(path): index for index, path in enumerate(places)}
+        return _Found(list(number), lambda name: ForeignBag(Bag(Path(name)), mapping, number[name]).episode())
     found = DataSet(place)
     make = _maker(found, map_file, console)
     for note in found.notes:

@@ -35,7 +35,7 @@ from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_embodichain.episodes.storage import IMAGE_STRIDE, Episode
 from clwm_embodichain.episodes.table_recording import STILL_ROWS
-from clwm_embodichain.recordings.pictures import RecordedPictures
+from clwm_embodichain.recordings.pictures import NearestPictures, pictures_of
 from clwm_embodichain.recordings.samples import CommandedJoints, held, nearest_of, rows_at
 from clwm_sim.scenes.task_table import TABLE
 from clwm_sim.shipped_tasks import TASKS
@@ -92,7 +92,7 @@ def recorded_episode(path: Path, picture_size: int) -> Episode:
     heard = _listen(recording, robot)
     if not heard.states:
         raise RecordingError(f"{path} has no message on {names.STATE}; record with the executor running")
-    pictures = RecordedPictures(path, robot, picture_size)
+    pictures = pictures_of(path, robot, picture_size)
     times = _grid(path, heard, pictures)
     states = _states(path, heard, times)
     executed = _executed(heard, robot, times, states)
@@ -184,7 +184,7 @@ def _take_motion(arm: CommandedJoints, sent: float, message: Any) -> None:
     arm.add(sent, times, positions, velocities)
 
 
-def _grid(path: Path, heard: _Heard, pictures: RecordedPictures) -> NDArray[np.float64]:
+def _grid(path: Path, heard: _Heard, pictures: NearestPictures) -> NDArray[np.float64]:
     """Instants of the rows: while there are pictures and states, from the first observation on."""
     first = max(heard.state_times[0], pictures.first)
     last = min(heard.state_times[-1], pictures.last)
