@@ -21,11 +21,13 @@ MAY_IMPORT = {
     "clwm_policy": CORES,
     "clwm_sai_executor": CORES,
     "clwm_sim": CORES,
+    "clwm_description": CORES | {"clwm_sim"},
+    "clwm_franka": CORES,
     "clwm_embodichain": CORES | {"clwm_perception", "clwm_policy", "clwm_sim"},
     "clwm_bringup": STACK,
     "clwm_operator": CORES | {"clwm_bringup", "clwm_policy", "clwm_sim"},
     "clwm_chaos": EVERYDAY,
-    "clwm_evaluation": EVERYDAY | {"clwm_embodichain"},
+    "clwm_evaluation": EVERYDAY | {"clwm_description", "clwm_embodichain"},
 }
 
 

@@ -27,6 +27,37 @@ def test_a_robot_with_a_driver_of_its_own_is_not_simulated():
     assert [spec.name for spec in specs] == ["perception", "executor", "policy"]
 
 
+DRIVERS = ["left_arm", "left_hand", "right_arm", "right_hand"]
+
+
+def test_arms_by_libfranka_have_a_process_for_each_arm_and_hand_beside_the_world_behind_them():
+    specs = graph.build_graph(graph.StackOptions(robot="dual_fr3_libfranka"))
+    assert [spec.name for spec in specs] == ["sim", *DRIVERS, "perception", "executor", "policy"]
+    assert specs[1].parameters == {"robot": "dual_fr3_libfranka", "arm": "left"}
+    for spec in specs[1:5]:
+        setup = (project_root() / "src" / spec.package / "setup.py").read_text()
+        assert f"{spec.executable} = {spec.module}:main" in setup
+    assert graph.simulated_robot("dual_fr3_libfranka").is_simulated
+
+
+def test_with_a_rate_all_but_the_world_live_by_its_clock(own_config):
+    sim, *others = graph.build_graph(graph.StackOptions(robot="dual_fr3_libfranka", rate=0.5))
+    assert sim.parameters["rate"] == 0.5 and sim.parameters["patience"] > 0.0
+    assert all(spec.parameters["use_sim_time"] is True for spec in others)
+    assert "use_sim_time" not in sim.parameters
+
+
+def test_real_arms_have_no_world_and_no_rate(own_config):
+    path = own_config / "robots/dual_fr3_libfranka.yaml"
+    path.write_text(path.read_text().replace("127.0.0", "172.16.0"))
+    specs = graph.build_graph(graph.StackOptions(robot="dual_fr3_libfranka"))
+    assert [spec.name for spec in specs] == [*DRIVERS, "perception", "executor", "policy"]
+    with pytest.raises(graph.GraphError, match="is not simulated, and lives by real time"):
+        graph.build_graph(graph.StackOptions(robot="dual_fr3_libfranka", rate=1.0))
+    with pytest.raises(graph.GraphError, match="may be real"):
+        graph.simulated_robot("dual_fr3_libfranka")
+
+
 def test_what_breaks_things_on_purpose_is_refused_on_a_robot_that_may_be_real():
     assert graph.simulated_robot("dual_fr3_mujoco").name == "dual_fr3_mujoco"
     with pytest.raises(graph.GraphError, match="'dual_fr3_franka' has a driver of its own and may be real"):

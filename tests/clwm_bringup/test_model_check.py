@@ -16,6 +16,7 @@ from clwm_embodichain.training.trained_inputs import trained_inputs
 from clwm_evaluation.virtual.model_check import check_simulated
 from clwm_perception.checkpoint import open_checkpoint
 from clwm_policy.model.checkpoint import load_policy
+from clwm_policy.model.language import SentenceEncoder
 
 MODEL = ModelFiles.load("nano")
 CAMERAS = ("head", "left_wrist", "right_wrist")
@@ -90,4 +91,8 @@ def test_it_needs_no_torch():
 )
 def test_the_shipped_documents_say_what_the_trainers_would_write(policy, tasks):
     played = [choice for task in tasks for choice in choices("table", task)]
-    assert load_policy(policy).inputs == trained_inputs(played, open_checkpoint(MODEL.encoder))
+    stated = load_policy(policy).inputs
+    found = trained_inputs(played, open_checkpoint(MODEL.encoder), SentenceEncoder().embed)
+    # Another machine's embeddings differ in their last digits.
+    assert stated.least_similarity == pytest.approx(found.least_similarity, abs=0.01)
+    assert stated == found.model_copy(update={"least_similarity": stated.least_similarity})

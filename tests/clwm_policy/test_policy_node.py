@@ -1,11 +1,13 @@
 """The node `policy` over DDS: from a request to a chunk, and what it says when it cannot."""
 
 import time
+from dataclasses import replace
 from threading import Event
 from types import SimpleNamespace
 
 import pytest
 import rclpy
+import torch
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 
@@ -166,6 +168,33 @@ def test_a_task_is_checked_before_it_is_begun(graph):
     refused = check(memory_policy=2)
     assert not refused.accepted and "no memory was kept for the task 'dance'" in refused.message
     assert "9" in check(memory_policy=9).message
+
+
+def test_a_sentence_unlike_all_known_ones_is_refused_with_the_nearest_until_somebody_insists(
+    graph, tiny_policy, tmp_path, monkeypatch
+):
+    def embed(sentence):
+        return torch.nn.functional.one_hot(torch.tensor(len(sentence)), 384).float()
+
+    monkeypatch.setattr("clwm_policy.loading.SentenceEncoder", lambda: SimpleNamespace(embed=embed))
+    inputs = tiny_policy.inputs.model_copy(update={"least_similarity": 0.5})
+    save_policy(tmp_path / "policy.safetensors", replace(tiny_policy, inputs=inputs))
+    stack = graph(checkpoint=str(tmp_path / "policy.safetensors"))
+    stack.policy.trigger_configure()
+    stack.policy.trigger_activate()
+    client = stack.peer.create_client(CheckTask, "/clwm/check_task")
+    stack.until(client.service_is_ready)
+
+    def check(instruction, **request):
+        answer = client.call_async(CheckTask.Request(instruction=instruction, **request))
+        stack.until(answer.done)
+        return answer.result()
+
+    refused = check("dance")
+    assert (
+        not refused.accepted and "the nearest is 'lift the tray' (similarity 0.00, known from 0.50" in refused.message
+    )
+    assert check("dance", insist=True).accepted and check("lift the tray").accepted
 
 
 def test_a_frame_that_never_comes_shows_in_the_diagnostics(graph, make_episode):

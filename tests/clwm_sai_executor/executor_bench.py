@@ -111,7 +111,8 @@ class Bench:
         self._chunks.publish(message)
 
     def _on_check(self, request, response):
-        response.accepted, response.message = not self.objection, self.objection
+        objection = "" if request.insist else self.objection
+        response.accepted, response.message = not objection, objection
         return response
 
     def refuse(self, request, kind, reason, may_pass=False) -> None:
@@ -127,11 +128,12 @@ class Bench:
         stamp = to_stamp(self.executor_node.now())
         self._episodes.publish(EpisodeStatus(stamp=stamp, task="lift_tray", episode=number, succeeded=succeeded))
 
-    def run(self, instruction="lift the tray", timeout=60.0):
+    def run(self, instruction="lift the tray", timeout=60.0, insist=False):
         """A future of the result of a run."""
         self.wait_for(self.run_task.server_is_ready)
         goal = self.run_task.send_goal_async(
-            RunTask.Goal(instruction=instruction, timeout=timeout), lambda m: self.feedback.append(m.feedback)
+            RunTask.Goal(instruction=instruction, timeout=timeout, insist=insist),
+            lambda m: self.feedback.append(m.feedback),
         )
         self.wait_for(goal.done)
         return goal.result().get_result_async()

@@ -9,7 +9,8 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 
-from clwm_common.robot.description import GripperTopic, RobotDescription
+from clwm_common.robot.description import RobotDescription
+from clwm_common.robot.gripper import GripperTopic
 from clwm_common.ros import qos
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_sai_executor.node import ExecutorNode

@@ -69,6 +69,13 @@ def test_a_task_that_the_policy_does_not_take_is_refused_with_its_reason(bench):
     assert bench.executor_node.scheduler.task_epoch == before and not bench.received["request"]
 
 
+def test_whoever_insists_is_passed_on_to_the_policy(bench):
+    bench.objection = "'dance' is unlike all that the policy was trained with"
+    assert bench.call(bench.set_task, SetTask.Request(instruction="dance", insist=True)).accepted
+    run = bench.run("dance", timeout=1.0, insist=True)
+    assert bench.result(run).outcome == RunTask.Result.TIMED_OUT
+
+
 def test_without_a_policy_a_task_is_refused_within_a_few_seconds_and_orders_are_heard_meanwhile(lonely_bench):
     bench = lonely_bench
     asked = bench.set_task.call_async(SetTask.Request(instruction="lift the tray"))

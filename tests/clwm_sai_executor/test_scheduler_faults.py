@@ -309,3 +309,28 @@ def test_arms_that_a_hand_leads_away_at_rest_are_asked_for_where_they_come_to_st
     stack.now += 0.01
     stack.do(events.MeasuredArms(stack.now, position, np.zeros(14), stack.widths))
     np.testing.assert_allclose(stack.requests[-1].committed_prefix[0, JOINTS], position, atol=1e-6)
+
+
+def test_an_arm_that_stops_by_itself_stops_the_other_and_holds_both_until_it_takes_commands_again(stack):
+    fault = "left arm: stopped by joint_reflex (a joint met more torque than its collision threshold)"
+    stack.begin()
+    stack.answer(speed=0.5)
+    stack.run_until(stack.now + 0.2)
+    stack.do(events.DriverSaid("left", fault))
+    assert stack.scheduler.mode is Mode.HOLD and stack.scheduler.fault == fault
+    stopped_at = stack.now
+    stack.run_until(stopped_at + 1.0)
+    assert not stack.controller.sample(stopped_at + 0.4)[1].any()
+    (refusal,) = [it for it in stack.do(events.ModeSet(Mode.POLICY)) if isinstance(it, events.Report)]
+    assert refusal.is_refusal and refusal.text == f"mode POLICY refused: {fault}"
+    stack.do(events.DriverSaid("left", ""))
+    assert stack.scheduler.mode is Mode.HOLD, "an operator lets it go on, nobody else"
+    stack.resume()
+    assert stack.scheduler.fault == "" and stack.requests[-1].at_rest
+
+
+def test_what_a_driver_says_twice_counts_once(stack):
+    stack.begin()
+    for _ in range(3):
+        stack.do(events.DriverSaid("right", "right arm: stopped by cartesian_reflex"))
+    assert stack.scheduler.metrics.summary()["driver_faults"] == 1

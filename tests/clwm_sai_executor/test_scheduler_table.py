@@ -36,6 +36,8 @@ TABLE = {
     "TELEOP, a switch is held": "= STEERED/T STEERED/T STEERED/T STEERED/T STEERED/T =",
     "HOLD": "=/H =/H IDLE/H STOPPING/H STOPPING/H =/H STOPPING/H",
     "ESTOP": "=/E =/E IDLE/E STOPPING/E STOPPING/E =/E STOPPING/E",
+    "an arm takes no commands": "=/H =/H IDLE/H STOPPING/H STOPPING/H =/H STOPPING/H",
+    "an arm takes commands": "= = = = = = =",
     "a human's target": "= = = = = = =",
     "a human's target with NaN": "= = = = = = STOPPING/H",
     "a late target": "= = = = = = =",
@@ -47,7 +49,11 @@ TABLE = {
 }
 MOVES_ARMS = (
     {("the wanted chunk", phase) for phase in ("ASKED", "MOVING", "STALLED")}
-    | {(event, phase) for event in ("HOLD", "ESTOP") for phase in ("MOVING", "STOPPING", "STEERED")}
+    | {
+        (event, phase)
+        for event in ("HOLD", "ESTOP", "an arm takes no commands")
+        for phase in ("MOVING", "STOPPING", "STEERED")
+    }
     | {("silence of the joint states", phase) for phase in ("MOVING", "STOPPING")}
     | {("the wanted chunk with NaN", "MOVING"), ("the wanted chunk unreadable", "MOVING")}
     | {("TELEOP, a switch is held", phase) for phase in PHASES if phase not in ("BLIND", "STEERED")}
@@ -114,6 +120,8 @@ def send(stack, event):
         "HOLD": events.ModeSet(Mode.HOLD),
         "ESTOP": events.ModeSet(Mode.ESTOP),
         "episode reset": events.EpisodeReset(),
+        "an arm takes no commands": events.DriverSaid("left", "left arm: stopped by joint_reflex"),
+        "an arm takes commands": events.DriverSaid("left", ""),
         "a human's target": events.TeleopArrived(stack.target()),
         "a human's target with NaN": events.TeleopArrived(stack.target(np.full(14, np.nan))),
         "a late target": events.TeleopArrived(stack.target(stamp=stack.now - 0.3)),

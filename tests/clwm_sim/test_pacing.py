@@ -157,3 +157,12 @@ def test_trajectory_moves_the_arm_along_the_stacks_clock(simulation, world, robo
     simulation.control.receive_trajectory(0, message)
     list(paced(simulation, 0.5))
     np.testing.assert_allclose(world.measured().positions[:7], home + 0.2, atol=2e-3)
+
+
+def test_a_world_with_a_clock_of_its_own_stands_still_for_everybody_when_it_is_late(world, robot):
+    world.reset(0, "lift_tray")
+    simulation = PacedSimulation(world, robot, seed=3, now=START, steady=0.0, owns_clock=True)
+    before = [seen.stamp for seen in simulation.run(START + 0.05, 0.05)]
+    after = [seen.stamp for seen in simulation.run(START + 5.05, 5.05)]
+    assert after[0] - before[-1] == pytest.approx(0.01, abs=1e-4)
+    assert simulation.control.now == pytest.approx(after[-1], abs=1e-4)

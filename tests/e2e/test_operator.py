@@ -72,8 +72,15 @@ def test_a_memory_that_was_never_kept_is_refused_where_it_was_asked_for(stack):
         assert code == 1 and "no memory was kept for the task 'fold the towel'" in said, said
 
 
+def test_a_sentence_that_the_policy_does_not_know_is_refused_with_the_nearest_until_somebody_insists(stack):
+    for waiting in ((), ("--wait", "5")):
+        code, said = run(stack, "task", "stop, do nothing and keep both arms still", *waiting)
+        assert code == 1 and "is unlike all that the policy was trained with; the nearest is '" in said, said
+    assert run(stack, "task", "stop, do nothing and keep both arms still", "--insist")[0] == 0
+
+
 def test_a_watched_task_ends_with_an_error_when_the_executor_is_killed(stack):
-    process = subprocess.Popen(clwm("task", "dance", "--wait", "60"), stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(clwm("task", "dance", "--insist", "--wait", "60"), stdout=subprocess.PIPE, text=True)
     until = time.monotonic() + 60.0
     while "'dance'" not in run(stack, "watch", "--seconds", "1")[1] and time.monotonic() < until:
         pass
@@ -87,7 +94,9 @@ def test_a_watched_task_ends_with_an_error_when_the_executor_is_killed(stack):
 def test_ctrl_c_cancels_a_watched_task(stack):
     assert run(stack, "mode", "hold") == (0, "mode HOLD\n")  # so that it cannot succeed before it is cancelled
     process = subprocess.Popen(
-        clwm("task", "fold the cloth", "--world", "lift_tray", "--wait", "60"), stdout=subprocess.PIPE, text=True
+        clwm("task", "fold the cloth", "--insist", "--world", "lift_tray", "--wait", "60"),
+        stdout=subprocess.PIPE,
+        text=True,
     )
     until = time.monotonic() + 60.0
     while "fold the cloth" not in run(stack, "watch", "--seconds", "1")[1] and time.monotonic() < until:

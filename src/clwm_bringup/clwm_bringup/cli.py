@@ -18,6 +18,9 @@ COMMANDS = {
     "up": CommandPlace("clwm_bringup.commands.up", "up", "Start the stack and keep it running until Ctrl-C"),
     "task": CommandPlace("clwm_operator.commands.operator", "task", "Give the arms of the running stack a task"),
     "mode": CommandPlace("clwm_operator.commands.operator", "mode", "Choose who moves the arms: policy, hold or estop"),
+    "recover": CommandPlace(
+        "clwm_operator.commands.operator", "recover", "Let a stopped Franka arm take commands again"
+    ),
     "watch": CommandPlace("clwm_operator.commands.operator", "watch", "Watch the running stack"),
     "teleop": CommandPlace("clwm_operator.commands.teleop", "teleop", "Take the arms over from a terminal"),
     "eval": CommandPlace(
@@ -39,6 +42,7 @@ COMMANDS = {
     "preflight": CommandPlace("clwm_bringup.commands.preflight", "preflight", "Check a robot before it is commanded"),
     "security": CommandPlace("clwm_bringup.commands.security", "security", "Write the graph's SROS2 policy"),
     "data": CommandPlace("clwm_embodichain.commands", "app", "Scenes, goals and experts as a source of experience"),
+    "describe": CommandPlace("clwm_description.commands", "app", "Write scenes and robots down for other simulators"),
     "train-encoder": CommandPlace("clwm_embodichain.training.encoder.train", "main", "Train the image encoder", True),
     "train-policy": CommandPlace(
         "clwm_embodichain.training.policy.train", "main", "Train the policy, on recorded episodes or online"
@@ -53,7 +57,7 @@ EPILOG = (
 WITHOUT_ROS = {
     *("recordings", "label"),
     *("eval", "chaos", "calibrate", "bench", "export", "security"),
-    *("data", "train-encoder", "train-policy"),
+    *("data", "describe", "train-encoder", "train-policy"),
 }
 
 # What is wrong with a place that the user has named, and with nothing in the program.

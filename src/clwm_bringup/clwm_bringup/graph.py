@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,11 @@ from clwm_policy.engine.re_entry import ReEntryError, parse_re_entry
 SAI_HELP = "re-entry policy: sequential, fixed:<s_mid> or adaptive; empty takes the model's"
 FOLLOW_HELP = "channels of the chunks that move the arms: joints, or poses by inverse kinematics"
 TELEOP_POSES_HELP = "let a human ask for poses of the tools, not only for joints"
-# First those that make chunks; then the executor, which brings the arms to rest while they still listen; then the rest.
-STOP_ORDER = (("policy", "perception"), ("executor",))
+# First those that make chunks; then the executor, which brings the arms to rest while they still listen; then the arms'
+# drivers, which let go of them; then the rest.
+STOP_ORDER = (("policy", "perception"), ("executor",), ("left_arm", "right_arm", "left_hand", "right_hand"))
+RATE_HELP = "simulated time per real time, at most: all nodes live by /clock; 0: real time"
+PATIENCE = 0.25  # s for which a world with a clock of its own waits for a late command
 
 _PACKAGES = {
     "sim": "clwm_sim",
@@ -32,6 +35,7 @@ _PACKAGES = {
     "executor": "clwm_sai_executor",
     "policy": "clwm_policy",
 }
+_DRIVERS = {f"{side}_{part}": (side, part) for side in ("left", "right") for part in ("arm", "hand")}  # of libfranka
 
 
 class GraphError(ValueError):
@@ -67,7 +71,7 @@ class StackOptions:
 
     record: MCAP file for what decides the policy's chunks; empty for none. follow: which channels of the chunks move
     the arms. teleop_poses: whether a human may ask for poses, not only joints. backends: what may run the model, the
-    first that can is used; empty for the model's own.
+    first that can is used; empty for the model's own. rate: simulated time per real time, on /clock; 0: real time.
     """
 
     robot: str = "dual_fr3_mujoco"
@@ -80,10 +84,11 @@ class StackOptions:
     follow: str = "joints"
     teleop_poses: bool = False
     backends: tuple[str, ...] = ()
+    rate: float = 0.0
 
 
 def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
-    """The processes in starting order: the simulation, unless the robot has a driver of its own, and three more.
+    """The processes in starting order: the simulation where there is one, drivers of libfranka, and three more.
 
     Raises GraphError, RobotError or ModelFilesError, naming what is wrong.
     """
@@ -94,10 +99,18 @@ def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
         parse_re_entry(options.sai or model.sai)
     except ReEntryError as error:
         raise GraphError(str(error)) from None
+    if options.rate and not robot.is_simulated:
+        raise GraphError(f"robot '{robot.name}' is not simulated, and lives by real time; leave out the rate")
     fixed = _settings()
     encoder = fitting_encoder(model, robot)
     parameters: dict[str, dict[str, Any]] = {
-        "sim": {"robot": options.robot, "task": options.task, "seed": options.seed},
+        "sim": {
+            "robot": options.robot,
+            "task": options.task,
+            "seed": options.seed,
+            "rate": options.rate,
+            "patience": PATIENCE if options.rate else 0.0,
+        },
         "perception": {"robot": options.robot, "encoder": str(model.encoder)},
         "executor": {
             "robot": options.robot,
@@ -116,24 +129,35 @@ def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
             "record": options.record,
         },
     }
-    return tuple(
+    clock = {"use_sim_time": True} if options.rate else {}
+    specs = [
         NodeSpec(
             name=name,
             package=package,
             executable=f"{name}_node",
             module=f"{package}.node",
-            parameters={**fixed[name], **parameters[name]},
+            parameters={**fixed[name], **parameters[name], **(clock if name != "sim" else {})},
         )
         for name, package in _PACKAGES.items()
-        if name != "sim" or robot.driver == "clwm_sim"
-    )
+        if name != "sim" or robot.is_simulated
+    ]
+    place = 1 if robot.is_simulated else 0
+    specs[place:place] = _drivers(options.robot, clock) if robot.driver == "libfranka" else ()
+    return tuple(specs)
+
+
+def _drivers(robot: str, clock: Mapping[str, Any]) -> Iterator[NodeSpec]:
+    """A process for every arm and hand."""
+    for name, (side, part) in _DRIVERS.items():
+        parameters = {"robot": robot, "arm": side, **clock}
+        yield NodeSpec(name, "clwm_franka", f"{part}_node", f"clwm_franka.{part}_node", parameters)
 
 
 def fitting_encoder(model: ModelFiles, robot: RobotDescription) -> EncoderCheckpoint:
     """The model's encoder, when the model fits the robot and stack.yaml. Raises GraphError, saying what does not."""
     fixed = _settings()
     side = fixed["sim"].get("image_size")
-    is_known = robot.driver == "clwm_sim" and side is not None
+    is_known = robot.is_simulated and side is not None
     try:
         return check_model(
             model.policy,
@@ -153,9 +177,9 @@ def fixed_parameters(node: str) -> dict[str, Any]:
 
 
 def simulated_robot(name: str) -> RobotDescription:
-    """A robot on which anything may be tried. Raises GraphError for one that is not driven by the simulation."""
+    """A robot on which anything may be tried. Raises GraphError for one that may be real."""
     robot = RobotDescription.load(name)
-    if robot.driver != "clwm_sim":
+    if not robot.is_simulated:
         raise GraphError(
             f"robot '{name}' has a driver of its own and may be real; this is for simulated arms only, such as "
             f"{StackOptions.robot}"

@@ -13,8 +13,8 @@ COMMANDS = {
         "clwm_embodichain.expansion.coverage", "coverage", "How evenly initial states cover how hands reach"
     ),
     "record": CommandPlace("clwm_embodichain.episodes.command", "record", "Record the experts' episodes"),
-    "export": CommandPlace("clwm_embodichain.lerobot.command", "export", "Write episodes as a LeRobot data set"),
-    "import": CommandPlace("clwm_embodichain.lerobot.command", "import_", "Make episodes of a LeRobot data set"),
+    "export": CommandPlace("clwm_embodichain.exchange.command", "export", "Write episodes as a LeRobot data set"),
+    "import": CommandPlace("clwm_embodichain.exchange.command", "import_", "Make episodes of data sets or recordings"),
 }
 EPILOG = "Examples:  clwm data record --scene blocks --episodes 600  |  clwm data export out/data --out out/lerobot"
 app = lazy_group(COMMANDS, "Scenes, goals and experts as a source of experience.", EPILOG)

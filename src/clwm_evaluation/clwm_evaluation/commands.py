@@ -55,6 +55,12 @@ MEASUREMENTS = {
     "cameras": CommandPlace(
         "clwm_evaluation.cameras.command", "cameras", "Processor time of perception for cameras of every encoding"
     ),
+    "sentences": CommandPlace(
+        "clwm_evaluation.suites.sentences", "sentences", "Unknown sentences told from known ones that are worded anew"
+    ),
+    "drake": CommandPlace(
+        "clwm_evaluation.drake.command", "drake", "The experts and scenes in another simulator, from the same files"
+    ),
     "gpu": CommandPlace("clwm_evaluation.gpu.command", "gpu", "Full-size models on a GPU against its roofline"),
     "memory": CommandPlace(
         "clwm_evaluation.memory.command", "memory", "What the memory keeps, what it costs, and that it stays bounded"

@@ -11,6 +11,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.action import ActionClient
 from rclpy.node import Node, NodeNameNonExistentError
+from std_srvs.srv import Trigger
 
 from clwm_common.messages import MemoryPolicy, Mode
 from clwm_common.ros import qos
@@ -96,8 +97,8 @@ class OperatorNode(Node):
     who moves the arms, `chunks` the stories of the last ones.
     """
 
-    def __init__(self, name: str = "clwm_operator") -> None:
-        super().__init__(name)
+    def __init__(self, name: str = "clwm_operator", **kwargs: Any) -> None:
+        super().__init__(name, **kwargs)
         self.health: dict[str, Health] = {}
         self.episode: EpisodeStatus | None = None
         self.status: dict[str, Any] = {}
@@ -131,10 +132,21 @@ class OperatorNode(Node):
         return response.instruction
 
     def set_task(
-        self, instruction: str, seed: int, wait: Wait, memory: MemoryPolicy = MemoryPolicy.RESET, goal: str = ""
+        self,
+        instruction: str,
+        seed: int,
+        wait: Wait,
+        memory: MemoryPolicy = MemoryPolicy.RESET,
+        goal: str = "",
+        insist: bool = False,
     ) -> None:
-        """Give the arms a task, with a fresh memory unless told otherwise. Raises StackError when it is refused."""
-        request = SetTask.Request(instruction=instruction, memory_policy=int(memory), episode_seed=seed, goal=goal)
+        """Give the arms a task, with a fresh memory unless told otherwise. Raises StackError when it is refused.
+
+        insist: on words that are unlike all that the policy was trained with.
+        """
+        request = SetTask.Request(
+            instruction=instruction, memory_policy=int(memory), episode_seed=seed, goal=goal, insist=insist
+        )
         response = self._call(self._set_task, request, wait)
         if not response.accepted:
             raise StackError(f"the executor refused the task '{instruction}': {response.message}")
@@ -201,6 +213,12 @@ class OperatorNode(Node):
         self.destroy_client(client)
         if not response.accepted:
             raise StackError(f"the executor refused the mode {mode.name}: {response.message}")
+
+    def recover(self, arm: str, wait: Wait) -> None:
+        """Let the driver of the `left` or `right` arm recover from the error that has stopped it. Raises StackError."""
+        answer = self._call(self.create_client(Trigger, f"/{arm}_arm/recover"), Trigger.Request(), wait)
+        if not answer.success:
+            raise StackError(answer.message)
 
     def _call(self, client: Any, request: Any, wait: Wait) -> Any:
         wait(client.service_is_ready, f"service {client.srv_name}")

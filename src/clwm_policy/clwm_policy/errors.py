@@ -76,6 +76,10 @@ class UnknownSnapshot(EngineError):
     kind = RefusalKind.SNAPSHOT
 
 
+class UnknownSentence(EngineError):
+    """An instruction unlike all that the policy was trained with, on which nobody insists."""
+
+
 class NoFrame(EngineError):
     """No usable frame has come for a request."""
 

@@ -111,6 +111,7 @@ class PolicyNode(ClwmNode):
             engine = self._recorded(settings) if params.record else load_engine(settings, on_choice=self._on_choice)
         except (BackendError, CheckpointError, LanguageError, RecordingError, ReEntryError) as error:
             raise NodeError(str(error)) from error
+        engine.known_sentences.prepare()
         # A full collection over everything that the libraries made at import would stop the engine for tens of ms.
         gc.unfreeze()  # what an earlier configuration left
         gc.collect()
@@ -226,7 +227,7 @@ class PolicyNode(ClwmNode):
             response.message = cut_text(self._inactivity(), CheckTask.Response, "message")
             return response
         try:
-            self._session.check_task(request.instruction, core.MemoryPolicy(request.memory_policy))
+            self._session.check_task(request.instruction, core.MemoryPolicy(request.memory_policy), request.insist)
         except (EngineError, ValueError) as error:
             response.message = cut_text(str(error), CheckTask.Response, "message")
             return response

@@ -179,9 +179,12 @@ class Session:
         )
         yield from self._decline(request, NoFrame(text))
 
-    def check_task(self, instruction: str, memory_policy: MemoryPolicy) -> None:
-        """Raises EngineError when the task could not be begun like this. May be called from another thread."""
-        self._engine.check_task(instruction, memory_policy)
+    def check_task(self, instruction: str, memory_policy: MemoryPolicy, insist: bool = False) -> None:
+        """Raises EngineError when the task could not be begun like this. May be called from another thread.
+
+        insist: also when its words are unlike all that the policy was trained with.
+        """
+        self._engine.check_task(instruction, memory_policy, insist)
 
     def stop(self) -> Iterator[Output]:
         """Decline the pending chunk; the long-term memory stays for the next activation."""

@@ -112,6 +112,14 @@ class TeleopArrived:
 
 
 @dataclass(frozen=True)
+class DriverSaid:
+    """A driver's word on its arm: why it takes no commands, or empty when it takes them (again)."""
+
+    arm: str
+    fault: str
+
+
+@dataclass(frozen=True)
 class EpisodeReset:
     """The world was put back to an initial state; what the arms were told before has no meaning now."""
 
@@ -127,6 +135,7 @@ Event = (
     | TaskEnded
     | ModeSet
     | TeleopArrived
+    | DriverSaid
     | EpisodeReset
 )
 

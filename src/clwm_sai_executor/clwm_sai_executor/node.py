@@ -111,6 +111,7 @@ class ExecutorNode(ClwmNode):
         self.create_subscription(ros.ChunkRefusal, "/clwm/chunk_refusal", self._on_refusal, qos.CRITICAL)
         self.create_subscription(ros.Verdict, "/clwm/verdict", self._on_verdict, qos.VERDICT)
         self.create_subscription(EpisodeStatus, "/clwm_sim/episode", self._on_episode, qos.REPORT)
+        self.create_subscription(ros.DriverStatus, "/clwm/driver_status", self._on_driver, qos.LATCHED_BY_ALL)
         # It waits for the policy; all else goes on meanwhile.
         own_group = MutuallyExclusiveCallbackGroup()
         self.create_service(SetTask, "/clwm/set_task", self._on_set_task, callback_group=own_group)
@@ -269,6 +270,11 @@ class ExecutorNode(ClwmNode):
         if verdict := self._read(message, f"verdict of '{message.judge}'"):
             self._run_task.hear(verdict)
 
+    def _on_driver(self, message: ros.DriverStatus) -> None:
+        # Also before the activation: it is said once, when it changes.
+        self._step(events.DriverSaid(message.arm, message.fault))
+        self._publish_status()
+
     def _on_episode(self, message: EpisodeStatus) -> None:
         before, self._episode = self._episode, message.episode
         if before is not None and before != message.episode and self.is_active:
@@ -279,7 +285,7 @@ class ExecutorNode(ClwmNode):
         if not response.message:
             memory = MemoryPolicy(request.memory_policy)
             task = events.TaskSet(request.instruction, memory, request.episode_seed, request.goal)
-            response.message = await self.task_check.ask(task) or self.perform(task)
+            response.message = await self.task_check.ask(task, request.insist) or self.perform(task)
         response.accepted = not response.message
         response.task_epoch = self.scheduler.task_epoch
         return response

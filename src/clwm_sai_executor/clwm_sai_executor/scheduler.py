@@ -63,6 +63,7 @@ class Scheduler:
         self._blindness = ""
         self._now = -math.inf
         self._must_hold_measured = False
+        self._driver_faults: dict[str, str] = {}  # by arm
         self._commands: list[Command] = []
 
     @property
@@ -137,6 +138,8 @@ class Scheduler:
                 self._set_mode(mode)
             case events.TeleopArrived(command):
                 self._hear(command)
+            case events.DriverSaid(arm, fault):
+                self._hear_driver(arm, fault)
             case events.ReportArrived(report):
                 self.timeline.merge(report)
             case events.Tick(lateness):
@@ -313,7 +316,23 @@ class Scheduler:
         self.epoch.begin(self._now)
         self._chunks.composer.start_epoch(memory_policy, self.task.instruction if self.task else "")
 
+    def _hear_driver(self, arm: str, fault: str) -> None:
+        """An arm that takes no commands has stopped by itself: the other one stops too, until an operator goes on."""
+        if self._driver_faults.get(arm, "") == fault:
+            return
+        self._driver_faults[arm] = fault
+        if not fault:
+            return self._say("info", f"{arm} arm: takes commands again")
+        self.metrics.count("driver_faults")
+        self.arbitration.fall(self._now, fault)
+        self._give_up_steering()
+        self._cancel()
+        self._brake()
+
     def _set_mode(self, mode: Mode) -> None:
+        fault = next(filter(None, self._driver_faults.values()), "")
+        if mode < Mode.HOLD and fault:
+            return self._say("warning", f"mode {mode.name} refused: {fault}", is_refusal=True)
         if mode is Mode.POLICY:
             self.epoch.forgive()
         if not self.arbitration.order(self._now, mode, lambda: self._teleop.obstacle(self._now, self._watch.latest)):

@@ -6,7 +6,7 @@ import array
 import functools
 import secrets
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -18,7 +18,8 @@ from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
 
 from clwm_common.control.joint_trajectory_controller import TrajectoryRefused
 from clwm_common.messages import Verdict
-from clwm_common.robot.description import Arm, Gripper, RobotDescription, RobotError
+from clwm_common.robot.description import Arm, RobotDescription, RobotError
+from clwm_common.robot.gripper import Gripper
 from clwm_common.ros import qos
 from clwm_common.ros.control.gripper_server import GripperServer
 from clwm_common.ros.control.trajectories import TRAJECTORY_BYTES, joint_trajectory
@@ -28,13 +29,18 @@ from clwm_common.ros.lifecycle import ClwmNode, NodeError, run
 from clwm_common.ros.parameters import Parameter
 from clwm_msgs import msg as ros
 from clwm_msgs.msg import EpisodeStatus
-from clwm_msgs.srv import ResetWorld
+from clwm_msgs.srv import DisturbRobot, ResetWorld
 from clwm_sim.cameras import CameraIntrinsics, RenderError
 from clwm_sim.controllers.forward_controller import CommandRefused
 from clwm_sim.controllers.gripper_goal import GripperGoal
+from clwm_sim.controllers.robot_control import SIDES, RobotControl
+from clwm_sim.franka.start import franka_servers
 from clwm_sim.pacing import CLOCK_SET, TICK, EpisodeSeen, JointsSeen, PacedSimulation, PictureTaken
 from clwm_sim.shipped_tasks import UnknownTask
 from clwm_sim.world import World
+
+if TYPE_CHECKING:
+    from clwm_sim.franka.control import FrankaServers
 
 SHORTEST_WAIT = 1e-4  # s; a simulation that is late lets messages in between two ticks all the same
 POSITIONS_BYTES = 1024  # seven, with the description of their dimensions
@@ -50,6 +56,8 @@ class SimNode(ClwmNode):
         Parameter("task", "lift_tray", "task of the first episode"),
         Parameter("seed", 0, "initial state of the first episode", minimum=0),
         Parameter("image_size", 128, "width and height of the pictures", "px", minimum=32, maximum=1024),
+        Parameter("rate", 0.0, "simulated time per real time, told on /clock; 0: the stack's own clock", "", 0.0, 10.0),
+        Parameter("patience", 0.0, "real time for which a robot waits for a late command", "s", 0.0, 1.0),
         Parameter("max_lag", 0.1, "delay beyond which simulated time slips instead of catching up", "s", 0.02, 10.0),
     )
 
@@ -58,6 +66,7 @@ class SimNode(ClwmNode):
         self._world: World | None = None
         self._simulation: PacedSimulation | None = None
         self._gripper_servers: dict[int, GripperServer] = {}
+        self._servers: FrankaServers | None = None
 
     def sole_names(self) -> tuple[str, ...]:
         return ("/clwm_sim/episode",)
@@ -68,23 +77,36 @@ class SimNode(ClwmNode):
             self._world = World(self.params.task, self.params.image_size, self.params.seed, self._robot)
             for camera in self._robot.cameras:
                 self._world.render(camera)
+            if self._robot.driver == "libfranka":
+                self._servers = franka_servers(self._robot, self.params.patience)
         except (UnknownTask, RobotError, RenderError) as error:
             raise NodeError(str(error)) from error
         self._refused = 0
         self._last_refusal = ""
         self._open_outputs()
         self._motion_inputs: list[Subscription] = []
-        for index, arm in enumerate(self._robot.arms):
+        for index, arm in enumerate(self._robot.arms if self._servers is None else ()):
             self._listen_for_motion(index, arm)
             self._listen_for_openings(index, arm.gripper)
         self.create_subscription(ros.TaskStatus, "/clwm/task_status", self._on_task, qos.LATCHED)
         self.create_service(ResetWorld, "/clwm_sim/reset", self._on_reset)
+        if self._servers is not None:
+            self.create_service(DisturbRobot, "/clwm_sim/disturb", self._on_disturb)
         self._timer = self.create_timer(TICK, self._advance)
 
     def activate(self) -> None:
         episodes = secrets.randbits(31)  # whoever counts resets must not take a simulation for the one before it
+        self._origin = self.now() - self.params.rate * time.monotonic()
+        control = RobotControl if self._servers is None else self._servers.control_of
         self._simulation = PacedSimulation(
-            self._world, self._robot, self.params.seed, *self._clocks(), self.params.max_lag, episodes
+            self._world,
+            self._robot,
+            self.params.seed,
+            *self._clocks(),
+            self.params.max_lag,
+            episodes,
+            control,
+            owns_clock=self.params.rate > 0.0,
         )
 
     def deactivate(self) -> None:
@@ -95,6 +117,9 @@ class SimNode(ClwmNode):
         for server in self._gripper_servers.values():
             server.destroy()
         self._gripper_servers = {}
+        if self._servers is not None:
+            self._servers.close()
+        self._servers = None
         if self._world is not None:
             self._world.close()
         self._world = None
@@ -104,19 +129,27 @@ class SimNode(ClwmNode):
         return self.is_active and any(self.count_publishers(arm.controller.topic) for arm in self._robot.arms)
 
     def diagnose(self) -> Health:
-        pace = self._simulation.pace(time.monotonic())
+        pace = self._simulation.pace(self._clocks()[1])
         values = {
-            "real_time_factor": pace.real_time_factor,
+            "real_time_factor": pace.real_time_factor * (self.params.rate or 1.0),
             "slipped_s": pace.slipped,
             "commands_refused": self._refused,
             "last_refusal": self._last_refusal,
         }
+        if self._servers is not None:
+            values |= {f"{side}_cycles_missed": arm.missed for side, arm in zip(SIDES, self._servers.arms, strict=True)}
+        if self.params.rate:
+            # Whoever lives by /clock waits for it.
+            return Health(Level.OK, f"simulated time at {values['real_time_factor']:.2f} of real time", values)
         if pace.slipped > 0.0 or pace.real_time_factor < SLOW:
             return Health(Level.WARN, f"too slow: real-time factor {pace.real_time_factor:.2f}, time slips", values)
         return Health(Level.OK, "keeps pace", values)
 
     def _clocks(self) -> tuple[float, float]:
         """The stack's clock and a steady one at the same instant [s]: read again when a pause came between them."""
+        if self.params.rate:
+            steady = self.params.rate * time.monotonic()
+            return self._origin + steady, steady
         while True:
             before, now, steady = time.monotonic(), self.now(), time.monotonic()
             if steady - before < CLOCK_SET / 5.0:
@@ -125,7 +158,8 @@ class SimNode(ClwmNode):
     def _open_outputs(self) -> None:
         # Not `_clock`: rclpy's nodes keep their own clock under that name.
         self._clock_output = self.create_publisher(Clock, "/clock", qos.SENSOR)
-        self._joint_output = self.create_publisher(JointState, self._robot.joint_states_topic, qos.SENSOR)
+        if self._servers is None:  # else the arms' drivers publish them
+            self._joint_output = self.create_publisher(JointState, self._robot.joint_states_topic, qos.SENSOR)
         self._episode_output = self.create_publisher(EpisodeStatus, "/clwm_sim/episode", qos.REPORT)
         self._verdict_output = self.create_publisher(ros.Verdict, "/clwm/verdict", qos.VERDICT)
         self._joint_names = [*self._robot.joint_names, *(arm.gripper.finger_joint for arm in self._robot.arms)]
@@ -172,7 +206,8 @@ class SimNode(ClwmNode):
             return
         self._publish_until_now()
         # What is seen at a tick is sent right then: a fixed period would be up to a period late, with every phase.
-        self._timer.timer_period_ns = round(1e9 * max(self._simulation.due - time.monotonic(), SHORTEST_WAIT))
+        wait = self._simulation.due - self._clocks()[1]
+        self._timer.timer_period_ns = round(1e9 * max(wait / (self.params.rate or 1.0), SHORTEST_WAIT))
         self._timer.reset()
 
     def _publish_until_now(self) -> None:
@@ -183,7 +218,8 @@ class SimNode(ClwmNode):
             match seen:
                 case JointsSeen():
                     self._clock_output.publish(Clock(clock=stamp))
-                    self._joint_output.publish(joint_state(stamp, self._joint_names, seen))
+                    if self._servers is None:
+                        self._joint_output.publish(joint_state(stamp, self._joint_names, seen))
                     for arm, server in self._gripper_servers.items():
                         server.look(seen.stamp, seen.arms.widths[arm], seen.opening_speeds[arm])
                 case PictureTaken():
@@ -267,6 +303,12 @@ class SimNode(ClwmNode):
         self._calibrate()
         response.accepted, response.instruction = True, self._simulation.instruction
         self.get_logger().info(f"episode of seed {request.seed}: {response.instruction}")
+        return response
+
+    def _on_disturb(self, request: DisturbRobot.Request, response: DisturbRobot.Response) -> DisturbRobot.Response:
+        is_cut = request.kind == DisturbRobot.Request.KIND_CUT
+        response.message = self._servers.disturb(request.arm, request.seconds if is_cut else request.error)
+        response.accepted = not response.message
         return response
 
 

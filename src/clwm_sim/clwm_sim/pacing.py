@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,13 +66,26 @@ class Pace:
     slipped: float
 
 
+class Control(Protocol):
+    """What moves the world; its origin is the stack's time, in s, at which the world's time is zero."""
+
+    def slip(self, seconds: float) -> None: ...
+
+    def set_clock(self, seconds: float) -> None: ...
+
+    def reset(self, origin: float) -> None: ...
+
+    def advance(self, until: float) -> None: ...
+
+
 class PacedSimulation:
     """The simulation in real time; one thread does everything, in due order.
 
     It has two clocks, handed in as `now` and `steady`: the stack's, on which its stamps are and which may be set, and a
     steady one, by which the world runs. When it is more than `max_lag` s behind it does not hurry: it *slips*, that is,
     the world's time is moved later on both clocks, and says so in `pace`. Controllers do not wait for it, as real ones
-    do not; when the stack's clock is set, they go on smoothly.
+    do not; when the stack's clock is set, they go on smoothly. Where it `owns_clock`, the stack's is the world's own:
+    then nobody's time passes while the world stands.
     """
 
     def __init__(
@@ -83,11 +97,17 @@ class PacedSimulation:
         steady: float,
         max_lag: float = 0.1,
         episodes: int = 0,
+        control: Callable[[World, RobotDescription, float], Control] = RobotControl,
+        owns_clock: bool = False,
     ) -> None:
-        """episodes: the number from which resets are counted; another one for every simulation tells them apart."""
+        """episodes: the number from which resets are counted; another one for every simulation tells them apart.
+
+        control: makes what moves the world of its robot's description and its origin.
+        """
         self._world = world
         self._cameras = tuple(robot.cameras)
         self._max_lag = max_lag
+        self._owns_clock = owns_clock
         self._base = steady
         self._apart = now - steady
         self._tick = 0
@@ -97,7 +117,7 @@ class PacedSimulation:
         self._episode = episodes
         self._judge = TaskJudge()
         world.reset(seed)
-        self.control = RobotControl(world, robot, origin=now)
+        self.control = control(world, robot, now)
         self._begin(seed)
 
     @property
@@ -120,15 +140,18 @@ class PacedSimulation:
 
     def run(self, now: float, steady: float) -> Iterator[Seen]:
         """Advance to `now`, yielding what is seen at each instant that has become due, oldest first."""
-        set_by = now - steady - self._apart
+        set_by = 0.0 if self._owns_clock else now - steady - self._apart
         if abs(set_by) > CLOCK_SET:
             self._apart += set_by
             self.control.set_clock(set_by)
         behind = steady - self.due
         if behind > self._max_lag:
             self._base += behind
-            self.control.slip(behind)
             self._slipped += behind
+            if self._owns_clock:
+                self._apart -= behind
+            else:
+                self.control.slip(behind)
         while self.due <= steady:
             self._tick += 1
             self._paced_ticks += 1

@@ -39,6 +39,15 @@ class ArmsMeasured:
     widths: NDArray[np.float64]  # (2,)
 
 
+def next_openings(applied: ArrayLike, wanted: ArrayLike, opened: ArrayLike, step: ArrayLike) -> NDArray[np.float64]:
+    """What grippers are told next, when they are told `applied` and are `opened` now and may go `step` m further.
+
+    Fingers that squeeze something let go at once instead of first unwinding their set point. All (2,) in m.
+    """
+    applied = np.where(np.asarray(wanted) > applied, np.maximum(applied, opened), applied)
+    return applied + np.clip(wanted - applied, -np.asarray(step), step)
+
+
 class Stage:
     """Two arms and a scene's objects; pictures are square with `image_size` pixels a side."""
 
@@ -112,12 +121,8 @@ class Stage:
             self._applied, widths = self._on_the_way.popleft()
             velocity = np.clip((self._applied - previous) / PHYSICS_DT, -self._max_velocity, self._max_velocity)
             self._data.ctrl[self._arm_ctrl] = self._applied + self._lag * velocity
-            opening = widths > self._applied_widths
-            if opening.any():
-                # Fingers that squeeze something let go at once instead of first unwinding their set point.
-                opened = self._data.qpos[self._finger_qpos].reshape(2, 2).sum(axis=1)
-                self._applied_widths = np.where(opening, np.maximum(self._applied_widths, opened), self._applied_widths)
-            self._applied_widths += np.clip(widths - self._applied_widths, -self._grip_step, self._grip_step)
+            opened = self._data.qpos[self._finger_qpos].reshape(2, 2).sum(axis=1)
+            self._applied_widths = next_openings(self._applied_widths, widths, opened, self._grip_step)
             self._data.ctrl[self._hand_ctrl] = self._applied_widths * self._ctrl_per_metre
             # Away from the middle: a lever goes to the end that is nearer and stays there.
             self._data.qfrc_applied[self._snap_dofs] = self._snaps * self._data.qpos[self._snap_qpos]
@@ -129,6 +134,11 @@ class Stage:
             if look is not None and self._steps % LOOK_EVERY == 0:
                 look()
         mujoco.mj_forward(self._model, self._data)
+
+    @property
+    def compiled(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
+        """What MuJoCo simulates, as it is now: to be read by who writes it down for others, and not to be changed."""
+        return self._model, self._data
 
     def measured(self) -> ArmsMeasured:
         """Joints and openings as they are now."""

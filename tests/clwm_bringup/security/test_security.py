@@ -18,7 +18,8 @@ from clwm_bringup.security import access_rights
 from clwm_bringup.security.sros_policy import to_xml
 from clwm_common.enclaves import enclave_arguments
 from clwm_common.messages import Mode
-from clwm_common.robot.description import GripperAction, RobotDescription
+from clwm_common.robot.description import RobotDescription
+from clwm_common.robot.gripper import GripperAction
 from clwm_common.ros.lifecycle import ClwmNode
 from clwm_msgs.action import RunTask
 from clwm_operator.demo.demo_node import DemoNode

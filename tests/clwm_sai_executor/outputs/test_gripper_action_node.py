@@ -7,7 +7,7 @@ import pytest
 import rclpy
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 
-from clwm_common.robot.description import Gripper, GripperAction
+from clwm_common.robot.gripper import Gripper, GripperAction
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_common.ros.lifecycle import ClwmNode, NodeError
 from clwm_msgs.action import MoveGripper

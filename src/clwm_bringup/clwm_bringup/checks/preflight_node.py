@@ -15,7 +15,8 @@ from clwm_bringup import graph
 from clwm_bringup.checks import preflight as checks
 from clwm_bringup.checks.doctor import Outcome, Result
 from clwm_bringup.checks.preflight import Stream
-from clwm_common.robot.description import Gripper, RobotDescription
+from clwm_common.robot.description import RobotDescription
+from clwm_common.robot.gripper import Gripper
 from clwm_common.ros import qos
 from clwm_common.ros.claiming import ClaimListener
 from clwm_common.ros.conversions import from_stamp

@@ -66,5 +66,5 @@ def preflight(
     if failed := sum(result.outcome is Outcome.FAIL for _, result in results):
         console.print(f"{failed} checks failed; the stack is not ready for {robot}")
         raise typer.Exit(1)
-    started = "clwm up starts it too" if description.driver == "clwm_sim" else f"clwm up --robot {robot}"
+    started = "clwm up starts it too" if description.is_simulated else f"clwm up --robot {robot}"
     console.print(f"{robot} is ready: {started}")

@@ -26,6 +26,7 @@ def up(
     sai: Annotated[str, typer.Option(help=graph.SAI_HELP)] = "",
     follow: Annotated[str, typer.Option(help=graph.FOLLOW_HELP)] = graph.StackOptions.follow,
     teleop_poses: Annotated[bool, typer.Option("--teleop-poses", help=graph.TELEOP_POSES_HELP)] = False,
+    rate: Annotated[float, typer.Option(min=0.0, max=10.0, help=graph.RATE_HELP)] = graph.StackOptions.rate,
     record: Annotated[Path | None, typer.Option(help="MCAP file of what decides the chunks, for clwm replay")] = None,
 ) -> None:
     """Start the stack and keep it running until Ctrl-C.
@@ -50,7 +51,7 @@ def up(
 
     recorded = "" if record is None else str(record.absolute())
     options = graph.StackOptions(
-        robot, model, task, seed, sai, record=recorded, follow=follow, teleop_poses=teleop_poses
+        robot, model, task, seed, sai, record=recorded, follow=follow, teleop_poses=teleop_poses, rate=rate
     )
     specs = graph.build_graph(options)
     # Here, since rclpy takes a second to import and --help must not wait for it.

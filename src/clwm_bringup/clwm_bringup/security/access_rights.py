@@ -5,7 +5,7 @@ A test compares it with what the nodes open when they are configured, so it can 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from clwm_common.enclaves import OPERATOR, enclave_path
@@ -49,15 +49,20 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
     seen = ["/clwm/chunk_timeline", "/clwm/mode", "/clwm/task_status", "/clwm_sim/episode", "/diagnostics"]
     compressed = [recorded_pictures(source) for source in sources]
     actions = [f"{it.name}/_action/status" for it in grippers if it.kind == "action"]
+    is_franka = robot.driver == "libfranka"
+    drivers = [name for name in ("left_arm", "right_arm") if is_franka]
     orders = ["/clwm/set_mode", "/clwm/set_task", "/clwm_sim/reset"]
     return (
         _node_of_the_graph(
             "sim",
-            publishes=["/clock", "/clwm/verdict", "/clwm_sim/episode", *joints, *images, *camera_infos],
-            subscribes=["/clwm/task_status", *commands],
-            serves=["/clwm_sim/reset"],
-            executes=[it.name for it in grippers if it.kind == "action"],
+            publishes=[
+                "/clock", "/clwm/verdict", "/clwm_sim/episode", *images, *camera_infos, *([] if is_franka else joints),
+            ],
+            subscribes=["/clwm/task_status", *([] if is_franka else commands)],
+            serves=["/clwm_sim/reset", *(["/clwm_sim/disturb"] if is_franka else [])],
+            executes=[it.name for it in grippers if it.kind == "action" and not is_franka],
         ),
+        *(_driver_nodes(robot) if is_franka else ()),
         _node_of_the_graph(
             "perception",
             publishes=["/clwm/feature_frame"],
@@ -70,8 +75,8 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
                 *commands,
             ],
             subscribes=[
-                "/clwm/action_chunk", "/clwm/chunk_refusal", "/clwm/sai_report", "/clwm/teleop", "/clwm/verdict",
-                "/clwm_sim/episode", *joints,
+                "/clwm/action_chunk", "/clwm/chunk_refusal", "/clwm/driver_status", "/clwm/sai_report", "/clwm/teleop",
+                "/clwm/verdict", "/clwm_sim/episode", *joints,
             ],
             serves=["/clwm/set_mode", "/clwm/set_task"],
             calls=["/clwm/check_task", *asked],
@@ -84,7 +89,12 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
             subscribes=["/clwm/chunk_request", "/clwm/feature_frame", "/clwm/state"],
             serves=["/clwm/check_task"],
         ),
-        _node_of_the_operator("clwm_operator", subscribes=seen, calls=orders, sends=["/clwm/run_task"]),
+        _node_of_the_operator(
+            "clwm_operator",
+            subscribes=seen,
+            calls=[*orders, *(f"/{name}/recover" for name in drivers)],
+            sends=["/clwm/run_task"],
+        ),
         _node_of_the_operator(
             "clwm_demo",  # clwm soak reads the joints as well
             subscribes=[*seen, *joints, *images],
@@ -108,6 +118,23 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
             calls=["/clwm/set_mode"],
         ),
     )  # fmt: skip
+
+
+def _driver_nodes(robot: RobotDescription) -> Iterator[Access]:
+    """Of arms and hands by libfranka."""
+    for side, arm in zip(("left", "right"), robot.arms, strict=True):
+        yield _node_of_the_graph(
+            f"{side}_arm",
+            publishes=["/clwm/driver_status", arm.joint_states_topic],
+            subscribes=[arm.controller.topic],
+            serves=["~/recover"],
+        )
+        yield _node_of_the_graph(
+            f"{side}_hand",
+            publishes=[arm.gripper.joint_states_topic],
+            subscribes=(),
+            executes=[arm.gripper.command.name],
+        )
 
 
 def _node_of_the_graph(

@@ -8,11 +8,15 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Ending:
-    """width: reached [m]. is_holding: the fingers stand on something on the way. problem: what went wrong, or empty."""
+    """width: reached [m]. is_holding: the fingers stand on something on the way. problem: what went wrong, or empty.
+
+    note: what is worth knowing although nothing went wrong.
+    """
 
     width: float
     is_holding: bool = False
     problem: str = ""
+    note: str = ""
 
 
 class GoalJudge(Protocol):

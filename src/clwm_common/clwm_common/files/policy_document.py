@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from clwm_common.actions import ACTION_DIM, CHUNK_ROWS, LAYOUT_VERSION, ROW_DT
 from clwm_common.files.signed_documents import read_signed
 
 FORMAT = "clwm-policy/1"
+SLOT = re.compile(r"\{(\w+)\}")  # in a sentence
 _FIELDS = ("weights_sha256", "encoder_sha256", "config", "normaliser", "features", "state_predictor", "facts")
 _AGAIN = "start the command that trained it once more in the same --out folder: it resumes and writes the policy anew"
 
@@ -28,7 +30,9 @@ class PolicyInputs(BaseModel):
 
     cameras: in the order of the features' first axis. picture_size: (height, width) of pictures as the encoder took
     them. row_dt: s from row to row. execution_horizons: rows from one observation to the next. prefix_lengths: rows of
-    the committed prefix. sentences: by the name of what they ask for.
+    the committed prefix. sentences: by the name of what they ask for, with `{slots}` where they name something; slots:
+    what each of those may name. least_similarity: to one of them (cosine of embeddings), below which a sentence counts
+    as unknown; None when nobody has found out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -40,6 +44,8 @@ class PolicyInputs(BaseModel):
     execution_horizons: tuple[int, ...] = Field(min_length=1)
     prefix_lengths: tuple[int, ...] = Field(min_length=1)
     sentences: dict[str, tuple[str, ...]] = Field(min_length=1)
+    slots: dict[str, tuple[str, ...]] = {}
+    least_similarity: float | None = Field(None, ge=-1.0, le=1.0)
 
     @model_validator(mode="after")
     def _agrees(self) -> PolicyInputs:
@@ -50,6 +56,10 @@ class PolicyInputs(BaseModel):
                 f"an execution horizon of {unknown[0]} leaves {CHUNK_ROWS - unknown[0]} committed rows, "
                 f"which prefix_lengths {list(self.prefix_lengths)} lacks"
             )
+        texts = [text for texts in self.sentences.values() for text in texts]
+        unfilled = sorted({name for text in texts for name in SLOT.findall(text)} - self.slots.keys())
+        if unfilled and self.least_similarity is not None:
+            raise ValueError(f"sentences have a slot '{unfilled[0]}' of which slots does not say what it may name")
         return self
 
     def known_horizons(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ SUFFIX = ".mcap"
 
 STATE, REQUEST, MODE = "/clwm/state", "/clwm/chunk_request", "/clwm/mode"
 TASK, VERDICT = "/clwm/task_status", "/clwm/verdict"
-EPISODE = "/clwm_sim/episode"
+EPISODE, TELEOP = "/clwm_sim/episode", "/clwm/teleop"
 
 
 def recorded_pictures(source: CameraSource) -> str:

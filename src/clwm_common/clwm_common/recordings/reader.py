@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from mcap.reader import McapReader, make_reader
+from mcap.records import Schema
 from mcap_ros2.decoder import DecoderFactory
 
 from clwm_common.recordings.names import FACTS, FORMAT, MODE, SUFFIX, SUMMARY, VERDICT
@@ -88,18 +89,41 @@ def read_recording(path: Path) -> Recording:
     return _looked_through(path, facts)
 
 
+def read_topics(path: Path) -> dict[str, str]:
+    """The type of every topic in an MCAP file. Raises RecordingError."""
+    with _reader(path) as reader:
+        if (found := reader.get_summary()) is not None and found.channels:
+            kinds = {it.id: it.name for it in found.schemas.values()}
+            return {it.topic: kinds.get(it.schema_id, "") for it in found.channels.values()}
+        return {channel.topic: schema.name if schema else "" for schema, channel, _ in reader.iter_messages()}
+
+
 def read_messages(path: Path, topics: Collection[str]) -> Iterator[Received]:
     """Decoded messages of these topics, in the order in which they came. Raises RecordingError."""
-    factory = DecoderFactory()
+    decoders = Decoders(path)
     with _reader(path) as reader:
         for schema, channel, message in reader.iter_messages(list(topics)):
-            decode = factory.decoder_for(channel.message_encoding, schema)
-            if decode is None:
-                raise RecordingError(
-                    f"{path}: topic {channel.topic} is encoded as '{channel.message_encoding}', by a definition in "
-                    f"'{schema.encoding if schema else 'none'}'; expected cdr and ros2msg"
-                )
+            decode = decoders.of(channel.topic, channel.message_encoding, schema)
             yield Received(channel.topic, message.log_time, decode(message.data))
+
+
+class Decoders:
+    """By the definitions that come with messages, each read once."""
+
+    def __init__(self, path: Path) -> None:
+        """path: for people."""
+        self._path = path
+        self._factory = DecoderFactory()
+
+    def of(self, topic: str, encoding: str, schema: Schema | None) -> Callable[[bytes], Any]:
+        """What unpacks a message of this topic. Raises RecordingError when nothing does."""
+        decode = self._factory.decoder_for(encoding, schema)
+        if decode is None:
+            raise RecordingError(
+                f"{self._path}: topic {topic} is encoded as '{encoding}', by a definition in "
+                f"'{schema.encoding if schema else 'none'}'; expected cdr and ros2msg"
+            )
+        return decode
 
 
 def read_attachment(path: Path, name: str) -> bytes:

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from clwm_common.files.config_files import ConfigFileError, Strict, explain, read_yaml
-from clwm_common.names import camera_name, topic_name
+from clwm_common.names import camera_name
 from clwm_common.robot.camera_source import CameraSource, OwnTopic
+from clwm_common.robot.gripper import Gripper, Name, Topic
+from clwm_common.robot.libfranka import Libfranka, check_reached
 
 Seven = Annotated[list[float], Field(min_length=7, max_length=7)]
 # No robot's base, workspace or link is so far away: these are millimetres.
 Metres = Annotated[float, Field(ge=-100.0, le=100.0)]
 Three = Annotated[list[Metres], Field(min_length=3, max_length=3)]
-Name = Annotated[str, Field(min_length=1)]
-Topic = Annotated[str, AfterValidator(topic_name)]
 Camera = Annotated[str, AfterValidator(camera_name)]
 
 _TURN = 2.0 * math.pi  # rad
@@ -82,53 +82,11 @@ class ForwardController(_Controller):
     rate: float = Field(100.0, ge=20.0, le=500.0, description="Hz")
 
 
-class GripperTopic(Strict):
-    """A gripper that takes openings [m] as std_msgs/Float64."""
-
-    kind: Literal["topic"]
-    name: Topic
-
-
-class GripperAction(Strict):
-    """A gripper that takes goals of an action of control_msgs, or of clwm_msgs' MoveGripper.
-
-    scale: what the goal counts for 1 m of opening: 1 where it is the opening, 0.5 where it is one of two finger joints.
-    max_effort: N; 0 leaves it to the gripper's controller.
-    """
-
-    kind: Literal["action"]
-    name: Topic
-    type: Literal["GripperCommand", "ParallelGripperCommand", "MoveGripper"] = "GripperCommand"
-    scale: float = Field(1.0, gt=0.0)
-    max_effort: float = Field(0.0, ge=0.0)
-
-
-class Gripper(Strict):
-    """A parallel gripper: opening range [m] and who takes an opening.
-
-    joint_states_topic: where its finger is published; empty where the arm's joints are.
-    """
-
-    joint_states_topic: OwnTopic = ""
-    opening_min: float = Field(0.0, ge=0.0)
-    opening_max: float = Field(0.08, gt=0.0, le=1.0)
-    speed: float = Field(0.1, gt=0.0, description="m/s of opening")
-    finger_joint: Name
-    command: Annotated[GripperTopic | GripperAction, Field(discriminator="kind")]
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Gripper:
-        if self.opening_min >= self.opening_max:
-            low, high = self.opening_min, self.opening_max
-            raise ValueError(f"opening_min is {low} m; expected less than opening_max, {high} m")
-        return self
-
-
 class Arm(Strict):
     """One arm: joint names in order, base pose in the world, home position, its controller and its gripper.
 
     joint_states_topic: where its joints are published; empty where the robot's are. The names of arms with topics of
-    their own may be alike.
+    their own may be alike. libfranka: how to reach it, where the robot's driver is libfranka.
     """
 
     joint_states_topic: OwnTopic = ""
@@ -138,6 +96,7 @@ class Arm(Strict):
     home: Seven
     controller: Annotated[JtcController | ForwardController, Field(discriminator="kind")]
     gripper: Gripper
+    libfranka: Libfranka | None = None
 
     @model_validator(mode="after")
     def _in_radians(self) -> Arm:
@@ -208,13 +167,14 @@ class JointSource:
 class RobotDescription(Strict):
     """Two arms, left first. Arrays of 14 are left arm then right arm. Without `safety` no clearance is checked.
 
-    driver: who moves the arms and publishes joints and pictures: `clwm_sim`, started with the stack, or `external`.
+    driver: who moves the arms and publishes joints: `clwm_sim` or `libfranka`, started with the stack, or `external`.
+    Pictures are clwm_sim's where the arms are simulated.
     cameras: in the order in which a policy knows them. camera_sources: of those whose pictures are not sent as the
     encoder takes them, on topics of the default names.
     """
 
     name: Name
-    driver: Literal["clwm_sim", "external"] = "clwm_sim"
+    driver: Literal["clwm_sim", "libfranka", "external"] = "clwm_sim"
     urdf: Name
     eef_frame: Name
     tool: Tool
@@ -264,13 +224,27 @@ class RobotDescription(Strict):
         if twice := sorted({topic for topic in topics if topics.count(topic) > 1}):
             raise ValueError(f"{twice[0]} is the topic of two cameras; expected one for each")
         plain = CameraSource()
-        for camera in self.cameras if self.driver == "clwm_sim" else ():
+        for camera in self.cameras if self.is_simulated else ():
             source, usual = self.camera_source(camera), plain.named(camera)
             if (source.topic, source.info_topic, source.transport) != (usual.topic, usual.info_topic, usual.transport):
                 raise ValueError(
                     f"clwm_sim sends raw pictures on {usual.topic}; leave topic, info_topic and transport of camera "
                     f"'{camera}' out, or name another driver"
                 )
+
+    @model_validator(mode="after")
+    def _is_reached(self) -> RobotDescription:
+        if self.driver == "libfranka":
+            check_reached({"left": self.left, "right": self.right})
+        return self
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether clwm_sim is behind it: nothing that it is told can harm anybody."""
+        reached = self.left.libfranka
+        return self.driver == "clwm_sim" or (
+            self.driver == "libfranka" and reached is not None and reached.is_simulated
+        )
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> RobotDescription:

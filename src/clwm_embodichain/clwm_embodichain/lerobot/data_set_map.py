@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
-from clwm_common.actions import (
-    ACTION_DIM,
-    GRIPPERS,
-    LEFT_EEF,
-    LEFT_JOINTS,
-    RIGHT_EEF,
-    RIGHT_JOINTS,
-)
+from clwm_common.actions import ACTION_DIM
 from clwm_common.files.config_files import ConfigFileError, Strict, explain, read_yaml
+from clwm_embodichain.exchange.units import GROUPS, Units
 from clwm_embodichain.lerobot.layout import DataSetError, Info
-
-_GROUPS = {
-    "left_eef": LEFT_EEF,
-    "right_eef": RIGHT_EEF,
-    "left_joints": LEFT_JOINTS,
-    "right_joints": RIGHT_JOINTS,
-    "left_gripper": slice(GRIPPERS.start, GRIPPERS.start + 1),
-    "right_gripper": slice(GRIPPERS.start + 1, GRIPPERS.stop),
-}
 
 
 class Channels(Strict):
@@ -46,9 +31,9 @@ class Channels(Strict):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Channels:
-        used = [index for group in _GROUPS for index in getattr(self, group)]
+        used = [index for group in GROUPS for index in getattr(self, group)]
         if not used:
-            raise ValueError("no group of channels is given; expected one of " + ", ".join(_GROUPS))
+            raise ValueError("no group of channels is given; expected one of " + ", ".join(GROUPS))
         if twice := sorted({index for index in used if used.count(index) > 1}):
             raise ValueError(f"number {twice[0]} of the feature is given twice")
         if min(used) < 0:
@@ -62,30 +47,12 @@ class Channels(Strict):
         """(number of the source, number of the layout) of every channel that is there."""
         return [
             (source, place.start + offset)
-            for group, place in _GROUPS.items()
+            for group, place in GROUPS.items()
             for offset, source in enumerate(getattr(self, group))
         ]
 
 
-class Gripper(Strict):
-    """What the source says when a gripper is closed and open, and what that is in m."""
-
-    closed: float
-    open: float
-    opening: float = Field(default=0.08, gt=0.0)
-
-    @model_validator(mode="after")
-    def _differ(self) -> Gripper:
-        if self.open == self.closed:
-            raise ValueError(f"open and closed are both {self.open}; expected two different values of the source")
-        return self
-
-    def in_metres(self, values: NDArray) -> NDArray:
-        """Values of the source as openings, m."""
-        return (values - self.closed) / (self.open - self.closed) * self.opening
-
-
-class DataSetMap(Strict):
+class DataSetMap(Units):
     """state: what was measured; action: what was commanded. cameras: name here -> feature of the source.
 
     picture_size: px of the square pictures made of the middle of each. scene, goal: what episodes are filed under.
@@ -95,8 +62,6 @@ class DataSetMap(Strict):
     action: Channels
     cameras: dict[str, str] = Field(min_length=1)
     picture_size: int = Field(default=128, gt=0)
-    angles: Literal["rad", "deg"] = "rad"
-    gripper: Gripper | None = None
     robot: str | None = None
     scene: str = "imported"
     goal: str = "demonstrated"
@@ -144,10 +109,4 @@ class DataSetMap(Strict):
         found = np.zeros((len(values), ACTION_DIM))
         for source, to in channels.pairs():
             found[:, to] = values[:, source]
-        if self.angles == "deg":
-            for place in (LEFT_JOINTS, RIGHT_JOINTS):
-                found[:, place] = np.radians(found[:, place])
-        if self.gripper is not None:
-            there = self.mask()[GRIPPERS]
-            found[:, GRIPPERS] = np.where(there, self.gripper.in_metres(found[:, GRIPPERS]), 0.0)
-        return found
+        return self.physical(found, self.mask())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
@@ -21,6 +20,7 @@ from clwm_common.actions import (
 from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_embodichain.episodes.storage import IMAGE_STRIDE, Episode
+from clwm_embodichain.exchange.squares import middle_square
 from clwm_embodichain.lerobot.data_set_map import Channels, DataSetMap
 from clwm_embodichain.lerobot.layout import DataSetError
 from clwm_embodichain.lerobot.reader import DataSet, Frames
@@ -64,7 +64,12 @@ class ForeignEpisodes:
         image_rows = rows[::IMAGE_STRIDE]
         nearest = times[np.abs(times[None] - at[image_rows][:, None]).argmin(axis=1)]
         images = [
-            np.stack([self._square(picture) for picture in self._source.pictures(frames.index, feature, nearest)])
+            np.stack(
+                [
+                    middle_square(picture, self._map.picture_size)
+                    for picture in self._source.pictures(frames.index, feature, nearest)
+                ]
+            )
             for feature in self._map.cameras.values()
         ]
         task = frames.task[np.minimum((at[image_rows] * self._source.info.fps + 1e-6).astype(int), len(frames) - 1)]
@@ -107,13 +112,6 @@ class ForeignEpisodes:
         if self._kinematics is not None:
             found[:, POSES] = np.stack([np.concatenate(self._kinematics.poses(row)) for row in found[:, JOINTS]])
         return found.astype(np.float32)
-
-    def _square(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        height, width = picture.shape[:2]
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        middle, size = picture[top : top + side, left : left + side], self._map.picture_size
-        return middle if side == size else cv2.resize(middle, (size, size), interpolation=cv2.INTER_AREA)
 
     def _success(self, frames: Frames) -> bool:
         """A demonstration counts as one that ended well, unless the data set says otherwise."""

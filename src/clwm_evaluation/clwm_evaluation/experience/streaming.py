@@ -29,6 +29,7 @@ from clwm_embodichain.stream.sources import (
 from clwm_embodichain.training.curves import Curves
 from clwm_embodichain.training.policy.train import GOALS, train
 from clwm_embodichain.training.policy.trainer import TrainingSettings
+from clwm_embodichain.training.trained_inputs import trained_inputs
 from clwm_evaluation.plots import panels
 from clwm_evaluation.report import Measured, ModelName, Rows, Workers, measurement, paired_difference, percent
 from clwm_evaluation.statistics import compare_pairs, success_rate
@@ -132,13 +133,14 @@ def contest(setup: Setup, contestant: Contestant) -> dict[str, Any]:
     if _facts_of(policy).get("steps", 0) < setup.settings.steps:
         console.print(f"{contestant.name}: training of {setup.settings.steps} steps", highlight=False)
         with _source(setup, contestant) as source:
-            encoder = setup.encoder.checkpoint
+            inputs = trained_inputs(setup.coder.choices, setup.encoder.checkpoint, setup.coder.embed)
             if not train(
                 source,
                 setup.coder.choices,
                 setup.settings,
                 _PRESET,
-                encoder,
+                inputs,
+                setup.encoder.weights_hash,
                 folder,
                 policy,
                 _VALIDATE_MINUTES,

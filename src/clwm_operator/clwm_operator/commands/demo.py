@@ -28,6 +28,8 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="of the first episode; the following count up")] = FIRST_SEED,
     sai: Annotated[str, typer.Option(help=graph.SAI_HELP)] = "",
     model: Annotated[str, typer.Option(help="name of a file in config/models")] = graph.StackOptions.model,
+    robot: Annotated[str, typer.Option(help="a simulated one of config/robots")] = graph.StackOptions.robot,
+    rate: Annotated[float, typer.Option(min=0.0, max=10.0, help=graph.RATE_HELP)] = graph.StackOptions.rate,
     out: Annotated[Path | None, typer.Option(help="folder to write to; default out/demo/<time>")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="show the nodes' whole logs")] = False,
 ) -> None:
@@ -43,7 +45,9 @@ def demo(
 
     console = PlainConsole(highlight=False, soft_wrap=True)
     folder = out or output_folder() / "demo" / time.strftime("%Y%m%d-%H%M%S")
-    options = graph.StackOptions(model=model, seed=seed, sai=sai, record=str(folder.absolute() / RECORDING))
+    graph.simulated_robot(robot)
+    recorded = str(folder.absolute() / RECORDING)
+    options = graph.StackOptions(robot=robot, model=model, seed=seed, sai=sai, record=recorded, rate=rate)
     specs = graph.build_graph(options)
     plans = [EpisodePlan("lift_tray", seed + index) for index in range(LIFTS)] + [
         EpisodePlan("place_block", seed + LIFTS)
@@ -64,7 +68,9 @@ def demo(
 
         try:
             with Supervisor(specs, graph.environment(), show) as supervisor:
-                with Demo(supervisor, recording, lambda text: progress.update(bar, description=text)) as course:
+                with Demo(
+                    supervisor, recording, lambda text: progress.update(bar, description=text), rate > 0.0
+                ) as course:
                     course.wait_until_active([spec.name for spec in specs])
                     came_up = time.monotonic() - started
                     progress.console.print(

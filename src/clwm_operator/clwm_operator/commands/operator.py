@@ -31,12 +31,16 @@ def task(
     memory: Annotated[str, typer.Option(help="of the policy: reset, keep or restore")] = "reset",
     goal: Annotated[str, typer.Option(help="name of the goal to be judged, where the words are not one's own")] = "",
     wait: Annotated[float, typer.Option(min=0.0, help="s to wait for its end; 0: only give it")] = 0.0,
+    insist: Annotated[
+        bool, typer.Option("--insist", help="also when its words are unlike all that the policy was trained with")
+    ] = False,
 ) -> None:
     """Give the arms of the running stack a task, also while they move.
 
     With --wait it is watched until it succeeds, fails or takes too long, and Ctrl-C cancels it: the arms hold. Who can
     judge it says whether it succeeded; where nobody can, it ends with its time. Ends with 1 unless it succeeded;
-    without --wait, unless it was accepted.
+    without --wait, unless it was accepted. Words that are unlike all that the policy was trained with are refused, with
+    the nearest that it knows, unless you --insist.
     """
     from clwm_msgs.action import RunTask
 
@@ -53,12 +57,18 @@ def task(
             instruction = instruction or own
         node.require_one_executor(waiting)
         if not wait:
-            node.set_task(instruction, seed, waiting, policies[memory], goal)
+            node.set_task(instruction, seed, waiting, policies[memory], goal, insist)
             console.print(f"task: “{instruction}”")
             return
         with console.status(f"“{instruction}”"):
             outcome, seconds, message = node.run_task(
-                RunTask.Goal(instruction=instruction, memory_policy=int(policies[memory]), timeout=wait, goal=goal),
+                RunTask.Goal(
+                    instruction=instruction,
+                    memory_policy=int(policies[memory]),
+                    timeout=wait,
+                    goal=goal,
+                    insist=insist,
+                ),
                 waiting,
                 lambda: session.spin_once(timeout_sec=0.05),
                 lambda note: console.print(note or "all is well again", markup=False),
@@ -86,6 +96,19 @@ def mode(wanted: Annotated[str, typer.Argument(metavar="MODE", help="policy, hol
         else:
             node.stop(choices[wanted.lower()], waiting)
     console.print(f"mode {wanted.upper()}")
+
+
+def recover(arm: Annotated[str, typer.Argument(metavar="ARM", help="left or right")]) -> None:
+    """Let an arm behind libfranka recover from the error that has stopped it, once you have seen to it.
+
+    It takes commands again and holds where it stands; `clwm mode policy` lets it move. Ends with 1 when it fails.
+    """
+    if arm not in ("left", "right"):
+        raise typer.BadParameter(f"arm is {arm}; expected left or right")
+    console = PlainConsole(highlight=False, soft_wrap=True)
+    with _operator(console) as (node, session):
+        node.recover(arm, _waiting(session))
+    console.print(f"{arm} arm: takes commands")
 
 
 def watch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from clwm_sim.shipped_tasks import TASKS
 START_TIMEOUT = 120.0  # s until all nodes must be active
 ANSWER_TIMEOUT = 10.0  # s
 LINGER = 0.7  # s of picture after an episode's end
+SLOWEST = 30.0  # times real time that simulated time may take before it counts as standing still
 SETTLE = 1.6  # s after the last episode, in which late reports arrive
 
 
@@ -30,14 +32,22 @@ class EpisodePlan:
 class Demo(AbstractContextManager):
     """Runs in the supervisor's thread. on_step: called with what is going on, for people."""
 
-    def __init__(self, supervisor: Supervisor, recording: Recording, on_step: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        recording: Recording,
+        on_step: Callable[[str], None],
+        is_simulated_time: bool = False,
+    ) -> None:
+        """is_simulated_time: the stack lives by /clock, however slow that is."""
         self._supervisor = supervisor
         self._recording = recording
         self._on_step = on_step
+        self._is_simulated_time = is_simulated_time
 
     def __enter__(self) -> Demo:
         self._ros = RosSession()
-        self.node = self._ros.add(DemoNode(self._recording))
+        self.node = self._ros.add(DemoNode(self._recording, is_simulated_time=self._is_simulated_time))
         return self
 
     def __exit__(
@@ -119,9 +129,9 @@ class Demo(AbstractContextManager):
 
     def wait(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
         """Spin until `condition` holds. Raises TimeoutError, or StackError when a node is gone for good."""
-        until = self.node.now() + timeout
+        until = time.monotonic() + timeout * (SLOWEST if self._is_simulated_time else 1.0)
         while not condition():
-            if self.node.now() > until:
+            if time.monotonic() > until:
                 raise TimeoutError(what)
             self.spin()
             if self._supervisor.given_up:

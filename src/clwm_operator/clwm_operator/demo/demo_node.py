@@ -28,8 +28,9 @@ FRAME_PERIOD = 0.1  # s between recorded frames: half the cameras' rate is smoot
 class DemoNode(OperatorNode):
     """An operator that keeps pictures, chunks and the executor's metrics in `recording`."""
 
-    def __init__(self, recording: Recording, name: str = "clwm_demo") -> None:
-        super().__init__(name)
+    def __init__(self, recording: Recording, name: str = "clwm_demo", is_simulated_time: bool = False) -> None:
+        """is_simulated_time: live by /clock, as the stack does."""
+        super().__init__(name, parameter_overrides=[Parameter("use_sim_time", value=is_simulated_time)])
         self._recording = recording
         self._pictures: dict[str, np.ndarray] = {}
         self._last_frame = -np.inf

@@ -34,11 +34,12 @@ from clwm_policy.engine.program import Program, Refined, Step, begin
 from clwm_policy.engine.re_entry import START, Adaptive, Plan, Point, ReEntryPolicy
 from clwm_policy.engine.report import Finished, Laps
 from clwm_policy.engine.trial import Trial
-from clwm_policy.errors import DuplicateFrame, NothingRequested, StaleFrame
+from clwm_policy.errors import DuplicateFrame, NothingRequested, StaleFrame, UnknownSentence
 from clwm_policy.memory.long_term import LongTermMemory
 from clwm_policy.memory.snapshot_file import load_memory, save_memory
 from clwm_policy.model.checkpoint import Policy
 from clwm_policy.model.flow import noise
+from clwm_policy.model.known_sentences import KnownSentences
 
 CUTS_IN_A_ROW = 3  # chunks that may be cut for a deadline before one is made whole, late or not
 
@@ -68,6 +69,7 @@ class Engine:
         self._border = Border(policy)
         self._policy_hash = policy.policy_hash
         self._embed = embed
+        self.known_sentences = KnownSentences(policy.inputs, embed)
         self._re_entry = re_entry
         self._plan = plan
         self._stopwatch = stopwatch
@@ -141,10 +143,14 @@ class Engine:
         self._forget()
         self._w_long.adopt(state, observations)
 
-    def check_task(self, instruction: str, memory_policy: MemoryPolicy) -> None:
-        """Raises UnknownSnapshot when the task could not be begun like this. May be called from another thread."""
+    def check_task(self, instruction: str, memory_policy: MemoryPolicy, insist: bool = True) -> None:
+        """Raises UnknownSnapshot when the task could not be begun like this, UnknownSentence when its words are unlike
+        all that the policy was trained with, and nobody insists. May be called from another thread.
+        """
         if memory_policy is MemoryPolicy.RESTORE:
             self._w_long.require(instruction)
+        if not insist and (problem := self.known_sentences.problem_with(instruction)):
+            raise UnknownSentence(problem)
 
     @torch.inference_mode()
     def set_task(self, epoch: int, instruction: str, memory_policy: MemoryPolicy = MemoryPolicy.KEEP) -> None:

@@ -103,16 +103,28 @@ def save_policy(path: str | Path, policy: Policy, dtype: torch.dtype = torch.flo
         "inputs": policy.inputs.model_dump(mode="json"),
         "facts": dict(policy.facts),
     }
-    document["document_sha256"] = document_hash(document)
-    document_path = path.with_suffix(".json")
-    contents = {path: weights, document_path: json.dumps(document, indent=1).encode()}
+    _write_together({path: weights, path.with_suffix(".json"): _signed(document)})
+    return document["weights_sha256"]
+
+
+def restate_inputs(path: Path, inputs: PolicyInputs) -> None:
+    """Write anew what the policy `path` (.safetensors) says of its inputs; the weights stay. Raises CheckpointError."""
+    document, _ = check_weights(path)
+    content = dict(document.content) | {"inputs": inputs.model_dump(mode="json")}
+    _write_together({document.path: _signed(content)})
+
+
+def _signed(document: Mapping[str, Any]) -> bytes:
+    return json.dumps({**document, "document_sha256": document_hash(document)}, indent=1).encode()
+
+
+def _write_together(contents: Mapping[Path, bytes]) -> None:
     partials = {target: target.with_name(target.name + ".partial") for target in contents}
     for target, content in contents.items():
         partials[target].write_bytes(content)
-    # Both are on disk before either is seen: only an end between these two lines leaves a pair that is refused.
+    # All are on disk before any is seen: only an end between two of these lines leaves a pair that is refused.
     for target, partial in partials.items():
         partial.replace(target)
-    return document["weights_sha256"]
 
 
 def load_policy(path: str | Path, encoder_hash: str | None = None, architecture: type[Clwm] = Clwm) -> Policy:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, MemoryPolicy, SaiReport
 from clwm_policy.engine.re_entry import Point, ReEntryPolicy
 from clwm_policy.errors import EngineError
+from clwm_policy.model.known_sentences import KnownSentences
 
 if TYPE_CHECKING:
     from clwm_policy.engine.engine import Engine
@@ -140,8 +141,12 @@ class RecordedEngine:
     def was_evidence(self) -> bool:
         return self._engine.was_evidence
 
-    def check_task(self, instruction: str, memory_policy: MemoryPolicy) -> None:
-        self._engine.check_task(instruction, memory_policy)
+    @property
+    def known_sentences(self) -> KnownSentences:
+        return self._engine.known_sentences
+
+    def check_task(self, instruction: str, memory_policy: MemoryPolicy, insist: bool = True) -> None:
+        self._engine.check_task(instruction, memory_policy, insist)
 
     def start_episode(self) -> None:
         self._close_steps()

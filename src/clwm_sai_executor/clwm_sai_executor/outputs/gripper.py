@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clwm_common.robot.description import Gripper
+from clwm_common.robot.gripper import Gripper
 
 
 class GripperCommander:

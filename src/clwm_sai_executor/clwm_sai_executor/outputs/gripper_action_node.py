@@ -9,7 +9,7 @@ from action_msgs.msg import GoalStatus
 from rclpy.action import ActionClient
 from rclpy.task import Future
 
-from clwm_common.robot.description import Gripper
+from clwm_common.robot.gripper import Gripper
 from clwm_common.ros.lifecycle import ClwmNode, NodeError
 from clwm_msgs.action import MoveGripper
 from clwm_sai_executor.outputs.gripper_goals import Goal, GripperGoals

@@ -14,7 +14,8 @@ from rclpy.serialization import serialize_message
 from std_msgs.msg import Float64, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from clwm_common.robot.description import Arm, Gripper, RobotDescription
+from clwm_common.robot.description import Arm, RobotDescription
+from clwm_common.robot.gripper import Gripper
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import to_stamp
 from clwm_common.ros.lifecycle import ClwmNode, NodeError

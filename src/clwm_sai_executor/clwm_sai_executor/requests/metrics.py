@@ -155,6 +155,7 @@ class Metrics:
             "cancelled": self._counts["cancelled"],
             "timeouts": self._counts["timeouts"],
             "state_stale": self._counts["state_stale"],
+            "driver_faults": self._counts["driver_faults"],
             "resets": self._counts["resets"],
             "tick_lateness_ms": percentiles(1e3 * late for late in self._lateness),
             "teleop_reaction_ms": percentiles(1e3 * seconds for seconds in self._human_reactions),

@@ -131,7 +131,7 @@ class RunTaskServer:
             refusal.set_result(reason)
         else:
             task = TaskSet(request.instruction, MemoryPolicy(request.memory_policy), goal=request.goal)
-            refusal = self._node.task_check.ask(task)
+            refusal = self._node.task_check.ask(task, request.insist)
         goal = _Goal(handle, task, refusal, self._node.now())
         self._goals.append(goal)
         if reason:

@@ -20,6 +20,7 @@ class _Question:
     """outcome: why the task is refused, empty when it is not. answer: of the policy, once it could be asked."""
 
     task: TaskSet
+    insist: bool
     deadline: float
     outcome: Future
     answer: Future | None = None
@@ -32,9 +33,12 @@ class TaskCheck:
         self._client = node.create_client(CheckTask, SERVICE)
         self._open: list[_Question] = []
 
-    def ask(self, task: TaskSet) -> Future:
-        """A future of the policy's reason against this task, which is empty when it takes it."""
-        question = _Question(task, time.monotonic() + ANSWER_TIMEOUT, Future())
+    def ask(self, task: TaskSet, insist: bool = False) -> Future:
+        """A future of the policy's reason against this task, which is empty when it takes it.
+
+        insist: it shall also take words unlike all that it was trained with.
+        """
+        question = _Question(task, insist, time.monotonic() + ANSWER_TIMEOUT, Future())
         self._open.append(question)
         self.poll()
         return question.outcome
@@ -44,7 +48,9 @@ class TaskCheck:
         for question in list(self._open):
             if question.answer is None and self._client.service_is_ready():
                 request = CheckTask.Request(
-                    instruction=question.task.instruction, memory_policy=int(question.task.memory_policy)
+                    instruction=question.task.instruction,
+                    memory_policy=int(question.task.memory_policy),
+                    insist=question.insist,
                 )
                 question.answer = self._client.call_async(request)
             if question.answer is not None and question.answer.done():

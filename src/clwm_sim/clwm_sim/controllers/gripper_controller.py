@@ -27,17 +27,22 @@ class GripperController:
     def reset(self, opening: float) -> None:
         """Be at `opening` and stay there."""
         self._opening = self._target = float(np.clip(opening, *self._range))
+        self._asked_speed = self._speed
 
-    def receive(self, opening: float) -> None:
-        """Take a new target; beyond the range it is clamped. Raises ValueError when it is not a finite number."""
+    def receive(self, opening: float, speed: float = math.inf) -> None:
+        """Take a new target; beyond the range it is clamped. speed: m/s, no more than the gripper's own.
+
+        Raises ValueError when the target is not a finite number.
+        """
         if not math.isfinite(opening):
             low, high = self._range
             raise ValueError(f"gripper opening is {opening}; expected metres between {low} and {high}")
         self._target = float(np.clip(opening, *self._range))
+        self._asked_speed = speed
 
     def update(self, period: float) -> float:
         """Move for `period` seconds and return the setpoint [m]."""
-        reach = self._speed * period
+        reach = min(self._speed, self._asked_speed) * period
         # min and max: numpy's clip of one number would cost more than the rest of the update.
         self._opening += min(max(self._target - self._opening, -reach), reach)
         return self._opening

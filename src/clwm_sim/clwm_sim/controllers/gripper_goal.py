@@ -25,4 +25,6 @@ class GripperGoal:
             self._stands_since = None
             return None
         self._stands_since = now if self._stands_since is None else min(self._stands_since, now)
-        return Ending(width, is_holding=True) if now - self._stands_since >= HOLDS_AFTER else None
+        if now - self._stands_since < HOLDS_AFTER:
+            return None
+        return Ending(width, is_holding=True, note="the fingers stand on something")

@@ -73,12 +73,18 @@ def arm_model(tool: Tool) -> mujoco.MjModel:
     return _arm_spec(tool).compile()
 
 
-def _arm_spec(tool: Tool) -> mujoco.MjSpec:
+def mesh_directory() -> Path:
+    """Where the arms' meshes are on this machine. Raises RobotError when franky-sim's assets are not installed."""
     assets = Path(str(importlib.resources.files("franky_sim"))) / "assets"
     if not (assets / "fr3.xml").exists():
         raise RobotError(f"{assets / 'fr3.xml'} does not exist; install franky-sim, which ships the FR3's meshes")
-    spec = mujoco.MjSpec.from_file(str(assets / "fr3.xml"))
-    spec.meshdir = str(assets / "meshes")
+    return assets / "meshes"
+
+
+def _arm_spec(tool: Tool) -> mujoco.MjSpec:
+    meshes = mesh_directory()
+    spec = mujoco.MjSpec.from_file(str(meshes.with_name("fr3.xml")))
+    spec.meshdir = str(meshes)
     for key in list(spec.keys):
         spec.delete(key)
     for geom in list(spec.geoms):

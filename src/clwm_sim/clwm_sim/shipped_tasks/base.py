@@ -90,13 +90,15 @@ class Task(Protocol):
 class TableTask(ABC):
     """One of the first tasks: a placement on their table, and one goal.
 
-    `hold_time` is how long `is_achieved` must stay true to count; `timeout` ends an episode (s). loss: what has
-    happened when `is_lost`, in words.
+    `instructions` are its sentences for training, `held_out` those that no training may see. `hold_time` is how long
+    `is_achieved` must stay true to count; `timeout` ends an episode (s). loss: what has happened when `is_lost`, in
+    words.
     """
 
     scene: ClassVar[Scene] = TABLE
     name: ClassVar[str]
     instructions: ClassVar[tuple[str, ...]]
+    held_out: ClassVar[tuple[str, ...]]
     hold_time: ClassVar[float]
     loss: ClassVar[str]
     timeout: float
@@ -161,7 +163,7 @@ class TableGoal(Goal):
         return self.task.loss
 
     def sentences(self, *, held_out: bool = False) -> tuple[str, ...]:
-        return () if held_out else self.task.instructions
+        return self.task.held_out if held_out else self.task.instructions
 
     def is_achieved(self, now: Situation, start: Situation) -> bool:
         return self.task.is_achieved(table_situation(now, self.asked_arm))

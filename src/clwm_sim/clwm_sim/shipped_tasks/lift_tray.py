@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from clwm_sim.goals import lift_tray as goal
 from clwm_sim.shipped_tasks.base import Placement, Pose, TableSituation, TableTask
 
 LIFT_HEIGHT = 0.08
@@ -21,6 +22,7 @@ class LiftTray(TableTask):
         "take the tray by both handles and lift it up",
         "raise the tray off the table with two hands",
     )
+    held_out = goal.LiftTray.held_out
     timeout = 12.0
     hold_time = 0.3
     loss = "the tray has tipped over, or left the arms' reach"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from clwm_sim.goals.place import Place
 from clwm_sim.scenes.task_table import BLOCK_HALF
 from clwm_sim.shipped_tasks.base import Placement, Pose, TableSituation, TableTask
 
@@ -21,6 +22,7 @@ class PlaceBlock(TableTask):
         "pick up the block and set it down on the pad",
         "bring the red block to the pad with the nearer arm",
     )
+    held_out = tuple(text.format(block="red", pad="blue") for text in Place.held_out)
     timeout = 15.0
     hold_time = 0.2
     loss = "the block has left the arms' reach"

@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from clwm_sim.goals.recall_side import RecallSide
 from clwm_sim.shipped_tasks.base import PadChange, Placement, Pose, TableSituation, TableTask, UnknownTask
 
 SHOWN = 1.0  # s for which the cue lies there: one or two observations
@@ -33,6 +34,7 @@ class RememberSide(TableTask):
         "use the hand on whose side the pad was shown",
         "when the pad comes back, point at it with the arm of the side where it was first",
     )
+    held_out: ClassVar[tuple[str, ...]] = RecallSide.held_out
     hold_time: ClassVar[float] = 0.1
     loss: ClassVar[str] = "the wrong hand has reached for the pad"
 

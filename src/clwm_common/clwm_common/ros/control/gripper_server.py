@@ -8,7 +8,7 @@ from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 
 from clwm_common.control.gripper_goal import GoalJudge
-from clwm_common.robot.description import Gripper
+from clwm_common.robot.gripper import Gripper
 from clwm_common.ros.lifecycle import ClwmNode
 from clwm_msgs.action import MoveGripper
 
@@ -51,9 +51,8 @@ class GripperServer:
         if handle.is_cancel_requested:
             self._end("canceled", width, message="cancelled by the client")
         elif ending := goal.look(now, width, speed):
-            message = ending.problem or ("the fingers stand on something" if ending.is_holding else "")
             how = "abort" if ending.problem else "succeed"
-            self._end(how, ending.width, is_holding=ending.is_holding, message=message)
+            self._end(how, ending.width, is_holding=ending.is_holding, message=ending.problem or ending.note)
 
     def _on_goal(self, goal: MoveGripper.Goal) -> GoalResponse:
         is_taken = self._move(goal.width / self._scale, goal.max_effort)

@@ -123,6 +123,7 @@ def main(
     except (CheckpointError, ValueError, RuntimeError) as error:
         console.error(error)
         raise typer.Exit(2) from None
+    inputs = trained_inputs(choices("table", RememberSide.name), whole.checkpoint, embed)
     torch.manual_seed(seed)
     trainer = MemoryTrainer(MODELS[kind](CONFIG), samples, coding, settings)
     states, curves = TrainingStates(out, kind.value), Curves(out / f"{kind.value}.jsonl")
@@ -151,7 +152,7 @@ def main(
             coding.state_predictor,
             loaded.weights_hash,
             facts,
-            inputs=trained_inputs(choices("table", RememberSide.name), whole.checkpoint),
+            inputs=inputs,
         )
         save_policy(export / f"{kind.value}.safetensors", policy)
         draw_curves(export / "training.png", PANELS, {each.value: out / f"{each.value}.jsonl" for each in Kind})

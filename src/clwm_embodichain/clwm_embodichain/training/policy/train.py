@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import torch
 import typer
 
+from clwm_common.files.policy_document import PolicyInputs
 from clwm_common.robot.description import RobotDescription, RobotError
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_common.terminal.console import PlainConsole
@@ -38,7 +39,6 @@ from clwm_embodichain.training.policy.validation import validate
 from clwm_embodichain.training.report import write_report
 from clwm_embodichain.training.states import TrainingStates
 from clwm_embodichain.training.trained_inputs import trained_inputs
-from clwm_perception.checkpoint import EncoderCheckpoint
 from clwm_perception.encoder import Encoder
 from clwm_policy.model.checkpoint import Policy, save_policy
 from clwm_policy.model.clwm import Clwm
@@ -137,7 +137,8 @@ def main(
                 coder.choices,
                 settings,
                 preset,
-                loaded.checkpoint,
+                trained_inputs(coder.choices, loaded.checkpoint, coder.embed),
+                loaded.weights_hash,
                 out,
                 export,
                 export_minutes,
@@ -157,7 +158,8 @@ def train(
     choices: Sequence[GoalChoice],
     settings: TrainingSettings,
     preset: str,
-    encoder: EncoderCheckpoint,
+    inputs: PolicyInputs,
+    encoder_hash: str,
     out: Path,
     export: Path,
     export_minutes: float,
@@ -166,7 +168,8 @@ def train(
 ) -> bool:
     """Train until the budget is used; every `export_minutes`, and at the end, save, validate and export.
 
-    make_trainer: from model, streams, coding, settings and `goals`. False when somebody stopped it before.
+    inputs: what the policy says of them. make_trainer: from model, streams, coding, settings and `goals`. False when
+    somebody stopped it before.
     """
     coding = source.coding
     config = _config(preset, coding.features.channels)
@@ -209,9 +212,9 @@ def train(
             coding.codec,
             coding.features,
             coding.state_predictor,
-            encoder.weights_hash,
+            encoder_hash,
             facts,
-            inputs=trained_inputs(choices, encoder),
+            inputs=inputs,
         )
         save_policy(export, policy)
         tables = {"Experience": source.facts() | known(), "Held-out errors": result, "Settings": settings.model_dump()}

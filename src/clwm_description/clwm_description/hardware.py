@@ -1,0 +1,54 @@
+"""What stands behind the controllers of ros2_control: plug-ins, their parameters, and what can be commanded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class HardwareError(ValueError):
+    """Hardware that a description cannot have; the message says which, and what was expected."""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """plugin: of hardware_interface; parameters: the same for all its joints. commands: of an arm's joints.
+
+    has_hands: whether the hands are joints of ros2_control; else they have a driver of their own.
+    """
+
+    plugin: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    commands: tuple[str, ...] = ("position",)
+    has_hands: bool = True
+
+
+# Between the controllers and a simulation that takes joint commands by topic.
+JOINT_COMMANDS, JOINT_STATES = "/clwm_sim/joint_commands", "/clwm_sim/joint_states"
+
+KINDS: Mapping[str, Hardware] = {
+    "mock": Hardware("mock_components/GenericSystem", {"calculate_dynamics": "true"}),
+    "topic_based": Hardware(
+        "topic_based_ros2_control/TopicBasedSystem",
+        # Zero: each cycle is sent, so that whoever listens late hears where the arms are to be.
+        {
+            "joint_commands_topic": JOINT_COMMANDS,
+            "joint_states_topic": JOINT_STATES,
+            "trigger_joint_command_threshold": "0.0",
+        },
+    ),
+    "franka": Hardware(
+        "franka_hardware/FrankaHardwareInterface",
+        {"version": "0.1.0", "robot_type": "fr3"},
+        ("position", "velocity", "effort"),
+        has_hands=False,
+    ),
+    "gazebo": Hardware("gz_ros2_control/GazeboSimSystem", commands=("position", "effort")),
+}
+
+
+def hardware_named(name: str) -> Hardware:
+    """Raises HardwareError, listing what there is."""
+    if name not in KINDS:
+        raise HardwareError(f"hardware '{name}' is not known; expected one of {', '.join(KINDS)}")
+    return KINDS[name]

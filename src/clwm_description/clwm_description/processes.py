@@ -1,0 +1,121 @@
+"""The ROS processes around a described robot, as data: what the launch files start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from clwm_common.robot.description import RobotDescription
+from clwm_description import controllers
+from clwm_description.hardware import HardwareError, hardware_named
+from clwm_description.urdf import Choices, robot_urdf
+from clwm_sim.cameras import CAMERAS
+from clwm_sim.scenes.things import Layout
+from clwm_sim.scenes.workcell import SIDES, mesh_directory
+
+WORLD = "clwm"  # what Gazebo's world is called
+SLOW_RATE = 100  # Hz of a controller manager whose hardware is a topic
+_MANAGER = "/controller_manager"
+
+
+@dataclass(frozen=True)
+class Process:
+    """One of ROS's nodes. parameters: mappings, and paths of parameter files, as launch_ros takes them."""
+
+    package: str
+    executable: str
+    name: str
+    namespace: str = ""
+    parameters: tuple[Mapping[str, Any] | str, ...] = ()
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ControlOptions:
+    """robot: as config/robots describes it. folder: for files that the processes read. robot_ips: left first."""
+
+    robot: RobotDescription
+    folder: Path
+    hardware: str = "mock"
+    interface: str = "position"
+    robot_ips: tuple[str, str] = Choices.robot_ips
+
+
+def control_processes(options: ControlOptions) -> list[Process]:
+    """Robot state publisher, controller manager and a spawner for each controller. Raises HardwareError.
+
+    With Gazebo the controller manager is part of the simulator.
+    """
+    robot, hardware = options.robot, hardware_named(options.hardware)
+    if options.interface not in controllers.INTERFACES or options.interface not in hardware.commands:
+        known = [name for name in controllers.INTERFACES if name in hardware.commands]
+        text = f"hardware '{options.hardware}' cannot be commanded by '{options.interface}'"
+        raise HardwareError(f"{text}; expected {' or '.join(known)}")
+    in_gazebo = options.hardware == "gazebo"
+    parameters = options.folder / "controllers.yaml"
+    parameters.write_text(controllers.controllers_yaml(robot, options.interface, hardware.has_hands))
+    urdf = robot_urdf(robot, Choices(options.hardware, options.robot_ips, mesh_directory().as_uri(), str(parameters)))
+    clock = {"use_sim_time": in_gazebo}
+    description = {"robot_description": urdf}
+    found = [
+        Process("robot_state_publisher", "robot_state_publisher", "robot_state_publisher", "", (description, clock))
+    ]
+    if not in_gazebo:
+        slower = ({"update_rate": SLOW_RATE},) if options.hardware == "topic_based" else ()
+        manager = (str(parameters), *slower)
+        found.append(Process("controller_manager", "ros2_control_node", "controller_manager", "", manager))
+    for name in controllers.names(hardware.has_hands):
+        arguments = (name, "--controller-manager", _MANAGER, "--controller-manager-timeout", "60")
+        found.append(Process("controller_manager", "spawner", f"spawn_{name}", "", (clock,), arguments))
+    if not hardware.has_hands:
+        found.extend(_franka_hands(options))
+    return found
+
+
+def gazebo_processes(layout: Layout, folder: Path) -> list[Process]:
+    """What puts the robot into Gazebo's world, and the bridge of clock, pictures and poses of objects to ROS."""
+    bridge = folder / "bridge.yaml"
+    bridge.write_text(yaml.safe_dump(list(_bridged(layout)), sort_keys=False))
+    spawn = ("-world", WORLD, "-topic", "/robot_description", "-name", "robot")
+    return [
+        Process("ros_gz_sim", "create", "spawn_robot", "", ({"use_sim_time": True},), spawn),
+        Process(
+            "ros_gz_bridge",
+            "parameter_bridge",
+            "gazebo_bridge",
+            "",
+            ({"config_file": str(bridge), "use_sim_time": True},),
+        ),
+    ]
+
+
+def _bridged(layout: Layout) -> Iterator[dict[str, str]]:
+    topics = [("/clock", "/clock", "rosgraph_msgs/msg/Clock", "gz.msgs.Clock")]
+    for camera in CAMERAS:
+        for end, kind in (("image_raw", "Image"), ("camera_info", "CameraInfo")):
+            topic = f"/cameras/{camera}/{end}"
+            topics.append((topic, topic, f"sensor_msgs/msg/{kind}", f"gz.msgs.{kind}"))
+    for name, thing in layout.things.items():
+        if thing.present and thing.moves != "placed":
+            topics.append(
+                (f"/objects/{name}/pose", f"/model/{name}/pose", "geometry_msgs/msg/PoseStamped", "gz.msgs.Pose")
+            )
+    for ros, gz, ros_type, gz_type in topics:
+        yield {
+            "ros_topic_name": ros,
+            "gz_topic_name": gz,
+            "ros_type_name": ros_type,
+            "gz_type_name": gz_type,
+            "direction": "GZ_TO_ROS",
+        }
+
+
+def _franka_hands(options: ControlOptions) -> Iterator[Process]:
+    for side, arm, ip in zip(SIDES, options.robot.arms, options.robot_ips, strict=True):
+        first = arm.gripper.finger_joint
+        parameters = {"robot_ip": ip, "joint_names": [first, f"{first[:-1]}2"]}
+        yield Process("franka_gripper", "franka_gripper_node", "franka_gripper", side, (parameters,))

@@ -1,0 +1,1 @@
+"""Episodes from what real or simulated arms did: recordings of `clwm record`, and bags of other robots."""

@@ -1,0 +1,1 @@
+"""Suites: a policy asked, shown and given what an ordinary evaluation does not, beside its controls."""
