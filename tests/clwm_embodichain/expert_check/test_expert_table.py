@@ -54,13 +54,17 @@ def test_orders_are_of_all_scenes_or_of_the_one_that_is_asked_for():
         orders("pot", "place", range(1))
 
 
-def test_table_counts_each_place_of_asking_apart_and_lists_every_failure():
-    report = summarise([result(0), result(1, "lost"), result(2, seconds=6.0), result(3, "open")], "abc")
-    start, midway = report["table"]
-    assert (start["asked"], start["achieved"], start["trials"], start["seconds"]) == ("at start", 2, 2, 5.0)
-    assert (midway["asked"], midway["achieved"], midway["lost"], midway["timed_out"]) == ("midway", 0, 1, 1)
-    assert midway["wilson95"][0] == 0.0 and 0.5 < midway["wilson95"][1] < 0.8
-    assert [failure["seed"] for failure in report["failures"]] == [1, 3]
+def test_table_counts_expansions_apart_those_asked_midway_too_and_lists_every_failure():
+    expanded = [replace(result(seed, outcome), expansion="all") for seed, outcome in ((0, "achieved"), (1, "lost"))]
+    again = [replace(result(2), expansion="all", replans=1), replace(result(3, "open"), expansion="all", replans=2)]
+    report = summarise([result(0), result(1), result(2, seconds=6.0), *expanded, *again], "abc")
+    none, on = report["table"]
+    assert (none["expansion"], none["achieved"], none["trials"], none["seconds"]) == ("none", 3, 3, 4.0)
+    assert (none["midway_achieved"], none["midway"], none["tried_anew"]) == (1, 1, 0)
+    assert (on["expansion"], on["achieved"], on["trials"], on["lost"], on["timed_out"]) == ("all", 2, 4, 1, 1)
+    assert (on["midway_achieved"], on["midway"], on["tried_anew_achieved"], on["tried_anew"]) == (0, 2, 1, 2)
+    assert none["wilson95"][1] == 1.0 and 0.1 < on["wilson95"][0] < 0.2
+    assert [(failure["seed"], failure["expansion"]) for failure in report["failures"]] == [(1, "all"), (3, "all")]
     assert (report["commit"], report["seeds"], report["first_seed"]) == ("abc", 4, 0) and report["machine"]["cores"] > 0
 
 
@@ -112,8 +116,27 @@ def test_command_prints_the_table_and_writes_the_report(tmp_path):
     arguments = ["--scene", "switches", "--goal", "turn_lever", "--seeds", "2"]
     done = CliRunner().invoke(app, [*arguments, "--json", str(report), "--log", str(tmp_path / "log.jsonl")])
     assert done.exit_code == 0, done.output
-    assert "1 of 1" in done.output and "midway" in done.output
-    assert [row["achieved"] for row in json.loads(report.read_text())["table"]] == [1, 1]
+    (none, on) = (line.split() for line in done.output.splitlines() if "turn_lever  " in line)
+    assert none == ["switches", "turn_lever", "none", "2/2", *none[4:7], "1/1", "0/0", "0/2"]
+    assert on[2] == "all" and "…" not in done.output
+    assert [(row["expansion"], row["achieved"]) for row in json.loads(report.read_text())["table"]] == [
+        ("none", 2),
+        ("all", 2),
+    ]
+
+
+def test_command_tries_the_experts_with_the_parts_of_expansion_that_are_named(tmp_path):
+    report = tmp_path / "experts.json"
+    arguments = ["--scene", "switches", "--goal", "turn_lever", "--seeds", "1", "--expansion", "recovery,physics"]
+    done = CliRunner().invoke(app, [*arguments, "--json", str(report), "--log", str(tmp_path / "log.jsonl")])
+    assert done.exit_code == 0, done.output
+    assert [row["expansion"] for row in json.loads(report.read_text())["table"]] == ["physics,recovery"]
+
+
+def test_command_refuses_an_unknown_part_of_expansion_in_one_sentence():
+    done = CliRunner().invoke(app, ["--expansion", "gravity"])
+    assert done.exit_code == 2
+    assert "expansion 'gravity' does not exist; expected all, none, or some of" in " ".join(done.output.split())
 
 
 def test_command_refuses_an_unknown_scene_in_one_sentence():

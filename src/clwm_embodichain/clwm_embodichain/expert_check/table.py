@@ -74,17 +74,13 @@ def running(orders: Sequence[TrialOrder], workers: int) -> Iterator[Iterator[Tri
 
 
 def summarise(results: Sequence[TrialResult], commit: str) -> dict[str, Any]:
-    """The report: a row for each scene, goal and place of asking, and every failure; commit: of what was tried."""
+    """The report: a row for each scene, goal and expansion, and every failure; commit: of what was tried."""
     rows = []
-    for scene, kind in dict.fromkeys((result.scene, result.kind) for result in results):
-        for is_midway in (False, True):
-            own = [
-                result
-                for result in results
-                if (result.scene, result.kind) == (scene, kind) and result.order.is_midway == is_midway
-            ]
-            if own:
-                rows.append({"scene": scene, "goal": kind, "asked": "midway" if is_midway else "at start", **_row(own)})
+    for scene, kind, expansion in dict.fromkeys((result.scene, result.kind, result.expansion) for result in results):
+        own = [
+            result for result in results if (result.scene, result.kind, result.expansion) == (scene, kind, expansion)
+        ]
+        rows.append({"scene": scene, "goal": kind, "expansion": expansion, **_row(own)})
     seeds = [result.seed for result in results]
     return {
         "measurement": "experts",
@@ -92,7 +88,6 @@ def summarise(results: Sequence[TrialResult], commit: str) -> dict[str, Any]:
         "failures": [asdict(each) for each in results if (each.outcome == "achieved") == each.is_control],
         "first_seed": min(seeds, default=0),
         "seeds": len(set(seeds)),
-        "expansion": "off",
         "machine": machine(),
         "commit": commit,
     }
@@ -104,9 +99,13 @@ def _row(trials: Sequence[TrialResult]) -> dict[str, Any]:
     return {
         "trials": len(results),
         "achieved": len(achieved),
+        "wilson95": [round(bound, 4) for bound in wilson95(len(achieved), len(results))],
+        "midway": sum(result.order.is_midway for result in results),
+        "midway_achieved": sum(result.order.is_midway for result in achieved),
         "lost": sum(result.outcome == "lost" for result in results),
         "timed_out": sum(result.outcome == "open" for result in results),
-        "wilson95": [round(bound, 4) for bound in wilson95(len(achieved), len(results))],
+        "tried_anew": sum(result.replans > 0 for result in results),
+        "tried_anew_achieved": sum(result.replans > 0 for result in achieved),
         "seconds": round(float(np.median([result.seconds for result in achieved])), 2) if achieved else None,
         "processor_seconds": round(float(np.mean([result.cpu for result in results])), 3),
         "arms_touched": sum(result.touched for result in results),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clwm_embodichain.expansion.attempts import Attempts
@@ -54,14 +55,19 @@ class TrialResult:
         return TrialOrder(self.scene, self.kind, self.seed, self.is_control, self.expansion)
 
 
-def orders(scene: str | None, kind: str | None, seeds: range, controls: int = 0) -> list[TrialOrder]:
-    """All trials of one scene or all, one kind of goal or all; with controls of the first so many seeds.
+def orders(
+    scene: str | None, kind: str | None, seeds: range, controls: int = 0, expansions: Sequence[str] = ("none",)
+) -> list[TrialOrder]:
+    """All trials of one scene or all, one kind of goal or all, with each expansion, and controls of the first seeds.
 
     Raises RegistryError for a scene or a goal that does not exist.
     """
     wanted = [*((seed, False) for seed in seeds), *((seed, True) for seed in seeds[:controls])]
     return [
-        TrialOrder(name, goal, seed, is_control) for name, goal in offers(scene, kind) for seed, is_control in wanted
+        TrialOrder(name, goal, seed, is_control, expansion)
+        for name, goal in offers(scene, kind)
+        for expansion in expansions
+        for seed, is_control in wanted
     ]
 
 

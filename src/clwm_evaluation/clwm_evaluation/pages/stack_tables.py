@@ -60,16 +60,21 @@ def soak(report: dict[str, Any]) -> list[Rows]:
 
 
 def experts(report: dict[str, Any]) -> list[Rows]:
-    """One row per scene, goal and place of asking."""
-    header = ["scene", "goal", "asked", "achieved", "Wilson 95 %", "time s", "processor s", "arms touched"]
-    header += ["pursuing another goal"]
+    """One row per scene, goal and expansion."""
+    header = ["scene", "goal", "expansion", "achieved", "Wilson 95 %", "of those midway", "tried anew", "time s"]
+    header += ["processor s", "arms touched", "pursuing another goal"]
     rows = []
     for found in report["table"]:
-        done = f"{found['achieved']} / {found['trials']}"
-        asked = [found["scene"], found["goal"], found["asked"], done, percent(found["wilson95"], 1)]
-        times = [text(found["seconds"], "{:.1f}"), f"{found['processor_seconds']:.2f}", str(found["arms_touched"])]
-        rows.append([*asked, *times, f"{found['controls_achieved']} / {found['controls']}"])
+        row = [found["scene"], found["goal"], found["expansion"]]
+        row += [_part(found, "achieved", "trials"), percent(found["wilson95"], 1)]
+        row += [_part(found, "midway_achieved", "midway"), _part(found, "tried_anew_achieved", "tried_anew")]
+        row += [text(found["seconds"], "{:.1f}"), f"{found['processor_seconds']:.2f}", str(found["arms_touched"])]
+        rows.append([*row, _part(found, "controls_achieved", "controls")])
     return [Rows(header, rows)]
+
+
+def _part(found: dict[str, Any], part: str, whole: str) -> str:
+    return f"{found[part]} / {found[whole]}"
 
 
 def evaluations(reports: Iterable[tuple[str, dict[str, Any]]]) -> Rows:
