@@ -9,6 +9,9 @@ COMMANDS = {
     "look": CommandPlace(
         "clwm_embodichain.expansion.look_command", "look", "A contact sheet of random looks of a scene"
     ),
+    "coverage": CommandPlace(
+        "clwm_embodichain.expansion.coverage", "coverage", "How evenly initial states cover how hands reach"
+    ),
     "record": CommandPlace("clwm_embodichain.episodes.command", "record", "Record the experts' episodes"),
     "export": CommandPlace("clwm_embodichain.lerobot.command", "export", "Write episodes as a LeRobot data set"),
     "import": CommandPlace("clwm_embodichain.lerobot.command", "import_", "Make episodes of a LeRobot data set"),

@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
-from clwm_embodichain.expansion.attempts import AttemptError, Attempts
+from clwm_common.actions import GRIPPERS, ROW_DT
+from clwm_embodichain.expansion.attempts import RETREAT_ROWS, Attempt, AttemptError, Attempts, Retreat
 from clwm_embodichain.expansion.parts import Expansion
+from clwm_sim.experts.goal_expert import GoalExpert
+from clwm_sim.goals.lift_pot import LiftPot
+from clwm_sim.goals.turn_lever import TurnLever
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +67,58 @@ def test_another_goal_may_be_asked_for_in_the_middle(attempts):
 def test_goal_that_the_scene_does_not_offer_is_refused(attempts):
     with pytest.raises(AttemptError, match="scene 'pot' has no goal 'stack'"):
         attempts.prepare("pot", "stack", 0)
+
+
+def played_with_a_jammed_hand(attempts, scene, kind, replans):
+    """The attempt at which hands do not close until the goal's time is over for the first time."""
+    ready = attempts.prepare(scene, kind, 0)
+
+    def jammed(command, now):
+        if ready.stage.time < ready.goal.timeout:
+            command = command.copy()
+            command[GRIPPERS] = 0.08
+        return command
+
+    attempt = Attempt(ready.stage, GoalExpert(ready.stage.robot), ready.goals, ready.goal, jammed, replans)
+    steps = list(attempt.play())
+    return attempt, steps
+
+
+@pytest.mark.parametrize(("scene", "goal"), [("switches", TurnLever), ("pot", LiftPot)])
+def test_attempt_that_failed_is_tried_anew_from_where_things_are_and_ends_well(attempts, monkeypatch, scene, goal):
+    monkeypatch.setattr(goal, "timeout", 6.0)
+    kind = goal.kind
+    without, _ = played_with_a_jammed_hand(attempts, scene, kind, 0)
+    assert without.outcome == "open" and without.replans == 0
+    attempt, steps = played_with_a_jammed_hand(attempts, scene, kind, 1)
+    assert attempt.outcome == "achieved" and attempt.replans == 1
+    retreat = [index for index, step in enumerate(steps) if isinstance(step.goal, Retreat)]
+    assert retreat == list(range(retreat[0], retreat[0] + RETREAT_ROWS))
+    assert retreat[0] * ROW_DT == pytest.approx(attempt.goal.timeout)
+    # The hands have risen, and what follows goes on from there.
+    assert (steps[retreat[-1]].now.tcp[:, 2] > 0.15).all()
+    assert all(np.allclose(later.row, step.executed, atol=1e-5) for step, later in zip(steps, steps[1:], strict=False))
+
+
+def test_hands_that_were_asked_to_keep_still_do_not_retreat(attempts):
+    attempt = attempts.prepare("pot", "keep_still", 0, Expansion.parse("recovery"))
+    start = attempt.stage.situation().tcp
+    for index, step in enumerate(attempt.play()):
+        assert np.abs(step.now.tcp - start).max() < 0.005
+        if index == 40:
+            attempt.stage.displace("pot", [0.05, 0.0])  # by somebody else: the attempt fails
+    assert attempt.replans == 1 and attempt.outcome == "achieved"
+
+
+def test_what_is_lost_for_good_is_not_tried_anew(attempts):
+    attempt = attempts.prepare("pot", "lift_pot", 0, Expansion.parse("recovery"))
+    for index, _ in enumerate(attempt.play()):
+        if index == 10:
+            attempt.stage.displace("pot", [0.8, 0.0])
+    assert attempt.outcome == "lost" and attempt.replans == 0
+
+
+def test_a_control_is_never_tried_anew(attempts):
+    attempt = attempts.prepare("switches", "turn_lever", 0, Expansion.parse("recovery"), is_control=True)
+    list(attempt.play())
+    assert attempt.outcome != "achieved" and attempt.replans == 0

@@ -100,12 +100,21 @@ class Reachability:
         for index in np.argsort(rng.exponential(size=len(candidates)) / weights):
             yield candidates[index]
 
-    def candidate(self, scene: str, kind: str, rng: np.random.Generator, table_height: float = 0.0) -> Candidate | None:
-        """A layout, an open goal and hands as they are drawn; None when an arm does not reach what it has to take."""
+    def at_home(self) -> HandStarts:
+        """Open hands about where they are without this part."""
+        return HandStarts(self._home, np.zeros(2), np.zeros((2, 3)), np.full(2, self._opening))
+
+    def candidate(
+        self, scene: str, kind: str, rng: np.random.Generator, hands: HandStarts | None = None
+    ) -> Candidate | None:
+        """A layout, an open goal and hands as they are drawn, unless they are given; None when an arm does not reach
+        what it has to take.
+        """
         layout = scene_named(scene).draw(rng)
         now = Situation.at_start(layout, self._home, np.full(2, OPEN))
         goals = [goal for goal in goals_in(scene, layout) if goal.kind == kind and _is_open(goal, now)]
-        hands = draw_hands(rng, self._capability, self._opening)
+        if hands is None:
+            hands = draw_hands(rng, self._capability, self._opening)
         if not goals or hands is None:
             return None
         goal = goals[rng.integers(len(goals))]

@@ -31,7 +31,8 @@ TITLES = {
     "memory": "Right choices after a delay, chance 50 % (`clwm bench memory`)",
     "chaos": "Faults on the real stack (`clwm chaos --all`)",
     "fuzzer": "The executor under a virtual clock (`clwm chaos --virtual`)",
-    "experts": "Scripted experts, asked at the start and in the middle of an episode (`clwm data check`)",
+    "experts": "Scripted experts, without and with domain expansion (`clwm data check`)",
+    "reachability": "Ways in which hands come to what they take, in initial states (`clwm data coverage`)",
     "soak": "Continuous operation in real time (`clwm soak`)",
     "seam": "Velocity jumps where chunks follow one another (`clwm bench seam`)",
     "executor": "The executor's process (`clwm bench executor`)",
@@ -44,6 +45,7 @@ STACK_TABLES = {
     "fuzzer": stack_tables.fuzzer,
     "soak": stack_tables.soak,
     "experts": stack_tables.experts,
+    "reachability": stack_tables.reachability,
 }
 
 

@@ -73,6 +73,17 @@ def experts(report: dict[str, Any]) -> list[Rows]:
     return [Rows(header, rows)]
 
 
+def reachability(report: dict[str, Any]) -> list[Rows]:
+    """One row per goal whose hands take something."""
+    header = ["scene", "goal", "bins", "as many filled evenly, without", "with", "fullest bin, without", "with"]
+    rows = []
+    for found in report["goals"]:
+        off, on = found["off"], found["on"]
+        row = [found["scene"], found["goal"], str(found["bins"]), f"{off['even']:.1f}", f"{on['even']:.1f}"]
+        rows.append([*row, _share(off["fullest"]), _share(on["fullest"]), f"{found['ms']:.1f}"])
+    return [Rows([*header, "ms a state"], rows)]
+
+
 def _part(found: dict[str, Any], part: str, whole: str) -> str:
     return f"{found[part]} / {found[whole]}"
 
