@@ -38,6 +38,15 @@ def moving(stage, seconds=0.6):
     return np.array([each.positions for each in seen]), np.array([each.widths for each in seen])
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [("latency", -0.01, "0 or more"), ("mass", 0.0, "more than 0"), ("table_height", np.nan, "a finite number")],
+)
+def test_quantity_that_no_dynamics_can_have_is_refused_by_its_name(name, value, expected):
+    with pytest.raises(ValueError, match=f"physics: {name} is {value}; expected {expected}"):
+        Physics(**{name: value})
+
+
 def test_latency_shifts_every_motion_of_arms_and_hands_by_itself(stage):
     set_up(stage)
     nominal = moving(stage)

@@ -9,7 +9,8 @@ with it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import asdict, dataclass, replace
 
 import mujoco
 import numpy as np
@@ -25,8 +26,8 @@ class Physics:
     mass, friction, hinge_damping: factors, of all objects; drag: 1/s by which objects that move freely are slowed down.
     finger_friction, table_friction: factors; of two surfaces that touch, the larger friction counts. joint_damping:
     factor of the arms' viscous and dry friction. stiffness: factor of the drives' position gain; damping_ratio: factor
-    of how well damped they are. grip_force: factor. latency: s from a command to its effect, on arms and hands.
-    table_height: m.
+    of how well damped they are. grip_force: factor. latency: s from a command to its effect on arms and hands, rounded to
+    2.5 ms. table_height: m.
     """
 
     mass: float = 1.0
@@ -41,6 +42,14 @@ class Physics:
     grip_force: float = 1.0
     latency: float = 0.0
     table_height: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a quantity that no dynamics can have."""
+        for name, value in asdict(self).items():
+            may_be_zero, may_be_below = name in ("drag", "latency"), name == "table_height"
+            if not (math.isfinite(value) and (may_be_below or value > 0.0 or (may_be_zero and value == 0.0))):
+                expected = "a finite number" if may_be_below else "0 or more" if may_be_zero else "more than 0"
+                raise ValueError(f"physics: {name} is {value}; expected {expected}")
 
     def of_objects(self, layout: Layout) -> Layout:
         """The layout with its objects' masses, frictions and damping: the same one when they are nominal."""

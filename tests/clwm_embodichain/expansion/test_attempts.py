@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clwm_common.actions import GRIPPERS, ROW_DT
+from clwm_common.actions import GRIPPERS, JOINTS, ROW_DT
 from clwm_embodichain.expansion.attempts import RETREAT_ROWS, Attempt, AttemptError, Attempts, Retreat
 from clwm_embodichain.expansion.parts import Expansion
 from clwm_sim.experts.goal_expert import GoalExpert
@@ -122,3 +122,10 @@ def test_a_control_is_never_tried_anew(attempts):
     attempt = attempts.prepare("switches", "turn_lever", 0, Expansion.parse("recovery"), is_control=True)
     list(attempt.play())
     assert attempt.outcome != "achieved" and attempt.replans == 0
+
+
+def test_disturbed_commands_of_a_stretched_arm_stay_within_its_joints_velocity_limits(attempts):
+    attempt = attempts.prepare("handover", "hand_over", 10, Expansion.parse("reachability,recovery"))
+    rows = np.stack([step.row for step in attempt.play()])
+    speed = np.abs(np.diff(rows[:, JOINTS], axis=0)) / ROW_DT
+    assert (speed <= attempt.stage.robot.limit("velocity")).all()

@@ -22,6 +22,7 @@ HOVER = 0.10  # m above the grasp from where the last approach goes straight dow
 HOMING_RATE, HOMING_SPEED = 2.0, 0.3  # 1/s, rad/s of an idle arm, which always drifts back to home
 IDLE_NOISE = 0.5  # how much disturbance an idle arm tolerates, 0..1
 TURNED = 0.15  # rad off the wanted turn of a hand within which its fingers go down around a thing
+MOST_DISPLACED = 0.035  # rad; on top of an expert's step it stays within what joints can do in a row time
 REACH = 0.785  # m from an arm's base over the table; at 0.80 m the elbow is straight when the fingers point down
 
 
@@ -103,7 +104,9 @@ def above(
 def displaced(
     arms: Sequence[ArmInverseKinematics], kinematics: DualArmKinematics, row: NDArray, shift: NDArray, turn: NDArray
 ) -> NDArray[np.float32]:
-    """`row` (30,) with the tool centre points moved by shift (2, 3) in m and turned by turn (2, 3) in rad."""
+    """`row` (30,) with the tool centre points moved by shift (2, 3) in m and turned by turn (2, 3) in rad, as far as no
+    joint goes further than `MOST_DISPLACED`.
+    """
     joints = np.array(row[JOINTS], dtype=np.float64)
     for arm in range(2):
         if not (shift[arm].any() or turn[arm].any()):
@@ -113,5 +116,6 @@ def displaced(
         moved = mink.SE3.from_rotation_and_translation(
             mink.SO3.exp(turn[arm]) @ pose.rotation(), pose.translation() + shift[arm]
         )
-        joints[own] = arms[arm].solve(moved, joints[own])
+        step = arms[arm].solve(moved, joints[own]) - joints[own]
+        joints[own] += np.clip(step, -MOST_DISPLACED, MOST_DISPLACED)
     return kinematics.row(joints, row[GRIPPERS])
