@@ -23,11 +23,10 @@ from clwm_sim.scenes.workcell import SIDES
 class Physics:
     """Constant within an episode. Factors are of the nominal value, 1 being nominal.
 
-    mass, friction, hinge_damping: factors, of all objects; drag: 1/s by which objects that move freely are slowed down.
-    finger_friction, table_friction: factors; of two surfaces that touch, the larger friction counts. joint_damping:
-    factor of the arms' viscous and dry friction. stiffness: factor of the drives' position gain; damping_ratio: factor
-    of how well damped they are. grip_force: factor. latency: s from a command to its effect on arms and hands, rounded to
-    2.5 ms. table_height: m.
+    mass, friction, hinge_damping: of all objects; drag: 1/s by which those that move freely are slowed down.
+    finger_friction, table_friction: of two surfaces that touch, the larger friction counts. joint_damping: of the arms'
+    viscous and dry friction. stiffness: of the drives' position gain; damping_ratio: of how well damped they are.
+    latency: s from a command to its effect on arms and hands, rounded to 2.5 ms. table_height: m.
     """
 
     mass: float = 1.0
