@@ -129,3 +129,10 @@ def test_disturbed_commands_of_a_stretched_arm_stay_within_its_joints_velocity_l
     rows = np.stack([step.row for step in attempt.play()])
     speed = np.abs(np.diff(rows[:, JOINTS], axis=0)) / ROW_DT
     assert (speed <= attempt.stage.robot.limit("velocity")).all()
+
+
+def test_nothing_goes_wrong_for_hands_that_keep_still_with_something_in_them(attempts):
+    attempt = attempts.prepare("blocks", "keep_still", 57, Expansion.parse("all"), is_midway=True)
+    assert attempt.stage.measured().widths.min() < 0.06
+    assert all(np.array_equal(step.command, step.executed) for step in attempt.play())
+    assert attempt.outcome == "achieved" and attempt.replans == 0

@@ -11,7 +11,7 @@ from clwm_common.actions import GRIPPERS, JOINTS, ROW_DT
 from clwm_common.robot.description import RobotDescription
 from clwm_sim.experts.carrying import free_place
 from clwm_sim.experts.goal_expert import GoalExpert
-from clwm_sim.experts.grasping import hand_yaw, take
+from clwm_sim.experts.grasping import hand_yaw, leave, take
 from clwm_sim.experts.inverse_kinematics import ArmInverseKinematics
 from clwm_sim.experts.motion import CLOSED, OPEN, View, fingers_down
 from clwm_sim.experts.playing import play
@@ -185,6 +185,52 @@ def test_hand_whose_fingers_stand_on_a_thing_rises_and_tries_again(prepare, expe
         rises = take(blocked, arm, goal.block, goal.block.grips[0], yaw)
         assert rises.width == OPEN and rises.position[2] > grip[2] + 0.05
         assert take(reached, arm, goal.block, goal.block.grips[0], yaw).width == CLOSED
+
+
+def test_open_hand_that_cannot_get_down_or_open_further_rises(prepare, expert):
+    stage, layout, _ = prepare("tray", 0)
+    now = stage.situation()
+    block, tray = layout.things["block0"], layout.things["tray"]
+    beside = now.objects["block0"].position + [0.0, 0.0, 0.01]
+    view = replace(expert.view(expert.row_of(*stage.setpoint()), layout, now), tcp=np.tile(beside, (2, 1)))
+    on_the_handle = replace(view, now=replace(now, tcp=view.tcp + [0.02, 0.0, 0.06]))
+    behind = replace(view, now=replace(now, tcp=view.tcp + [0.0, 0.0, 0.021]))  # by a latency of 60 ms
+    for arm in range(2):
+        assert take(on_the_handle, arm, block, block.grips[0], 0.0).position[2] > beside[2] + 0.05
+        assert take(behind, arm, block, block.grips[0], 0.0).position[2] < beside[2] + 0.05
+    handle = now.objects["tray"].at(tray.grips[0])
+    around = replace(view, tcp=np.tile(handle, (2, 1)), now=replace(now, widths=np.full(2, 0.06)))
+    for lacks, rises in ((0.0, False), (0.03, True)):
+        held_up = replace(around, now=replace(around.now, tcp=around.tcp + [0.0, 0.0, lacks]))
+        assert (leave(held_up, 0, block).position[2] > handle[2] + 0.05) == rises
+
+
+@pytest.mark.parametrize("share", [0.5, 0.85, 1.1])
+def test_block_that_lies_askew_on_another_one_is_set_straight(prepare, expert, share):
+    stage, layout, goals = prepare("blocks", 3)
+    goal = next(g for g in goals if g.kind == "stack" and g.upper.height < g.lower.height)
+    now = stage.situation()
+    shift = (now.objects[goal.lower.name].position - goal.upper.position)[:2] + [share * goal.upper.height, 0.0]
+    poses = {
+        name: [*state.position, 0.0, 0.0, np.sin(layout.things[name].yaw / 2), np.cos(layout.things[name].yaw / 2)]
+        for name, state in now.objects.items()
+    }
+    x, y, _, *turn = poses[goal.upper.name]
+    on_top = 2.0 * goal.lower.height + goal.upper.height
+    poses[goal.upper.name] = [x + shift[0], y + shift[1], on_top, *turn]
+    stage.arrange(*stage.setpoint(), poses)
+    expert.start()
+    assert pursue(stage, expert, goal, layout, goals)[1][goal.name] == "achieved"
+
+
+@pytest.mark.parametrize("arm", [0, 1])
+def test_what_a_hand_puts_down_beside_the_tray_stays_on_its_own_side(prepare, expert, arm):
+    stage, layout, _ = prepare("tray", 0)
+    side = 1.0 - 2.0 * arm
+    for name, place in (("tray", [0.493, 0.04 * side]), ("block0", [0.46, 0.15 * side])):
+        stage.displace(name, np.array(place) - layout.things[name].position[:2])
+    view = expert.view(expert.row_of(*stage.setpoint()), layout, stage.situation())
+    assert free_place(view, arm, layout.things["block0"])[1] * side > 0.2
 
 
 @pytest.mark.parametrize("seed", [1, 4, 6])

@@ -113,7 +113,8 @@ class Attempt:
                 return next(lingered) == linger
             return self.stage.time - self.asked_at >= self.goal.timeout
 
-        steps = play(self.stage, self._expert, self.pursued, self.layout, self._judge, self._trouble)
+        trouble = self._trouble if self.pursued.moves else None
+        steps = play(self.stage, self._expert, self.pursued, self.layout, self._judge, trouble)
         yield from self._until(steps, is_over)
 
     def _until(self, steps: Iterator[Step], is_over: Callable[[int], bool]) -> Iterator[Step]:

@@ -15,7 +15,8 @@ from clwm_sim.registry import offers
 class TrialOrder:
     """Which goal is asked for. Odd seeds ask in the middle of an episode, even ones at its start.
 
-    is_control: the expert pursues another goal of the scene, so that what is asked for must not be achieved.
+    is_control: the expert pursues another goal of the scene, so that what is asked for must not be achieved; asked at
+    the start, since what is in motion may end as it is asked.
     expansion: the parts that are on, as `Expansion` writes them.
     """
 
@@ -27,7 +28,7 @@ class TrialOrder:
 
     @property
     def is_midway(self) -> bool:
-        return self.seed % 2 == 1
+        return self.seed % 2 == 1 and not self.is_control
 
 
 @dataclass(frozen=True)

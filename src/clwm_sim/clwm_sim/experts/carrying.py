@@ -12,6 +12,7 @@ from clwm_sim.scenes.things import Grip, Thing
 CARRY = 0.085  # m under a carried thing: more than anything is high that it may pass
 CLEAR = 0.095  # m between the middles of two things on the table that a hand can still tell apart
 NEARBY = 0.12  # m
+ACROSS, ASIDE = 0.12, 0.34  # m beyond the middle line, and to its own side, up to which an arm puts things down
 SAFE_HEIGHT = 0.20  # m of a tool centre point over everything that lies on the table
 _MARGIN = 0.22  # m between a hand's goal and the other hand below which it waits
 
@@ -31,8 +32,11 @@ def choose_arm(view: View, thing: Thing, target: NDArray) -> int:
     return int(np.argmin(costs))
 
 
-def move(view: View, arm: int, thing: Thing, target: NDArray, close: float = 0.010) -> Aim:
-    """Take the thing and set it down with its origin at `target` (3,), to within `close` m; then rise."""
+def move(view: View, arm: int, thing: Thing, target: NDArray, close: float = 0.010, done: float = 0.025) -> Aim:
+    """Take the thing and set it down with its origin at `target` (3,), to within `close` m; then rise.
+
+    done: m within which it may stay when it is let go already.
+    """
     if (wrong := held_thing(view, arm)) is not None and wrong[0] is not thing:
         return put_down(view, arm, *wrong)
     grip = thing.grips[0]
@@ -42,7 +46,7 @@ def move(view: View, arm: int, thing: Thing, target: NDArray, close: float = 0.0
     is_low = here[2] < target[2] + 0.006
     yaw = hand_yaw(state, grip)
     released = view.told[arm] > 0.5 * OPEN
-    if is_low and off < (0.025 if released else close):
+    if is_low and off < (done if released else close):
         return let_go(view, arm, here)
     if not is_held(view, arm, thing, grip):
         return take(view, arm, thing, grip, yaw)
@@ -87,7 +91,7 @@ def put_down(view: View, arm: int, thing: Thing, grip: Grip) -> Aim:
 
 
 def free_place(view: View, arm: int, thing: Thing) -> NDArray[np.float64]:
-    """A place on the table for the thing, (3,) m of its origin: the nearest one clear of all others."""
+    """A place on the arm's own side for the thing, (3,) m of its origin: the nearest one clear of all others."""
     here = view.now.objects[thing.name].position
     others = [
         (state.position[:2], max(CLEAR, 0.05 + view.layout.things[name].extent))
@@ -99,7 +103,8 @@ def free_place(view: View, arm: int, thing: Thing) -> NDArray[np.float64]:
     for radius in np.arange(0.0, 0.40, 0.03):
         angles = np.arange(0.0, 2.0 * np.pi, 0.03 / max(radius, 0.03))
         spots = here[:2] + radius * np.column_stack([np.cos(angles), np.sin(angles)])
-        inside = (spots[:, 0] > 0.34) & (spots[:, 0] < 0.64) & (np.abs(spots[:, 1]) < 0.28)
+        inwards = spots[:, 1] * np.sign(view.bases[arm][1])
+        inside = (spots[:, 0] > 0.34) & (spots[:, 0] < 0.64) & (inwards > -ACROSS) & (inwards < ASIDE)
         inside &= np.hypot(*(spots - view.bases[arm]).T) < 0.72
         for other, away in others:
             inside &= np.hypot(*(spots - other).T) > away

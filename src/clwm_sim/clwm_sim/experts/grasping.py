@@ -12,6 +12,7 @@ from clwm_sim.situation import State
 AT_GRASP = 0.009  # m from the grasp point within which fingers close
 AROUND = 0.045  # m between a hand and a grip that its fingers may touch
 LOST_GRASP = 0.035  # m beyond which closed fingers have missed
+STUCK = 0.045  # m that a hand lacks to where it is told to be, more than it ever is behind
 BLOCKED = 0.015  # m that a hand which rests lacks to where it is told to be, because something is in its way
 
 
@@ -54,7 +55,8 @@ def leave(view: View, arm: int, wanted: Thing | None = None) -> Aim | None:
             is_around = np.hypot(*(tcp - point)[:2]) < AROUND and -0.03 < tcp[2] - point[2] < 0.05
             # What the wanted thing stands on is around the same place, and in nobody's way.
             if is_around and not any(np.hypot(*(place - point)[:2]) < AROUND for place in places):
-                if view.now.widths[arm] < 0.9 * OPEN:
+                is_blocked = np.linalg.norm(view.now.tcp[arm] - tcp) > BLOCKED
+                if view.now.widths[arm] < 0.9 * OPEN and not is_blocked:
                     return Aim(tcp, None, OPEN, noise=0.0)
                 return Aim(tcp + [0.0, 0.0, 0.08], None, OPEN, speed=0.25, noise=0.0)
     return None
@@ -70,6 +72,8 @@ def take(view: View, arm: int, thing: Thing, grip: Grip, yaw: float) -> Aim:
     tcp, width = view.tcp[arm], float(view.now.widths[arm])
     away = float(np.linalg.norm(point - tcp))
     over = above(point, tcp, off_turn=view.off_turn(arm, yaw))
+    if np.linalg.norm(view.now.tcp[arm] - tcp) > STUCK:
+        return Aim(tcp + [0.0, 0.0, HOVER], yaw, OPEN, noise=0.0)
     if not _is_told_to_hold(view, arm) and away > AT_GRASP:
         noise = float(np.clip((away - 0.03) / 0.08, 0.15, 1.0))
         return Aim(over, yaw, OPEN, noise=noise)

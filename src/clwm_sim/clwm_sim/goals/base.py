@@ -24,7 +24,7 @@ class Goal(ABC):
     kind: names the class, alike in all episodes; name: tells it from the other goals of its episode. scenes: where it
     is offered. training, held_out: sentences with `{slots}`; no training may see the latter. hold_time: s for which
     `is_achieved` must stay true; timeout: s from the asking; settling: s from the asking until it is judged. loss: what
-    has happened when `is_lost`, in words.
+    has happened when `is_lost`, in words. moves: whether it asks for any motion.
     """
 
     kind: ClassVar[str]
@@ -35,6 +35,7 @@ class Goal(ABC):
     hold_time: ClassVar[float] = 0.3
     settling: ClassVar[float] = 0.0
     timeout: ClassVar[float] = 15.0
+    moves: ClassVar[bool] = True
 
     @classmethod
     @abstractmethod

@@ -47,6 +47,7 @@ class KeepStill(Goal):
     hold_time: ClassVar[float] = HOLD_TIME
     settling: ClassVar[float] = 0.8  # s in which arms that were moving may come to rest
     timeout: ClassVar[float] = HOLD_TIME + 2.0
+    moves: ClassVar[bool] = False
     movable: tuple[str, ...]  # objects that an arm can move; somebody else may place the others
 
     @classmethod

@@ -54,7 +54,7 @@ class Stack(Goal):
         lower = now.objects[self.lower.name].position
         place = lower + [0.0, 0.0, self.lower.height + self.upper.height]
         stands = abs(lower[2] - self.lower.height) < 0.008
-        return stands and rests_at(now, self.upper, place, 0.8 * min(self.lower.height, self.upper.height))
+        return stands and rests_at(now, self.upper, place, self._tolerance())
 
     def aims(self, view: View) -> list[Aim | None]:
         lower = view.now.objects[self.lower.name]
@@ -67,5 +67,9 @@ class Stack(Goal):
             thing, target = aside(view, self.lower)
         arm = choose_arm(view, thing, target)
         aims: list[Aim | None] = [None, None]
-        aims[arm] = move(view, arm, thing, target, close=0.006)
+        aims[arm] = move(view, arm, thing, target, close=0.006, done=0.9 * self._tolerance())
         return in_turn(view, aims)
+
+    def _tolerance(self) -> float:
+        """m between the middles up to which the upper block stands well on the lower one."""
+        return 0.8 * min(self.lower.height, self.upper.height)
