@@ -10,6 +10,7 @@ import pytest
 from clwm_common.actions import GRIPPERS, JOINTS, ROW_DT
 from clwm_common.robot.description import RobotDescription
 from clwm_sim.experts.carrying import free_place
+from clwm_sim.experts.clearing import aside
 from clwm_sim.experts.goal_expert import GoalExpert
 from clwm_sim.experts.grasping import hand_yaw, leave, take
 from clwm_sim.experts.inverse_kinematics import ArmInverseKinematics
@@ -221,6 +222,36 @@ def test_block_that_lies_askew_on_another_one_is_set_straight(prepare, expert, s
     stage.arrange(*stage.setpoint(), poses)
     expert.start()
     assert pursue(stage, expert, goal, layout, goals)[1][goal.name] == "achieved"
+
+
+@pytest.mark.parametrize("arm", [0, 1])
+def test_what_is_cleared_away_is_put_where_its_hand_would_put_it_down_anyway(prepare, expert, arm):
+    stage, layout, _ = prepare("blocks", 3)
+    block, now = layout.things["block1"], stage.situation()
+    for side in (1.0, -1.0):
+        state = replace(now.objects["block1"], position=np.array([0.42, 0.2 * side, 0.08]))
+        tcp, widths = now.tcp.copy(), now.widths.copy()
+        tcp[arm], widths[arm] = state.position, block.grips[0].width
+        held = replace(now, objects={**now.objects, "block1": state}, tcp=tcp, widths=widths)
+        row = expert.row_of(*stage.setpoint())
+        view = replace(expert.view(row, layout, held), tcp=tcp, told=np.where(np.arange(2) == arm, CLOSED, OPEN))
+        assert np.array_equal(aside(view, block)[1], free_place(view, arm, block))
+
+
+def test_place_where_a_thing_is_put_down_stays_one_when_it_lies_there_not_quite(prepare, expert):
+    stage, layout, _ = prepare("blocks", 3)
+    row, block = expert.row_of(*stage.setpoint()), layout.things["block0"]
+    now, rng = stage.situation(), np.random.default_rng(0)
+
+    def free(arm, here):
+        seen = {**now.objects, "block0": replace(now.objects["block0"], position=np.array([*here[:2], block.height]))}
+        return free_place(expert.view(row, layout, replace(now, objects=seen)), arm, block)
+
+    for _ in range(60):
+        arm = int(rng.integers(2))
+        place = free(arm, rng.uniform([0.30, -0.3], [0.66, 0.3]))
+        there = place + [*rng.uniform(-0.006, 0.006, 2), 0.0]
+        assert np.array_equal(free(arm, there), there), f"{there} is not free, though {place} is"
 
 
 @pytest.mark.parametrize("arm", [0, 1])

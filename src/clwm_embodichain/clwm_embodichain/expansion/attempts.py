@@ -182,6 +182,9 @@ class Attempts:
             goals = goals_in(scene, stage.layout)
             if is_midway:
                 self._go_on(stage, goals, goal, np.random.default_rng([seed, number, 12]))
+            if is_control and stage.layout.changes:
+                # Until then another goal may ask for nothing, as this one might.
+                stage.advance(max(stage.time, stage.layout.changes[-1].at))
             left = _unachieved(stage, goals)
             pursued = _another(goal, left, seed) if is_control else goal
             if goal in left and pursued is not None:

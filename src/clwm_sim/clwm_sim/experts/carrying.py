@@ -13,6 +13,7 @@ CARRY = 0.085  # m under a carried thing: more than anything is high that it may
 CLEAR = 0.095  # m between the middles of two things on the table that a hand can still tell apart
 NEARBY = 0.12  # m
 ACROSS, ASIDE = 0.12, 0.34  # m beyond the middle line, and to its own side, up to which an arm puts things down
+SLACK = 0.01  # m
 SAFE_HEIGHT = 0.20  # m of a tool centre point over everything that lies on the table
 _MARGIN = 0.22  # m between a hand's goal and the other hand below which it waits
 
@@ -103,11 +104,14 @@ def free_place(view: View, arm: int, thing: Thing) -> NDArray[np.float64]:
     for radius in np.arange(0.0, 0.40, 0.03):
         angles = np.arange(0.0, 2.0 * np.pi, 0.03 / max(radius, 0.03))
         spots = here[:2] + radius * np.column_stack([np.cos(angles), np.sin(angles)])
+        # Further inside than it must be where it lies already: it would be moved on from the very edge.
+        slack = SLACK * (radius > 0.0)
         inwards = spots[:, 1] * np.sign(view.bases[arm][1])
-        inside = (spots[:, 0] > 0.34) & (spots[:, 0] < 0.64) & (inwards > -ACROSS) & (inwards < ASIDE)
-        inside &= np.hypot(*(spots - view.bases[arm]).T) < 0.72
+        inside = (spots[:, 0] > 0.34 + slack) & (spots[:, 0] < 0.64 - slack)
+        inside &= (inwards > slack - ACROSS) & (inwards < ASIDE - slack)
+        inside &= np.hypot(*(spots - view.bases[arm]).T) < 0.72 - slack
         for other, away in others:
-            inside &= np.hypot(*(spots - other).T) > away
+            inside &= np.hypot(*(spots - other).T) > away + slack
         if inside.any():
             nearest = spots[inside][np.argmin(np.hypot(*(spots[inside] - home).T))]
             return np.array([*nearest, thing.height])

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clwm_sim.experts.carrying import free_place
+from clwm_sim.experts.grasping import is_held
 from clwm_sim.experts.motion import View
 from clwm_sim.scenes.things import Thing
 
@@ -35,6 +36,7 @@ def lying_at(view: View, place: NDArray, thing: Thing) -> Thing | None:
 
 
 def aside(view: View, thing: Thing) -> tuple[Thing, NDArray[np.float64]]:
-    """A thing, and where it is out of the way."""
-    arm = int(view.now.objects[thing.name].position[1] < 0.0)
+    """A thing, and where it is out of the way: on the side of the hand that holds it, or else on its own."""
+    holders = [arm for arm in range(2) if any(is_held(view, arm, thing, grip) for grip in thing.grips)]
+    arm = holders[0] if holders else int(view.now.objects[thing.name].position[1] < 0.0)
     return thing, free_place(view, arm, thing)
