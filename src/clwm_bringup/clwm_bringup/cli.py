@@ -22,6 +22,7 @@ COMMANDS = {
         "clwm_operator.commands.operator", "recover", "Let a stopped Franka arm take commands again"
     ),
     "watch": CommandPlace("clwm_operator.commands.operator", "watch", "Watch the running stack"),
+    "console": CommandPlace("clwm_operator.commands.console", "console", "Serve the operator's page for a browser"),
     "teleop": CommandPlace("clwm_operator.commands.teleop", "teleop", "Take the arms over from a terminal"),
     "eval": CommandPlace(
         "clwm_evaluation.success_rates.command", "evaluate", "Success and latency under a virtual clock"

@@ -66,6 +66,18 @@ class NodeSpec:
 
 
 @dataclass(frozen=True)
+class CommandSpec:
+    """One process beside the graph: another command of `clwm`."""
+
+    name: str
+    words: tuple[str, ...]
+
+    def command(self, python: str = sys.executable) -> list[str]:
+        """The command line."""
+        return [python, "-m", "clwm_bringup", *self.words]
+
+
+@dataclass(frozen=True)
 class StackOptions:
     """What a user chooses. sai: empty for the model's own; untrained_seed: -1 for trained weights.
 
