@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import re
 import signal
 import subprocess
@@ -12,6 +13,11 @@ from pathlib import Path
 import pytest
 
 PATIENCE = 60.0  # s until a test gives up
+
+
+def environment():
+    """With a ROS domain of its own: the other tests' executors must not meet this one."""
+    return {**os.environ, "ROS_DOMAIN_ID": str(30 + (int(os.environ["ROS_DOMAIN_ID"]) + 5) % 70)}
 
 
 def wait_for(condition, what="it"):
@@ -33,6 +39,7 @@ class Console:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            env=environment(),
         )
         self.said = ""
         while (found := re.search(r"http://\S+:(\d+)/", self.said)) is None:
@@ -80,11 +87,14 @@ class Console:
         return self.said + rest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stand_in_stack():
     """The real executor with arms and cameras, but without a simulation."""
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("stand_in_stack.py"))], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(Path(__file__).with_name("stand_in_stack.py"))],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
     )
     assert "ready with 3 cameras" in process.stdout.readline()
     yield process

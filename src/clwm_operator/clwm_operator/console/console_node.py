@@ -123,10 +123,12 @@ class ConsoleNode(TeleopSource, OperatorNode):
         self._require_one_executor()
         return self._order(self._set_mode, SetMode.Request(mode=int(mode)))
 
-    def give_task(self, instruction: str, goal: str, memory: MemoryPolicy, seed: int) -> Future[Any]:
-        """Give the arms a task. Raises OrderError."""
+    def give_task(self, instruction: str, goal: str, memory: MemoryPolicy, seed: int, insist: bool) -> Future[Any]:
+        """Give the arms a task. insist: on words unlike all that the policy was trained with. Raises OrderError."""
         self._require_one_executor()
-        request = SetTask.Request(instruction=instruction, goal=goal, memory_policy=int(memory), episode_seed=seed)
+        request = SetTask.Request(
+            instruction=instruction, goal=goal, memory_policy=int(memory), episode_seed=seed, insist=insist
+        )
         return self._order(self._set_task, request)
 
     def ask_about(self, instruction: str, memory: MemoryPolicy) -> Future[Any]:

@@ -151,7 +151,9 @@ class Desk:
         self._perform(self._steering.give_back())
         return self._told(self.name_of(key), "give the arms up", Answer(200, "the arms hold"))
 
-    async def task(self, key: str, instruction: str, goal: str, memory: MemoryPolicy, seed: int) -> Answer:
+    async def task(
+        self, key: str, instruction: str, goal: str, memory: MemoryPolicy, seed: int, insist: bool
+    ) -> Answer:
         """Give the arms a task."""
         if refusal := self.charge.problem(key):
             return Answer(409, refusal)
@@ -159,7 +161,7 @@ class Desk:
             return Answer(400, problem)
         what = f"task “{instruction}”, memory {memory.name}"
         answer = await self._order(
-            self.name_of(key), what, lambda: self.node.give_task(instruction, goal, memory, seed)
+            self.name_of(key), what, lambda: self.node.give_task(instruction, goal, memory, seed, insist)
         )
         return answer if answer.status != 200 else Answer(200, self.facts.wording(instruction))
 

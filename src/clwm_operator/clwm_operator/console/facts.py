@@ -28,10 +28,7 @@ class Facts:
         for goal, sentences in self.goals.items():
             if plain in map(_plain, sentences):
                 return f"the policy was trained with this sentence, for '{goal}'"
-        return (
-            "the policy was not trained with this sentence: what it does with it nobody has measured. "
-            f"It knows {', '.join(self.goals) or 'no goal'}"
-        )
+        return "the policy was not trained with this sentence, but takes it; it knows " + ", ".join(self.goals)
 
     def as_plain(self) -> dict[str, Any]:
         """For JSON."""

@@ -41,12 +41,13 @@ class Token(_Strict):
 
 
 class Words(_Strict):
-    """A task. memory: what happens to the policy's."""
+    """A task. memory: what happens to the policy's. insist: on words unlike all that it was trained with."""
 
     instruction: str
     goal: str = ""
     memory: str = Field(default="RESET", pattern="^(KEEP|RESET|RESTORE)$")
     seed: int = Field(default=0, ge=0, lt=2**63)
+    insist: bool = False
 
 
 class World(_Strict):
@@ -128,7 +129,9 @@ def application(desk: Desk, access: Access, port: int) -> ASGIApp:
                 order(
                     "/task",
                     Words,
-                    lambda key, it: desk.task(key, it.instruction, it.goal, MemoryPolicy[it.memory], it.seed),
+                    lambda key, it: desk.task(
+                        key, it.instruction, it.goal, MemoryPolicy[it.memory], it.seed, it.insist
+                    ),
                 ),
                 order("/ask", Words, lambda key, it: desk.ask(it.instruction, MemoryPolicy[it.memory])),
                 order("/world", World, lambda key, it: desk.reset_world(key, it.task, it.seed)),

@@ -27,7 +27,7 @@ export class Panels {
   }
 
   #giveTask(instruction, goal) {
-    return this.give("/task", { instruction, goal, memory: by("memory").value });
+    return this.give("/task", { instruction, goal, memory: by("memory").value, insist: by("insist").checked });
   }
 
   #hello({ role, facts }) {
