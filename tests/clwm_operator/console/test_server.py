@@ -270,15 +270,14 @@ def test_hands_steer_the_arms_while_the_switch_is_held_and_no_longer(console):
         wait_for(lambda: console.order("/take_over", page=ONE).status == 200, "the take-over")
         before = state(socket, lambda it: it["steering"]["act"] == "ready")["joints"][0]
 
-        def say(is_held):
-            at = state(socket)["at"]
-            socket.send(json.dumps({"kind": "hand", "dead_man": is_held, "joint": 1.0, "joint_number": 0, "seen": at}))
-
-        say(False)
-        until = time.monotonic() + PATIENCE
-        while (told := state(socket))["joints"][0] < before + 0.1 and time.monotonic() < until:
-            say(told["steering"]["act"] != "ready" or not told["steering"]["note"])
-        assert told["mode"] == "TELEOP" and told["owner"] == "console"
+        told, is_held, until = state(socket), False, time.monotonic() + PATIENCE
+        while (told["mode"], told["owner"]) != ("TELEOP", "console") or told["joints"][0] < before + 0.05:
+            assert time.monotonic() < until, told["steering"]
+            word = {"kind": "hand", "dead_man": is_held, "joint": 1.0, "joint_number": 0, "seen": told["at"]}
+            socket.send(json.dumps(word))
+            told = state(socket)
+            # On a busy machine words come late, and the switch counts as released: then it is held anew.
+            is_held = told["steering"]["act"] != "ready" or not is_held
         # Silence, as of a page that is hidden: the arms are held.
         told = state(socket, lambda it: it["mode"] == "HOLD")
         assert "let go" in told["why"] and told["steering"]["act"] == "ready"
