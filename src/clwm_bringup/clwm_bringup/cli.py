@@ -41,6 +41,7 @@ COMMANDS = {
     "export": CommandPlace("clwm_bringup.commands.export", "export", "Write the policy's graphs for ONNX Runtime"),
     "doctor": CommandPlace("clwm_bringup.commands.doctor", "doctor", "Check the whole installation, with remedies"),
     "preflight": CommandPlace("clwm_bringup.commands.preflight", "preflight", "Check a robot before it is commanded"),
+    "new-robot": CommandPlace("clwm_bringup.commands.new_robot", "new_robot", "Describe a robot, from its URDF"),
     "security": CommandPlace("clwm_bringup.commands.security", "security", "Write the graph's SROS2 policy"),
     "data": CommandPlace("clwm_embodichain.commands", "app", "Scenes, goals and experts as a source of experience"),
     "describe": CommandPlace("clwm_description.commands", "app", "Write scenes and robots down for other simulators"),
@@ -57,7 +58,7 @@ EPILOG = (
 # These do something, if not everything, in a Python without ROS.
 WITHOUT_ROS = {
     *("recordings", "label"),
-    *("eval", "chaos", "calibrate", "bench", "export", "security"),
+    *("eval", "chaos", "calibrate", "bench", "export", "security", "new-robot"),
     *("data", "describe", "train-encoder", "train-policy"),
 }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
 from rclpy.subscription import Subscription
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -31,6 +32,7 @@ from clwm_msgs import msg as ros
 from clwm_msgs.msg import EpisodeStatus
 from clwm_msgs.srv import DisturbRobot, ResetWorld
 from clwm_sim.cameras import CameraIntrinsics, RenderError
+from clwm_sim.cell import Cell
 from clwm_sim.controllers.forward_controller import CommandRefused
 from clwm_sim.controllers.gripper_goal import GripperGoal
 from clwm_sim.controllers.robot_control import SIDES, RobotControl
@@ -63,7 +65,7 @@ class SimNode(ClwmNode):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("sim", **kwargs)
-        self._world: World | None = None
+        self._world: World | Cell | None = None
         self._simulation: PacedSimulation | None = None
         self._gripper_servers: dict[int, GripperServer] = {}
         self._servers: FrankaServers | None = None
@@ -74,7 +76,7 @@ class SimNode(ClwmNode):
     def configure(self) -> None:
         try:
             self._robot = RobotDescription.load(self.params.robot)
-            self._world = World(self.params.task, self.params.image_size, self.params.seed, self._robot)
+            self._world = self._simulated()
             for camera in self._robot.cameras:
                 self._world.render(camera)
             if self._robot.driver == "libfranka":
@@ -128,6 +130,11 @@ class SimNode(ClwmNode):
         # An executor that is being ended with the rest still brings the arms to rest.
         return self.is_active and any(self.count_publishers(arm.controller.topic) for arm in self._robot.arms)
 
+    def _simulated(self) -> World | Cell:
+        if self._robot.simulated_as:
+            return Cell(self._robot, self.params.image_size)
+        return World(self.params.task, self.params.image_size, self.params.seed, self._robot)
+
     def diagnose(self) -> Health:
         pace = self._simulation.pace(self._clocks()[1])
         values = {
@@ -162,6 +169,7 @@ class SimNode(ClwmNode):
             self._joint_output = self.create_publisher(JointState, self._robot.joint_states_topic, qos.SENSOR)
         self._episode_output = self.create_publisher(EpisodeStatus, "/clwm_sim/episode", qos.REPORT)
         self._verdict_output = self.create_publisher(ros.Verdict, "/clwm/verdict", qos.VERDICT)
+        self._channels = self._robot.channels
         self._joint_names = [*self._robot.joint_names, *(arm.gripper.finger_joint for arm in self._robot.arms)]
         self._pictures = {
             camera: (
@@ -219,7 +227,7 @@ class SimNode(ClwmNode):
                 case JointsSeen():
                     self._clock_output.publish(Clock(clock=stamp))
                     if self._servers is None:
-                        self._joint_output.publish(joint_state(stamp, self._joint_names, seen))
+                        self._joint_output.publish(joint_state(stamp, self._joint_names, self._channels, seen))
                     for arm, server in self._gripper_servers.items():
                         server.look(seen.stamp, seen.arms.widths[arm], seen.opening_speeds[arm])
                 case PictureTaken():
@@ -312,12 +320,15 @@ class SimNode(ClwmNode):
         return response
 
 
-def joint_state(stamp: Time, names: list[str], seen: JointsSeen) -> JointState:
-    """Arms, then one finger joint per hand: a finger moves half of what the hand opens."""
+def joint_state(stamp: Time, names: list[str], channels: NDArray[np.intp], seen: JointsSeen) -> JointState:
+    """Arms, whose joints are in these `channels`, then one finger joint per hand.
+
+    A finger moves half of what the hand opens.
+    """
     message = JointState(name=names)
     message.header.stamp = stamp
-    message.position = np.concatenate([seen.arms.positions, seen.arms.widths / 2.0]).tolist()
-    message.velocity = np.concatenate([seen.arms.velocities, seen.opening_speeds / 2.0]).tolist()
+    message.position = np.concatenate([seen.arms.positions[channels], seen.arms.widths / 2.0]).tolist()
+    message.velocity = np.concatenate([seen.arms.velocities[channels], seen.opening_speeds / 2.0]).tolist()
     return message
 
 

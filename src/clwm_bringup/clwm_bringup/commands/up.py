@@ -21,7 +21,7 @@ SAME_LINES = 20  # of one process in a second: the nodes see to themselves, thei
 
 def up(
     robot: Annotated[str, typer.Option(help="name of a file in config/robots")] = graph.StackOptions.robot,
-    model: Annotated[str, typer.Option(help="name of a file in config/models")] = graph.StackOptions.model,
+    model: Annotated[str, typer.Option(help=graph.MODEL_HELP)] = graph.StackOptions.model,
     task: Annotated[str, typer.Option(help="task of the simulated world's first episode")] = graph.StackOptions.task,
     seed: Annotated[int, typer.Option(min=0, help="its initial state")] = graph.StackOptions.seed,
     sai: Annotated[str, typer.Option(help=graph.SAI_HELP)] = "",
