@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from clwm_common.files.model_files import project_root
-from clwm_common.robot.description import RobotDescription
+from clwm_common.robot.description import RobotDescription, RobotError
 from clwm_common.robot.joint_chain import JointChain, position_and_quaternion
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_description.bodies import body_of
@@ -207,3 +207,10 @@ def test_the_real_parser_takes_the_urdf_without_a_warning(robot, tmp_path, hardw
     model = ElementTree.fromstring(done.stdout[done.stdout.index("<sdf") :]).find("model")
     kept = {it.get("name") for it in model.findall("joint")}
     assert {*RobotDescription.load(ROBOT).joint_names, "left_fr3_finger_joint1", "right_fr3_finger_joint2"} <= kept
+
+
+def test_arms_that_have_a_urdf_of_their_own_are_not_written_as_fr3():
+    with pytest.raises(
+        RobotError, match="'dual_aloha' has other arms than two FR3, and a URDF already: use .*vx300s.urdf"
+    ):
+        robot_urdf(RobotDescription.load("dual_aloha"))

@@ -45,6 +45,10 @@ class Choices:
 def robot_urdf(robot: RobotDescription, choices: Choices = Choices()) -> str:
     """The URDF. Raises HardwareError, and RobotError for arms other than those that MuJoCo simulates."""
     hardware = hardware_named(choices.hardware)
+    if robot.simulated_as:
+        raise RobotError(
+            f"robot '{robot.name}' has other arms than two FR3, and a URDF already: use {robot.urdf_path()}"
+        )
     model = arm_model(robot.tool)
     root = Element("robot", name=robot.name)
     add(root, "link", name="world")
@@ -91,7 +95,7 @@ class _ArmWriter:
         """All links from `world` on, the tool centre point and the wrist camera's frames."""
         arm = self.arm
         self._add_link(body_of(self._model, "fr3_link0"))
-        base = placement(np.array(arm.base_position), np.array([0.0, 0.0, arm.base_yaw]))
+        base = arm.base
         _add_fixed(self._root, "world", self.link("fr3_link0"), base)
         for number in range(self._model.body("fr3_link0").id + 1, self._model.nbody):
             body = body_of(self._model, self._model.body(number).name)
