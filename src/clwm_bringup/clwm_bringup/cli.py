@@ -25,12 +25,15 @@ COMMANDS = {
     "console": CommandPlace("clwm_operator.commands.console", "console", "Serve the operator's page for a browser"),
     "teleop": CommandPlace("clwm_operator.commands.teleop", "teleop", "Take the arms over from a terminal"),
     "eval": CommandPlace(
-        "clwm_evaluation.success_rates.command", "evaluate", "Success and latency under a virtual clock"
+        "clwm_evaluation.success_rates.command", "evaluate", "Success under a virtual clock, of one task or a suite"
     ),
     "chaos": CommandPlace("clwm_chaos.command", "chaos", "Let faults loose on the stack, and check the arms"),
     "soak": CommandPlace("clwm_chaos.soak.command", "soak", "Run the policy for an hour, and watch what grows"),
     "calibrate": CommandPlace(
         "clwm_evaluation.calibration.calibrate", "calibrate", "Bounds that speculation may trust"
+    ),
+    "reproduce": CommandPlace(
+        "clwm_evaluation.reproduce.command", "reproduce", "Make a shipped model from nothing, step by step"
     ),
     "bench": CommandPlace("clwm_evaluation.commands", "bench", "Measure what the stack claims"),
     "results": CommandPlace("clwm_evaluation.pages.results", "results", "Write docs/results.md from the kept results"),
@@ -58,7 +61,7 @@ EPILOG = (
 # These do something, if not everything, in a Python without ROS.
 WITHOUT_ROS = {
     *("recordings", "label"),
-    *("eval", "chaos", "calibrate", "bench", "export", "security", "new-robot"),
+    *("eval", "chaos", "calibrate", "bench", "export", "security", "new-robot", "reproduce"),
     *("data", "describe", "train-encoder", "train-policy"),
 }
 
