@@ -124,3 +124,13 @@ def test_a_word_of_release_counts_at_once():
 def test_a_word_that_is_not_one_is_refused(word):
     with pytest.raises(ValidationError):
         Hand.model_validate(word)
+
+
+def test_a_joint_that_six_joint_arms_do_not_have_asks_for_nothing_and_holds_up_no_other():
+    aloha = RobotDescription.load("dual_aloha")
+    jog = Jog(aloha)
+    jog.begin(aloha.home, np.array([0.1, 0.1]))
+    run(jog, Hand(dead_man=True, arm=1, joint=1.0, joint_number=6, seen=0.0), 0.5)
+    np.testing.assert_array_equal(jog.joints, aloha.home)
+    run(jog, Hand(dead_man=True, arm=1, joint=1.0, joint_number=5, seen=0.0), 0.5)
+    assert np.flatnonzero(jog.joints != aloha.home).tolist() == [12]

@@ -75,7 +75,7 @@ class Jog:
 
     def __init__(self, robot: RobotDescription) -> None:
         """Raises RobotError when the robot's URDF is missing."""
-        self._kinematics = DualArmKinematics(robot)
+        self._kinematics, self._arm_joints = DualArmKinematics(robot), len(robot.left.joint_names)
         self._lower, self._upper = robot.limit("position_lower"), robot.limit("position_upper")
         self._fastest = _SHARE * robot.limit("velocity")
         self._narrowest = np.array([arm.gripper.opening_min for arm in robot.arms])
@@ -107,5 +107,6 @@ class Jog:
         jacobian = self._kinematics.jacobians(self.joints)[hand.arm]
         damped = jacobian @ jacobian.T + _DAMPING**2 * np.eye(6)
         speed = jacobian.T @ np.linalg.solve(damped, wanted)
-        speed[hand.joint_number] += JOINT_SPEED * hand.joint
+        if hand.joint_number < self._arm_joints:
+            speed[hand.joint_number] += JOINT_SPEED * hand.joint
         return speed

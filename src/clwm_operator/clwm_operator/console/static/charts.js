@@ -74,13 +74,13 @@ export class Charts {
     if (!this.#facts) return;
     const { paint, width, height } = sheet(canvas);
     const bottom = height - 16;
-    const { lower, upper } = this.#facts;
+    const { lower, upper, joint_names: names } = this.#facts;
     const y = (share) => bottom * (1 - share);
     paint.fillStyle = "#f0585f22";
     paint.fillRect(0, 0, width, y(0.95));
     paint.fillRect(0, y(0.05), width, bottom - y(0.05));
     rule(paint, 0, y(0.5), width, y(0.5));
-    for (let joint = 0; joint < 7; joint++) {
+    for (let joint = 0; joint < names.length / 2; joint++) {
       const index = first + joint;
       paint.strokeStyle = COLOURS[joint];
       paint.lineWidth = 1.5;
