@@ -41,6 +41,23 @@ def test_a_controller_manager_behind_topics_goes_slower(tmp_path):
     assert started(tmp_path, "mock")["controller_manager"].parameters[1:] == ()
 
 
+def test_behind_topics_stands_the_simulation_and_nobody_sends_a_name_without_a_position(tmp_path):
+    found = started(tmp_path, "topic_based")
+    assert found["sim"].parameters == ({"robot": ROBOT.name, "task": "lift_tray", "autostart": True},)
+    assert "sim" not in started(tmp_path, "mock")
+    (description, _) = found["robot_state_publisher"].parameters
+    systems = ElementTree.fromstring(description["robot_description"]).findall("ros2_control")
+    assert all(joint.find("command_interface") is not None for system in systems for joint in system.findall("joint"))
+    topics = {it.text for system in systems for it in system.findall("hardware/param") if "topic" in it.get("name")}
+    assert topics == {ROBOT.joint_interface.commands, ROBOT.joint_interface.states}
+
+
+def test_a_robot_without_topics_for_the_simulation_is_refused(tmp_path):
+    other = RobotDescription.load("dual_fr3_mujoco")
+    with pytest.raises(HardwareError, match="robot 'dual_fr3_mujoco' has no joint_interface"):
+        control_processes(ControlOptions(other, tmp_path, "topic_based"))
+
+
 def test_real_hands_have_a_driver_each_and_no_controller(tmp_path):
     found = control_processes(ControlOptions(ROBOT, tmp_path, "franka", "effort", ("10.0.0.1", "10.0.0.2")))
     assert [it.arguments[0] for it in found if it.executable == "spawner"] == SPAWNED

@@ -36,19 +36,22 @@ class Process:
 
 @dataclass(frozen=True)
 class ControlOptions:
-    """robot: as config/robots describes it. folder: for files that the processes read. robot_ips: left first."""
+    """robot: as config/robots describes it. folder: for files that the processes read. robot_ips: left first. task: of
+    the simulation that stands behind topics.
+    """
 
     robot: RobotDescription
     folder: Path
     hardware: str = "mock"
     interface: str = "position"
     robot_ips: tuple[str, str] = Choices.robot_ips
+    task: str = "lift_tray"
 
 
 def control_processes(options: ControlOptions) -> list[Process]:
-    """Robot state publisher, controller manager and a spawner for each controller. Raises HardwareError.
+    """Robot state publisher, controller manager and a spawner for each controller, and what stands behind them.
 
-    With Gazebo the controller manager is part of the simulator.
+    With Gazebo the controller manager is part of the simulator. Raises HardwareError.
     """
     robot, hardware = options.robot, hardware_named(options.hardware)
     if options.interface not in controllers.INTERFACES or options.interface not in hardware.commands:
@@ -73,6 +76,9 @@ def control_processes(options: ControlOptions) -> list[Process]:
         found.append(Process("controller_manager", "spawner", f"spawn_{name}", "", (clock,), arguments))
     if not hardware.has_hands:
         found.extend(_franka_hands(options))
+    if options.hardware == "topic_based":
+        world = {"robot": robot.name, "task": options.task, "autostart": True}
+        found.append(Process("clwm_sim", "sim_node", "sim", "", (world,)))
     return found
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from clwm_common.robot.description import Arm, RobotDescription, RobotError
 from clwm_common.robot.joint_chain import placement
 from clwm_description.bodies import Body, Shape, body_of, placed
-from clwm_description.hardware import Hardware, hardware_named
+from clwm_description.hardware import Hardware, HardwareError, hardware_named
 from clwm_description.sdf import CAMERA_AXES, add_camera
 from clwm_description.xml_writing import Element, add, document, numbers, roll_pitch_yaw
 from clwm_sim.scenes.workcell import HEAD_POSITION, HEAD_QUATERNION, SIDES, arm_model
@@ -55,7 +55,8 @@ def robot_urdf(robot: RobotDescription, choices: Choices = Choices()) -> str:
     for side, arm, ip in zip(SIDES, robot.arms, choices.robot_ips, strict=True):
         writer = _ArmWriter(root, model, robot, arm, side, choices)
         writer.add_links()
-        _add_control(root, writer, hardware, choices, ip)
+        parameters = _parameters(robot, choices, side, ip)
+        _add_control(root, writer, hardware, {**hardware.parameters, **parameters})
     _add_camera_frames(root, "world", "head", placed(HEAD_POSITION, HEAD_QUATERNION) @ CAMERA_AXES)
     if choices.hardware == "gazebo":
         plugin = add(
@@ -173,12 +174,22 @@ class _ArmWriter:
             add_camera(extra, self._model, camera, self._choices.image_size, name)
 
 
-def _add_control(root: Element, writer: _ArmWriter, hardware: Hardware, choices: Choices, ip: str) -> None:
-    """The arm's system, and its hand's where that belongs to ros2_control."""
-    arm, side = writer.arm, writer.side
-    parameters = dict(hardware.parameters)
+def _parameters(robot: RobotDescription, choices: Choices, side: str, ip: str) -> dict[str, str]:
+    """Of an arm's system, beside those that both have. Raises HardwareError."""
     if choices.hardware == "franka":
-        parameters |= {"prefix": f"{side}_", "arm_prefix": f"{side}_", "robot_ip": ip}
+        return {"prefix": f"{side}_", "arm_prefix": f"{side}_", "robot_ip": ip}
+    if choices.hardware != "topic_based":
+        return {}
+    if robot.joint_interface is None:
+        text = f"robot '{robot.name}' has no joint_interface, which hardware 'topic_based' is driven by"
+        raise HardwareError(f"{text}; name its topics as dual_fr3_ros2_control does")
+    topics = robot.joint_interface
+    return {"joint_commands_topic": topics.commands, "joint_states_topic": topics.states}
+
+
+def _add_control(root: Element, writer: _ArmWriter, hardware: Hardware, parameters: Mapping[str, str]) -> None:
+    """The arm's system, with its hand where that belongs to ros2_control."""
+    arm, side = writer.arm, writer.side
     system = add(root, "ros2_control", name=f"{side}_arm", type="system")
     plugin = add(system, "hardware")
     add(plugin, "plugin", hardware.plugin)
@@ -189,7 +200,8 @@ def _add_control(root: Element, writer: _ArmWriter, hardware: Hardware, choices:
     if hardware.has_hands:
         opened = arm.gripper.opening_max / 2.0
         _add_interfaces(system, writer.fingers[0], ("position",), opened)
-        _add_interfaces(system, writer.fingers[1], (), opened)
+        if hardware.has_followers:
+            _add_interfaces(system, writer.fingers[1], (), opened)
 
 
 def _add_interfaces(system: Element, name: str, commands: tuple[str, ...], start: float) -> None:

@@ -101,6 +101,13 @@ class Tool(Strict):
     centre: float = Field(ge=0.0, le=2.0)
 
 
+class JointInterface(Strict):
+    """Topics, of sensor_msgs/JointState, by which controllers that are not its own drive the simulation."""
+
+    commands: Topic
+    states: Topic
+
+
 @dataclass(frozen=True)
 class JointSource:
     """What one joint state topic has of the robot. places: (n,) where its joints are in left arm, right arm, left
@@ -123,6 +130,7 @@ class RobotDescription(Strict):
 
     driver: who moves the arms and publishes joints: `clwm_sim` or `libfranka`, started with the stack, or `external`.
     Pictures are clwm_sim's where the arms are simulated.
+    joint_interface: of a simulation that has no controllers of its own.
     cameras: in the order in which a policy knows them. camera_sources: of those whose pictures are not sent as the
     encoder takes them, on topics of the default names.
     simulated_as: what clwm_sim shows: empty for its own table with two FR3, `urdf` for the arms of `urdf` on a bare
@@ -144,6 +152,7 @@ class RobotDescription(Strict):
     cameras: Annotated[list[Camera], Field(min_length=1)]
     camera_sources: dict[Camera, CameraSource] = Field(default_factory=dict)
     joint_states_topic: Topic = "/joint_states"
+    joint_interface: JointInterface | None = None
 
     @model_validator(mode="after")
     def _as_many_joints_everywhere(self) -> RobotDescription:

@@ -46,7 +46,8 @@ class RobotControl:
         self._columns = robot.columns(0), robot.columns(1)
         positions, openings = world.setpoint()
         self._arms = tuple(
-            _controller_of(arm, positions[self._columns[index]], parameters) for index, arm in enumerate(robot.arms)
+            _controller_of(arm, positions[self._columns[index]], robot.joint_interface is not None, parameters)
+            for index, arm in enumerate(robot.arms)
         )
         self._ended: list[float | None] = [None, None]
         self._grippers = tuple(
@@ -139,9 +140,9 @@ class _StreamedArm(ForwardCommandController):
 
 
 def _controller_of(
-    arm: Arm, position: NDArray[np.float64], parameters: ControllerParameters | None
+    arm: Arm, position: NDArray[np.float64], is_apart: bool, parameters: ControllerParameters | None
 ) -> JointTrajectoryController | ForwardCommandController:
-    """The controller that the robot's description names, holding `position` (joints,)."""
-    if arm.controller.kind == "forward":
+    """What the robot's description names, or drives alone when that is elsewhere, holding `position` (joints,)."""
+    if is_apart or arm.controller.kind == "forward":
         return _StreamedArm(position)
     return JointTrajectoryController(arm.joint_names, position, parameters)
