@@ -18,7 +18,6 @@ from clwm_sim.scenes.things import Layout
 from clwm_sim.scenes.workcell import SIDES, mesh_directory
 
 WORLD = "clwm"  # what Gazebo's world is called
-SLOW_RATE = 100  # Hz of a controller manager whose hardware is a topic
 _MANAGER = "/controller_manager"
 
 
@@ -32,6 +31,7 @@ class Process:
     namespace: str = ""
     parameters: tuple[Mapping[str, Any] | str, ...] = ()
     arguments: tuple[str, ...] = ()
+    remappings: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,12 @@ def control_processes(options: ControlOptions) -> list[Process]:
         raise HardwareError(f"{text}; expected {' or '.join(known)}")
     in_gazebo = options.hardware == "gazebo"
     parameters = options.folder / "controllers.yaml"
-    parameters.write_text(controllers.controllers_yaml(robot, options.interface, hardware.has_hands))
+    parameters.write_text(controllers.controllers_yaml(robot, options.interface, hardware))
     urdf = robot_urdf(robot, Choices(options.hardware, options.robot_ips, mesh_directory().as_uri(), str(parameters)))
     clock = {"use_sim_time": in_gazebo}
-    description = {"robot_description": urdf}
-    found = [
-        Process("robot_state_publisher", "robot_state_publisher", "robot_state_publisher", "", (description, clock))
-    ]
+    found = [state_publisher(robot, urdf, in_gazebo)]
     if not in_gazebo:
-        slower = ({"update_rate": SLOW_RATE},) if options.hardware == "topic_based" else ()
-        manager = (str(parameters), *slower)
-        found.append(Process("controller_manager", "ros2_control_node", "controller_manager", "", manager))
+        found.append(Process("controller_manager", "ros2_control_node", "controller_manager", "", (str(parameters),)))
     for name in controllers.names(hardware.has_hands):
         arguments = (name, "--controller-manager", _MANAGER, "--controller-manager-timeout", "60")
         found.append(Process("controller_manager", "spawner", f"spawn_{name}", "", (clock,), arguments))
@@ -80,6 +75,14 @@ def control_processes(options: ControlOptions) -> list[Process]:
         world = {"robot": robot.name, "task": options.task, "autostart": True}
         found.append(Process("clwm_sim", "sim_node", "sim", "", (world,)))
     return found
+
+
+def state_publisher(robot: RobotDescription, urdf: str, uses_sim_time: bool = False) -> Process:
+    """Makes /robot_description and the transforms of all links, from where the robot's joints are published."""
+    name = "robot_state_publisher"
+    parameters = {"robot_description": urdf}, {"use_sim_time": uses_sim_time}
+    remapped = () if robot.joint_states_topic == "/joint_states" else (("joint_states", robot.joint_states_topic),)
+    return Process(name, name, name, "", parameters, remappings=remapped)
 
 
 def gazebo_processes(layout: Layout, folder: Path) -> list[Process]:

@@ -21,7 +21,7 @@ from clwm_description.bodies import Body, Shape, body_of, placed
 from clwm_description.hardware import Hardware, HardwareError, hardware_named
 from clwm_description.sdf import CAMERA_AXES, add_camera
 from clwm_description.xml_writing import Element, add, document, numbers, roll_pitch_yaw
-from clwm_sim.scenes.workcell import HEAD_POSITION, HEAD_QUATERNION, SIDES, arm_model
+from clwm_sim.scenes.workcell import HEAD_POSITION, HEAD_QUATERNION, SIDES, arm_model, mesh_directory
 
 MESH_PACKAGE = "package://franky_sim/assets/meshes"
 # From a camera that looks along x with z up to one that looks along z with y down.
@@ -30,9 +30,10 @@ _OPTICAL = placement(np.zeros(3), np.array([-np.pi / 2.0, 0.0, -np.pi / 2.0]))
 
 @dataclass(frozen=True)
 class Choices:
-    """hardware: a name of `hardware.KINDS`. robot_ips: of arms behind `franka`, left first. meshes: URI of the folder.
+    """hardware: a name of `hardware.KINDS`, or empty without ros2_control. meshes: URI of their folder.
 
-    controllers: the YAML file that Gazebo's plug-in reads. image_size: px of the wrist cameras' pictures in Gazebo.
+    robot_ips: of arms behind `franka`, left first. controllers: the YAML file that Gazebo's plug-in reads. image_size:
+    px of the wrist cameras' pictures in Gazebo.
     """
 
     hardware: str = "mock"
@@ -44,8 +45,8 @@ class Choices:
 
 def robot_urdf(robot: RobotDescription, choices: Choices = Choices()) -> str:
     """The URDF. Raises HardwareError, and RobotError for arms other than those that MuJoCo simulates."""
-    hardware = hardware_named(choices.hardware)
-    if robot.simulated_as:
+    hardware = hardware_named(choices.hardware) if choices.hardware else None
+    if robot.simulated_as or robot.urdf_path().parent != mesh_directory().parent:
         raise RobotError(
             f"robot '{robot.name}' has other arms than two FR3, and a URDF already: use {robot.urdf_path()}"
         )
@@ -55,8 +56,9 @@ def robot_urdf(robot: RobotDescription, choices: Choices = Choices()) -> str:
     for side, arm, ip in zip(SIDES, robot.arms, choices.robot_ips, strict=True):
         writer = _ArmWriter(root, model, robot, arm, side, choices)
         writer.add_links()
-        parameters = _parameters(robot, choices, side, ip)
-        _add_control(root, writer, hardware, {**hardware.parameters, **parameters})
+        if hardware is not None:
+            parameters = _parameters(robot, choices, side, ip)
+            _add_control(root, writer, hardware, {**hardware.parameters, **parameters})
     _add_camera_frames(root, "world", "head", placed(HEAD_POSITION, HEAD_QUATERNION) @ CAMERA_AXES)
     if choices.hardware == "gazebo":
         plugin = add(
@@ -84,8 +86,6 @@ class _ArmWriter:
         self._root, self._model, self._robot, self._choices = root, model, robot, choices
         self.arm, self.side = arm, side
         own = [model.joint(number).name for number in range(model.njnt)]
-        if len(own) != 9:
-            raise RobotError(f"the simulated arm has joints {', '.join(own)}; expected seven and two of fingers")
         self.fingers = arm.gripper.finger_joint, _other(arm.gripper.finger_joint)
         self._names: Mapping[str, str] = dict(zip(own, [*arm.joint_names, *self.fingers], strict=True))
 

@@ -11,7 +11,7 @@ from clwm_sim.controllers.forward_controller import CommandRefused
 
 @dataclass(frozen=True)
 class ArmCommand:
-    """Of arm 0 (left) or 1 (right): positions (7,) rad and opening m; None is not asked for."""
+    """Of arm 0 (left) or 1 (right): positions (joints,) rad and opening m; None is not asked for."""
 
     arm: int
     positions: list[float] | None
@@ -19,7 +19,7 @@ class ArmCommand:
 
 
 class JointCommands:
-    """Reads names and positions, in any order: the seven joints of an arm, its finger, of one arm or both."""
+    """Reads names and positions, in any order: all joints of an arm, its finger, of one arm or both."""
 
     def __init__(self, robot: RobotDescription) -> None:
         self._arms = robot.arms
@@ -38,7 +38,7 @@ class JointCommands:
         for index, arm in enumerate(self._arms):
             own = [given.get(name) for name in arm.joint_names]
             missing = [name for name, value in zip(arm.joint_names, own, strict=True) if value is None]
-            if 0 < len(missing) < 7:
+            if 0 < len(missing) < len(own):
                 raise CommandRefused(f"joint '{missing[0]}' is missing; command all joints of an arm or none")
             finger = given.get(arm.gripper.finger_joint)
             # A finger moves half of what the hand opens.
