@@ -161,7 +161,7 @@ def test_behind_other_controllers_joints_go_where_they_are_told_by_name():
             qos.SENSOR,
         )
         publisher = probe.create_publisher(JointState, "/clwm_sim/joint_commands", 1)
-        spin_until(lambda: joints and publisher.get_subscription_count() == 1, node, probe, context=apart)
+        spin_until(lambda: joints and publisher.get_subscription_count() == 1, node, probe, seconds=60.0, context=apart)
         names = [*(f"right_fr3_joint{index}" for index in range(1, 8)), "right_fr3_finger_joint1"]
         wanted = [joints[name] for name in names]
         wanted[6], wanted[7] = wanted[6] + 0.1, 0.02
@@ -170,9 +170,9 @@ def test_behind_other_controllers_joints_go_where_they_are_told_by_name():
             publisher.publish(JointState(name=names, position=wanted))
             return max(abs(joints[name] - value) for name, value in zip(names, wanted, strict=True)) < 0.005
 
-        spin_until(arrived, node, probe, context=apart)
+        spin_until(arrived, node, probe, seconds=60.0, context=apart)
         publisher.publish(JointState(name=names, position=wanted[:7]))
-        spin_until(lambda: node.diagnose().values["commands_refused"] == 1, node, probe, context=apart)
+        spin_until(lambda: node.diagnose().values["commands_refused"] == 1, node, probe, seconds=60.0, context=apart)
         assert "8 names and 7 positions" in node.diagnose().values["last_refusal"]
         assert not node.count_publishers("/joint_states")
     finally:
