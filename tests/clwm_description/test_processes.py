@@ -10,7 +10,7 @@ import yaml
 from clwm_common.files.model_files import project_root
 from clwm_common.robot.description import RobotDescription
 from clwm_description.hardware import HardwareError
-from clwm_description.processes import WORLD, ControlOptions, control_processes, gazebo_processes
+from clwm_description.processes import WORLD, ControlOptions, control_processes, gazebo_processes, state_publisher
 from clwm_description.sdf import scene_sdf
 from clwm_sim.world import World
 
@@ -36,9 +36,28 @@ def test_a_controller_manager_gets_a_spawner_for_each_of_its_controllers(tmp_pat
     assert ElementTree.fromstring(description["robot_description"]).get("name") == ROBOT.name
 
 
-def test_a_controller_manager_behind_topics_goes_slower(tmp_path):
-    assert started(tmp_path, "topic_based")["controller_manager"].parameters[1:] == ({"update_rate": 100},)
-    assert started(tmp_path, "mock")["controller_manager"].parameters[1:] == ()
+@pytest.mark.parametrize(("hardware", "rate"), [("topic_based", 100), ("mock", 500), ("franka", 1000)])
+def test_controllers_go_as_fast_as_what_stands_behind_them(tmp_path, hardware, rate):
+    started(tmp_path, hardware)
+    parameters = yaml.safe_load((tmp_path / "controllers.yaml").read_text())
+    assert parameters["controller_manager"]["ros__parameters"]["update_rate"] == rate
+
+
+def test_behind_topics_stands_the_simulation_and_nobody_sends_a_name_without_a_position(tmp_path):
+    found = started(tmp_path, "topic_based")
+    assert found["sim"].parameters == ({"robot": ROBOT.name, "task": "lift_tray", "autostart": True},)
+    assert "sim" not in started(tmp_path, "mock")
+    (description, _) = found["robot_state_publisher"].parameters
+    systems = ElementTree.fromstring(description["robot_description"]).findall("ros2_control")
+    assert all(joint.find("command_interface") is not None for system in systems for joint in system.findall("joint"))
+    topics = {it.text for system in systems for it in system.findall("hardware/param") if "topic" in it.get("name")}
+    assert topics == {ROBOT.joint_interface.commands, ROBOT.joint_interface.states}
+
+
+def test_a_robot_without_topics_for_the_simulation_is_refused(tmp_path):
+    other = RobotDescription.load("dual_fr3_mujoco")
+    with pytest.raises(HardwareError, match="robot 'dual_fr3_mujoco' has no joint_interface"):
+        control_processes(ControlOptions(other, tmp_path, "topic_based"))
 
 
 def test_real_hands_have_a_driver_each_and_no_controller(tmp_path):
@@ -99,6 +118,22 @@ def test_the_real_launch_takes_every_process(launch_file):
     context = LaunchContext()
     context.launch_configurations.update({name: default for name, (default, _) in module.ARGUMENTS.items()})
     assert [it.node_executable for it in module._nodes(context)].count("spawner") == 5
+
+
+def test_the_description_is_launched_alone_where_joints_are_published(launch_file):
+    from launch import LaunchContext
+
+    module = launch_file("description")
+    context = LaunchContext()
+    context.launch_configurations["robot"] = "dual_fr3_mujoco"
+    (node,) = module._nodes(context)
+    assert node.node_executable == "robot_state_publisher"
+
+
+def test_joints_on_another_topic_are_heard_there():
+    moved = ROBOT.model_copy(update={"joint_states_topic": "/robot/joints"})
+    assert state_publisher(moved, "<robot/>").remappings == (("joint_states", "/robot/joints"),)
+    assert state_publisher(ROBOT, "<robot/>").remappings == ()
 
 
 def test_gazebo_is_started_with_the_scene_once_all_else_is_prepared(launch_file):

@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from clwm_common.files.model_files import project_root
-from clwm_common.robot.description import RobotDescription
+from clwm_common.robot.description import RobotDescription, RobotError
 from clwm_common.robot.joint_chain import JointChain, position_and_quaternion
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_description.bodies import body_of
@@ -131,7 +131,7 @@ def test_every_controller_finds_its_joints_and_interfaces_in_the_description(rob
     assert set(offered) <= {it.get("name") for it in root.findall("joint")}
     assert {it.text for it in root.iterfind("ros2_control/hardware/plugin")} == {kind.plugin}
     for interface in {"position", "effort"} & set(kind.commands):
-        parameters = yaml.safe_load(controllers_yaml(robot, interface, kind.has_hands))
+        parameters = yaml.safe_load(controllers_yaml(robot, interface, kind))
         for name in names(kind.has_hands)[1:]:
             own = parameters[name]["ros__parameters"]
             if "arm" in name:
@@ -161,11 +161,11 @@ def test_real_arms_are_told_apart_by_prefix_and_address(robot):
 
 
 def test_torques_have_the_gains_of_the_arms_makers_and_a_late_cycle_is_not_made_up_for(robot):
-    parameters = yaml.safe_load(controllers_yaml(robot, "effort"))
+    parameters = yaml.safe_load(controllers_yaml(robot, "effort", KINDS["gazebo"]))
     gains = parameters["right_arm_controller"]["ros__parameters"]["gains"]
     assert [(gains[name]["p"], gains[name]["d"]) for name in robot.right.joint_names] == list(GAINS)
     assert parameters["controller_manager"]["ros__parameters"]["overruns"]["manage"] is False
-    assert "gains" not in controllers_yaml(robot, "position")
+    assert "gains" not in controllers_yaml(robot, "position", KINDS["mock"])
     franka = yaml.safe_load((project_root() / "config" / "controllers" / "dual_fr3_franka.yaml").read_text())
     of_one_arm = franka["/**"]["arm_controller"]["ros__parameters"]["gains"].values()
     assert [(it["p"], it["d"]) for it in of_one_arm] == list(GAINS)
@@ -179,6 +179,13 @@ def test_gazebo_has_the_wrist_cameras_and_arms_that_bear_their_own_weight(robot)
     assert root.findtext("gazebo/plugin/parameters") == "/x/controllers.yaml"
     weightless = {it.get("reference") for it in root.findall("gazebo") if it.findtext("gravity") == "false"}
     assert {f"{side}_fr3_link{number}" for side in SIDES for number in range(8)} <= weightless
+
+
+def test_a_base_that_leans_is_placed_as_it_leans(robot, tmp_path):
+    leaning = robot.model_copy(update={"left": robot.left.model_copy(update={"base_roll": 0.3, "base_pitch": -0.2})})
+    path = tmp_path / "leaning.urdf"
+    path.write_text(robot_urdf(leaning))
+    np.testing.assert_allclose(frame(path, "left_fr3_link0", JOINTS), leaning.left.base, atol=1e-6)
 
 
 def test_unknown_hardware_is_refused_with_what_there_is(robot):
@@ -207,3 +214,10 @@ def test_the_real_parser_takes_the_urdf_without_a_warning(robot, tmp_path, hardw
     model = ElementTree.fromstring(done.stdout[done.stdout.index("<sdf") :]).find("model")
     kept = {it.get("name") for it in model.findall("joint")}
     assert {*RobotDescription.load(ROBOT).joint_names, "left_fr3_finger_joint1", "right_fr3_finger_joint2"} <= kept
+
+
+def test_arms_that_have_a_urdf_of_their_own_are_not_written_as_fr3():
+    with pytest.raises(
+        RobotError, match="'dual_aloha' has other arms than two FR3, and a URDF already: use .*vx300s.urdf"
+    ):
+        robot_urdf(RobotDescription.load("dual_aloha"))

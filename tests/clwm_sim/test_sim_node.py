@@ -42,8 +42,8 @@ def probe():
     node.destroy_node()
 
 
-def spin_until(condition, *nodes, seconds=10.0):
-    executor = StaticSingleThreadedExecutor()
+def spin_until(condition, *nodes, seconds=10.0, context=None):
+    executor = StaticSingleThreadedExecutor(context=context)
     for node in nodes:
         executor.add_node(node)
     deadline = time.monotonic() + seconds
@@ -144,3 +144,40 @@ def test_trajectory_message_keeps_stamp_times_and_absent_fields():
     assert (core.joint_names, core.stamp, core.points[0].time_from_start) == (("a",), 7.25, 1.5)
     assert list(core.points[0].positions) == [1.5]
     assert len(core.points[0].velocities) == len(core.points[0].accelerations) == len(core.points[0].effort) == 0
+
+
+def test_behind_other_controllers_joints_go_where_they_are_told_by_name():
+    apart = rclpy.Context()  # one domain has one simulation, and the other tests' one runs
+    rclpy.init(context=apart, domain_id=101)
+    node, probe = new_node(context=apart, robot="dual_fr3_ros2_control", max_lag=5.0), None
+    try:
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        probe, joints = rclpy.create_node("probe", context=apart), {}
+        probe.create_subscription(
+            JointState,
+            "/clwm_sim/joint_states",
+            lambda m: joints.update(zip(m.name, m.position, strict=True)),
+            qos.SENSOR,
+        )
+        publisher = probe.create_publisher(JointState, "/clwm_sim/joint_commands", 1)
+        spin_until(lambda: joints and publisher.get_subscription_count() == 1, node, probe, seconds=60.0, context=apart)
+        names = [*(f"right_fr3_joint{index}" for index in range(1, 8)), "right_fr3_finger_joint1"]
+        wanted = [joints[name] for name in names]
+        wanted[6], wanted[7] = wanted[6] + 0.1, 0.02
+
+        def arrived():
+            publisher.publish(JointState(name=names, position=wanted))
+            return max(abs(joints[name] - value) for name, value in zip(names, wanted, strict=True)) < 0.005
+
+        spin_until(arrived, node, probe, seconds=60.0, context=apart)
+        publisher.publish(JointState(name=names, position=wanted[:7]))
+        spin_until(lambda: node.diagnose().values["commands_refused"] == 1, node, probe, seconds=60.0, context=apart)
+        assert "8 names and 7 positions" in node.diagnose().values["last_refusal"]
+        assert not node.count_publishers("/joint_states")
+    finally:
+        node.trigger_shutdown()
+        for each in (node, probe):
+            if each is not None:
+                each.destroy_node()
+        rclpy.try_shutdown(context=apart)

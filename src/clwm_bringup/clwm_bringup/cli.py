@@ -22,14 +22,18 @@ COMMANDS = {
         "clwm_operator.commands.operator", "recover", "Let a stopped Franka arm take commands again"
     ),
     "watch": CommandPlace("clwm_operator.commands.operator", "watch", "Watch the running stack"),
+    "console": CommandPlace("clwm_operator.commands.console", "console", "Serve the operator's page for a browser"),
     "teleop": CommandPlace("clwm_operator.commands.teleop", "teleop", "Take the arms over from a terminal"),
     "eval": CommandPlace(
-        "clwm_evaluation.success_rates.command", "evaluate", "Success and latency under a virtual clock"
+        "clwm_evaluation.success_rates.command", "evaluate", "Success under a virtual clock, of one task or a suite"
     ),
     "chaos": CommandPlace("clwm_chaos.command", "chaos", "Let faults loose on the stack, and check the arms"),
     "soak": CommandPlace("clwm_chaos.soak.command", "soak", "Run the policy for an hour, and watch what grows"),
     "calibrate": CommandPlace(
         "clwm_evaluation.calibration.calibrate", "calibrate", "Bounds that speculation may trust"
+    ),
+    "reproduce": CommandPlace(
+        "clwm_evaluation.reproduce.command", "reproduce", "Make a shipped model from nothing, step by step"
     ),
     "bench": CommandPlace("clwm_evaluation.commands", "bench", "Measure what the stack claims"),
     "results": CommandPlace("clwm_evaluation.pages.results", "results", "Write docs/results.md from the kept results"),
@@ -40,6 +44,7 @@ COMMANDS = {
     "export": CommandPlace("clwm_bringup.commands.export", "export", "Write the policy's graphs for ONNX Runtime"),
     "doctor": CommandPlace("clwm_bringup.commands.doctor", "doctor", "Check the whole installation, with remedies"),
     "preflight": CommandPlace("clwm_bringup.commands.preflight", "preflight", "Check a robot before it is commanded"),
+    "new-robot": CommandPlace("clwm_bringup.commands.new_robot", "new_robot", "Describe a robot, from its URDF"),
     "security": CommandPlace("clwm_bringup.commands.security", "security", "Write the graph's SROS2 policy"),
     "data": CommandPlace("clwm_embodichain.commands", "app", "Scenes, goals and experts as a source of experience"),
     "describe": CommandPlace("clwm_description.commands", "app", "Write scenes and robots down for other simulators"),
@@ -56,7 +61,7 @@ EPILOG = (
 # These do something, if not everything, in a Python without ROS.
 WITHOUT_ROS = {
     *("recordings", "label"),
-    *("eval", "chaos", "calibrate", "bench", "export", "security"),
+    *("eval", "chaos", "calibrate", "bench", "export", "security", "new-robot", "reproduce"),
     *("data", "describe", "train-encoder", "train-policy"),
 }
 

@@ -20,6 +20,8 @@ from clwm_common.ros_environment import PROFILE_VARIABLES
 from clwm_perception.checkpoint import EncoderCheckpoint
 from clwm_policy.engine.re_entry import ReEntryError, parse_re_entry
 
+NO_MODEL = "none"  # the name of a model that leaves the arms to people
+MODEL_HELP = f"name of a file in config/models; {NO_MODEL}: no policy and no perception, people steer the arms"
 SAI_HELP = "re-entry policy: sequential, fixed:<s_mid> or adaptive; empty takes the model's"
 FOLLOW_HELP = "channels of the chunks that move the arms: joints, or poses by inverse kinematics"
 TELEOP_POSES_HELP = "let a human ask for poses of the tools, not only for joints"
@@ -66,6 +68,18 @@ class NodeSpec:
 
 
 @dataclass(frozen=True)
+class CommandSpec:
+    """One process beside the graph: another command of `clwm`."""
+
+    name: str
+    words: tuple[str, ...]
+
+    def command(self, python: str = sys.executable) -> list[str]:
+        """The command line."""
+        return [python, "-m", "clwm_bringup", *self.words]
+
+
+@dataclass(frozen=True)
 class StackOptions:
     """What a user chooses. sai: empty for the model's own; untrained_seed: -1 for trained weights.
 
@@ -93,16 +107,9 @@ def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
     Raises GraphError, RobotError or ModelFilesError, naming what is wrong.
     """
     robot = RobotDescription.load(options.robot)
-    model = ModelFiles.load(options.model)
-    model.require_files()
-    try:
-        parse_re_entry(options.sai or model.sai)
-    except ReEntryError as error:
-        raise GraphError(str(error)) from None
     if options.rate and not robot.is_simulated:
         raise GraphError(f"robot '{robot.name}' is not simulated, and lives by real time; leave out the rate")
     fixed = _settings()
-    encoder = fitting_encoder(model, robot)
     parameters: dict[str, dict[str, Any]] = {
         "sim": {
             "robot": options.robot,
@@ -111,13 +118,41 @@ def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
             "rate": options.rate,
             "patience": PATIENCE if options.rate else 0.0,
         },
+        "executor": {"robot": options.robot, "follow": options.follow, "teleop_poses": options.teleop_poses},
+    }
+    if options.model != NO_MODEL:
+        of_model = _model_parameters(options, robot)
+        parameters["executor"] |= of_model.pop("executor")
+        parameters |= of_model
+    clock = {"use_sim_time": True} if options.rate else {}
+    specs = [
+        NodeSpec(
+            name=name,
+            package=package,
+            executable=f"{name}_node",
+            module=f"{package}.node",
+            parameters={**fixed[name], **parameters[name], **(clock if name != "sim" else {})},
+        )
+        for name, package in _PACKAGES.items()
+        if name in parameters and (name != "sim" or robot.is_simulated)
+    ]
+    place = 1 if robot.is_simulated else 0
+    specs[place:place] = _drivers(options.robot, clock) if robot.driver == "libfranka" else ()
+    return tuple(specs)
+
+
+def _model_parameters(options: StackOptions, robot: RobotDescription) -> dict[str, dict[str, Any]]:
+    """What perception, executor and policy are told of a model. Raises GraphError or ModelFilesError."""
+    model = ModelFiles.load(options.model)
+    model.require_files()
+    try:
+        parse_re_entry(options.sai or model.sai)
+    except ReEntryError as error:
+        raise GraphError(str(error)) from None
+    encoder = fitting_encoder(model, robot)
+    return {
         "perception": {"robot": options.robot, "encoder": str(model.encoder)},
-        "executor": {
-            "robot": options.robot,
-            "policy_document": str(model.policy.with_suffix(".json")),
-            "follow": options.follow,
-            "teleop_poses": options.teleop_poses,
-        },
+        "executor": {"policy_document": str(model.policy.with_suffix(".json"))},
         "policy": {
             "checkpoint": str(model.policy),
             "encoder_hash": encoder.weights_hash,
@@ -129,21 +164,6 @@ def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
             "record": options.record,
         },
     }
-    clock = {"use_sim_time": True} if options.rate else {}
-    specs = [
-        NodeSpec(
-            name=name,
-            package=package,
-            executable=f"{name}_node",
-            module=f"{package}.node",
-            parameters={**fixed[name], **parameters[name], **(clock if name != "sim" else {})},
-        )
-        for name, package in _PACKAGES.items()
-        if name != "sim" or robot.is_simulated
-    ]
-    place = 1 if robot.is_simulated else 0
-    specs[place:place] = _drivers(options.robot, clock) if robot.driver == "libfranka" else ()
-    return tuple(specs)
 
 
 def _drivers(robot: str, clock: Mapping[str, Any]) -> Iterator[NodeSpec]:

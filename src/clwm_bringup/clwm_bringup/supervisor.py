@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from clwm_bringup import tied_process
-from clwm_bringup.graph import STOP_ORDER, NodeSpec
+from clwm_bringup.graph import STOP_ORDER, CommandSpec, NodeSpec
 from clwm_bringup.restarts import GiveUp, Restart, Restarts
 
 GRACE = 10.0  # s that a node has for a clean end
@@ -45,7 +45,7 @@ class Supervisor:
 
     def __init__(
         self,
-        specs: Sequence[NodeSpec],
+        specs: Sequence[NodeSpec | CommandSpec],
         environment: Mapping[str, str],
         on_line: Callable[[Line], None],
         restarts: Restarts | None = None,

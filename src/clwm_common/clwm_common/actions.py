@@ -2,7 +2,8 @@
 
 Order (LingBot-VA's, which the paper adopts): left end-effector pose 7, right end-effector pose 7, left joints 7,
 right joints 7, left gripper, right gripper. Poses are xyz [m] and a unit quaternion xyzw of the hand's tool centre
-point in the `world` frame; joints are in rad; grippers are openings in m.
+point in the `world` frame; joints are in rad; grippers are openings in m. An arm of fewer than seven joints has the
+first of its channels; the rest are masked: always zero, whatever is asked of them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 LAYOUT_VERSION = 1
+ARM_JOINTS = 7  # that an arm has room for
 ACTION_DIM = 30
 CHUNK_ROWS = 16
 ROW_DT = 0.05  # s between rows: 20 Hz, so that a chunk spans 0.75 s (not given by the paper)

@@ -7,9 +7,9 @@ from typing import Any
 import yaml
 
 from clwm_common.robot.description import Arm, RobotDescription
+from clwm_description.hardware import Hardware
 from clwm_sim.scenes.workcell import SIDES
 
-UPDATE_RATE = 500  # Hz
 # Joint impedances of franka_ros2's own trajectory controller: p in Nm/rad, d in Nms/rad, by joint.
 GAINS = ((600.0, 30.0),) * 4 + ((250.0, 10.0), (150.0, 10.0), (50.0, 5.0))
 INTERFACES = ("position", "effort")
@@ -24,18 +24,18 @@ def names(has_hands: bool) -> list[str]:
     return [BROADCASTER, *arms, *(hands if has_hands else [])]
 
 
-def controllers_yaml(robot: RobotDescription, interface: str = "position", has_hands: bool = True) -> str:
+def controllers_yaml(robot: RobotDescription, interface: str, hardware: Hardware) -> str:
     """The parameter file. interface: what the arms' controllers command, of INTERFACES."""
     types = {
         BROADCASTER: "joint_state_broadcaster/JointStateBroadcaster",
         "arm": "joint_trajectory_controller/JointTrajectoryController",
         "gripper": "parallel_gripper_action_controller/GripperActionController",
     }
-    manager: dict[str, Any] = {"update_rate": UPDATE_RATE}
+    manager: dict[str, Any] = {"update_rate": hardware.update_rate}
     # A late cycle is not made up for by several at once: the trajectory's time would run ahead of the arms.
     manager["overruns"] = {"manage": False, "print_warnings": True}
     sections: dict[str, Any] = {"controller_manager": manager}
-    for name in names(has_hands):
+    for name in names(hardware.has_hands):
         kind = name if name == BROADCASTER else name.split("_")[1]
         manager[name] = {"type": types[kind]}
         if kind == BROADCASTER:

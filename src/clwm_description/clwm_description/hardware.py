@@ -14,34 +14,34 @@ class HardwareError(ValueError):
 class Hardware:
     """plugin: of hardware_interface; parameters: the same for all its joints. commands: of an arm's joints.
 
-    has_hands: whether the hands are joints of ros2_control; else they have a driver of their own.
+    has_hands: whether the hands are joints of ros2_control; else they have a driver of their own. has_followers:
+    whether joints that follow others are listed too; a system that sends commands by name would send these without one.
+    update_rate: Hz of the controllers.
     """
 
     plugin: str
     parameters: Mapping[str, str] = field(default_factory=dict)
     commands: tuple[str, ...] = ("position",)
     has_hands: bool = True
+    has_followers: bool = True
+    update_rate: int = 500
 
-
-# Between the controllers and a simulation that takes joint commands by topic.
-JOINT_COMMANDS, JOINT_STATES = "/clwm_sim/joint_commands", "/clwm_sim/joint_states"
 
 KINDS: Mapping[str, Hardware] = {
     "mock": Hardware("mock_components/GenericSystem", {"calculate_dynamics": "true"}),
+    # Zero: each cycle is sent, so that whoever listens late hears where the arms are to be.
     "topic_based": Hardware(
         "topic_based_ros2_control/TopicBasedSystem",
-        # Zero: each cycle is sent, so that whoever listens late hears where the arms are to be.
-        {
-            "joint_commands_topic": JOINT_COMMANDS,
-            "joint_states_topic": JOINT_STATES,
-            "trigger_joint_command_threshold": "0.0",
-        },
+        {"trigger_joint_command_threshold": "0.0"},
+        has_followers=False,
+        update_rate=100,
     ),
     "franka": Hardware(
         "franka_hardware/FrankaHardwareInterface",
         {"version": "0.1.0", "robot_type": "fr3"},
         ("position", "velocity", "effort"),
         has_hands=False,
+        update_rate=1000,
     ),
     "gazebo": Hardware("gz_ros2_control/GazeboSimSystem", commands=("position", "effort")),
 }

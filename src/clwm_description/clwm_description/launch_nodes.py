@@ -20,6 +20,7 @@ def node_of(process: Process) -> Node:
         namespace=process.namespace,
         parameters=[_typed(each) for each in process.parameters],
         arguments=list(process.arguments),
+        remappings=list(process.remappings),
         output="screen",
     )
 

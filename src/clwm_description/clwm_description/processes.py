@@ -18,7 +18,6 @@ from clwm_sim.scenes.things import Layout
 from clwm_sim.scenes.workcell import SIDES, mesh_directory
 
 WORLD = "clwm"  # what Gazebo's world is called
-SLOW_RATE = 100  # Hz of a controller manager whose hardware is a topic
 _MANAGER = "/controller_manager"
 
 
@@ -32,23 +31,27 @@ class Process:
     namespace: str = ""
     parameters: tuple[Mapping[str, Any] | str, ...] = ()
     arguments: tuple[str, ...] = ()
+    remappings: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class ControlOptions:
-    """robot: as config/robots describes it. folder: for files that the processes read. robot_ips: left first."""
+    """robot: as config/robots describes it. folder: for files that the processes read. robot_ips: left first. task: of
+    the simulation that stands behind topics.
+    """
 
     robot: RobotDescription
     folder: Path
     hardware: str = "mock"
     interface: str = "position"
     robot_ips: tuple[str, str] = Choices.robot_ips
+    task: str = "lift_tray"
 
 
 def control_processes(options: ControlOptions) -> list[Process]:
-    """Robot state publisher, controller manager and a spawner for each controller. Raises HardwareError.
+    """Robot state publisher, controller manager and a spawner for each controller, and what stands behind them.
 
-    With Gazebo the controller manager is part of the simulator.
+    With Gazebo the controller manager is part of the simulator. Raises HardwareError.
     """
     robot, hardware = options.robot, hardware_named(options.hardware)
     if options.interface not in controllers.INTERFACES or options.interface not in hardware.commands:
@@ -57,23 +60,29 @@ def control_processes(options: ControlOptions) -> list[Process]:
         raise HardwareError(f"{text}; expected {' or '.join(known)}")
     in_gazebo = options.hardware == "gazebo"
     parameters = options.folder / "controllers.yaml"
-    parameters.write_text(controllers.controllers_yaml(robot, options.interface, hardware.has_hands))
+    parameters.write_text(controllers.controllers_yaml(robot, options.interface, hardware))
     urdf = robot_urdf(robot, Choices(options.hardware, options.robot_ips, mesh_directory().as_uri(), str(parameters)))
     clock = {"use_sim_time": in_gazebo}
-    description = {"robot_description": urdf}
-    found = [
-        Process("robot_state_publisher", "robot_state_publisher", "robot_state_publisher", "", (description, clock))
-    ]
+    found = [state_publisher(robot, urdf, in_gazebo)]
     if not in_gazebo:
-        slower = ({"update_rate": SLOW_RATE},) if options.hardware == "topic_based" else ()
-        manager = (str(parameters), *slower)
-        found.append(Process("controller_manager", "ros2_control_node", "controller_manager", "", manager))
+        found.append(Process("controller_manager", "ros2_control_node", "controller_manager", "", (str(parameters),)))
     for name in controllers.names(hardware.has_hands):
         arguments = (name, "--controller-manager", _MANAGER, "--controller-manager-timeout", "60")
         found.append(Process("controller_manager", "spawner", f"spawn_{name}", "", (clock,), arguments))
     if not hardware.has_hands:
         found.extend(_franka_hands(options))
+    if options.hardware == "topic_based":
+        world = {"robot": robot.name, "task": options.task, "autostart": True}
+        found.append(Process("clwm_sim", "sim_node", "sim", "", (world,)))
     return found
+
+
+def state_publisher(robot: RobotDescription, urdf: str, uses_sim_time: bool = False) -> Process:
+    """Makes /robot_description and the transforms of all links, from where the robot's joints are published."""
+    name = "robot_state_publisher"
+    parameters = {"robot_description": urdf}, {"use_sim_time": uses_sim_time}
+    remapped = () if robot.joint_states_topic == "/joint_states" else (("joint_states", robot.joint_states_topic),)
+    return Process(name, name, name, "", parameters, remappings=remapped)
 
 
 def gazebo_processes(layout: Layout, folder: Path) -> list[Process]:

@@ -38,7 +38,7 @@ def robot(
     for name, kind in kinds.items():
         for interface in set(INTERFACES) & set(kind.commands):
             path = out / f"{name}.{interface}.yaml"
-            path.write_text(controllers_yaml(described, interface, kind.has_hands))
+            path.write_text(controllers_yaml(described, interface, kind))
         controllers = out / f"{name}.{INTERFACES[0]}.yaml"
         where = controllers.name if portable else str(controllers.resolve())
         urdf = out / f"{name}.urdf"

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from clwm_common.robot.description import Arm, RobotDescription, RobotError
 from clwm_common.robot.joint_chain import placement
 from clwm_description.bodies import Body, Shape, body_of, placed
-from clwm_description.hardware import Hardware, hardware_named
+from clwm_description.hardware import Hardware, HardwareError, hardware_named
 from clwm_description.sdf import CAMERA_AXES, add_camera
 from clwm_description.xml_writing import Element, add, document, numbers, roll_pitch_yaw
-from clwm_sim.scenes.workcell import HEAD_POSITION, HEAD_QUATERNION, SIDES, arm_model
+from clwm_sim.scenes.workcell import HEAD_POSITION, HEAD_QUATERNION, SIDES, arm_model, mesh_directory
 
 MESH_PACKAGE = "package://franky_sim/assets/meshes"
 # From a camera that looks along x with z up to one that looks along z with y down.
@@ -30,9 +30,10 @@ _OPTICAL = placement(np.zeros(3), np.array([-np.pi / 2.0, 0.0, -np.pi / 2.0]))
 
 @dataclass(frozen=True)
 class Choices:
-    """hardware: a name of `hardware.KINDS`. robot_ips: of arms behind `franka`, left first. meshes: URI of the folder.
+    """hardware: a name of `hardware.KINDS`, or empty without ros2_control. meshes: URI of their folder.
 
-    controllers: the YAML file that Gazebo's plug-in reads. image_size: px of the wrist cameras' pictures in Gazebo.
+    robot_ips: of arms behind `franka`, left first. controllers: the YAML file that Gazebo's plug-in reads. image_size:
+    px of the wrist cameras' pictures in Gazebo.
     """
 
     hardware: str = "mock"
@@ -44,14 +45,20 @@ class Choices:
 
 def robot_urdf(robot: RobotDescription, choices: Choices = Choices()) -> str:
     """The URDF. Raises HardwareError, and RobotError for arms other than those that MuJoCo simulates."""
-    hardware = hardware_named(choices.hardware)
+    hardware = hardware_named(choices.hardware) if choices.hardware else None
+    if robot.simulated_as or robot.urdf_path().parent != mesh_directory().parent:
+        raise RobotError(
+            f"robot '{robot.name}' has other arms than two FR3, and a URDF already: use {robot.urdf_path()}"
+        )
     model = arm_model(robot.tool)
     root = Element("robot", name=robot.name)
     add(root, "link", name="world")
     for side, arm, ip in zip(SIDES, robot.arms, choices.robot_ips, strict=True):
         writer = _ArmWriter(root, model, robot, arm, side, choices)
         writer.add_links()
-        _add_control(root, writer, hardware, choices, ip)
+        if hardware is not None:
+            parameters = _parameters(robot, choices, side, ip)
+            _add_control(root, writer, hardware, {**hardware.parameters, **parameters})
     _add_camera_frames(root, "world", "head", placed(HEAD_POSITION, HEAD_QUATERNION) @ CAMERA_AXES)
     if choices.hardware == "gazebo":
         plugin = add(
@@ -79,8 +86,6 @@ class _ArmWriter:
         self._root, self._model, self._robot, self._choices = root, model, robot, choices
         self.arm, self.side = arm, side
         own = [model.joint(number).name for number in range(model.njnt)]
-        if len(own) != 9:
-            raise RobotError(f"the simulated arm has joints {', '.join(own)}; expected seven and two of fingers")
         self.fingers = arm.gripper.finger_joint, _other(arm.gripper.finger_joint)
         self._names: Mapping[str, str] = dict(zip(own, [*arm.joint_names, *self.fingers], strict=True))
 
@@ -91,7 +96,7 @@ class _ArmWriter:
         """All links from `world` on, the tool centre point and the wrist camera's frames."""
         arm = self.arm
         self._add_link(body_of(self._model, "fr3_link0"))
-        base = placement(np.array(arm.base_position), np.array([0.0, 0.0, arm.base_yaw]))
+        base = arm.base
         _add_fixed(self._root, "world", self.link("fr3_link0"), base)
         for number in range(self._model.body("fr3_link0").id + 1, self._model.nbody):
             body = body_of(self._model, self._model.body(number).name)
@@ -169,12 +174,22 @@ class _ArmWriter:
             add_camera(extra, self._model, camera, self._choices.image_size, name)
 
 
-def _add_control(root: Element, writer: _ArmWriter, hardware: Hardware, choices: Choices, ip: str) -> None:
-    """The arm's system, and its hand's where that belongs to ros2_control."""
-    arm, side = writer.arm, writer.side
-    parameters = dict(hardware.parameters)
+def _parameters(robot: RobotDescription, choices: Choices, side: str, ip: str) -> dict[str, str]:
+    """Of an arm's system, beside those that both have. Raises HardwareError."""
     if choices.hardware == "franka":
-        parameters |= {"prefix": f"{side}_", "arm_prefix": f"{side}_", "robot_ip": ip}
+        return {"prefix": f"{side}_", "arm_prefix": f"{side}_", "robot_ip": ip}
+    if choices.hardware != "topic_based":
+        return {}
+    if robot.joint_interface is None:
+        text = f"robot '{robot.name}' has no joint_interface, which hardware 'topic_based' is driven by"
+        raise HardwareError(f"{text}; name its topics as dual_fr3_ros2_control does")
+    topics = robot.joint_interface
+    return {"joint_commands_topic": topics.commands, "joint_states_topic": topics.states}
+
+
+def _add_control(root: Element, writer: _ArmWriter, hardware: Hardware, parameters: Mapping[str, str]) -> None:
+    """The arm's system, with its hand where that belongs to ros2_control."""
+    arm, side = writer.arm, writer.side
     system = add(root, "ros2_control", name=f"{side}_arm", type="system")
     plugin = add(system, "hardware")
     add(plugin, "plugin", hardware.plugin)
@@ -185,7 +200,8 @@ def _add_control(root: Element, writer: _ArmWriter, hardware: Hardware, choices:
     if hardware.has_hands:
         opened = arm.gripper.opening_max / 2.0
         _add_interfaces(system, writer.fingers[0], ("position",), opened)
-        _add_interfaces(system, writer.fingers[1], (), opened)
+        if hardware.has_followers:
+            _add_interfaces(system, writer.fingers[1], (), opened)
 
 
 def _add_interfaces(system: Element, name: str, commands: tuple[str, ...], start: float) -> None:

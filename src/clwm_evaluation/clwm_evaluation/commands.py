@@ -61,6 +61,11 @@ MEASUREMENTS = {
     "drake": CommandPlace(
         "clwm_evaluation.drake.command", "drake", "The experts and scenes in another simulator, from the same files"
     ),
+    "console": CommandPlace(
+        "clwm_evaluation.console.command",
+        "console",
+        "Processor time of the operator's console, without a page and with one",
+    ),
     "gpu": CommandPlace("clwm_evaluation.gpu.command", "gpu", "Full-size models on a GPU against its roofline"),
     "memory": CommandPlace(
         "clwm_evaluation.memory.command", "memory", "What the memory keeps, what it costs, and that it stays bounded"

@@ -170,6 +170,8 @@ class PolicyNode(ClwmNode):
             values["surrogate_error_median"] = float(np.median(self._surrogate_errors))
         values |= self._evidence.values(None if self._calibration is None else self._calibration.coverage)
         values["out_of_distribution_alarm"] = self._alarm_text()
+        if self._alarm is not None:
+            values["surrogate_error_limit"] = self._alarm.limit
         if self._noticed is not None and self.now() - self._noticed[0] < NOTICE_SHOWN:
             notice = self._noticed[1]
             return Health(Level.ERROR if notice.severity is Severity.ERROR else Level.WARN, notice.text, values)

@@ -49,7 +49,7 @@ class Scheduler:
         first task's."""
         self._config = config or SchedulerConfig()
         row_of = row_of or DualArmKinematics(robot).row
-        self._announcements = Announcements(self._config.state_period, row_of)
+        self._announcements = Announcements(robot, self._config.state_period, row_of)
         self._watch = StateWatch(robot.limit("velocity"), self._config.jump_distance, self._config.state_timeout)
         self._following = Following(self._config.following_error)
         self._motion = Motion(robot, self._config, row_of, margins)

@@ -39,10 +39,13 @@ class CameraIntrinsics:
 
 
 def camera_id(model: mujoco.MjModel, camera: str) -> int:
-    """MuJoCo's number of a camera. Raises ValueError for a name not in CAMERAS."""
-    if camera not in _MUJOCO_NAMES:
-        raise ValueError(f"camera '{camera}' does not exist; expected one of {', '.join(CAMERAS)}")
-    return mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, _MUJOCO_NAMES[camera])
+    """MuJoCo's number of a camera. Raises ValueError for one that the model has not."""
+    for name in (camera, _MUJOCO_NAMES.get(camera, camera)):
+        if (number := mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, name)) >= 0:
+            return number
+    known = {there: name for name, there in _MUJOCO_NAMES.items()}
+    names = [known.get(name, name) for name in (model.camera(index).name for index in range(model.ncam))]
+    raise ValueError(f"camera '{camera}' does not exist; expected one of {', '.join(names)}")
 
 
 def intrinsics(model: mujoco.MjModel, camera: str, image_size: int) -> CameraIntrinsics:

@@ -94,4 +94,6 @@ def _ignorance(status: TaskStatus, goals: Sequence[Goal]) -> str:
     known = "; ".join(f"{goal.name}, for instance '{_sentences(goal)[0]}'" for goal in reversed(examples))
     if len(goals) > len(examples):
         known += f"; and {len(goals) - len(examples)} more of their kinds"
+    if not goals:
+        return f"this world cannot judge {what}: it has no goals; publish a verdict of your own on /clwm/verdict"
     return f"this world cannot judge {what}; it judges {known}. Say one of its sentences, or name its goal"

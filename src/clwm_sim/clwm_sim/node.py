@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
 from rclpy.subscription import Subscription
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -31,8 +32,10 @@ from clwm_msgs import msg as ros
 from clwm_msgs.msg import EpisodeStatus
 from clwm_msgs.srv import DisturbRobot, ResetWorld
 from clwm_sim.cameras import CameraIntrinsics, RenderError
+from clwm_sim.cell import Cell
 from clwm_sim.controllers.forward_controller import CommandRefused
 from clwm_sim.controllers.gripper_goal import GripperGoal
+from clwm_sim.controllers.joint_commands import JointCommands
 from clwm_sim.controllers.robot_control import SIDES, RobotControl
 from clwm_sim.franka.start import franka_servers
 from clwm_sim.pacing import CLOCK_SET, TICK, EpisodeSeen, JointsSeen, PacedSimulation, PictureTaken
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from clwm_sim.franka.control import FrankaServers
 
 SHORTEST_WAIT = 1e-4  # s; a simulation that is late lets messages in between two ticks all the same
+COMMAND_BYTES = 4096  # all joints of both arms with their names
 POSITIONS_BYTES = 1024  # seven, with the description of their dimensions
 SLOW = 0.95  # real-time factor below which the diagnostics warn
 
@@ -63,7 +67,7 @@ class SimNode(ClwmNode):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("sim", **kwargs)
-        self._world: World | None = None
+        self._world: World | Cell | None = None
         self._simulation: PacedSimulation | None = None
         self._gripper_servers: dict[int, GripperServer] = {}
         self._servers: FrankaServers | None = None
@@ -74,7 +78,7 @@ class SimNode(ClwmNode):
     def configure(self) -> None:
         try:
             self._robot = RobotDescription.load(self.params.robot)
-            self._world = World(self.params.task, self.params.image_size, self.params.seed, self._robot)
+            self._world = self._simulated()
             for camera in self._robot.cameras:
                 self._world.render(camera)
             if self._robot.driver == "libfranka":
@@ -85,9 +89,14 @@ class SimNode(ClwmNode):
         self._last_refusal = ""
         self._open_outputs()
         self._motion_inputs: list[Subscription] = []
-        for index, arm in enumerate(self._robot.arms if self._servers is None else ()):
-            self._listen_for_motion(index, arm)
-            self._listen_for_openings(index, arm.gripper)
+        if (topics := self._robot.joint_interface) is not None:
+            self._commands = JointCommands(self._robot)
+            given = JointState, topics.commands, self._on_commands, qos.CONTROLLER_STREAM
+            self._motion_inputs.append(self.create_subscription(*given, max_bytes=COMMAND_BYTES))
+        elif self._servers is None:
+            for index, arm in enumerate(self._robot.arms):
+                self._listen_for_motion(index, arm)
+                self._listen_for_openings(index, arm.gripper)
         self.create_subscription(ros.TaskStatus, "/clwm/task_status", self._on_task, qos.LATCHED)
         self.create_service(ResetWorld, "/clwm_sim/reset", self._on_reset)
         if self._servers is not None:
@@ -126,7 +135,14 @@ class SimNode(ClwmNode):
 
     def is_needed(self) -> bool:
         # An executor that is being ended with the rest still brings the arms to rest.
-        return self.is_active and any(self.count_publishers(arm.controller.topic) for arm in self._robot.arms)
+        interface = self._robot.joint_interface
+        topics = [arm.controller.topic for arm in self._robot.arms] if interface is None else [interface.commands]
+        return self.is_active and any(map(self.count_publishers, topics))
+
+    def _simulated(self) -> World | Cell:
+        if self._robot.simulated_as:
+            return Cell(self._robot, self.params.image_size)
+        return World(self.params.task, self.params.image_size, self.params.seed, self._robot)
 
     def diagnose(self) -> Health:
         pace = self._simulation.pace(self._clocks()[1])
@@ -159,9 +175,12 @@ class SimNode(ClwmNode):
         # Not `_clock`: rclpy's nodes keep their own clock under that name.
         self._clock_output = self.create_publisher(Clock, "/clock", qos.SENSOR)
         if self._servers is None:  # else the arms' drivers publish them
-            self._joint_output = self.create_publisher(JointState, self._robot.joint_states_topic, qos.SENSOR)
+            interface = self._robot.joint_interface
+            states = self._robot.joint_states_topic if interface is None else interface.states
+            self._joint_output = self.create_publisher(JointState, states, qos.SENSOR)
         self._episode_output = self.create_publisher(EpisodeStatus, "/clwm_sim/episode", qos.REPORT)
         self._verdict_output = self.create_publisher(ros.Verdict, "/clwm/verdict", qos.VERDICT)
+        self._channels = self._robot.channels
         self._joint_names = [*self._robot.joint_names, *(arm.gripper.finger_joint for arm in self._robot.arms)]
         self._pictures = {
             camera: (
@@ -219,7 +238,7 @@ class SimNode(ClwmNode):
                 case JointsSeen():
                     self._clock_output.publish(Clock(clock=stamp))
                     if self._servers is None:
-                        self._joint_output.publish(joint_state(stamp, self._joint_names, seen))
+                        self._joint_output.publish(joint_state(stamp, self._joint_names, self._channels, seen))
                     for arm, server in self._gripper_servers.items():
                         server.look(seen.stamp, seen.arms.widths[arm], seen.opening_speeds[arm])
                 case PictureTaken():
@@ -272,6 +291,19 @@ class SimNode(ClwmNode):
         except CommandRefused as error:
             self._refuse(f"{self._robot.arms[arm].controller.topic}: {error}")
 
+    def _on_commands(self, message: JointState, info: dict[str, int]) -> None:
+        if self._simulation is None:
+            return
+        control = self._simulation.control
+        try:
+            for command in self._commands.read(message.name, message.position):
+                if command.positions is not None:
+                    control.receive_positions(command.arm, command.positions, info["received_timestamp"] * 1e-9)
+                if command.opening is not None:
+                    control.receive_opening(command.arm, command.opening)
+        except (CommandRefused, ValueError) as error:
+            self._refuse(f"{self._robot.joint_interface.commands}: {error}")
+
     def _on_opening(self, arm: int, message: Float64) -> None:
         self._open(arm, message.data)
 
@@ -312,12 +344,15 @@ class SimNode(ClwmNode):
         return response
 
 
-def joint_state(stamp: Time, names: list[str], seen: JointsSeen) -> JointState:
-    """Arms, then one finger joint per hand: a finger moves half of what the hand opens."""
+def joint_state(stamp: Time, names: list[str], channels: NDArray[np.intp], seen: JointsSeen) -> JointState:
+    """Arms, whose joints are in these `channels`, then one finger joint per hand.
+
+    A finger moves half of what the hand opens.
+    """
     message = JointState(name=names)
     message.header.stamp = stamp
-    message.position = np.concatenate([seen.arms.positions, seen.arms.widths / 2.0]).tolist()
-    message.velocity = np.concatenate([seen.arms.velocities, seen.opening_speeds / 2.0]).tolist()
+    message.position = np.concatenate([seen.arms.positions[channels], seen.arms.widths / 2.0]).tolist()
+    message.velocity = np.concatenate([seen.arms.velocities[channels], seen.opening_speeds / 2.0]).tolist()
     return message
 
 

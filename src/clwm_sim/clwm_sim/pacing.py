@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from clwm_common.messages import TaskStatus, Verdict
 from clwm_common.robot.description import RobotDescription
+from clwm_sim.cell import Cell
 from clwm_sim.controllers.robot_control import RobotControl
 from clwm_sim.judging import TaskJudge
 from clwm_sim.stage import ArmsMeasured
@@ -90,7 +91,7 @@ class PacedSimulation:
 
     def __init__(
         self,
-        world: World,
+        world: World | Cell,
         robot: RobotDescription,
         seed: int,
         now: float,
@@ -202,7 +203,7 @@ class PacedSimulation:
         world = self._world
         return EpisodeSeen(
             self._instant,
-            world.task.name,
+            world.task_name,
             self._seed,
             self._episode,
             world.time,

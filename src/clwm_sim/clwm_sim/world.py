@@ -25,6 +25,10 @@ class World(Stage):
     Deterministic for a seed.
     """
 
+    @property
+    def task_name(self) -> str:
+        return self.task.name
+
     def __init__(
         self, task: str, image_size: int = IMAGE_SIZE, seed: int = 0, robot: RobotDescription | None = None
     ) -> None:

@@ -22,6 +22,7 @@ from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.gripper import GripperAction
 from clwm_common.ros.lifecycle import ClwmNode
 from clwm_msgs.action import RunTask
+from clwm_operator.console.console_node import ConsoleNode
 from clwm_operator.demo.demo_node import DemoNode
 from clwm_operator.operator_node import OperatorNode
 from clwm_operator.recorder.episode_recorder import EpisodeRecorder
@@ -113,6 +114,8 @@ def recorder(robot, tmp_path):
 def test_every_subscription_is_compatible_with_every_publisher_of_its_topic(configured, robot, recorder):
     nodes, _ = configured
     others = [OperatorNode(), DemoNode(Recording(tuple(robot.cameras))), PreflightNode(robot), TeleopNode("leader")]
+    others.append(ConsoleNode(robot))
+    others[-1].watch(True)
     everybody = [*nodes.values(), *others]
     met, asked = set(), nodes["policy"]
     for topic, _ in asked.get_topic_names_and_types():
@@ -171,7 +174,10 @@ def test_the_operators_nodes_open_nothing_that_the_table_does_not_grant(robot, t
     preflight = PreflightNode(robot)
     assert opened(preflight) == granted(table["clwm_preflight"])
     assert opened(recorder) == granted(table["clwm_recorder"])
-    for node in (demo, teleop, preflight):
+    console = ConsoleNode(robot)
+    console.watch(True)
+    assert opened(console) == granted(table["clwm_console"])
+    for node in (demo, teleop, preflight, console):
         node.destroy_node()
 
 
@@ -238,7 +244,7 @@ def test_only_the_executor_may_command_the_arms_and_only_the_policy_sends_chunks
 def test_the_topics_of_another_robot_are_those_of_its_description(robot):
     other = robot.model_copy(update={"joint_states_topic": "/other/joints"})
     text = to_xml(access_rights.access_table(other))
-    assert text.count("<topic>/other/joints</topic>") == 4 and robot.joint_states_topic + "<" not in text
+    assert text.count("<topic>/other/joints</topic>") == 5 and robot.joint_states_topic + "<" not in text
 
 
 def test_every_joint_state_topic_of_arms_in_namespaces_may_be_heard_by_the_executor():

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -14,7 +13,7 @@ from clwm_chaos.fuzzer import run as fuzz_run
 from clwm_chaos.fuzzer import stream as fuzz_stream
 from clwm_chaos.fuzzer.fuzzer import FuzzSettings, run_fuzzer
 from clwm_chaos.fuzzer.run import FuzzRun
-from clwm_common.robot.description import RobotDescription
+from clwm_common.robot.description import ForwardController, RobotDescription
 from clwm_sai_executor import scheduler as scheduler_module
 from clwm_sai_executor.config import SchedulerConfig
 from clwm_sai_executor.outputs import position_stream as forward
@@ -48,6 +47,21 @@ def test_executor_breaks_no_rule_and_never_locks(robot, run, often):
     result = FuzzRun(robot, seed=3, run=run).run(40)
     assert result.violations == [] and result.deadlocks == []
     assert result.chunks >= 40 and result.counts["requests"] > 40
+
+
+@pytest.mark.parametrize("kind", ["jtc", "forward"])
+def test_executor_of_six_joints_breaks_no_rule(kind, often):
+    six = RobotDescription.load("dual_aloha")
+    if kind == "forward":
+        arms = {
+            side: getattr(six, side).model_copy(
+                update={"controller": ForwardController(kind="forward", topic=f"/{side}/c")}
+            )
+            for side in ("left", "right")
+        }
+        six = six.model_copy(update=arms)
+    result = FuzzRun(six, seed=5, run=9).run(40)
+    assert result.violations == [] and result.deadlocks == [] and result.chunks >= 40
 
 
 def test_executor_that_asks_again_in_an_epoch_that_was_refused_is_found(robot, monkeypatch, often):
@@ -97,7 +111,7 @@ def test_wider_limits_than_the_robots_are_found(robot, monkeypatch):
 
     monkeypatch.setattr(MotionLimits, "of", doubled)
     run = FuzzRun(robot, seed=7, run=0)
-    run._arms._limits = [honest(robot).columns(np.arange(7))] * 2
+    run._arms._limits = [honest(robot).columns(slice(0, 7))] * 2
     found = {one.rule for one in run.run(20).violations}
     assert {"acceleration", "velocity"} <= found
 

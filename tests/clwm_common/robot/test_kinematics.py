@@ -89,7 +89,7 @@ def test_robot_whose_urdf_is_missing_or_not_an_arm_is_refused(tmp_path):
         DualArmKinematics(ROBOT.model_copy(update={"urdf": str(tmp_path / "none.urdf")}))
     file = tmp_path / "short.urdf"
     file.write_text('<robot><joint name="j" type="revolute"><parent link="base"/><child link="link8"/></joint></robot>')
-    with pytest.raises(RobotError, match="1 joints before 'link8'; expected an arm of 7"):
+    with pytest.raises(RobotError, match="1 joints before 'link8', and robot 'dual_fr3_mujoco' names 7 joints"):
         DualArmKinematics(ROBOT.model_copy(update={"urdf": str(file)}))
 
 

@@ -36,7 +36,8 @@ def test_every_shipped_robot_loads():
         robot = RobotDescription.load(name)
         assert robot.urdf_path().exists()
         places = [place for source in robot.joint_sources() for place in source.places]
-        assert sorted(places) == list(range(16))
+        assert sorted(places) == [*robot.channels, 14, 15]
+        assert DualArmKinematics(robot).poses(robot.home).shape == (2, 7)
 
 
 def test_joints_of_one_topic_are_in_the_order_of_the_arms():
@@ -118,11 +119,11 @@ def test_no_base_is_turned_by_more_than_a_whole_turn(tmp_path_factory, yaw):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (("limits", "velocity", [1.0] * 6), r"'limits\.velocity': .* at least 7"),
+        (("limits", "velocity", [1.0] * 6), "position_upper 7, velocity 6, .* one of each for every joint of an arm"),
         (("limits", "velocity", [1.0] * 6 + [0.0]), "velocity must be positive"),
         (("limits", "position_lower", [9.0] * 7), "position_lower must be below position_upper"),
         (("left", "joint_names", None), r"'left\.joint_names': Field required"),
-        (("left", "colour", "red"), r"'left\.colour': no such field; expected one of base_position, "),
+        (("left", "colour", "red"), r"'left\.colour': no such field; expected one of base_pitch, "),
         (("left", "controler", "red"), r"'left\.controler': no such field; did you mean 'controller'\?"),
         (
             ("left", "controller", "topics", "/a/b"),

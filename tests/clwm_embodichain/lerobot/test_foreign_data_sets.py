@@ -14,13 +14,15 @@ import pytest
 from made_up_episodes import FOREIGN, FOREIGN_MAP, SAMPLE, made_up_episode
 from typer.testing import CliRunner
 
+from clwm_common.actions import CHANNEL_NAMES
 from clwm_embodichain.commands import app
-from clwm_embodichain.episodes.features import PolicyDataError, load_episodes
+from clwm_embodichain.episodes.features import encode_features, load_episodes
 from clwm_embodichain.episodes.storage import Episode, episode_path
 from clwm_embodichain.lerobot.data_set_map import DataSetMap
 from clwm_embodichain.lerobot.foreign_frames import ForeignEpisodes
 from clwm_embodichain.lerobot.layout import DataSetError
 from clwm_embodichain.lerobot.reader import DataSet
+from clwm_embodichain.training.policy.samples import fit_coding
 
 VIDEO, DATA = "videos/observation.images.top/chunk-000/file-000.mp4", "data/chunk-000/file-000.parquet"
 EPISODES = "meta/episodes/chunk-000/file-000.parquet"
@@ -241,11 +243,14 @@ def test_export_and_import_by_command_give_back_the_episodes(tmp_path):
     assert done.exit_code == 2 and "exists already" in done.output
 
 
-def test_a_policy_is_not_trained_on_channels_that_the_source_has_not(foreign, foreign_map, tmp_path):
-    path = tmp_path / "imported" / "demonstrated" / "0.npz"
+def test_a_policy_is_told_which_channels_the_source_has_not(foreign, foreign_map, tmp_path):
+    path, cache = tmp_path / "imported" / "demonstrated" / "0.npz", tmp_path / "cache"
     foreign_episodes(foreign, foreign_map)[0].save(path)
-    with pytest.raises(PolicyDataError, match="0.npz has nothing for left_x, .*left_joint7, right_joint7;"):
-        next(load_episodes([path], tmp_path))
+    encode_features([path], cache, lambda images: np.zeros((len(images), 2, 2, 4), np.float16), progress=False)
+    (episode,) = load_episodes([path], cache)
+    absent = [name for name, there in zip(CHANNEL_NAMES, episode.channels, strict=True) if not there]
+    assert absent[0] == "left_x" and absent[-2:] == ["left_joint7", "right_joint7"]
+    assert np.array_equal(fit_coding([episode]).codec.chunk.mask, episode.channels)
 
 
 def test_an_own_export_says_what_it_is_in_its_info(tmp_path):

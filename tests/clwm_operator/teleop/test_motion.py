@@ -8,7 +8,7 @@ from clwm_operator.teleop.motion import HELD, CircleHand, JointKeys, ToolKeys, t
 
 @pytest.fixture
 def hand():
-    return JointKeys(np.zeros(14), np.full(2, 0.04))
+    return JointKeys(np.zeros(14), np.full(2, 0.04), np.full(2, 0.04))
 
 
 def test_each_key_moves_its_joint_of_the_chosen_arm_and_the_one_below_moves_it_back(hand):
@@ -24,7 +24,7 @@ def test_each_key_moves_its_joint_of_the_chosen_arm_and_the_one_below_moves_it_b
 
 def test_each_key_moves_or_turns_the_chosen_tool_along_one_axis_of_the_world_and_its_partner_moves_it_back():
     home = np.tile([0.4, 0.1, 0.5, 0.8, -0.6, 0.0, 0.0], (2, 1))
-    hand = ToolKeys(home.copy(), np.zeros(2))
+    hand = ToolKeys(home.copy(), np.zeros(2), np.zeros(2))
     for axis, (one, other) in enumerate(("ws", "ad", "rf")):
         hand.press(0.0, one)
         moved = hand.wish - home
@@ -48,13 +48,15 @@ def test_turn_about_an_axis_of_the_world_composes_from_the_left():
     np.testing.assert_allclose(back, yawed, atol=1e-12)
 
 
-def test_grippers_open_and_close_within_their_range(hand):
+@pytest.mark.parametrize("measured", [0.02, 0.04, 0.114])
+def test_a_grippers_wish_leads_it_a_little_and_is_never_below_nothing(hand, measured):
+    hand.measured_openings = np.array([measured, 0.04])
     for _ in range(20):
         hand.press(0.0, "o")
-    assert hand.openings.tolist() == pytest.approx([0.08, 0.04])
+    assert hand.openings.tolist() == pytest.approx([measured + 0.03, 0.04])
     for _ in range(20):
         hand.press(0.0, "c")
-    assert hand.openings[0] == 0.0
+    assert hand.openings[0] == pytest.approx(max(0.0, measured - 0.03))
 
 
 def test_switch_is_held_by_any_key_and_only_for_a_while(hand):

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clwm_common.messages import MemoryPolicy
+from clwm_policy.engine.conversion import measured
 from clwm_policy.errors import (
     BadFrame,
     BadState,
@@ -229,6 +230,16 @@ def test_an_unmeasured_joint_is_refused(make_episode):
     state.valid[17] = False
     with pytest.raises(BadState, match="channel 17"):
         episode.engine.observe(episode.frame(), state)
+
+
+def test_a_joint_that_the_robot_lacks_is_missed_by_a_policy_that_was_trained_with_it_alone(make_episode):
+    state, used = make_episode().state(), np.ones(30, np.bool_)
+    state.valid[20], state.values[20] = False, np.nan
+    with pytest.raises(BadState, match="channel 20, left_joint7, with which this policy was trained"):
+        measured(state, used)
+    used[20] = False
+    values = measured(state, used)
+    assert values[20] == 0.0 and np.isfinite(values).all()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clwm_common.actions import LayoutError
@@ -160,6 +160,7 @@ def test_a_topic_whose_clock_runs_ahead_cannot_hide_its_silence(arms_apart, ahea
         say(arms_apart, LEFT, 1.05)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([LEFT, RIGHT]), st.floats(0.0, 3.0)), min_size=1, max_size=60))
 def test_arms_are_never_taken_for_newer_than_either_has_said(said):
     joint_map, last = JointMap(RobotDescription.load("dual_fr3_franka")), {}

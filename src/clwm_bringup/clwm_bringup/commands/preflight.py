@@ -10,7 +10,7 @@ import typer
 
 from clwm_bringup import graph
 from clwm_bringup.checks.camera_sheet import write_sheet
-from clwm_bringup.checks.doctor import Outcome, check_checkpoints
+from clwm_bringup.checks.doctor import Outcome, Result, check_checkpoints
 from clwm_bringup.commands.doctor import print_result
 from clwm_common import ros_environment
 from clwm_common.files.model_files import ModelFiles
@@ -22,7 +22,7 @@ DISCOVERY = 4.0  # s within which drivers that are there must have been found
 
 def preflight(
     robot: Annotated[str, typer.Option(help="name of a file in config/robots")] = graph.StackOptions.robot,
-    model: Annotated[str, typer.Option(help="name of a file in config/models")] = graph.StackOptions.model,
+    model: Annotated[str, typer.Option(help=graph.MODEL_HELP)] = graph.StackOptions.model,
     seconds: Annotated[float, typer.Option(min=1.0, max=60.0, help="to listen")] = 4.0,
     pictures: Annotated[Path | None, typer.Option(help="PNG file: what each camera sends, and what is used")] = None,
 ) -> None:
@@ -35,9 +35,9 @@ def preflight(
 
     console = PlainConsole(highlight=False, soft_wrap=True)
     description = RobotDescription.load(robot)
-    fits = check_checkpoints(model, robot)
-    size = None
-    if fits.outcome is Outcome.OK:
+    is_asked, size = model != graph.NO_MODEL, None
+    fits = check_checkpoints(model, robot) if is_asked else Result(Outcome.OK, "none: people steer the arms")
+    if is_asked and fits.outcome is Outcome.OK:
         size = graph.fitting_encoder(ModelFiles.load(model), description).preprocessing.size
     with RosSession() as session:
         node = session.add(PreflightNode(description, size))

@@ -15,12 +15,13 @@ from clwm_bringup.supervisor import Line, Supervisor
 from clwm_common.log_throttle import LogThrottle
 from clwm_common.terminal.console import PlainConsole
 
+CONSOLE_HELP = "serve the operator's page, for this machine alone; clwm console serves others"
 SAME_LINES = 20  # of one process in a second: the nodes see to themselves, their libraries do not
 
 
 def up(
     robot: Annotated[str, typer.Option(help="name of a file in config/robots")] = graph.StackOptions.robot,
-    model: Annotated[str, typer.Option(help="name of a file in config/models")] = graph.StackOptions.model,
+    model: Annotated[str, typer.Option(help=graph.MODEL_HELP)] = graph.StackOptions.model,
     task: Annotated[str, typer.Option(help="task of the simulated world's first episode")] = graph.StackOptions.task,
     seed: Annotated[int, typer.Option(min=0, help="its initial state")] = graph.StackOptions.seed,
     sai: Annotated[str, typer.Option(help=graph.SAI_HELP)] = "",
@@ -28,20 +29,22 @@ def up(
     teleop_poses: Annotated[bool, typer.Option("--teleop-poses", help=graph.TELEOP_POSES_HELP)] = False,
     rate: Annotated[float, typer.Option(min=0.0, max=10.0, help=graph.RATE_HELP)] = graph.StackOptions.rate,
     record: Annotated[Path | None, typer.Option(help="MCAP file of what decides the chunks, for clwm replay")] = None,
+    console: Annotated[bool, typer.Option("--console", help=CONSOLE_HELP)] = False,
 ) -> None:
     """Start the stack and keep it running until Ctrl-C.
 
     Four processes: simulated robot and cameras, perception, policy, executor; the last three for a robot that has a
     driver of its own (see clwm preflight). One that dies is started again.
+    With --console a fifth one serves the operator's page; its address is printed.
     In another terminal: clwm task gives the arms a task, clwm watch shows what they do, clwm mode hold stops them.
     """
-    console = PlainConsole(highlight=False, soft_wrap=True)
+    terminal = PlainConsole(highlight=False, soft_wrap=True)
 
     repeats = LogThrottle(burst=SAME_LINES)
 
     def show(line: Line) -> None:
         if (text := repeats.admit(time.monotonic(), line.text, line.name)) is not None:
-            console.print(log_lines.parse(line.name, text).styled())
+            terminal.print(log_lines.parse(line.name, text).styled())
 
     is_asked_to_stop = False
 
@@ -58,17 +61,19 @@ def up(
     from clwm_bringup.checks.one_stack_node import problem_with_another
 
     if problem := problem_with_another(spec.name for spec in specs):
-        console.error(problem)
+        terminal.error(problem)
         raise typer.Exit(1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, on_signal)
-    show(Line("clwm", f"starting {', '.join(spec.name for spec in specs)}; Ctrl-C ends them in order"))
-    with Supervisor(specs, graph.environment(), show) as supervisor:
-        while not is_asked_to_stop and len(supervisor.given_up) < len(specs):
+    page = graph.CommandSpec("console", ("console", "--robot", robot, "--model", model))
+    processes = [*specs, page] if console else specs
+    show(Line("clwm", f"starting {', '.join(process.name for process in processes)}; Ctrl-C ends them in order"))
+    with Supervisor(processes, graph.environment(), show) as supervisor:
+        while not is_asked_to_stop and len(supervisor.given_up) < len(processes):
             supervisor.poll(timeout=0.2)
             for name, text in repeats.due(time.monotonic()):
-                console.print(log_lines.parse(name, text).styled())
+                terminal.print(log_lines.parse(name, text).styled())
         show(Line("clwm", "shutting down"))
     if supervisor.given_up:
         raise typer.Exit(1)

@@ -41,6 +41,7 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
     sources = [robot.camera_source(camera) for camera in robot.cameras]
     images, camera_infos = [it.topic for it in sources], [it.info_topic for it in sources]
     needed_infos = [it.info_topic for it in sources if it.rectify]
+    seen_from = [it.info_topic for it in sources if it.mounting and it.mounting.parent == "world"]
     controllers = [arm.controller.node for arm in robot.arms]
     grippers = [arm.gripper.command for arm in robot.arms]
     commands = [arm.controller.topic for arm in robot.arms] + [it.name for it in grippers if it.kind == "topic"]
@@ -108,6 +109,12 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
                 *seen, *joints, *images, *compressed, *camera_infos, *commands, *actions,
             ],
             calls=(),
+        ),
+        _node_of_the_operator(
+            "clwm_console",
+            publishes=["/clwm/teleop"],
+            subscribes=["/clwm/action_chunk", "/clwm/state", "/clwm/verdict", *seen, *images, *seen_from],
+            calls=["/clwm/check_task", *orders],
         ),
         _node_of_the_operator("clwm_preflight", subscribes=[*joints, *images, *camera_infos], calls=asked),
         _node_of_the_operator("clwm_up", subscribes=(), publishes=["/clwm/claims"], calls=()),

@@ -42,7 +42,7 @@ class ChaosNode(DemoNode):
         super().__init__(Recording(()), "clwm_chaos")
         self._joint_map = JointMap(robot)
         limits = MotionLimits.of(robot)
-        self._limits = [limits.columns(np.arange(first, first + 7)) for first in (0, 7)]
+        self._limits = [limits.columns(robot.columns(arm)) for arm in (0, 1)]
         self.statuses: list[tuple[float, dict[str, Any]]] = []
         self.applied: dict[int, float] = {}
         self.healths: list[tuple[float, str, Health]] = []

@@ -13,6 +13,7 @@ import numpy as np
 
 from clwm_chaos.faults.verdict import Injection, Observed
 from clwm_chaos.motion_record import MotionRecord
+from clwm_common.actions import ARM_JOINTS
 from clwm_common.robot.description import RobotDescription
 
 BEFORE, AFTER = 0.4, 1.0  # s around the injection that the picture shows
@@ -47,7 +48,8 @@ def _draw(path: Path, injection: Injection, seen: Observed, motion: MotionRecord
     shares = accelerations / robot.limit("acceleration")
     worst = np.unravel_index(np.abs(shares).argmax(), shares.shape) if shares.size else (0, 0)
     joint, centre = int(worst[1]), instants[worst[0]] if shares.size else seen.began_at
-    arm, column = divmod(joint, 7)
+    arm, column = divmod(joint, ARM_JOINTS)
+    name = robot.arms[arm].joint_names[column]
     figure, (speed, share, gaps) = plt.subplots(3, 1, figsize=(11, 8), sharex=True, layout="constrained")
     figure.suptitle(f"{injection.fault} {injection.number}, {injection.task}: " + "; ".join(injection.violations))
     for sent in seen.sent:
@@ -55,7 +57,7 @@ def _draw(path: Path, injection: Injection, seen: Observed, motion: MotionRecord
             speed.plot(sent.times - seen.began_at, sent.velocities[:, column], color="#c44e52", alpha=0.4, marker=".")
             speed.axvline(sent.at - seen.began_at, color="#c44e52", linewidth=0.6, linestyle=":")
     speed.plot(motion.times - seen.began_at, motion.velocities[:, joint], color="#222222", label="measured")
-    speed.set_ylabel(f"{robot.joint_names[joint]} [rad/s]\nred: as told, dotted where it arrived", fontsize=8)
+    speed.set_ylabel(f"{name} [rad/s]\nred: as told, dotted where it arrived", fontsize=8)
     share.plot(instants - seen.began_at, shares[:, joint], color="#4c72b0")
     share.set_ylabel("acceleration / limit")
     gaps.plot(motion.times[1:] - seen.began_at, 1000.0 * np.diff(motion.times), color="#55a868")

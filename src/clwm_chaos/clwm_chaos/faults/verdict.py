@@ -11,7 +11,7 @@ import numpy as np
 
 from clwm_chaos.faults.faults import Fault, Known, Neighbour, Outcome
 from clwm_chaos.motion_record import REST_SPEED, Array, MotionRecord, Rest, limit_shares
-from clwm_common.actions import ROW_DT
+from clwm_common.actions import ARM_JOINTS, ROW_DT
 from clwm_common.robot.description import RobotDescription
 from clwm_sai_executor.path.splice import Path, sample
 
@@ -36,7 +36,8 @@ class Requested:
 class Sent:
     """A trajectory that reached the controller of an arm (0 left, 1 right) at `at` and ends at `end` [s].
 
-    times: (n,) s, the instants of its points; positions, velocities: (n, 7) rad, rad/s. Empty where positions stream.
+    times: (n,) s, the instants of its points; positions, velocities: (n, joints) rad, rad/s. Empty where
+    positions stream.
     """
 
     at: float
@@ -125,7 +126,8 @@ def held_away(seen: Observed, instant: float) -> float:
     for arm in (0, 1):
         told = [sent for sent in seen.sent if sent.arm == arm and sent.at <= instant]
         if at >= 0 and told and len(told[-1].times) and told[-1].end <= instant:
-            apart = motion.positions[at, 7 * arm : 7 * arm + 7] - told[-1].positions[-1]
+            rested = told[-1].positions[-1]
+            apart = motion.positions[at, ARM_JOINTS * arm :][: len(rested)] - rested
             farthest = max(farthest, float(np.abs(apart).max()))
     return farthest
 
@@ -141,7 +143,7 @@ def command_jump(seen: Observed) -> float:
 
 
 def _commanded(sent: Sent, instant: float) -> Array:
-    """Joints (7,) that a controller commands at `instant`."""
+    """Joints (joints,) that a controller commands at `instant`."""
     offsets, openings = sent.times - sent.times[0], np.zeros((len(sent.times), 0))
     path = Path(sent.times[0], ROW_DT, 0, offsets, sent.positions, sent.velocities, openings, last_row=0)
     return sample(path, instant)[0]

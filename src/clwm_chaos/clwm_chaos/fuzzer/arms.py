@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from clwm_chaos.fuzzer.controller import KnotController
 from clwm_chaos.motion_checks import check_motion
+from clwm_common.actions import ARM_JOINTS
 from clwm_common.control.joint_trajectory_controller import TrajectoryRefused
 from clwm_common.robot.description import RobotDescription
 from clwm_sai_executor.events import SIDES, SendTrajectory
@@ -32,14 +33,15 @@ class FuzzedArms:
 
     def __init__(self, robot: RobotDescription, judge: Judge) -> None:
         self._judge = judge
-        self._limits = [MotionLimits.of(robot).columns(np.arange(7 * arm, 7 * arm + 7)) for arm in range(2)]
+        self._columns = robot.columns(0), robot.columns(1)
+        self._limits = [MotionLimits.of(robot).columns(columns) for columns in self._columns]
         self._controllers = [KnotController(np.array(arm.home)) for arm in robot.arms]
         self._on_the_way: list[deque[tuple[float, SendTrajectory, bool]]] = [deque(), deque()]
 
     def put(self, joints: Array) -> None:
         """Another hand moves the arms to `joints` (14,): what is on the way is lost, the controllers hold."""
         for arm, controller in enumerate(self._controllers):
-            controller.reset(joints[7 * arm : 7 * arm + 7])
+            controller.reset(joints[self._columns[arm]])
             self._on_the_way[arm].clear()
 
     def send(self, command: SendTrajectory, now: float, delay: float, *, may_jump: bool) -> None:
@@ -69,7 +71,14 @@ class FuzzedArms:
 
     def sample(self, now: float) -> Array:
         """Positions and velocities (2, 14) commanded at `now`."""
-        return np.concatenate([controller.sample(now) for controller in self._controllers], axis=1)
+        return self._both([controller.sample(now) for controller in self._controllers])
+
+    def _both(self, arms: Sequence[Array]) -> Array:
+        """(n, 14) of both arms' (n, joints); zero where masked."""
+        result = np.zeros((len(arms[0]), 2 * ARM_JOINTS))
+        for columns, arm in zip(self._columns, arms, strict=True):
+            result[:, columns] = arm
+        return result
 
     def _check(self, command: SendTrajectory) -> None:
         limits = self._limits[SIDES.index(command.arm)]
@@ -98,9 +107,11 @@ class FuzzedArms:
 
 
 def random_joints(robot: RobotDescription, rng: np.random.Generator, share: float = 0.8) -> Array:
-    """Joints (14,) anywhere in the middle `share` of their ranges."""
+    """Joints (14,) anywhere in the middle `share` of their ranges; zero where masked."""
     low, high = robot.limit("position_lower"), robot.limit("position_upper")
-    return (low + high) / 2.0 + share * (high - low) / 2.0 * rng.uniform(-1.0, 1.0, 14)
+    joints = (low + high) / 2.0 + share * (high - low) / 2.0 * rng.uniform(-1.0, 1.0, 14)
+    joints[np.delete(np.arange(14), robot.channels)] = 0.0
+    return joints
 
 
 def row_without_poses(joints: Array, openings: Sequence[float]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clwm_chaos.fuzzer.arms import random_joints
-from clwm_common.actions import CHUNK_ROWS, JOINTS, ROW_DT
+from clwm_common.actions import CHUNK_ROWS, GRIPPERS, JOINTS, ROW_DT
 from clwm_common.messages import ActionChunk, ChunkRefusal, ChunkRequest, RefusalKind
 from clwm_common.robot.description import RobotDescription
 from clwm_sai_executor.events import ChunkArrived, ChunkUnreadable, RefusalArrived
@@ -53,6 +53,11 @@ class RestlessPolicy:
         self._robot = robot
         self._rng = rng
         self._step = 0.98 * refuse_step
+        grippers = [arm.gripper for arm in robot.arms]
+        self._openings = (
+            [gripper.opening_min - 0.01 for gripper in grippers],
+            [gripper.opening_max + 0.01 for gripper in grippers],
+        )
 
     def answer(self, request: ChunkRequest, now: float, timeout: float) -> tuple[str, list[Answer]]:
         """The request's fate and what comes of it; timeout: when the executor gives up, after the observation."""
@@ -103,7 +108,7 @@ class RestlessPolicy:
         joints = self._motion(prefix[-1, JOINTS].astype(np.float64), CHUNK_ROWS - len(prefix))
         rows[len(prefix) :, JOINTS] = joints
         if self._rng.random() < 0.2:
-            rows[len(prefix) :, 28:] = self._rng.uniform(-0.01, 0.09, 2)
+            rows[len(prefix) :, GRIPPERS] = self._rng.uniform(*self._openings)
         return ActionChunk(
             request.chunk_id,
             request.task_epoch,
@@ -136,13 +141,14 @@ class RestlessPolicy:
         rng = self._rng
         rows = chunk.rows.copy()
         row, channel = int(rng.integers(chunk.prefix_rows, CHUNK_ROWS)), int(rng.integers(30))
+        joint = JOINTS.start + int(self._robot.channels[channel % len(self._robot.channels)])
         match int(rng.integers(6)):
             case 0:
                 rows[row, channel] = rng.choice([np.nan, np.inf, -np.inf])
             case 1:
-                rows[row, 14 + channel % 14] += rng.choice([-1.0, 1.0]) * rng.uniform(3.0 * self._step, 100.0)
+                rows[row, joint] += rng.choice([-1.0, 1.0]) * rng.uniform(3.0 * self._step, 100.0)
             case 2:
-                rows[0, 14 + channel % 14] += rng.choice([-0.5, 0.5])
+                rows[0, joint] += rng.choice([-0.5, 0.5])
             case 3:
                 rows = rows[:, :29]
             case 4:

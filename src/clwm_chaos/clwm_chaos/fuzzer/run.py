@@ -32,7 +32,6 @@ START = 1.8e9  # s, as clocks show it today: a float has 0.24 us there
 LED_ON = 2.5  # s after the clock was set forward; joint states may be silent for 2 s of it
 LONGEST_BRAKING = 0.6  # s from full speed
 PATIENCE = 5.0  # s without a chunk executed and without a reason for it, on top of the policy's time-out
-_OPEN = np.array([0.08, 0.08])  # m
 _CLEARANCE_SLACK = 2e-5  # m, of rounding
 
 # How often a disturbance comes, per second.
@@ -80,6 +79,7 @@ class FuzzRun:
     def __init__(self, robot: RobotDescription, seed: int, run: int) -> None:
         self._rng = np.random.default_rng([seed, run])
         self._robot = robot
+        self._open = np.array([arm.gripper.opening_max for arm in robot.arms])
         self._run = run
         self._config = random_config(self._rng)
         # Clearances cost as much as all the rest, so every tenth run has them.
@@ -282,7 +282,7 @@ class FuzzRun:
         position, velocity = self._arms.sample(self._now)
         if self._now > self._still_from:
             self._require_rest(velocity)
-        self._do(events.MeasuredArms(self._now, position, velocity, _OPEN))
+        self._do(events.MeasuredArms(self._now, position, velocity, self._open))
 
     def _require_rest(self, velocity: Array) -> None:
         if velocity.any():

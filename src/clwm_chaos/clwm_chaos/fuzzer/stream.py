@@ -34,9 +34,9 @@ class StreamedArms(FuzzedArms):
 
     def put(self, joints: Array) -> None:
         """Another hand moves the arms to `joints` (14,), where they rest until the next path."""
-        self._sent = [joints[:7].copy(), joints[7:].copy()]
+        self._sent = [joints[columns].copy() for columns in self._columns]
         self._sent_at = [-np.inf, -np.inf]
-        self._velocity = [np.zeros(7), np.zeros(7)]
+        self._velocity = [np.zeros_like(sent) for sent in self._sent]
         self._gap = [np.inf, np.inf]
         for stream in self._streams:
             stream.drop()
@@ -66,16 +66,16 @@ class StreamedArms(FuzzedArms):
 
     def sample(self, now: float) -> Array:
         """Positions and mean velocities (2, 14) of the last tick."""
-        return np.stack([np.concatenate(self._sent), np.concatenate(self._velocity)])
+        return self._both([np.stack(arm) for arm in zip(self._sent, self._velocity, strict=True)])
 
     def _tick(self, arm: int, now: float) -> None:
         position = self._streams[arm].due(now)
         if position is None:
-            self._velocity[arm] = np.zeros(7)
+            self._velocity[arm] = np.zeros_like(self._sent[arm])
             return
         gap, before = now - self._sent_at[arm], self._velocity[arm]
         is_known = gap < _CLOCK_SET
-        velocity = (position - self._sent[arm]) / gap if is_known else np.zeros(7)
+        velocity = (position - self._sent[arm]) / gap if is_known else np.zeros_like(position)
         if is_known:
             self._judge_step(arm, position - self._sent[arm], velocity)
             if self._gap[arm] < _CLOCK_SET:

@@ -13,45 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from clwm_common.actions import ARM_JOINTS
 from clwm_common.files.config_files import ConfigFileError, Strict, explain, read_yaml
 from clwm_common.names import camera_name
 from clwm_common.robot.camera_source import CameraSource, OwnTopic
 from clwm_common.robot.gripper import Gripper, Name, Topic
+from clwm_common.robot.joint_chain import placement
 from clwm_common.robot.libfranka import Libfranka, check_reached
+from clwm_common.robot.limits import TURN, UNUSED, JointLimits, PerJoint, Safety, Three
 
-Seven = Annotated[list[float], Field(min_length=7, max_length=7)]
-# No robot's base, workspace or link is so far away: these are millimetres.
-Metres = Annotated[float, Field(ge=-100.0, le=100.0)]
-Three = Annotated[list[Metres], Field(min_length=3, max_length=3)]
 Camera = Annotated[str, AfterValidator(camera_name)]
-
-_TURN = 2.0 * math.pi  # rad
 
 
 class RobotError(ValueError):
     """A robot description that cannot be used; the message names the file, the field and what was expected."""
-
-
-class JointLimits(Strict):
-    """Limits of one arm's seven joints: rad, rad/s, rad/s^2, rad/s^3."""
-
-    position_lower: Seven
-    position_upper: Seven
-    velocity: Seven
-    acceleration: Seven
-    jerk: Seven
-
-    @model_validator(mode="after")
-    def _ordered(self) -> JointLimits:
-        if any(low >= high for low, high in zip(self.position_lower, self.position_upper, strict=True)):
-            raise ValueError("position_lower must be below position_upper for every joint")
-        for name in ("position_lower", "position_upper"):
-            if max(map(abs, getattr(self, name))) > 2.0 * _TURN:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected rad, and these can only be degrees")
-        for name in ("velocity", "acceleration", "jerk"):
-            if any(value <= 0.0 for value in getattr(self, name)):
-                raise ValueError(f"{name} must be positive for every joint")
-        return self
 
 
 class _Controller(Strict):
@@ -85,25 +60,34 @@ class ForwardController(_Controller):
 class Arm(Strict):
     """One arm: joint names in order, base pose in the world, home position, its controller and its gripper.
 
+    base_roll, base_pitch, base_yaw: turns of the base about the world's fixed x, y and z axis, in this order [rad].
     joint_states_topic: where its joints are published; empty where the robot's are. The names of arms with topics of
     their own may be alike. libfranka: how to reach it, where the robot's driver is libfranka.
     """
 
     joint_states_topic: OwnTopic = ""
-    joint_names: Annotated[list[Name], Field(min_length=7, max_length=7)]
+    joint_names: Annotated[list[Name], Field(min_length=1, max_length=ARM_JOINTS)]
     base_position: Three
     base_yaw: float = 0.0
-    home: Seven
+    base_roll: float = 0.0
+    base_pitch: float = 0.0
+    home: PerJoint
     controller: Annotated[JtcController | ForwardController, Field(discriminator="kind")]
     gripper: Gripper
     libfranka: Libfranka | None = None
 
     @model_validator(mode="after")
     def _in_radians(self) -> Arm:
-        if abs(self.base_yaw) > _TURN:
-            text = f"base_yaw is {self.base_yaw:g}; expected rad, -2 pi to 2 pi"
-            raise ValueError(f"{text}: as degrees it is {math.radians(self.base_yaw):.4f} rad")
+        for name in ("base_roll", "base_pitch", "base_yaw"):
+            if abs(angle := getattr(self, name)) > TURN:
+                text = f"{name} is {angle:g}; expected rad, -2 pi to 2 pi"
+                raise ValueError(f"{text}: as degrees it is {math.radians(angle):.4f} rad")
         return self
+
+    @property
+    def base(self) -> NDArray[np.float64]:
+        """World-from-base transform (4, 4)."""
+        return placement(np.array(self.base_position), np.array([self.base_roll, self.base_pitch, self.base_yaw]))
 
 
 class Tool(Strict):
@@ -117,36 +101,11 @@ class Tool(Strict):
     centre: float = Field(ge=0.0, le=2.0)
 
 
-class Capsule(Strict):
-    """A part of an arm: all points within `radius` of the line from `start` to `end`, in the frame of a link [m]."""
+class JointInterface(Strict):
+    """Topics, of sensor_msgs/JointState, by which controllers that are not its own drive the simulation."""
 
-    link: Literal["link0", "link1", "link2", "link3", "link4", "link5", "link6", "link7", "hand"]
-    start: Three
-    end: Three
-    radius: float = Field(gt=0.0, le=2.0)
-    above_table: bool = True
-
-
-class Safety(Strict):
-    """Where the arms may be. Distances in m, in the world frame.
-
-    workspace_lower, workspace_upper: box of both tool centre points. clearance: arms closer than this to one another
-    or to the table go no closer. A chunk that would take them `gross` deeper than that, or out of the box, is refused.
-    """
-
-    workspace_lower: Three
-    workspace_upper: Three
-    table_height: Metres = 0.0
-    arm_clearance: float = Field(0.01, ge=0.0)
-    table_clearance: float = Field(0.0, ge=0.0)
-    gross: float = Field(0.05, gt=0.0)
-    capsules: Annotated[list[Capsule], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Safety:
-        if any(low >= high for low, high in zip(self.workspace_lower, self.workspace_upper, strict=True)):
-            raise ValueError("workspace_lower must be below workspace_upper on every axis")
-        return self
+    commands: Topic
+    states: Topic
 
 
 @dataclass(frozen=True)
@@ -161,21 +120,29 @@ class JointSource:
 
     @property
     def has_arm(self) -> bool:
-        return min(self.places) < 14
+        return min(self.places) < 2 * ARM_JOINTS
 
 
 class RobotDescription(Strict):
-    """Two arms, left first. Arrays of 14 are left arm then right arm. Without `safety` no clearance is checked.
+    """Two arms of one type, left first. Arrays of 14 are left arm then right arm, each padded to 7 joints.
+
+    Without `safety` no clearance is checked.
 
     driver: who moves the arms and publishes joints: `clwm_sim` or `libfranka`, started with the stack, or `external`.
     Pictures are clwm_sim's where the arms are simulated.
+    joint_interface: of a simulation that has no controllers of its own.
     cameras: in the order in which a policy knows them. camera_sources: of those whose pictures are not sent as the
     encoder takes them, on topics of the default names.
+    simulated_as: what clwm_sim shows: empty for its own table with two FR3, `urdf` for the arms of `urdf` on a bare
+    table, or a file of MuJoCo's with the whole cell, whose joints have the names that are given here.
+    urdf: base_link is where an arm begins in it, empty for its root. Paths are read by `path_of`.
     """
 
     name: Name
     driver: Literal["clwm_sim", "libfranka", "external"] = "clwm_sim"
+    simulated_as: str = ""
     urdf: Name
+    base_link: str = ""
     eef_frame: Name
     tool: Tool
     left: Arm
@@ -185,6 +152,26 @@ class RobotDescription(Strict):
     cameras: Annotated[list[Camera], Field(min_length=1)]
     camera_sources: dict[Camera, CameraSource] = Field(default_factory=dict)
     joint_states_topic: Topic = "/joint_states"
+    joint_interface: JointInterface | None = None
+
+    @model_validator(mode="after")
+    def _as_many_joints_everywhere(self) -> RobotDescription:
+        joints = len(self.limits.velocity)
+        for side in ("left", "right"):
+            for name in ("joint_names", "home"):
+                if (found := len(getattr(getattr(self, side), name))) != joints:
+                    raise ValueError(
+                        f"{side}.{name} has {found} entries and limits.velocity has {joints}; expected one for each "
+                        "joint of an arm, and both arms of one type"
+                    )
+        links = [f"link{index}" for index in range(joints + 1)]
+        for index, capsule in enumerate(self.safety.capsules if self.safety else ()):
+            if capsule.link not in (*links, "hand"):
+                raise ValueError(
+                    f"safety.capsules.{index}.link is {capsule.link}; arms of {joints} joints have {links[0]} to "
+                    f"{links[-1]} and hand"
+                )
+        return self
 
     @model_validator(mode="after")
     def _home_is_reachable(self) -> RobotDescription:
@@ -205,7 +192,7 @@ class RobotDescription(Strict):
         if twice := sorted({name for name in commands if commands.count(name) > 1}):
             text = f"{', '.join(twice)} takes commands for two parts"
             raise ValueError(f"{text}; expected a topic for each arm and gripper")
-        if (self.left.base_position, self.left.base_yaw) == (self.right.base_position, self.right.base_yaw):
+        if np.array_equal(self.left.base, self.right.base):
             raise ValueError(f"base_position of both arms is {self.left.base_position}; they cannot stand in one place")
         for source in self.joint_sources():
             if twice := sorted({name for name in source.names if source.names.count(name) > 1}):
@@ -278,21 +265,33 @@ class RobotDescription(Strict):
 
     @property
     def joint_names(self) -> list[str]:
-        """The 14 joint names, left arm first."""
+        """The names of both arms' joints, left arm first: of those in `channels`."""
         return [*self.left.joint_names, *self.right.joint_names]
 
     def camera_source(self, camera: str) -> CameraSource:
         """Of one of `cameras`, with its topics."""
         return self.camera_sources.get(camera, CameraSource()).named(camera)
 
+    def columns(self, arm: int) -> slice:
+        """Where the joints of arm 0 (left) or 1 (right) are in arrays of 14."""
+        return slice(ARM_JOINTS * arm, ARM_JOINTS * arm + len(self.limits.velocity))
+
+    @property
+    def channels(self) -> NDArray[np.intp]:
+        """Where both arms' joints are in arrays of 14; the other places are masked."""
+        places = np.arange(2 * ARM_JOINTS)
+        return np.concatenate([places[self.columns(arm)] for arm in (0, 1)])
+
     def joint_sources(self) -> tuple[JointSource, ...]:
         """One for each joint state topic, in the order in which the arms name them."""
         found: dict[str, list[tuple[str, int]]] = {}
         for index, arm in enumerate(self.arms):
             topic = arm.joint_states_topic or self.joint_states_topic
-            joints = [(name, 7 * index + place) for place, name in enumerate(arm.joint_names)]
+            joints = [(name, ARM_JOINTS * index + place) for place, name in enumerate(arm.joint_names)]
             found.setdefault(topic, []).extend(joints)
-            found.setdefault(arm.gripper.joint_states_topic or topic, []).append((arm.gripper.finger_joint, 14 + index))
+            found.setdefault(arm.gripper.joint_states_topic or topic, []).append(
+                (arm.gripper.finger_joint, 2 * ARM_JOINTS + index)
+            )
         return tuple(
             JointSource(topic, *zip(*sorted(joints, key=lambda joint: joint[1]), strict=True))
             for topic, joints in found.items()
@@ -300,26 +299,37 @@ class RobotDescription(Strict):
 
     @property
     def home(self) -> NDArray[np.float64]:
-        """(14,) rad."""
-        return np.array([*self.left.home, *self.right.home])
+        """(14,) rad; 0 where masked."""
+        return self._padded([*self.left.home, *self.right.home], 0.0)
 
     def limit(self, name: str) -> NDArray[np.float64]:
         """(14,) values of one limit (`velocity`, `position_lower`, ...), both arms being of one type."""
-        return np.tile(np.asarray(getattr(self.limits, name), dtype=np.float64), 2)
+        return self._padded(2 * getattr(self.limits, name), UNUSED[name])
+
+    def _padded(self, values: list[float], unused: float) -> NDArray[np.float64]:
+        result = np.full(2 * ARM_JOINTS, unused)
+        result[self.channels] = values
+        return result
 
     def urdf_path(self) -> Path:
-        """The URDF on disk; `python://package/path` names a file inside an installed Python package.
+        """The URDF on disk. Raises RobotError as `path_of` does."""
+        return self.path_of("urdf")
 
+    def path_of(self, field: str) -> Path:
+        """The file that a field names: in config/robots where the name is not absolute.
+
+        `python://package/path` is a file inside an installed Python package, and `$NAME` an environment variable.
         Raises RobotError when that package is not installed.
         """
-        if self.urdf.startswith("python://"):
-            package, _, inside = self.urdf.removeprefix("python://").partition("/")
+        name = getattr(self, field)
+        if name.startswith("python://"):
+            package, _, inside = name.removeprefix("python://").partition("/")
             # Found without being imported: packages of robot models import half of a simulator.
             spec = importlib.util.find_spec(package)
             if spec is None or not spec.submodule_search_locations:
-                raise RobotError(f"urdf '{self.urdf}' of robot '{self.name}': no package '{package}'; install it")
+                raise RobotError(f"{field} '{name}' of robot '{self.name}': no package '{package}'; install it")
             return Path(spec.submodule_search_locations[0]) / inside
-        return Path(os.path.expandvars(self.urdf)).expanduser()
+        return config_directory() / "robots" / Path(os.path.expandvars(name)).expanduser()
 
 
 def _read(path: Path) -> dict[str, Any]:

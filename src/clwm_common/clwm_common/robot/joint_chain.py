@@ -30,11 +30,11 @@ class JointChain:
     end: Array
 
     @classmethod
-    def from_urdf(cls, path: Path, tip: str) -> JointChain:
-        """The joints from the base of the URDF to its link `tip`. Raises ChainError."""
+    def from_urdf(cls, path: Path, tip: str, base: str = "") -> JointChain:
+        """The joints from the link `base` of the URDF, or else its root, to its link `tip`. Raises ChainError."""
         joints = _joints_by_child(path)
         placements, axes, end = [], [], np.eye(4)
-        for joint in _way_to(tip, joints, path):
+        for joint in _way_to(tip, base, joints, path):
             end = end @ _origin(joint)
             match joint.get("type"):
                 case "fixed":
@@ -111,16 +111,18 @@ def _joints_by_child(path: Path) -> dict[str, ElementTree.Element]:
     return {joint.find("child").get("link"): joint for joint in robot.findall("joint")}
 
 
-def _way_to(tip: str, joints: dict[str, ElementTree.Element], path: Path) -> list[ElementTree.Element]:
-    """Joints from the base to the link `tip`, in order."""
+def _way_to(tip: str, base: str, joints: dict[str, ElementTree.Element], path: Path) -> list[ElementTree.Element]:
+    """Joints from the link `base`, or the root, to the link `tip`, in order."""
     way, link = [], tip
-    while link in joints:
+    while link != base and link in joints:
         if joints[link] in way:
             raise ChainError(f"URDF {path}: link '{link}' is its own ancestor; expected a tree")
         way.append(joints[link])
         link = joints[link].find("parent").get("link")
     if not way:
         raise ChainError(f"URDF {path} has no joint to a link '{tip}'; it has links {', '.join(joints) or 'none'}")
+    if base and link != base:
+        raise ChainError(f"URDF {path}: link '{base}' does not carry link '{tip}'; correct base_link, or tool.flange")
     return way[::-1]
 
 

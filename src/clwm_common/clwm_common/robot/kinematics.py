@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from clwm_common.actions import ACTION_DIM, GRIPPERS, JOINTS, LEFT_EEF, RIGHT_EEF
+from clwm_common.actions import ACTION_DIM, ARM_JOINTS, GRIPPERS, JOINTS, LEFT_EEF, RIGHT_EEF
 from clwm_common.robot.description import RobotDescription, RobotError
 from clwm_common.robot.joint_chain import ChainError, JointChain, placement, position_and_quaternion
 
@@ -14,25 +14,32 @@ class DualArmKinematics:
     """One arm's chain of joints, used for both arms with their base poses."""
 
     def __init__(self, robot: RobotDescription) -> None:
-        """Raises RobotError when the URDF is missing or not that of an arm with seven joints and a flange."""
+        """Raises RobotError when the URDF is missing or not that of an arm with the robot's joints and a flange."""
         path = robot.urdf_path()
         if not path.exists():
             raise RobotError(f"URDF {path} of robot '{robot.name}' does not exist; install franky-sim or set 'urdf'")
         try:
-            chain = JointChain.from_urdf(path, robot.tool.flange)
+            chain = JointChain.from_urdf(path, robot.tool.flange, robot.base_link)
         except ChainError as error:
             raise RobotError(str(error)) from None
-        if len(chain) != 7:
-            raise RobotError(f"URDF {path} has {len(chain)} joints before '{robot.tool.flange}'; expected an arm of 7")
-        self._axes = chain.axes
+        joints = len(robot.left.joint_names)
+        if len(chain) != joints:
+            raise RobotError(
+                f"URDF {path} has {len(chain)} joints before '{robot.tool.flange}', and robot '{robot.name}' names "
+                f"{joints} joints of an arm; correct joint_names, or tool.flange"
+            )
+        self._axes = np.zeros((ARM_JOINTS, 3))
+        self._axes[:joints] = chain.axes
         self._hand = chain.end @ placement(np.zeros(3), np.array([0.0, 0.0, robot.tool.hand_yaw]))
         self._tool_from_hand = placement(np.array([0.0, 0.0, robot.tool.centre]), np.zeros(3))
         self._tool = self._hand @ self._tool_from_hand
-        self._bases = np.array(
-            [placement(np.array(arm.base_position), np.array([0.0, 0.0, arm.base_yaw])) for arm in robot.arms]
-        )
+        self._bases = np.array([arm.base for arm in robot.arms])
         # A joint carries `constant + cos(q) * cosine + sin(q) * sine`; (2, 7, 4, 4), the first joint's from the world.
-        self._constant, self._cosine, self._sine = (np.stack([part, part]) for part in chain.turning())
+        # A masked joint carries what comes after it where it is.
+        self._constant, self._cosine, self._sine = (
+            np.stack([np.concatenate([part, np.tile(masked, (ARM_JOINTS - joints, 1, 1))])] * 2)
+            for part, masked in zip(chain.turning(), (np.eye(4), np.zeros((4, 4)), np.zeros((4, 4))), strict=True)
+        )
         for part in (self._constant, self._cosine, self._sine):
             part[:, 0] = self._bases @ part[:, 0]
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import rclpy
-from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 from clwm_common.enclaves import OPERATOR, enclave_arguments
+from clwm_common.ros.executor import StaticSingleThreadedExecutor
 
 NodeType = TypeVar("NodeType", bound=Node)
+Result = TypeVar("Result")
 
 
 class RosSession(AbstractContextManager):
@@ -20,7 +25,7 @@ class RosSession(AbstractContextManager):
 
     def __init__(self, make_executor: Callable[[], Executor] = SingleThreadedExecutor) -> None:
         arguments = ["--ros-args", *enclave_arguments(OPERATOR)]
-        rclpy.init(args=arguments, signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
         self._executor = make_executor()
         self._nodes: list[Node] = []
 
@@ -43,3 +48,77 @@ class RosSession(AbstractContextManager):
         for node in self._nodes:
             node.destroy_node()
         rclpy.try_shutdown()
+
+
+class RosThread(AbstractContextManager):
+    """ROS on a thread of its own, for a process whose main thread does something else.
+
+    Serves the nodes of this process from `__enter__` on; signals stay with the caller.
+
+    on_end: told on that thread why ROS is served no longer: an error that a callback raised.
+    """
+
+    def __init__(self, on_end: Callable[[Exception], None] = lambda error: None) -> None:
+        arguments = ["--ros-args", *enclave_arguments(OPERATOR)]
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+        self._executor = StaticSingleThreadedExecutor()
+        self._on_end = on_end
+        self._nodes: list[Node] = []
+        self._is_asked_to_end = False
+        self._thread = threading.Thread(target=self._serve, name="ros", daemon=True)
+
+    def __enter__(self) -> RosThread:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_asked_to_end = True
+        self._executor.wake()
+        self._thread.join(timeout=2.0)
+        self._executor.shutdown(timeout_sec=1.0)
+        for node in self._nodes:
+            node.destroy_node()
+        rclpy.try_shutdown()
+
+    def add(self, node: NodeType) -> NodeType:
+        """Have `node` served, and destroyed at the end."""
+        self._executor.add_node(node)
+        self._nodes.append(node)
+        return node
+
+    def run(self, work: Callable[[], Result]) -> Future[Result]:
+        """Do this on the thread of ROS, between two callbacks. May be called from any thread."""
+        future: Future[Result] = Future()
+
+        def do() -> None:
+            try:
+                future.set_result(work())
+            except Exception as error:  # it is for whoever asked
+                future.set_exception(error)
+
+        self._executor.create_task(do)
+        return future
+
+    def _serve(self) -> None:
+        try:
+            while not self._is_asked_to_end:
+                self._executor.spin_once(timeout_sec=1.0)
+        except ExternalShutdownException:
+            return
+        except Exception as error:
+            self._on_end(error)
+
+
+def into(ros_future: Any) -> Future[Any]:
+    """The answer that rclpy waits for, as a future that other threads may wait for."""
+    future: Future[Any] = Future()
+
+    def done(answered: Any) -> None:
+        if future.set_running_or_notify_cancel():
+            if (error := answered.exception()) is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(answered.result())
+
+    ros_future.add_done_callback(done)
+    return future

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from clwm_common.actions import ACTION_DIM, CHANNEL_NAMES
+from clwm_common.actions import ACTION_DIM
 from clwm_common.terminal.console import description_column
 from clwm_embodichain.episodes.storage import Episode, kind_of
 
@@ -28,6 +28,7 @@ class FeatureEpisode:
     asked: (n,) which of `instructions` and `goals` holds at the pictures. features: (n, cameras, rows, columns, C)
     float16 at rows `image_rows` (n,). plans: (n, 16, 30) what the expert would command from there on if nothing
     disturbed it; executed: (T, 30) what was commanded, with noise; states: (T, 30) measured at the same instants.
+    channels: (30,) which of them mean something; the others are 0.
     """
 
     scene: str
@@ -40,13 +41,14 @@ class FeatureEpisode:
     plans: NDArray[np.float32]
     executed: NDArray[np.float32]
     states: NDArray[np.float32]
+    channels: NDArray[np.bool_] = field(default_factory=lambda: np.ones(ACTION_DIM, bool))
 
     @classmethod
     def of(cls, episode: Episode, features: NDArray[np.float16]) -> FeatureEpisode:
         """`episode` with `features` in place of its pictures."""
         return cls(
             features=features,
-            **{field.name: getattr(episode, field.name) for field in fields(cls) if field.name != "features"},
+            **{one.name: getattr(episode, one.name) for one in fields(cls) if one.name != "features"},
         )
 
     @property
@@ -76,15 +78,12 @@ def encode_features(files: list[Path], cache: Path, encode: ImageEncoder, progre
 def load_episodes(files: list[Path], cache: Path) -> Iterator[FeatureEpisode]:
     """Read the successful episodes among `files` with their cached features.
 
-    Raises PolicyDataError when features are missing or were made from other pictures, or channels are masked.
+    Raises PolicyDataError when features are missing or were made from other pictures.
     """
     for path in files:
         episode = Episode.load(path)
         if not episode.success:
             continue
-        if not episode.channels.all():
-            absent = ", ".join(name for name, there in zip(CHANNEL_NAMES, episode.channels, strict=True) if not there)
-            raise PolicyDataError(f"{path} has nothing for {absent}; a policy is trained on all {ACTION_DIM} channels")
         features_file = _cached(cache, path)
         if not features_file.exists():
             raise PolicyDataError(f"no features for {path} in {cache}; encode the episodes first")

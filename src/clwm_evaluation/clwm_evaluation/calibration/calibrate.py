@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,12 +11,16 @@ import typer
 from numpy.typing import NDArray
 from rich.table import Table
 
+from clwm_common.files.policy_document import read_policy_document
 from clwm_common.provenance import commit, machine
 from clwm_common.terminal.console import PlainConsole
 from clwm_evaluation.calibration.surrogate_errors import measured_errors
-from clwm_evaluation.calibration.trial_recording import KeptTrials, Source, recorded_trials
+from clwm_evaluation.calibration.trial_recording import TASKS, KeptTrials, Source, recorded_trials
 from clwm_evaluation.calibration.trials import Trials, TrialsError
 from clwm_evaluation.report import Workers, refuse, with_options
+from clwm_evaluation.suites.conditions import NOMINAL_CONDITION, asks_for
+from clwm_evaluation.suites.episodes import task_of
+from clwm_evaluation.suites.sentences import taught_goals
 from clwm_policy.engine.calibration import (
     COVERAGE,
     FILE_NAME,
@@ -27,7 +32,9 @@ from clwm_policy.engine.calibration import (
 )
 from clwm_policy.engine.re_entry import Plan
 from clwm_policy.model.checkpoint import CheckpointError, Policy
+from clwm_sim.shipped_tasks import UnknownTask, task_named
 
+TAUGHT = "taught"
 FIRST_SEED = 4_000_000  # apart from training, evaluation and what the calibration is then tested on
 
 
@@ -73,6 +80,9 @@ def calibrate(
         int, typer.Option(min=0, help="per task, for the limit of the out-of-distribution alarm; 0: no alarm")
     ] = 10,
     workers: Workers = 2,
+    tasks: Annotated[
+        str, typer.Option(help="with commas; taught: those of every goal that the policy was trained for")
+    ] = ",".join(TASKS),
     trials_folder: KeptTrials = None,
 ) -> None:
     """Measure how far speculated chunks stray, undisturbed and with an object moved 3 cm, and save the map.
@@ -82,13 +92,14 @@ def calibrate(
     console = PlainConsole()
     try:
         loaded, _, plan, checkpoint = source.load()
-        trials = recorded_trials(source, episodes, first_seed, workers, console, trials_folder)
+        names = _taught(checkpoint) if tasks == TAUGHT else [task_named(name.strip()).name for name in tasks.split(",")]
+        trials = recorded_trials(source, episodes, first_seed, workers, console, trials_folder, names)
         facts = {"first_seed": first_seed, "machine": machine(), "commit": commit()}
         calibration = fit_calibration(trials, loaded, plan, coverage, facts)
         if alarm_episodes:
-            errors = measured_errors(source, calibration, alarm_episodes, first_seed, workers, console)
+            errors = measured_errors(source, calibration, alarm_episodes, first_seed, workers, console, names)
             calibration = with_alarm_limit(calibration, errors)
-    except (CheckpointError, CalibrationError, TrialsError) as error:
+    except (CheckpointError, CalibrationError, TrialsError, UnknownTask) as error:
         refuse(console, error)
     path = checkpoint.with_name(FILE_NAME)
     save_calibration(path, calibration)
@@ -96,6 +107,15 @@ def calibrate(
     if calibration.surrogate_error_limit is not None:
         console.print(f"out of distribution above a surrogate error of {calibration.surrogate_error_limit:.4f}")
     console.print(f"calibration: {path}", soft_wrap=True)
+
+
+def _taught(checkpoint: Path) -> list[str]:
+    """Tasks of the goals that a policy was trained for, but those that consist of waiting. Raises CheckpointError."""
+    goals = taught_goals(read_policy_document(checkpoint.with_suffix(".json")).inputs)
+    names = [task_of(str(goal), NOMINAL_CONDITION) for goal in goals if asks_for("looks", goal.kind)]
+    if not names:
+        raise CheckpointError(f"{checkpoint} was trained for no goal that is known here; name --tasks")
+    return names
 
 
 def as_table(calibration: Calibration) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clwm_common.terminal.console import PlainConsole
-from clwm_evaluation.calibration.trial_recording import Part, Source, over_processes, parts
+from clwm_evaluation.calibration.trial_recording import TASKS, Part, Source, over_processes, parts
 from clwm_evaluation.virtual.chunk_sources import ModelSource
 from clwm_evaluation.virtual.stack import Latency, VirtualStack
 from clwm_policy.engine.calibration import Calibration
@@ -34,9 +35,15 @@ def errors_of(part: Part, source: Source, calibration: Calibration) -> list[floa
 
 
 def measured_errors(
-    source: Source, calibration: Calibration, episodes: int, first_seed: int, workers: int, console: PlainConsole
+    source: Source,
+    calibration: Calibration,
+    episodes: int,
+    first_seed: int,
+    workers: int,
+    console: PlainConsole,
+    tasks: Sequence[str] = TASKS,
 ) -> NDArray[np.float64]:
     """(n,) relative surrogate errors of `episodes` of each task. Raises CheckpointError."""
-    wanted = parts(Path(), episodes, first_seed)
+    wanted = parts(Path(), episodes, first_seed, tasks)
     found = over_processes(console, "surrogate errors", wanted, workers, errors_of, source, calibration)
     return np.concatenate([np.asarray(errors, dtype=np.float64) for errors in found])

@@ -86,15 +86,21 @@ def record_part(part: Part, source: Source) -> None:
 
 
 def recorded_trials(
-    source: Source, episodes: int, first_seed: int, workers: int, console: PlainConsole, folder: Path | None = None
+    source: Source,
+    episodes: int,
+    first_seed: int,
+    workers: int,
+    console: PlainConsole,
+    folder: Path | None = None,
+    tasks: Sequence[str] = TASKS,
 ) -> Trials:
-    """Trials of both tasks, read from `folder` as far as they are there, else recorded now and kept there.
+    """Trials of these tasks, read from `folder` as far as they are there, else recorded now and kept there.
 
     folder: by default one under out/trials for these weights and flow steps. Raises TrialsError or CheckpointError.
     """
     policy, _, plan, _ = source.load()
     folder = folder or FOLDER / f"{policy.policy_hash[:12]}-{plan.video_steps}-{plan.action_steps}"
-    wanted = parts(folder, episodes, first_seed)
+    wanted = parts(folder, episodes, first_seed, tasks)
     missing = [part for part in wanted if not part.path.exists()]
     if missing:
         over_processes(console, "recording trials", missing, workers, record_part, source)

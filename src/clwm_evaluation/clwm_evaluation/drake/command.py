@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,7 +13,7 @@ from clwm_common.terminal.console import PlainConsole
 from clwm_embodichain.expansion.attempts import AttemptError
 from clwm_evaluation.drake.process import DrakeError, DrakeProcess
 from clwm_evaluation.drake.stage import STEP
-from clwm_evaluation.drake.trials import FAR, DrakeTrial, DrakeTrials, rounds
+from clwm_evaluation.drake.trials import FAR, DrakeTrial, DrakeTrials
 from clwm_evaluation.report import Measured, Rows, measurement, percent
 from clwm_evaluation.statistics import compare_pairs, success_rate
 from clwm_sim.registry import RegistryError, scenes
@@ -28,7 +27,7 @@ def drake(
     ] = "drake-env/bin/python",
     scene: Annotated[str | None, typer.Option(help="one scene; all when left out")] = None,
     episodes: Annotated[int, typer.Option(min=1, help="seeds of each goal, at most")] = 100,
-    minutes: Annotated[float, typer.Option(min=0.0, help="after which no other seed is begun")] = 60.0,
+    minutes: Annotated[float, typer.Option(min=0.0, help="after which no other trial is begun")] = 60.0,
     first_seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> Measured:
     """The scripted experts in Drake beside MuJoCo from the same starts, and how far masses, joint axes and pictures of
@@ -41,10 +40,10 @@ def drake(
         goals = trials.goals(scene)
         alike = [trials.likeness(name, first_seed) for name in dict.fromkeys(name for name, _ in goals)]
         made: list[DrakeTrial] = []
-        for each in itertools.islice(rounds(trials, scene, itertools.count(first_seed)), episodes):
-            made += each
-            achieved = sum(trial.drake == "achieved" for trial in made)
-            console.print(f"{len(made)} trials, {achieved} achieved in Drake", highlight=False)
+        for trial in trials.series(scene, range(first_seed, first_seed + episodes)):
+            made.append(trial)
+            text = f"{trial.scene}, {trial.goal}, seed {trial.seed}: {trial.drake} in Drake, {trial.mujoco} in MuJoCo"
+            console.print(text, highlight=False)
             if time.monotonic() - began > 60.0 * minutes:
                 break
     finally:

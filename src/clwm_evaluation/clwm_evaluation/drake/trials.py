@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,11 @@ class DrakeTrials:
     def goals(self, scene: str | None) -> list[tuple[str, str]]:
         """Scenes and kinds of goals. Raises RegistryError for an unknown scene."""
         return offers(scene)
+
+    def series(self, scene: str | None, seeds: Iterable[int]) -> Iterator[DrakeTrial]:
+        """One trial of every goal for each seed. Raises as `run` does."""
+        for seed in seeds:
+            yield from (self.run(name, kind, seed) for name, kind in self.goals(scene))
 
     def run(self, scene: str, kind: str, seed: int) -> DrakeTrial:
         """The trial of this seed in Drake and then in MuJoCo. Raises AttemptError, DrakeError."""
@@ -131,9 +136,3 @@ def _largest(expected: Mapping[str, Any], found: Mapping[str, Any]) -> float:
     """Largest difference over all names that are expected. Raises KeyError for one that is missing."""
     differences = [np.abs(np.subtract(value, found[name])).max() for name, value in expected.items()]
     return float(f"{max(differences):.3g}")
-
-
-def rounds(trials: DrakeTrials, scene: str | None, seeds: Iterator[int]) -> Iterator[list[DrakeTrial]]:
-    """One trial of every goal for each seed."""
-    for seed in seeds:
-        yield [trials.run(name, kind, seed) for name, kind in trials.goals(scene)]

@@ -137,14 +137,14 @@ class ExecutorLoadNode(Node):
         self._trajectories[arm] = times, np.array([point.positions for point in message.points])
 
     def _go(self, arm: int, message: Float64MultiArray) -> None:
-        self._position[7 * arm : 7 * arm + 7] = message.data
+        self._position[self._robot.columns(arm)] = message.data
 
     def _tick(self) -> None:
         now = self._now()
         for arm, trajectory in enumerate(self._trajectories):
             if trajectory is not None:
                 times, positions = trajectory
-                self._position[7 * arm : 7 * arm + 7] = [np.interp(now, times, column) for column in positions.T]
+                self._position[self._robot.columns(arm)] = [np.interp(now, times, column) for column in positions.T]
         everything = [*self._position.tolist(), 0.04, 0.04]
         self._joints.update(
             [

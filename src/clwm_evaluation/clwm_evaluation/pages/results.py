@@ -25,6 +25,11 @@ TITLES = {
     "success": "Success on the same seeds (`clwm bench success`)",
     "controls": "The visible task done, with one thing changed at a time (`clwm bench controls`)",
     "sentences": "Unknown sentences told from known ones that are worded anew (`clwm bench sentences`)",
+    "suite goals": "Every goal that was taught (`clwm eval --suite goals`)",
+    "suite instructions": "Told otherwise (`clwm eval --suite instructions`)",
+    "suite looks": "Shown otherwise (`clwm eval --suite looks`)",
+    "suite physics": "Other masses, friction and delay (`clwm eval --suite physics`)",
+    "suite memory": "A cue some time ago (`clwm eval --suite memory`)",
     "delay": "Success against an injected delay (`clwm bench delay`)",
     "streaming": "Trainings of the same length, on recorded and on streamed episodes (`clwm bench streaming`)",
     "export": "Episodes as a LeRobot data set, and back (`clwm bench export`)",
@@ -140,6 +145,8 @@ def tables(kind: str, report: dict[str, Any]) -> list[Rows]:
     """Those of the page about a report of this kind, a key of TITLES."""
     if kind in STACK_TABLES:
         return STACK_TABLES[kind](report)
+    if kind.startswith("suite "):
+        return importlib.import_module("clwm_evaluation.suites.summary").page_tables(report)
     # A measurement is imported only when there is a report of it.
     return importlib.import_module(MEASUREMENTS[kind].module).page_tables(report)
 

@@ -1,4 +1,4 @@
-"""The command `clwm eval`: progress while it runs, a table and a JSON file when it is done."""
+"""The command `clwm eval`: one task, or a suite of conditions; a table and a JSON file when it is done."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from clwm_common.files.policy_document import CheckpointError
 from clwm_common.terminal.console import PlainConsole, description_column
 from clwm_evaluation.calibration.trial_recording import Source
 from clwm_evaluation.report import JsonFile, Rows, percent, refuse, text, with_options, write_json
@@ -33,13 +34,18 @@ def evaluate(
         str | None, typer.Option(help="sequential, fixed:<s_mid> such as fixed:0.5, or adaptive; default: the model's")
     ] = None,
     latency: Annotated[
-        str, typer.Option(help="from pictures to chunk: 'measured' on this machine, or milliseconds")
-    ] = "measured",
+        str | None,
+        typer.Option(
+            help="from pictures to chunk: 'measured' on this machine, or milliseconds; default: measured, of a suite 30"
+        ),
+    ] = None,
     control: Annotated[str, typer.Option(help=f"who moves the arms: {', '.join(CONTROLS)}")] = "policy",
     follow: Annotated[str, typer.Option(help="channels of the chunks that move the arms: joints, poses")] = "joints",
     *,
     source: Source,
-    first_seed: Annotated[int, typer.Option(min=0, help="training data stays below 1000000")] = FIRST_SEED,
+    first_seed: Annotated[
+        int, typer.Option("--first-seed", "--seed", min=0, help="training data stays below 1000000")
+    ] = FIRST_SEED,
     workers: Annotated[int, typer.Option(min=1, help="processes; more than there are cores falsify 'measured'")] = 1,
     video_steps: Annotated[int | None, typer.Option(help="flow steps of stage 1; default: the model's")] = None,
     action_steps: Annotated[int | None, typer.Option(help="flow steps of stage 2; default: the model's")] = None,
@@ -48,9 +54,49 @@ def evaluate(
     record: Annotated[Path | None, typer.Option(help="MCAP file of what the engine was given, for clwm replay")] = None,
     json_file: JsonFile = None,
     video: Annotated[Path | None, typer.Option(help="film the first episode as an mp4")] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="all conditions of goals, instructions, looks, physics or memory, not one task")
+    ] = None,
+    goals: Annotated[
+        str | None, typer.Option(help="of a suite, as train-policy takes them; default: what the policy was taught")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="report of a suite (.json), its page and episodes beside it; in out/suites/")
+    ] = None,
 ) -> None:
-    """Evaluate a policy on unseen seeds under a virtual clock, in one process without ROS."""
+    """Evaluate a policy on unseen seeds under a virtual clock, in one process without ROS.
+
+    With --suite it runs, on the same seeds, under every condition of the suite beside its controls; --policy may be
+    the folder of a policy and its encoder then. What is done is kept: an interrupted suite goes on where it was.
+    """
     console = PlainConsole()
+    if suite is not None:
+        # Here, since torch takes seconds to import and --help must not wait for it.
+        from clwm_evaluation.suites.command import LATENCY, SAI, run_suite
+        from clwm_evaluation.suites.episodes import SuiteError
+
+        policy, encoder = source.policy, source.encoder
+        if policy is not None and policy.is_dir():
+            encoder = encoder or (policy / "encoder" if (policy / "encoder").is_dir() else None)
+            policy = policy / "policy.safetensors"
+        try:
+            settings = EvaluationSettings.of_model(
+                source.model,
+                task=task,
+                episodes=episodes,
+                first_seed=first_seed,
+                sai=sai or SAI,
+                latency=latency or LATENCY,
+                policy=policy,
+                encoder=encoder,
+                video_steps=video_steps,
+                action_steps=action_steps,
+                workers=workers,
+            )
+            run_suite(console, suite, goals, settings, out or json_file)
+        except (EvaluationError, SuiteError, CheckpointError) as error:
+            refuse(console, error)
+        return
     try:
         settings = EvaluationSettings.of_model(
             source.model,
@@ -58,7 +104,7 @@ def evaluate(
             episodes=episodes,
             first_seed=first_seed,
             sai=sai,
-            latency=latency,
+            latency=latency or "measured",
             control=control,
             follow=follow,
             policy=source.policy,

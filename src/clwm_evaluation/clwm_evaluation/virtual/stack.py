@@ -94,6 +94,7 @@ class EpisodeResult:
     """One episode. outcome: `success`, `failure` or `timeout`. Times in s.
 
     blocking, surrogate_errors and copy_errors are per chunk, NaN left out. disturbed_at: when an object was moved.
+    fault: why the executor did not go on, if it did not.
     """
 
     seed: int
@@ -108,6 +109,7 @@ class EpisodeResult:
     copy_errors: tuple[float, ...]
     refusals: tuple[str, ...]
     disturbed_at: float | None = None
+    fault: str = ""
 
     @property
     def succeeded(self) -> bool:
@@ -209,6 +211,7 @@ class VirtualStack:
             copy_errors=_finite(report.copy_error for report in reports),
             refusals=tuple(self._refusals),
             disturbed_at=self._disturbed_at,
+            fault=self._scheduler.fault,
         )
 
     def _schedule(self, instant: float, order: _Order, action: Callable[[float], None]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clwm_sim.scenes.task_table import BLOCK_HALF
+from clwm_sim.scenes.task_table import BLOCK_HALF, TABLE
 from clwm_sim.world import World
 
 SHIFT = 0.03  # m
@@ -33,6 +33,25 @@ def draw_event(world: World, rng: np.random.Generator, distance: float = SHIFT) 
 
 
 def _free(world: World) -> list[str]:
+    return _free_on_first_table(world) if world.scene is TABLE else _free_in_scene(world)
+
+
+def _free_in_scene(world: World) -> list[str]:
+    """What lies where nothing holds it, and marks on the table: what stands there otherwise is part of it."""
+    now, names = world.situation(), []
+    for name, thing in world.layout.things.items():
+        is_mark = thing.moves == "placed" and not any(part.touches for part in thing.parts)
+        if not world.takes_part(name) or not (thing.moves == "free" or is_mark):
+            continue
+        state = now.objects[name]
+        taken_at = np.array([state.at(grip) for grip in thing.grips] or [state.position])
+        rests = is_mark or abs(state.position[2] - thing.height) < _RESTS
+        if rests and _clear(now.tcp, taken_at):
+            names.append(name)
+    return names
+
+
+def _free_on_first_table(world: World) -> list[str]:
     now, takes_part = world.table(), world.takes_part
     names = []
     if takes_part("tray") and abs(now.tray_position[2]) < _RESTS and _clear(now.tcp, now.handles):

@@ -108,12 +108,14 @@ def _circle_steps(node: TeleopNode, size: float, turns: int) -> Iterator[bool]:
 
 
 def _keyboard_steps(node: TeleopNode, by_poses: bool) -> Iterator[bool]:
-    hand = ToolKeys(node.poses, node.openings) if by_poses else JointKeys(node.joints, node.openings)
+    wish = node.poses if by_poses else node.joints
+    hand = (ToolKeys if by_poses else JointKeys)(wish, node.openings.copy(), node.openings)
     ask = node.ask_poses if by_poses else node.ask
     with _raw_keys() as read:
         while (key := read()) != "\x1b":
             if not node.owns_the_arms:
                 hand.wish, hand.openings = (node.poses if by_poses else node.joints).copy(), node.openings.copy()
+            hand.measured_openings = node.openings
             if key:
                 hand.press(time.monotonic(), key)
             is_held = hand.is_held(time.monotonic())

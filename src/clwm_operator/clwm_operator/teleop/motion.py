@@ -20,17 +20,20 @@ JOINT_STEP = 0.01  # rad a key press
 POSITION_STEP = 0.005  # m a key press
 ROTATION_STEP = 0.02  # rad a key press
 OPENING_STEP = 0.01  # m a key press
+OPENING_LEAD = 0.03  # m that a wish is ahead of a hand, whose range nobody here knows: the executor keeps to it
 
 
 @dataclass
 class KeyboardHand:
     """The keys of one arm at a time; any key holds the dead-man switch, Tab chooses the other arm.
 
-    wish: what `JointKeys` or `ToolKeys` change; openings: (2,) m.
+    wish: what `JointKeys` or `ToolKeys` change; openings: (2,) m; measured_openings: (2,) m, kept up to date by whoever
+    measures.
     """
 
     wish: Array
     openings: Array
+    measured_openings: Array
     arm: int = 0
     _pressed_at: float = -math.inf
 
@@ -40,8 +43,9 @@ class KeyboardHand:
         if key == "\t":
             self.arm = 1 - self.arm
         elif key in OPENING_KEYS:
-            self.openings[self.arm] += OPENING_KEYS[key] * OPENING_STEP
-            self.openings = self.openings.clip(0.0, 0.08)
+            wish = self.openings[self.arm] + OPENING_KEYS[key] * OPENING_STEP
+            measured = self.measured_openings[self.arm]
+            self.openings[self.arm] = max(0.0, min(max(wish, measured - OPENING_LEAD), measured + OPENING_LEAD))
         else:
             self._move(key)
 

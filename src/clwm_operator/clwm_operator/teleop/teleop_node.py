@@ -22,7 +22,34 @@ from clwm_msgs.srv import SetMode
 from clwm_operator.operator_node import problem_with_masters
 
 
-class TeleopNode(Node):
+class TeleopSource:
+    """What a node needs to be a source of targets; mixed into one that has `now()`."""
+
+    def open_source(self: Any, source: str) -> None:
+        """Publish targets from now on. source: name under which the arms are owned."""
+        self._source = source
+        self._targets = self.create_publisher(msg.TeleopCommand, "/clwm/teleop", qos.TELEOP)
+
+    def ask(self, joints: NDArray[np.float64], openings: NDArray[np.float64]) -> None:
+        """Hold the switch, and want joints (14,) rad and openings (2,) m."""
+        self._ask(JOINTS, joints, openings)
+
+    def ask_poses(self, poses: NDArray[np.float64], openings: NDArray[np.float64]) -> None:
+        """Hold the switch, and want poses (2, 7) of the tool centre points and openings (2,) m."""
+        self._ask(POSES, poses.ravel(), openings)
+
+    def let_go(self: Any) -> None:
+        """Release the switch."""
+        self._targets.publish(to_msg(TeleopCommand(self.now(), self._source, False)))
+
+    def _ask(self: Any, channels: slice, values: NDArray[np.float64], openings: NDArray[np.float64]) -> None:
+        target, valid = np.zeros(30, np.float32), np.zeros(30, np.bool_)
+        target[channels], target[GRIPPERS] = values, openings
+        valid[channels] = valid[GRIPPERS] = True
+        self._targets.publish(to_msg(TeleopCommand(self.now(), self._source, True, target, valid)))
+
+
+class TeleopNode(TeleopSource, Node):
     """`joints` (14,), `poses` (2, 7) and `openings` (2,) are measured, None before the first.
 
     `status` is the executor's last word.
@@ -30,13 +57,12 @@ class TeleopNode(Node):
 
     def __init__(self, source: str) -> None:
         super().__init__("clwm_teleop")
-        self._source = source
         self.joints: NDArray[np.float64] | None = None
         self.poses: NDArray[np.float64] | None = None
         self.openings: NDArray[np.float64] | None = None
         self.status: Any = None
         self._claims = ClaimListener(self)
-        self._targets = self.create_publisher(msg.TeleopCommand, "/clwm/teleop", qos.TELEOP)
+        self.open_source(source)
         self._set_mode = self.create_client(SetMode, "/clwm/set_mode")
         self.create_subscription(msg.DualArmState, "/clwm/state", self._on_state, qos.STATE)
         self.create_subscription(msg.ModeStatus, "/clwm/mode", self._on_mode, qos.LATCHED)
@@ -68,24 +94,6 @@ class TeleopNode(Node):
     def now(self) -> float:
         """Seconds on the stack's clock."""
         return self.get_clock().now().nanoseconds * 1e-9
-
-    def ask(self, joints: NDArray[np.float64], openings: NDArray[np.float64]) -> None:
-        """Hold the switch, and want joints (14,) rad and openings (2,) m."""
-        self._ask(JOINTS, joints, openings)
-
-    def ask_poses(self, poses: NDArray[np.float64], openings: NDArray[np.float64]) -> None:
-        """Hold the switch, and want poses (2, 7) of the tool centre points and openings (2,) m."""
-        self._ask(POSES, poses.ravel(), openings)
-
-    def _ask(self, channels: slice, values: NDArray[np.float64], openings: NDArray[np.float64]) -> None:
-        target, valid = np.zeros(30, np.float32), np.zeros(30, np.bool_)
-        target[channels], target[GRIPPERS] = values, openings
-        valid[channels] = valid[GRIPPERS] = True
-        self._targets.publish(to_msg(TeleopCommand(self.now(), self._source, True, target, valid)))
-
-    def let_go(self) -> None:
-        """Release the switch."""
-        self._targets.publish(to_msg(TeleopCommand(self.now(), self._source, False)))
 
     def order(self, mode: Mode) -> Any:
         """Ask for a mode; the future's result has `accepted` and `message`."""

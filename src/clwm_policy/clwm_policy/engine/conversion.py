@@ -9,7 +9,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from clwm_common.actions import ACTION_DIM, CHUNK_ROWS, GRIPPERS, LayoutError, check_layout_version, check_rows
+from clwm_common.actions import (
+    ACTION_DIM,
+    CHANNEL_NAMES,
+    CHUNK_ROWS,
+    GRIPPERS,
+    LayoutError,
+    check_layout_version,
+    check_rows,
+)
 from clwm_common.messages import ChunkRequest, DualArmState, FeatureFrame
 from clwm_policy.engine.encoded import Conditions
 from clwm_policy.errors import BadFrame, BadState, EncoderMismatch, NonFiniteOutput, RequestRefused, SpoiltFrame
@@ -78,7 +86,7 @@ class Border:
         if not np.isfinite(features).all():
             camera = frame.cameras[int(np.argwhere(~np.isfinite(features))[0][0])]
             raise SpoiltFrame(f"features of camera {camera} are not finite at stamp {frame.stamp}; restart perception")
-        return self._seen(features, _measured(state))
+        return self._seen(features, measured(state, self._policy.codec.chunk.mask))
 
     def conditions(self, observation: Observation, executed: ArrayLike, anchor: Rows, language: Tensor) -> Conditions:
         """What the model sees of an observation; executed: (n, 30) rows since the previous one; anchor: (30,)."""
@@ -148,17 +156,20 @@ class Border:
         return 1, CHUNK_ROWS, ACTION_DIM
 
 
-def _measured(state: DualArmState) -> Rows:
+def measured(state: DualArmState, is_used: NDArray[np.bool_]) -> Rows:
+    """The state (30,), measured wherever `is_used` (30,). Raises BadState."""
     values = np.asarray(state.values, dtype=np.float32)
     if values.shape != (ACTION_DIM,):
         raise BadState(f"measured state has shape {values.shape}; expected ({ACTION_DIM},)")
-    unknown = ~np.isfinite(values) | ~np.asarray(state.valid, dtype=bool)
-    if unknown.any():
+    is_known = np.isfinite(values) & np.asarray(state.valid, dtype=bool)
+    lacking = is_used & ~is_known
+    if lacking.any():
         raise BadState(
-            f"measured state at {state.stamp} lacks channel {int(np.argmax(unknown))}; "
-            "the executor must see all joints first"
+            f"measured state at {state.stamp} lacks channel {int(np.argmax(lacking))}, "
+            f"{CHANNEL_NAMES[int(np.argmax(lacking))]}, with which this policy was trained; the executor must see that "
+            "joint, or the policy must be trained on this robot"
         )
-    return values
+    return np.where(is_known, values, np.float32(0.0))
 
 
 def _listed(numbers: tuple[int, ...]) -> str:

@@ -56,8 +56,9 @@ class StatePredictor:
         padding = np.repeat(rows[:1], EXECUTED_ROWS - len(rows), axis=0)
         x = _regressors(np.asarray(previous_state)[None], np.concatenate([padding, rows])[None], anchor[None])
         state = anchor + np.einsum("ck,ck->c", self.coefficients, x[0])
-        both = np.stack([state[LEFT_QUATERNION], state[RIGHT_QUATERNION]])
-        state[LEFT_QUATERNION], state[RIGHT_QUATERNION] = canonical_quaternion(both)
+        for part in (LEFT_QUATERNION, RIGHT_QUATERNION):
+            if anchor[part].any():  # a pose that is absent is all 0
+                state[part] = canonical_quaternion(state[part])
         return state.astype(np.float32)
 
 

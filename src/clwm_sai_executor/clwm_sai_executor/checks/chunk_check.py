@@ -35,6 +35,7 @@ class ChunkCheck:
         self._config = config
         self._solver = solver
         self._jerk = robot.limit("jerk")
+        self._masked = np.delete(np.arange(len(self._jerk)), robot.channels)
         self._lowest = np.array([arm.gripper.opening_min for arm in robot.arms])
         self._highest = np.array([arm.gripper.opening_max for arm in robot.arms])
 
@@ -54,6 +55,7 @@ class ChunkCheck:
         wanted, missed = rows[prefix:, JOINTS], 0
         if config.follow == "poses":
             wanted, missed = self._joints_of(poses[prefix:], start, prefix, name)
+        wanted[:, self._masked] = start[self._masked]
         joints = np.concatenate([start[None], wanted])
         rules.require_steps(joints, config.refuse_step, prefix, name)
         rough = rules.limit_jerk(joints, self._jerk, config.refuse_jerk, ROW_DT, name)

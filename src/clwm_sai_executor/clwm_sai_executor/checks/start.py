@@ -23,7 +23,8 @@ class StartCheck:
 
     def __init__(self, robot: RobotDescription, margins: MarginsOf | None = None) -> None:
         """margins: joints (n, 14) -> what is left (`clearance.margins_of`); None: nothing is kept clear of."""
-        self._lower, self._upper = robot.limit("position_lower"), robot.limit("position_upper")
+        self._channels = robot.channels
+        self._lower, self._upper = (robot.limit(f"position_{end}")[self._channels] for end in ("lower", "upper"))
         self._names = [
             f"{side} {name}" for side, arm in zip(SIDES, robot.arms, strict=True) for name in arm.joint_names
         ]
@@ -32,11 +33,12 @@ class StartCheck:
 
     def refusal(self, arms: MeasuredArms) -> str:
         """Why no motion may begin here: its first command would be clipped to a limit, and the arm would leap there."""
-        beyond = np.maximum(self._lower - arms.positions, arms.positions - self._upper)
+        positions = arms.positions[self._channels]
+        beyond = np.maximum(self._lower - positions, positions - self._upper)
         worst = int(beyond.argmax())
         if beyond[worst] > JOINT_TOLERANCE:
             return (
-                f"joint {self._names[worst]} is at {arms.positions[worst]:.3f} rad, outside its limits "
+                f"joint {self._names[worst]} is at {positions[worst]:.3f} rad, outside its limits "
                 f"{self._lower[worst]:.3f} to {self._upper[worst]:.3f} rad; {_BACK}, or correct limits and signs in "
                 "config/robots"
             )
@@ -51,11 +53,12 @@ class StartCheck:
 
     def unrest(self, arms: MeasuredArms) -> str:
         """What a motion from rest waits for; empty when the arms stand."""
-        fastest = int(np.abs(arms.velocities).argmax())
         if not arms.are_moving:
             return ""
+        velocities = arms.velocities[self._channels]
+        fastest = int(np.abs(velocities).argmax())
         return (
-            f"waits until the arms stand: joint {self._names[fastest]} moves at {arms.velocities[fastest]:.2f} rad/s, "
+            f"waits until the arms stand: joint {self._names[fastest]} moves at {velocities[fastest]:.2f} rad/s, "
             f"at most {STANDS} expected; let go of it, end what else moves it, or look at the driver's velocities"
         )
 

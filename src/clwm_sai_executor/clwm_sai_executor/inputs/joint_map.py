@@ -17,11 +17,10 @@ Array = NDArray[np.float64]
 FINGERS_MAY_LAG = 1.0  # s behind the arms; grippers of their own publish rarely, and no path depends on them
 # s before the older arm. A topic whose clock runs ahead would hide its own silence for as long.
 CLOCKS_MAY_DIFFER = 0.1
-_ARMS = slice(0, 14)
 
 
 class JointMap:
-    """Picks 14 arm joints and one finger joint for each hand out of joint states.
+    """Picks the arms' joints and one finger joint for each hand out of joint states.
 
     A message may carry some of a topic's joints only, as where an arm and its hand publish on one topic. The arms are
     measured when each of their joints has been heard anew, as of the oldest: an arm that falls silent ages for both.
@@ -30,6 +29,8 @@ class JointMap:
     def __init__(self, robot: RobotDescription) -> None:
         self._parts = {source.topic: _Part(source) for source in robot.joint_sources()}
         self._topic_of = {place: source.topic for source in robot.joint_sources() for place in source.places}
+        self._arms = robot.channels
+        self._places = np.append(self._arms, [14, 15])
         self._stamps = np.full(16, -np.inf)
         self._positions, self._velocities = np.zeros(16), np.zeros(16)
         self._estimate = VelocityEstimate(robot.limit("velocity"))
@@ -106,21 +107,21 @@ class JointMap:
         self._is_new[places] = True
 
     def _merged(self) -> MeasuredArms | None:
-        if not self._is_new[_ARMS].all() or not np.isfinite(self._stamps).all():
+        if not self._is_new[self._arms].all() or not np.isfinite(self._stamps[self._places]).all():
             return None
-        stamp = float(self._stamps[_ARMS].min())
-        if stamp == self._last_stamp or not np.isfinite(self._velocities[_ARMS]).all():
+        stamp = float(self._stamps[self._arms].min())
+        if stamp == self._last_stamp or not np.isfinite(self._velocities[self._arms]).all():
             return None
         self._last_stamp = stamp
         self._is_new[:] = False
         self._check_clocks(stamp)
         return MeasuredArms(
-            stamp, self._positions[_ARMS].copy(), self._velocities[_ARMS].copy(), 2.0 * self._positions[14:]
+            stamp, self._positions[:14].copy(), self._velocities[:14].copy(), 2.0 * self._positions[14:]
         )
 
     def _check_clocks(self, stamp: float) -> None:
         lags = stamp - self._stamps
-        last, first = int(lags.argmax()), int(lags.argmin())
+        last, first = (int(self._places[pick(lags[self._places])]) for pick in (np.argmax, np.argmin))
         if lags[last] > FINGERS_MAY_LAG:
             raise LayoutError(
                 f"{self._topic_of[last]} is {lags[last]:.2f} s older than the arms; at most {FINGERS_MAY_LAG} s "

@@ -6,21 +6,23 @@ import math
 
 import numpy as np
 
-from clwm_common.actions import ACTION_DIM
+from clwm_common.actions import ACTION_DIM, JOINTS
 from clwm_common.messages import DualArmState, ModeStatus
+from clwm_common.robot.description import RobotDescription
 from clwm_sai_executor.events import MeasuredArms, PublishMode, PublishState
 from clwm_sai_executor.modes.arbitration import Arbitration
 from clwm_sai_executor.path.motion import RowOf
-
-_ALL = np.ones(ACTION_DIM, dtype=np.bool_)
-_ALL.setflags(write=False)
 
 
 class Announcements:
     """Remembers what was told last."""
 
-    def __init__(self, state_period: float, row_of: RowOf) -> None:
+    def __init__(self, robot: RobotDescription, state_period: float, row_of: RowOf) -> None:
         """state_period: at least so many seconds between two states."""
+        self._valid = np.ones(ACTION_DIM, dtype=np.bool_)
+        self._valid[JOINTS] = False
+        self._valid[JOINTS.start + robot.channels] = True
+        self._valid.setflags(write=False)
         self._state_period = state_period
         self._row_of = row_of
         self._state_at = -math.inf
@@ -38,7 +40,7 @@ class Announcements:
         state = DualArmState(
             stamp=arms.stamp,
             values=self._row_of(arms.positions, arms.widths),
-            valid=_ALL,
+            valid=self._valid,
             velocities=arms.velocities.astype(np.float32),
             mode=arbitration.mode,
             task_epoch=task_epoch,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from ruckig import InputParameter, Result, Ruckig, Synchronization, Trajectory
 
-from clwm_common.actions import CHUNK_ROWS, GRIPPERS, JOINTS, POSES, ROW_DT
+from clwm_common.actions import ARM_JOINTS, CHUNK_ROWS, GRIPPERS, JOINTS, POSES, ROW_DT
 from clwm_common.messages import TeleopCommand
 from clwm_common.robot.description import RobotDescription
 from clwm_sai_executor.checks import chunk_rules as rules
@@ -41,6 +41,7 @@ class Steering:
         self._limits = limits
         self._lowest = np.array([arm.gripper.opening_min for arm in robot.arms])
         self._highest = np.array([arm.gripper.opening_max for arm in robot.arms])
+        self._has_joint = np.isin(np.arange(2 * ARM_JOINTS), robot.channels)
         joints = len(limits.velocity)
         self._planner = Ruckig(joints)
         self._wanted = InputParameter(joints)
@@ -103,17 +104,19 @@ class Steering:
         """Joints (14,) and openings (2,) that are asked for; what is not stays as it was."""
         name = f"target of '{command.source}'"
         rules.require_layout(command.layout_version, name)
-        valid = np.asarray(command.valid, dtype=np.bool_)
+        valid = np.array(command.valid, dtype=np.bool_)
         if np.shape(command.target) != (30,) or valid.shape != (30,):
             raise ChunkRefused(f"{name} has {np.size(command.target)} numbers and {valid.size} marks; expected 30")
         asked = np.where(valid, np.asarray(command.target, dtype=np.float64), 0.0)
         if not np.isfinite(asked).all():
             raise ChunkRefused(f"{name} has numbers that are not finite; look at the source's input")
-        arms, tools = valid[JOINTS].reshape(2, 7), valid[POSES].reshape(2, 7)
+        valid[JOINTS] &= self._has_joint
+        arms = valid[JOINTS][self._has_joint].reshape(2, -1)
+        tools = valid[POSES].reshape(2, 7)
         is_whole = (arms.any(1) == arms.all(1)) & (tools.any(1) == tools.all(1))
         if not is_whole.all() or not valid.any():
             text = f"{name} asks for {int(arms.sum())} joints and {int(tools.sum())} numbers of poses"
-            raise ChunkRefused(f"{text}; expected all 7 of an arm, or grippers")
+            raise ChunkRefused(f"{text}; expected all {arms.shape[1]} joints of an arm, all 7 of a pose, or grippers")
         joints = np.where(valid[JOINTS], asked[JOINTS], before)
         # Joints say more than a pose does, so they count where both are asked for.
         joints = self._with_poses(joints, asked[POSES].reshape(2, 7), tools.all(1) & ~arms.all(1), name)

@@ -51,11 +51,11 @@ class Outputs:
         self._soon = lead / 4.0
         self._repeated: list[_Repeated] = []
         self._has_steady_clock = not node.get_parameter("use_sim_time").value
-        velocity = np.split(robot.limit("velocity"), 2)
         self._arms: dict[Side, _JtcArm | _ForwardArm] = {}
-        for side, arm, limit in zip(SIDES, robot.arms, velocity, strict=True):
+        velocity = np.array(robot.limits.velocity)
+        for side, arm in zip(SIDES, robot.arms, strict=True):
             is_forward = arm.controller.kind == "forward"
-            self._arms[side] = _ForwardArm(node, arm, limit) if is_forward else _JtcArm(self, arm)
+            self._arms[side] = _ForwardArm(node, arm, velocity) if is_forward else _JtcArm(self, arm)
         self._streams = [arm for arm in self._arms.values() if isinstance(arm, _ForwardArm)]
         for period in {arm.period for arm in self._streams}:
             ticking = [arm for arm in self._streams if arm.period == period]

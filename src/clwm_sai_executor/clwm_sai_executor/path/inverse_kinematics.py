@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from clwm_common.actions import ROW_DT
+from clwm_common.actions import ARM_JOINTS, ROW_DT
 from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_sai_executor.events import SIDES
@@ -21,9 +21,7 @@ from clwm_sai_executor.path.limits import MotionLimits
 
 Array = NDArray[np.float64]
 
-_ARM_JOINTS = 7
-_ARMS = (slice(0, 7), slice(7, 14))
-_ELBOW = 3  # of them; three joints make the shoulder and three the wrist
+_ARMS = (slice(0, ARM_JOINTS), slice(ARM_JOINTS, 2 * ARM_JOINTS))
 _BEND = 0.1  # rad that the elbow stays bent
 _ROTATION_COST = 0.3  # m/rad: what a rotation counts beside a translation
 # Beside the poses' cost of 1. It chooses among the joints that have the pose, and where a small motion of the tool
@@ -44,9 +42,9 @@ class DualArmInverseKinematics:
     def __init__(self, robot: RobotDescription, limits: MotionLimits | None = None) -> None:
         """limits: positions and velocities that rows keep; by default the robot's."""
         kinematics = DualArmKinematics(robot)
-        self._limits = _short_of_stretched(limits or MotionLimits.of(robot), kinematics, robot.home)
+        self._limits = _short_of_stretched(limits or MotionLimits.of(robot), kinematics, robot)
         self._home = robot.home
-        self._configuration = mink.Configuration(kinematic_model(kinematics))
+        self._configuration = mink.Configuration(kinematic_model(kinematics, len(robot.left.joint_names)))
         self._reach = _Reach(len(self._home))
         self._posture = mink.PostureTask(self._configuration.model, cost=_POSTURE_COST)
         self._tools = [
@@ -154,18 +152,25 @@ def _error(residuals: Array) -> float:
     return float(np.linalg.norm(residuals * (1.0, _ROTATION_COST)))
 
 
-def _short_of_stretched(limits: MotionLimits, kinematics: DualArmKinematics, home: Array) -> MotionLimits:
+def _short_of_stretched(limits: MotionLimits, kinematics: DualArmKinematics, robot: RobotDescription) -> MotionLimits:
     """The same limits without the stretched arm, from where the elbow could bend to either side and might not return.
 
-    It costs a millimetre of reach. The side is that of `home` (14,); both arms are of one type.
+    It costs a millimetre of reach. The side is that of `home`; both arms are of one type. The elbow is the joint that
+    alone changes most how far the wrist is from the shoulder; an arm of fewer than four joints has none.
     """
-    angles = np.linspace(limits.lower[_ELBOW], limits.upper[_ELBOW], 1000)
-    joints = np.zeros((len(angles), len(home)))
-    joints[:, _ELBOW] = angles
-    links = kinematics.link_frames(joints)[:, 0, :, :3, 3]
-    stretched = angles[np.linalg.norm(links[:, 6] - links[:, 2], axis=1).argmax()]
+    home, shoulder, wrist = robot.home, 2, len(robot.left.joint_names) - 1
+    if wrist <= shoulder:
+        return limits
+    reach = {}
+    for joint in range(shoulder, wrist):
+        joints = np.tile(home, (1000, 1))
+        joints[:, joint] = np.linspace(limits.lower[joint], limits.upper[joint], len(joints))
+        links = kinematics.link_frames(joints)[:, 0, :, :3, 3]
+        reach[joint] = np.linalg.norm(links[:, wrist] - links[:, shoulder], axis=1)
+    first = max(reach, key=lambda joint: np.ptp(reach[joint]))
+    stretched = np.linspace(limits.lower[first], limits.upper[first], 1000)[reach[first].argmax()]
     lower, upper = limits.lower.copy(), limits.upper.copy()
-    for elbow in (_ELBOW, _ARM_JOINTS + _ELBOW):
+    for elbow in (first, ARM_JOINTS + first):
         if home[elbow] < stretched:
             upper[elbow] = min(upper[elbow], stretched - _BEND)
         else:
@@ -173,17 +178,18 @@ def _short_of_stretched(limits: MotionLimits, kinematics: DualArmKinematics, hom
     return replace(limits, lower=lower, upper=upper)
 
 
-def kinematic_model(kinematics: DualArmKinematics) -> mujoco.MjModel:
-    """Two chains of seven hinges without mass or shape, placed as the robot's URDF has them, with a site at each tool.
+def kinematic_model(kinematics: DualArmKinematics, arm_joints: int) -> mujoco.MjModel:
+    """Two chains of hinges without mass or shape, placed as the robot's URDF has them, with a site at each tool.
 
-    Built from the forward kinematics that everything else uses, so that both agree.
+    After an arm's `arm_joints` come its masked ones, at the base, where they move nothing. Built from the forward
+    kinematics that everything else uses, so that both agree.
     """
     spec = mujoco.MjSpec()
-    at_zero, quarter_turns = np.zeros(2 * _ARM_JOINTS), np.full(2 * _ARM_JOINTS, np.pi / 2)
+    at_zero, quarter_turns = np.zeros(2 * ARM_JOINTS), np.full(2 * ARM_JOINTS, np.pi / 2)
     frames, turned = kinematics.link_frames(np.stack([at_zero, quarter_turns]))
     for arm, (side, tool) in enumerate(zip(SIDES, kinematics.poses(at_zero), strict=True)):
         body, before = spec.worldbody, np.eye(4)
-        for joint in range(1, _ARM_JOINTS + 1):
+        for joint in range(1, arm_joints + 1):
             body = body.add_body(name=f"{side}{joint}", mass=1.0, inertia=[1.0, 1.0, 1.0], explicitinertial=True)
             body.pos, body.quat = _placement(before, frames[arm, joint])
             still, moved = (np.linalg.inv(links[arm, joint - 1]) @ links[arm, joint] for links in (frames, turned))
@@ -194,6 +200,9 @@ def kinematic_model(kinematics: DualArmKinematics) -> mujoco.MjModel:
             before = frames[arm, joint]
         site = body.add_site(name=side)
         site.pos, site.quat = _placement(before, mink.SE3(_transforms(tool)).as_matrix())
+        for joint in range(arm_joints + 1, ARM_JOINTS + 1):
+            idle = spec.worldbody.add_body(name=f"{side}{joint}", mass=1.0, inertia=[1.0] * 3, explicitinertial=True)
+            idle.add_joint(name=f"{side}{joint}", type=mujoco.mjtJoint.mjJNT_HINGE)
     return spec.compile()
 
 

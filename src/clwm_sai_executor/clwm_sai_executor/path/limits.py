@@ -42,7 +42,7 @@ class MotionLimits:
             robot.limit("acceleration") * acceleration_scale,
         )
 
-    def columns(self, joints: NDArray[np.intp]) -> MotionLimits:
+    def columns(self, joints: slice | NDArray[np.intp]) -> MotionLimits:
         """The same limits for some of the joints."""
         return MotionLimits(self.lower[joints], self.upper[joints], self.velocity[joints], self.acceleration[joints])
 

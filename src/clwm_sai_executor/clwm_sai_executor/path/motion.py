@@ -43,6 +43,7 @@ class Motion:
         # A human's targets are never refused for where they lead: the arms stop before it, and the human sees that.
         self._splice_steered = PathCheck(margins, np.inf).splice if is_checked else splice
         self._earlier = np.zeros((0, ACTION_DIM), np.float32)
+        self._columns = robot.columns(0), robot.columns(1)
         self.lead = config.lead
         self._blend_rows = config.blend_rows
         self._resync_distance = config.resync_distance
@@ -259,7 +260,7 @@ class Motion:
         times, positions, velocities = path.message(now)
         return [
             SendTrajectory(side, path.origin, positions[:, joints], velocities[:, joints], times)
-            for side, joints in zip(SIDES, (slice(0, 7), slice(7, 14)), strict=True)
+            for side, joints in zip(SIDES, self._columns, strict=True)
         ]
 
     def rows(self, start: int, end: int) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from clwm_common.actions import ARM_JOINTS
 from clwm_common.control.joint_trajectory_controller import (
     ControllerParameters,
     JointTrajectoryController,
@@ -14,6 +15,7 @@ from clwm_common.control.joint_trajectory_controller import (
 )
 from clwm_common.control.trajectory import JointState, JointTrajectory
 from clwm_common.robot.description import Arm, RobotDescription
+from clwm_sim.cell import Cell
 from clwm_sim.controllers.drive import StreamDrive
 from clwm_sim.controllers.forward_controller import CommandRefused, ForwardCommandController
 from clwm_sim.controllers.gripper_controller import GripperController
@@ -32,14 +34,19 @@ class RobotControl:
     """
 
     def __init__(
-        self, world: World, robot: RobotDescription, origin: float = 0.0, parameters: ControllerParameters | None = None
+        self,
+        world: World | Cell,
+        robot: RobotDescription,
+        origin: float = 0.0,
+        parameters: ControllerParameters | None = None,
     ) -> None:
         self._world = world
         self._origin = origin
         self._late = 0.0
+        self._columns = robot.columns(0), robot.columns(1)
         positions, openings = world.setpoint()
         self._arms = tuple(
-            _controller_of(arm, positions[7 * index : 7 * index + 7], parameters)
+            _controller_of(arm, positions[self._columns[index]], robot.joint_interface is not None, parameters)
             for index, arm in enumerate(robot.arms)
         )
         self._ended: list[float | None] = [None, None]
@@ -74,7 +81,7 @@ class RobotControl:
                 self._ended[index] = controller.stamp
         positions, openings = self._world.setpoint()
         for index, controller in enumerate(self._arms):
-            controller.reset(positions[7 * index : 7 * index + 7])
+            controller.reset(positions[self._columns[index]])
         for gripper, opening in zip(self._grippers, openings, strict=True):
             gripper.reset(opening)
 
@@ -88,7 +95,7 @@ class RobotControl:
         controller.receive(message, self.now)
 
     def receive_positions(self, arm: int, positions: Sequence[float], at: float) -> None:
-        """Hand positions (7,) [rad] that arrived `at` [s] to arm 0 (left) or 1 (right). Raises CommandRefused."""
+        """Hand positions (joints,) [rad] that arrived `at` [s] to arm 0 (left) or 1 (right). Raises CommandRefused."""
         controller = self._arms[arm]
         if not isinstance(controller, ForwardCommandController):
             raise CommandRefused(f"the controller of the {SIDES[arm]} arm takes trajectories, not positions")
@@ -106,9 +113,8 @@ class RobotControl:
         now = self._origin + step_end - PHYSICS_DT
         late, self._late = self._late, 0.0
         measured = self._world.measured()
-        positions = np.empty(14)
-        for index, controller in enumerate(self._arms):
-            part = slice(7 * index, 7 * index + 7)
+        positions = np.zeros(2 * ARM_JOINTS)
+        for part, controller in zip(self._columns, self._arms, strict=True):
             state = JointState(measured.positions[part], measured.velocities[part])
             positions[part] = controller.update(now, PHYSICS_DT, state, late).positions
         return positions, np.array([gripper.update(PHYSICS_DT) for gripper in self._grippers])
@@ -134,9 +140,9 @@ class _StreamedArm(ForwardCommandController):
 
 
 def _controller_of(
-    arm: Arm, position: NDArray[np.float64], parameters: ControllerParameters | None
+    arm: Arm, position: NDArray[np.float64], is_apart: bool, parameters: ControllerParameters | None
 ) -> JointTrajectoryController | ForwardCommandController:
-    """The controller that the robot's description names, holding `position` (7,)."""
-    if arm.controller.kind == "forward":
+    """What the robot's description names, or drives alone when that is elsewhere, holding `position` (joints,)."""
+    if is_apart or arm.controller.kind == "forward":
         return _StreamedArm(position)
     return JointTrajectoryController(arm.joint_names, position, parameters)

@@ -19,9 +19,7 @@ class ArmInverseKinematics:
     def __init__(self, robot: RobotDescription, arm: Arm) -> None:
         model, limits = arm_model(robot.tool), robot.limits
         self._configuration = mink.Configuration(model)
-        self._base = mink.SE3.from_rotation_and_translation(
-            mink.SO3.from_z_radians(arm.base_yaw), np.asarray(arm.base_position)
-        )
+        self._base = mink.SE3.from_matrix(arm.base)
         self._from_world = self._base.inverse()
         self._frame = mink.FrameTask("tcp", "site", position_cost=1.0, orientation_cost=0.3)
         self._posture = mink.PostureTask(model, cost=POSTURE_COST)

@@ -52,7 +52,8 @@ class KeepStill(Goal):
 
     @classmethod
     def offered(cls, layout: Layout) -> tuple[Goal, ...]:
-        return (cls(tuple(name for name, thing in layout.things.items() if thing.moves != "placed")),)
+        things = layout.things.values()
+        return (cls(tuple(thing.name for thing in things if thing.present and thing.moves != "placed")),)
 
     def is_achieved(self, now: Situation, start: Situation) -> bool:
         return not self.is_lost(now, start)

@@ -61,8 +61,9 @@ def build_model(
     _add_surroundings(spec.worldbody, head_fovy)
     add_objects(spec)
     for side, arm in zip(SIDES, robot.arms, strict=True):
-        half = arm.base_yaw / 2.0
-        frame = spec.worldbody.add_frame(pos=list(arm.base_position), quat=[np.cos(half), 0.0, 0.0, np.sin(half)])
+        quaternion = np.empty(4)
+        mujoco.mju_mat2Quat(quaternion, arm.base[:3, :3].ravel())
+        frame = spec.worldbody.add_frame(pos=list(arm.base_position), quat=quaternion)
         frame.attach_body(_arm_spec(robot.tool).body("base"), f"{side}/", "")
     add_slots(spec)
     return spec.compile()
@@ -115,7 +116,7 @@ def _arm_spec(tool: Tool) -> mujoco.MjSpec:
     wrist.add_camera(
         name="wrist",
         pos=list(WRIST_POSITION),
-        quat=_looking(WRIST_DIRECTION, up=(0.906, 0.0, -0.423)),
+        quat=looking(WRIST_DIRECTION, up=(0.906, 0.0, -0.423)),
         fovy=WRIST_FOVY,
     )
     return spec
@@ -147,7 +148,7 @@ def _add_surroundings(world: mujoco.MjsBody, head_fovy: float) -> None:
     )
 
 
-def _looking(direction: object, up: object) -> list[float]:
+def looking(direction: object, up: object) -> list[float]:
     """Quaternion wxyz of a MuJoCo camera (x right, y up, looking along -z) that looks along `direction`."""
     back = -np.asarray(direction, dtype=np.float64)
     back /= np.linalg.norm(back)
@@ -158,4 +159,4 @@ def _looking(direction: object, up: object) -> list[float]:
     return quaternion.tolist()
 
 
-HEAD_QUATERNION = _looking(np.subtract(HEAD_TARGET, HEAD_POSITION), up=(0.0, 0.0, 1.0))  # wxyz
+HEAD_QUATERNION = looking(np.subtract(HEAD_TARGET, HEAD_POSITION), up=(0.0, 0.0, 1.0))  # wxyz

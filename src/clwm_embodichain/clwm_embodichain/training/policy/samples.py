@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clwm_common.actions import CHUNK_ROWS, JOINTS
+from clwm_common.actions import CHANNEL_NAMES, CHUNK_ROWS, JOINTS
 from clwm_embodichain.episodes.features import FeatureEpisode, PolicyDataError
 from clwm_policy.model.action_codec import RELATIVE, ActionCodec, Normaliser
 from clwm_policy.model.checkpoint import Scales
@@ -130,7 +130,14 @@ def _windows(episode: FeatureEpisode) -> dict[str, NDArray[Any]]:
 
 
 def fit_coding(episodes: Sequence[FeatureEpisode]) -> Coding:
-    """Percentiles, feature statistics and state predictor of the training episodes."""
+    """Percentiles, feature statistics and state predictor of the training episodes.
+
+    Channels that they have not are absent from the policy, too: it is given 0 for them and learns to answer 0, and rows
+    that it makes keep what is commanded there. Raises PolicyDataError when some have channels that others have not.
+    """
+    there = episodes[0].channels
+    for episode in episodes:
+        _check_channels(episode, there)
     parts = [_windows(episode) for episode in episodes]
     target, anchor, state, previous, executed, mask = (
         np.concatenate([part[name] for part in parts]).astype(np.float64)
@@ -139,9 +146,9 @@ def fit_coding(episodes: Sequence[FeatureEpisode]) -> Coding:
         for name in ("target", "anchor", "state", "previous_state", "executed", "mask")
     )
     codec = ActionCodec(
-        chunk=Normaliser.fit(target - np.where(RELATIVE, anchor[:, None], 0.0)),
-        absolute=Normaliser.fit(anchor),
-        lag=Normaliser.fit(state - anchor),
+        chunk=Normaliser.fit(target - np.where(RELATIVE, anchor[:, None], 0.0), there),
+        absolute=Normaliser.fit(anchor, there),
+        lag=Normaliser.fit(state - anchor, there),
     )
     whole = mask.all(axis=1)
     predictor = StatePredictor.fit(previous[whole], executed[whole], anchor[whole], state[whole])
@@ -166,10 +173,12 @@ def build_samples(
     """Code every observation. embed: sentence -> (384,). tasks: kinds of goals that `task` counts through, default
     those that occur.
 
-    Raises PolicyDataError for no episodes.
+    Raises PolicyDataError for no episodes, and for one that has other channels than `coding`.
     """
     if not episodes:
         raise PolicyDataError("no successful episodes to make samples of")
+    for episode in episodes:
+        _check_channels(episode, coding.codec.chunk.mask)
     tasks = list(tasks) or sorted({kind for episode in episodes for kind in episode.kinds})
     codec, collected, start = coding.codec, [], 0
     for episode in episodes:
@@ -210,6 +219,15 @@ def build_samples(
         )
         start += count
     return Samples(**{name: torch.cat([part[name] for part in collected]) for name in collected[0]})
+
+
+def _check_channels(episode: FeatureEpisode, there: NDArray[np.bool_]) -> None:
+    different = [name for name, one, other in zip(CHANNEL_NAMES, episode.channels, there, strict=True) if one != other]
+    if different:
+        raise PolicyDataError(
+            f"episode of {episode.scene}, {episode.goals[0]}, seed {episode.seed}: some of the training's episodes "
+            f"have {', '.join(different)}, and others have not; train on those that have the same"
+        )
 
 
 def coded_jacobians(rows: NDArray[np.float32], codec: ActionCodec, jacobians: Jacobians) -> Tensor:

@@ -1,0 +1,1 @@
+"""A first description of a robot, made from its URDF."""

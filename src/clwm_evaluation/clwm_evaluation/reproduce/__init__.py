@@ -1,0 +1,1 @@
+"""From nothing to the files of a shipped model, step by step."""

@@ -1,0 +1,1 @@
+"""`clwm console`: the running stack on one page of a browser."""

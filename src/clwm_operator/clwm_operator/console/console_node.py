@@ -1,0 +1,199 @@
+"""The console's only contact with ROS: what it sees of the stack, and can order."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from clwm_common.actions import GRIPPERS, JOINTS, POSES
+from clwm_common.messages import ChunkTimeline, MemoryPolicy, Mode, Verdict
+from clwm_common.robot.description import RobotDescription
+from clwm_common.ros import qos
+from clwm_common.ros.conversions import from_msg
+from clwm_common.ros.executor import shortest_period
+from clwm_common.ros.session import into
+from clwm_msgs import msg
+from clwm_msgs.srv import CheckTask, ResetWorld, SetMode, SetTask
+from clwm_operator.console.page_state import path_story
+from clwm_operator.console.pictures import JPEG, PictureError, as_jpeg
+from clwm_operator.console.projection import Pinhole
+from clwm_operator.operator_node import OperatorNode, problem_with_masters
+from clwm_operator.teleop.teleop_node import TeleopSource
+
+SOURCE = "console"  # under which the arms are owned
+PICTURE_PERIOD = 0.1  # s between two pictures of a camera
+STATE_PERIOD = 0.04  # s between two looks at the measured arms
+
+
+class OrderError(RuntimeError):
+    """An order that cannot be given; the message says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """taken_at: s on a steady clock. problem: why there is no JPEG; empty when there is one."""
+
+    number: int
+    taken_at: float
+    jpeg: bytes = b""
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The arms at `heard_at` (steady clock, s): joints (14,) rad, poses (2, 7), openings (2,) m."""
+
+    heard_at: float
+    joints: NDArray[np.float64]
+    poses: NDArray[np.float64]
+    openings: NDArray[np.float64]
+
+
+class ConsoleNode(TeleopSource, OperatorNode):
+    """Pictures and measured arms are subscribed to only while somebody watches: without, the console costs little.
+
+    All instants are of the steady clock. on_picture(camera), on_chunk(timeline) and on_path(story), which is where the
+    tools of a new chunk go in a camera's picture, are told on the thread of ROS.
+    """
+
+    def __init__(
+        self,
+        robot: RobotDescription,
+        on_picture: Callable[[str], None] = lambda camera: None,
+        on_chunk: Callable[[ChunkTimeline], None] = lambda timeline: None,
+        on_path: Callable[[dict[str, Any]], None] = lambda story: None,
+    ) -> None:
+        super().__init__("clwm_console")
+        self._robot = robot
+        self._tell_picture, self._tell_chunk, self._tell_path = on_picture, on_chunk, on_path
+        mountings = {name: robot.camera_source(name).mounting for name in robot.cameras}
+        self._mountings = {name: it for name, it in mountings.items() if it is not None and it.parent == "world"}
+        self._pinholes: dict[str, Pinhole] = {}
+        self.pictures: dict[str, Picture] = {}
+        self.measured: Measured | None = None
+        self.verdict: Verdict | None = None
+        self.health_at: dict[str, float] = {}
+        self._watched: list[Any] = []
+        self.create_subscription(msg.Verdict, "/clwm/verdict", self._on_verdict, qos.VERDICT)
+        self.open_source(SOURCE)
+        self._set_mode = self.create_client(SetMode, "/clwm/set_mode")
+        self._check_task = self.create_client(CheckTask, "/clwm/check_task")
+
+    def watch(self, is_watched: bool) -> None:
+        """See pictures and measured arms, or do without. On the thread of ROS."""
+        if is_watched and not self._watched:
+            self._watched = [self._camera(name) for name in self._robot.cameras]
+            for camera in self._watched:
+                shortest_period(camera, 0.9 * PICTURE_PERIOD)
+            state = self.create_subscription(msg.DualArmState, "/clwm/state", self._on_state, qos.SENSOR)
+            self._watched.append(shortest_period(state, STATE_PERIOD))
+            self._watched.append(
+                self.create_subscription(msg.ActionChunk, "/clwm/action_chunk", self._on_rows, qos.CRITICAL)
+            )
+            for name in self._mountings:
+                topic, on_info = self._robot.camera_source(name).info_topic, functools.partial(self._on_info, name)
+                self._watched.append(
+                    shortest_period(self.create_subscription(CameraInfo, topic, on_info, qos.SENSOR), 1.0)
+                )
+        elif not is_watched:
+            for subscription in self._watched:
+                self.destroy_subscription(subscription)
+            self._watched.clear()
+            self.pictures, self.measured = {}, None
+
+    @property
+    def owns_the_arms(self) -> bool:
+        return self.mode is not None and (self.mode.mode, self.mode.owner) == (Mode.TELEOP, SOURCE)
+
+    def stop(self, mode: Mode) -> Future[Any]:
+        """Order HOLD or ESTOP, to all executors there are. Raises OrderError."""
+        return self._order(self._set_mode, SetMode.Request(mode=int(mode)))
+
+    def choose(self, mode: Mode) -> Future[Any]:
+        """Order POLICY or TELEOP. Raises OrderError."""
+        self._require_one_executor()
+        return self._order(self._set_mode, SetMode.Request(mode=int(mode)))
+
+    def give_task(self, instruction: str, goal: str, memory: MemoryPolicy, seed: int, insist: bool) -> Future[Any]:
+        """Give the arms a task. insist: on words unlike all that the policy was trained with. Raises OrderError."""
+        self._require_one_executor()
+        request = SetTask.Request(
+            instruction=instruction, goal=goal, memory_policy=int(memory), episode_seed=seed, insist=insist
+        )
+        return self._order(self._set_task, request)
+
+    def ask_about(self, instruction: str, memory: MemoryPolicy) -> Future[Any]:
+        """Would the policy take this task? Raises OrderError."""
+        return self._order(self._check_task, CheckTask.Request(instruction=instruction, memory_policy=int(memory)))
+
+    def reset(self, task: str, seed: int) -> Future[Any]:
+        """Begin an episode of the simulated world. Raises OrderError."""
+        return self._order(self._reset, ResetWorld.Request(task=task, seed=seed))
+
+    def _order(self, client: Any, request: Any) -> Future[Any]:
+        if not client.service_is_ready():
+            raise OrderError(f"nobody serves {client.srv_name}; is the stack up (clwm up)?")
+        return into(client.call_async(request))
+
+    def _require_one_executor(self) -> None:
+        if problem := problem_with_masters(self, self._claims):
+            raise OrderError(problem)
+
+    def _camera(self, name: str) -> Any:
+        source = self._robot.camera_source(name)
+        if source.transport == "compressed":
+            kind, take = CompressedImage, self._on_compressed
+        else:
+            kind, take = Image, self._on_image
+        return self.create_subscription(kind, source.topic, functools.partial(take, name), qos.SENSOR)
+
+    def _on_compressed(self, camera: str, message: CompressedImage) -> None:
+        jpeg = message.data.tobytes()
+        problem = "" if jpeg[:2] == JPEG else f"its format is '{message.format[:40]}'; shown is JPEG"
+        self._keep(camera, b"" if problem else jpeg, problem)
+
+    def _on_image(self, camera: str, message: Image) -> None:
+        try:
+            data = np.frombuffer(message.data, dtype=np.uint8)
+            self._keep(camera, as_jpeg(data, message.encoding, message.height, message.width, message.step), "")
+        except PictureError as error:
+            self._keep(camera, b"", str(error))
+
+    def _keep(self, camera: str, jpeg: bytes, problem: str) -> None:
+        number = self.pictures[camera].number + 1 if camera in self.pictures else 1
+        self.pictures[camera] = Picture(number, time.monotonic(), jpeg, problem)
+        self._tell_picture(camera)
+
+    def _on_info(self, camera: str, message: CameraInfo) -> None:
+        self._pinholes[camera] = Pinhole(np.array(message.k).reshape(3, 3), message.width, message.height)
+
+    def _on_rows(self, message: msg.ActionChunk) -> None:
+        chunk = from_msg(message)
+        for camera, pinhole in self._pinholes.items():
+            if pinhole.is_usable:
+                self._tell_path(path_story(chunk, camera, self._mountings[camera], pinhole))
+
+    def _on_state(self, message: msg.DualArmState) -> None:
+        values = from_msg(message).values.astype(np.float64)
+        self.measured = Measured(time.monotonic(), values[JOINTS], values[POSES].reshape(2, 7), values[GRIPPERS])
+
+    def _on_verdict(self, message: msg.Verdict) -> None:
+        self.verdict = from_msg(message)
+
+    def _on_chunk(self, message: msg.ChunkTimeline) -> None:
+        super()._on_chunk(message)
+        self._tell_chunk(from_msg(message))
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        super()._on_diagnostics(message)
+        for status in message.status:
+            self.health_at[status.name] = time.monotonic()

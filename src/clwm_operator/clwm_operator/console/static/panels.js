@@ -1,0 +1,133 @@
+// What is told in words: mode and why, task, charge, health, memory, evidence, history.
+
+const by = (id) => document.getElementById(id);
+
+export class Panels {
+  #last = null; // the newest chunk that the policy has reported
+
+  constructor(live, give) {
+    this.live = live;
+    this.give = give;
+    live.on("hello", (hello) => this.#hello(hello));
+    live.on("state", (state) => this.#state(state));
+    live.on("chunk", (chunk) => {
+      if (chunk.memory_updates !== undefined) this.#last = chunk;
+    });
+    by("words").onsubmit = (event) => {
+      event.preventDefault();
+      this.#giveTask(by("sentence").value, "");
+    };
+    by("ask").onclick = () => give("/ask", { instruction: by("sentence").value, memory: by("memory").value });
+    by("world").onsubmit = (event) => {
+      event.preventDefault();
+      give("/world", { task: by("world_task").value, seed: Number(by("world_seed").value) });
+    };
+    by("take_charge").onclick = () => give("/charge", { take: true });
+    by("give_charge").onclick = () => give("/charge", { take: false });
+  }
+
+  #giveTask(instruction, goal) {
+    return this.give("/task", { instruction, goal, memory: by("memory").value, insist: by("insist").checked });
+  }
+
+  #hello({ role, facts }) {
+    document.body.dataset.role = role;
+    for (const button of document.querySelectorAll("button")) button.disabled = role === "VIEWER" && !button.closest("dialog");
+    const sentences = Object.entries(facts.goals);
+    by("sentences").replaceChildren(
+      ...sentences.flatMap(([, words]) => words.map((value) => Object.assign(document.createElement("option"), { value }))),
+    );
+    by("goals").replaceChildren(
+      ...sentences.flatMap(([goal, words]) => [
+        element("b", goal.replaceAll("_", " ")),
+        ...words.slice(0, 2).map((words_) => {
+          const chip = Object.assign(element("button", words_), { type: "button", disabled: role === "VIEWER" });
+          chip.onclick = () => {
+            by("sentence").value = words_;
+            this.#giveTask(words_, "");
+          };
+          return chip;
+        }),
+      ]),
+    );
+    by("world").hidden = !facts.is_simulated;
+    by("world_task").replaceChildren(...Object.keys(facts.goals).map((goal) => element("option", goal)));
+  }
+
+  #state(state) {
+    const mode = by("mode");
+    mode.textContent = state.mode;
+    mode.className = `mode ${state.mode}`;
+    by("why").textContent = capital(state.why);
+    by("remedy").textContent = state.remedy;
+    by("instruction").textContent = state.instruction ? `“${state.instruction}”` : "no task";
+    const verdict = state.verdict;
+    by("verdict").className = verdict?.outcome ?? "";
+    by("verdict").textContent = verdict
+      ? `${verdict.outcome.toLowerCase()}, says ${verdict.judge}${verdict.reason ? `: ${verdict.reason}` : ""}`
+      : "";
+    by("world_now").textContent = state.world
+      ? `now ${state.world.task}, seed ${state.world.seed}, ${state.world.elapsed.toFixed(0)} s`
+      : "";
+    this.#charge(state.charge);
+    by("nodes").replaceChildren(
+      ...state.nodes.map((node) => {
+        const item = document.createElement("li");
+        const level = element("b", node.level);
+        level.className = node.level;
+        item.append(level, ` ${node.name}: ${node.told}`);
+        return item;
+      }),
+    );
+    this.#facts(state);
+    by("history").replaceChildren(...[...state.history].reverse().map(entry));
+  }
+
+  #charge(charge) {
+    const role = this.live.hello?.role;
+    const isMine = charge.holder !== null && charge.holder === this.live.hello?.number;
+    document.body.dataset.charge = isMine ? "mine" : charge.holder === null ? "nobody" : "other";
+    const who = isMine ? "You are in charge" : charge.holder === null ? "Nobody is in charge" : `${charge.name} is in charge`;
+    const others = `${charge.operators} operator${charge.operators === 1 ? "" : "s"}, ${charge.viewers} viewer${charge.viewers === 1 ? "" : "s"}`;
+    by("charge").textContent = `${who}; you are page ${this.live.hello?.number}, ${role?.toLowerCase()} (${others}).${charge.note ? ` Last: ${charge.note}.` : ""}`;
+    by("take_charge").hidden = role !== "OPERATOR" || isMine;
+    by("take_charge").textContent = charge.holder === null ? "Take charge" : "Take over charge";
+    by("give_charge").hidden = !isMine;
+  }
+
+  #facts(state) {
+    const last = this.#last;
+    const evidence = state.evidence;
+    by("facts").dataset.height = state.tools?.[0][2] ?? ""; // of the left tool [m]
+    const rows = [
+      ["memory", last ? `${last.memory_updates} real observations taken in` : "no chunk yet"],
+      ["its hash", last?.memory_digest ?? "-"],
+      ["re-entry", last ? `${last.policy}; ${last.nfe_blocking} of ${last.nfe_total} evaluations after the observation` : "-"],
+      ["stated deviation", last?.expected_deviation != null ? `${(1000 * last.expected_deviation).toFixed(1)} mm` : "-"],
+      ["chunks checked again", evidence.evidence_chunks ?? "-"],
+      ["kept what was stated", evidence.evidence_kept ? `${evidence.evidence_kept} (stated ${evidence.evidence_stated})` : "-"],
+      ["tools", state.tools ? state.tools.map((tool) => tool.map((it) => it.toFixed(3)).join(", ")).join("  |  ") + " m" : "-"],
+      ["grippers", state.openings ? state.openings.map((it) => `${(1000 * it).toFixed(0)} mm`).join("  |  ") : "-"],
+    ];
+    by("facts").replaceChildren(...rows.flatMap(([name, value]) => [element("dt", name), element("dd", String(value))]));
+  }
+}
+
+function entry(order) {
+  const item = document.createElement("li");
+  item.append(element("time", new Date(1000 * order.at).toLocaleTimeString()), `${order.what}, by ${order.who}`);
+  if (order.refusal) {
+    const refusal = element("span", `: refused: ${order.refusal}`);
+    refusal.className = "refused";
+    item.append(refusal);
+  }
+  return item;
+}
+
+function element(kind, text) {
+  return Object.assign(document.createElement(kind), { textContent: text });
+}
+
+function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

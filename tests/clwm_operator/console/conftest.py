@@ -1,0 +1,122 @@
+"""A console beside a stack, as processes of their own, and requests to it without a browser."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PATIENCE = 60.0  # s until a test gives up
+
+
+def environment():
+    """With a ROS domain of its own: the other tests' executors must not meet this one."""
+    return {**os.environ, "ROS_DOMAIN_ID": str(30 + (int(os.environ["ROS_DOMAIN_ID"]) + 5) % 70)}
+
+
+def wait_for(condition, what="it"):
+    """Look until `condition` gives something true, and return that."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    pytest.fail(f"waited {PATIENCE:.0f} s in vain for {what}")
+
+
+class Console:
+    """A running `clwm console`; port: that it listens to; said: what it has printed until it listened."""
+
+    def __init__(self, *options):
+        self.process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "clwm_bringup", "console", "--port", "0", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment(),
+        )
+        self.said = ""
+        while (found := re.search(r"http://\S+:(\d+)/", self.said)) is None:
+            line = self.process.stdout.readline()
+            assert line, f"the console ended: {self.said}"
+            self.said += line
+        self.port = int(found[1])
+        wait_for(self.answers, "the console")
+
+    @property
+    def tokens(self):
+        """By role, as they were printed."""
+        return dict(re.findall(r"token of the (\w+), shown once: (\S+)", self.said))
+
+    def answers(self):
+        try:
+            return self.ask("GET", "/me").status == 200
+        except OSError:
+            return False
+
+    def ask(self, method, path, body=None, headers=None, host=None):
+        """The response of one request, with `.said`, its JSON where it has one."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            raw = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+            connection.request(method, path, raw, {"Host": host or f"127.0.0.1:{self.port}", **(headers or {})})
+            response = connection.getresponse()
+            text = response.read()
+        finally:
+            connection.close()
+        is_json = "json" in (response.headers.get("content-type") or "")
+        response.said = json.loads(text) if is_json else text
+        return response
+
+    def order(self, path, body=None, page="", token=None):
+        headers = {"Content-Type": "application/json", "X-Page": page}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        return self.ask("POST", path, body or {}, headers)
+
+    def end(self):
+        """End it as Ctrl-C does; returns all that it has said."""
+        self.process.send_signal(signal.SIGINT)
+        rest = self.process.communicate(timeout=PATIENCE)[0]
+        return self.said + rest
+
+
+@pytest.fixture(scope="package")
+def stand_in_stack():
+    """The real executor with arms and cameras, but without a simulation."""
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("stand_in_stack.py"))],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    assert "ready with 3 cameras" in process.stdout.readline()
+    yield process
+    process.terminate()
+    process.wait(PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def console(stand_in_stack):
+    """A console that everybody on this machine may use."""
+    console = Console()
+    yield console
+    console.process.kill()
+    console.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def guarded(stand_in_stack):
+    """A console that asks for tokens."""
+    console = Console("--tokens")
+    while len(console.tokens) < 2:
+        console.said += console.process.stdout.readline()
+    yield console
+    console.process.kill()
+    console.process.communicate()
