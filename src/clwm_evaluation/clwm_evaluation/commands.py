@@ -52,6 +52,9 @@ MEASUREMENTS = {
     "cameras": CommandPlace(
         "clwm_evaluation.cameras.command", "cameras", "Processor time of perception for cameras of every encoding"
     ),
+    "recorder": CommandPlace(
+        "clwm_evaluation.cameras.recorder_command", "recorder", "Processor time of clwm record, pictures and joints"
+    ),
     "sentences": CommandPlace(
         "clwm_evaluation.suites.sentences", "sentences", "Unknown sentences told from known ones that are worded anew"
     ),

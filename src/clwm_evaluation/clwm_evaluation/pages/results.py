@@ -44,6 +44,7 @@ TITLES = {
     "seam": "Velocity jumps where chunks follow one another (`clwm bench seam`)",
     "executor": "The executor's process (`clwm bench executor`)",
     "cameras": "Cameras (`clwm bench cameras`)",
+    "recorder": "Recording (`clwm bench recorder`)",
     "overhead": "The engine around the model's calls (`clwm bench overhead`)",
 }
 # Reports of `clwm chaos` and `clwm soak` are told by what only they have.
