@@ -169,9 +169,8 @@ class RecorderNode(Node):
 
     def _on_verdict(self, now: int, message: msg.Verdict) -> None:
         if message.outcome in _FINAL:
-            stamp = message.stamp.sec + 1e-9 * message.stamp.nanosec
             succeeded = message.outcome == msg.Verdict.SUCCEEDED
-            self._recorder.hear(now, VerdictHeard(message.task_epoch, succeeded, message.judge, stamp))
+            self._recorder.hear(now, VerdictHeard(message.task_epoch, succeeded, message.judge))
 
     def _on_mode(self, now: int, message: msg.ModeStatus) -> None:
         self._recorder.hear_human(now, moves=message.mode == msg.ModeStatus.MODE_TELEOP)
