@@ -58,6 +58,9 @@ MEASUREMENTS = {
     "sentences": CommandPlace(
         "clwm_evaluation.suites.sentences", "sentences", "Unknown sentences told from known ones that are worded anew"
     ),
+    "libfranka": CommandPlace(
+        "clwm_evaluation.libfranka.command", "libfranka", "The policy through libfranka's protocol, and missed cycles"
+    ),
     "drake": CommandPlace(
         "clwm_evaluation.drake.command", "drake", "The experts and scenes in another simulator, from the same files"
     ),

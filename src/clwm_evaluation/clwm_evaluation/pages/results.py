@@ -33,6 +33,7 @@ TITLES = {
     "delay": "Success against an injected delay (`clwm bench delay`)",
     "streaming": "Trainings of the same length, on recorded and on streamed episodes (`clwm bench streaming`)",
     "export": "Episodes as a LeRobot data set, and back (`clwm bench export`)",
+    "libfranka": "The policy through libfranka's protocol, and the same seeds without it (`clwm bench libfranka`)",
     "drake": "The experts in another simulator, from the same starts (`clwm bench drake`)",
     "stream": "Fresh experience from two workers, and workers lost one by one (`clwm bench stream`)",
     "memory": "Right choices after a delay, chance 50 % (`clwm bench memory`)",

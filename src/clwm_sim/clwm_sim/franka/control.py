@@ -24,7 +24,7 @@ class FrankaServers:
         self.clock.start()
         self.arms: list[ArmServer] = []
         for arm, own in zip(robot.arms, self.robots, strict=True):
-            server = ArmServer(own, arm.libfranka.address, patience)
+            server = ArmServer(own, robot.limits, arm.libfranka.address, patience)
             try:
                 server.init()
             except OSError as error:
