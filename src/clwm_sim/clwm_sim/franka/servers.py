@@ -137,7 +137,7 @@ class ArmServer(FrankaRobotServer):
 
     def _handle_udp_command(self, command_data: bytes) -> None:
         if self.current_motion_id:
-            if self._silent_for is None or self._silent_for > 1:
+            if self._silent_for is None or self._silent_for > 1 or self._arm.is_led:
                 self._continuity.restart()
             self._silent_for = 0
             position = np.array(UDPCommand.from_bytes(command_data).q_c)
