@@ -29,7 +29,8 @@ EPOCH, START, HORIZON = 7, 1_796_000_000.0, 12
 class Course:
     """An episode of `chunks` horizons, at `START`; rows are what is commanded at START + i * 0.05 s.
 
-    human: rows that a human commands. replaced_at: row at which another trajectory is sent. judged: the world's verdict, None for none. skip: topics that are left out.
+    human: rows that a human commands. replaced_at: row at which another trajectory is sent.
+    judged: the world's verdict, None for none. skip: topics that are left out.
     """
 
     chunks: int = 4
