@@ -1,6 +1,7 @@
 """Two arms behind libfranka's protocol that follow at once, in a process of their own: clients hold the interpreter.
 
-Arguments: the addresses of both. Lines on the standard input disturb: `left joint_reflex`, `left 0.1` (cut for 0.1 s).
+Arguments: the addresses of both. Lines on the standard input disturb: `left joint_reflex`, `left 0.1` (cut for 0.1 s),
+`left put` (0.2 rad away at once, as a world does that begins anew).
 """
 
 import queue
@@ -14,6 +15,13 @@ from clwm_common.robot.libfranka import Libfranka
 from clwm_sim.franka.control import FrankaServers
 
 PATIENCE = 2.0  # s; however busy the machine is, no cycle is missed
+
+
+def disturbed(servers: FrankaServers, arm: str, what: str) -> str:
+    if what == "put":
+        own = servers.robots[("left", "right").index(arm)]
+        return own.put(own.set_point + 0.2, own.opening) or ""
+    return servers.disturb(arm, what if what.isidentifier() else float(what))
 
 
 def main(left: str, right: str) -> None:
@@ -33,7 +41,7 @@ def main(left: str, right: str) -> None:
     while True:
         while not lines.empty():
             arm, what = lines.get().split()
-            print(servers.disturb(arm, what if what.isidentifier() else float(what)) or "done", flush=True)
+            print(disturbed(servers, arm, what) or "done", flush=True)
         for index, own in enumerate(servers.robots):
             # A block of 4 cm is between the fingers of the left hand.
             goal = max(own.opening, 0.04) if index == 0 else own.opening

@@ -73,6 +73,27 @@ def test_an_arm_that_gets_no_commands_stops_by_itself_without_a_leap(robots):
     np.testing.assert_allclose(seen[-1].set_point, seen[-100].set_point, atol=1e-6)
 
 
+def test_an_arm_that_its_world_puts_elsewhere_is_held_there_and_takes_commands(robots):
+    link = RobotLink(Libfranka(address=robots.addresses[0]))
+    control, seen = moved(link)
+    there = seen.set_point + 0.2
+    robots.disturb("left", "put")
+    for _ in range(500):
+        link.command(control.cycle(seen.time, seen.since, seen.set_point))
+        seen = link.next()
+    assert control.taken_over == 1 and seen.mode == "Move"
+    np.testing.assert_allclose(seen.set_point, there, atol=0.01)
+
+
+def test_a_command_that_the_robot_would_not_follow_ends_the_motion_with_its_error(robots):
+    link = RobotLink(Libfranka(address=robots.addresses[0]))
+    _, seen = moved(link, by=0.0)
+    with pytest.raises(ControlEnded, match="joint_motion_generator_velocity_limits_violation"):
+        for _ in range(100):
+            link.command(seen.set_point + 0.005)
+            link.next()
+
+
 def die_in_a_motion(address):
     link = RobotLink(Libfranka(address=address))
     moved(link)

@@ -1,4 +1,4 @@
-"""`clwm eval --record`, then `clwm replay`: the shipped model on a real episode, and what is told when it differs."""
+"""`clwm eval --replay-log`, then `clwm replay`: the shipped model on a real episode, and what differences look like."""
 
 import json
 from dataclasses import replace
@@ -25,7 +25,7 @@ def recording(tmp_path_factory):
     path = tmp_path_factory.mktemp("recorded") / "episode.mcap"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LiftTray, "timeout", 2.4)
-        result = clwm("eval", "--episodes", 1, "--sai", "fixed:0.5", "--record", path)
+        result = clwm("eval", "--episodes", 1, "--sai", "fixed:0.5", "--replay-log", path)
     assert result.exit_code == 0, result.output
     return path
 
@@ -77,5 +77,5 @@ def test_a_truncated_episode_cannot_be_replayed(recording, tmp_path):
 
 @pytest.mark.parametrize("arguments", [("--workers", 2), ("--control", "expert")])
 def test_what_cannot_be_recorded_is_refused(arguments, tmp_path):
-    result = clwm("eval", "--episodes", 2, "--record", tmp_path / "x.mcap", *arguments)
+    result = clwm("eval", "--episodes", 2, "--replay-log", tmp_path / "x.mcap", *arguments)
     assert (result.exit_code, "cannot be recorded" in result.output) == (2, True), result.output

@@ -8,6 +8,7 @@ import secrets
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -45,6 +46,9 @@ def chaos(
     to rest soon enough, within their limits, and that all goes on as docs/safety.md says. Every finished injection is
     noted in a file beside the report, from which the same command goes on after Ctrl-C.
 
+    Arms by libfranka (--robot dual_fr3_libfranka) have faults of their own: a driver killed, reflexes, a connection
+    that is cut, a grasp on nothing; by the world's own clock.
+
     With --virtual: the executor's scheduler and a policy of random motions, in seconds for thousands of chunks.
     """
     from clwm_chaos.faults.faults import FAULTS, applies
@@ -59,6 +63,12 @@ def chaos(
         fuzz(PlainConsole(), FuzzSettings(chunks, seed, robot, workers, run), json_file)
         return
     console = PlainConsole(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
+    options = graph.StackOptions(robot=robot, model=model)
+    if graph.simulated_robot(robot).driver == "libfranka" and (every or fault):
+        from clwm_chaos.libfranka.command import RATE, chosen, inject_all
+
+        options = replace(options, rate=RATE)
+        return inject_all(console, chosen(() if every else fault), repeat, seed or 0, options, json_file)
     names = list(FAULTS) if every else list(dict.fromkeys(fault or []))
     if unknown := [name for name in names if name not in FAULTS]:
         console.error(f"fault '{unknown[0]}' is unknown; expected one of: {', '.join(FAULTS)}")
@@ -70,7 +80,7 @@ def chaos(
     if not names:
         console.error("nothing to inject; add --all, --fault NAME, or --virtual")
         raise typer.Exit(2)
-    _inject_all(console, names, repeat, seed, graph.StackOptions(robot=robot, model=model), json_file)
+    _inject_all(console, names, repeat, seed, options, json_file)
 
 
 def _inject_all(

@@ -55,8 +55,14 @@ MEASUREMENTS = {
     "cameras": CommandPlace(
         "clwm_evaluation.cameras.command", "cameras", "Processor time of perception for cameras of every encoding"
     ),
+    "recorder": CommandPlace(
+        "clwm_evaluation.cameras.recorder_command", "recorder", "Processor time of clwm record, pictures and joints"
+    ),
     "sentences": CommandPlace(
         "clwm_evaluation.suites.sentences", "sentences", "Unknown sentences told from known ones that are worded anew"
+    ),
+    "libfranka": CommandPlace(
+        "clwm_evaluation.libfranka.command", "libfranka", "The policy through libfranka's protocol, and missed cycles"
     ),
     "drake": CommandPlace(
         "clwm_evaluation.drake.command", "drake", "The experts and scenes in another simulator, from the same files"

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from clwm_common.robot.libfranka import Libfranka
 
+SETTLE = 50  # cycles within which states come one by one
+
 
 class LinkLost(RuntimeError):
     """There is no connection to the robot, or none any more."""
@@ -56,10 +58,20 @@ class RobotLink:
             return _seen(self._robot.read_once(), 0)
 
     def begin(self) -> RobotSeen:
-        """Take the arm: from now on every cycle wants a command. Raises ControlEnded."""
+        """Take the arm, and hold it until its states come cycle by cycle: from now on each one wants a command.
+
+        Raises ControlEnded.
+        """
         with _in_our_words():
             self._control = self._robot.start_joint_position_control(pylibfranka.ControllerMode.JointImpedance)
-        return self.next()
+        seen = self.next()
+        for _ in range(SETTLE):
+            # What was on its way while the motion began would be made up for in one cycle, by a leap.
+            if seen.since == 1:
+                break
+            self.command(seen.set_point)
+            seen = self.next()
+        return seen
 
     def next(self) -> RobotSeen:
         """The state of the next cycle. Raises ControlEnded."""

@@ -29,7 +29,8 @@ EPOCH, START, HORIZON = 7, 1_796_000_000.0, 12
 class Course:
     """An episode of `chunks` horizons, at `START`; rows are what is commanded at START + i * 0.05 s.
 
-    human: rows that a human commands. judged: the world's verdict, None for none. skip: topics that are left out.
+    human: rows that a human commands. replaced_at: row at which another trajectory is sent.
+    judged: the world's verdict, None for none. skip: topics that are left out.
     """
 
     chunks: int = 4
@@ -38,6 +39,7 @@ class Course:
     skip: tuple[str, ...] = ()
     size: tuple[int, int] = (32, 32)
     state_gap: range = range(0)
+    replaced_at: int | None = None
     pictures: dict = field(default_factory=dict)
 
 
@@ -83,7 +85,11 @@ def messages(course):
         yield at - 0.1, names.REQUEST, to_msg(request)
     ends = START + (count - 1) * ROW_DT
     for side, arm in enumerate(ROBOT.arms):
-        yield START - 0.01, arm.controller.topic, trajectory(joints[:, 7 * side : 7 * side + 7], START)
+        own = joints[:, 7 * side : 7 * side + 7]
+        yield START - 0.01, arm.controller.topic, trajectory(own, START)
+        if course.replaced_at is not None:
+            again = START + course.replaced_at * ROW_DT
+            yield again, arm.controller.topic, trajectory(own + 0.3, again)
     for index in range(count):
         at = START + index * ROW_DT
         is_human = index in course.human
@@ -113,23 +119,23 @@ def messages(course):
 def record(tmp_path):
     """course -> path of its recording, in a folder of its own."""
 
-    def record(course, name="recordings", is_closed=True):
+    def record(course, name="recordings", is_closed=True, received_later=0.0):
         robot = Attached(names.ROBOT_FILE, "application/yaml", yaml.safe_dump(ROBOT.model_dump(mode="json")).encode())
         recorder = EpisodeRecorder(
             tmp_path / name, recorded_topics(TOPICS), {"robot": ROBOT.name}, (robot,), keep_free=0, free_bytes=lambda: 1
         )
-        began = round((START - 0.05) * 1e9)
+        began = round((START - 0.05 + received_later) * 1e9)
         has_begun = False
         for at, topic, message in sorted(messages(course), key=lambda it: it[0]):
             if topic in course.skip:
                 continue
-            now = round(at * 1e9)
+            now = round((at + received_later) * 1e9)
             if not has_begun and now >= began:
                 recorder.hear(began, TaskHeard(EPOCH, "lift the tray", ""))
                 has_begun = True
             recorder.take(Message(topic, now, now, None, serialize_message(message)))
             if topic == names.VERDICT:
-                recorder.hear(now, VerdictHeard(EPOCH, bool(course.judged), "sim", at))
+                recorder.hear(now, VerdictHeard(EPOCH, bool(course.judged), "sim"))
         path = recorder.current.file.path
         if is_closed:
             recorder.stop(now)

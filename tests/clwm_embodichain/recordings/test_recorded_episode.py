@@ -67,6 +67,14 @@ def test_a_committed_row_that_was_never_carried_out_is_not_taken_for_one(record,
     assert np.allclose(episode.executed[halted:, JOINTS], rows[halted, JOINTS] + 0.5, atol=1e-6)
 
 
+def test_a_stack_that_lives_by_another_clock_than_the_recorder_is_recorded_as_well(record):
+    """Simulated time, say: a second trajectory replaces the first when it was sent, by the stack's clock."""
+    course = Course(replaced_at=3 * HORIZON + 8)
+    one, other = (recorded_episode(record(course, f"at {later}", received_later=later), 32) for later in (0.0, 9e6))
+    assert np.array_equal(one.executed, other.executed) and np.array_equal(one.states, other.states)
+    assert one.executed[3 * HORIZON + 9, JOINTS][0] > ROBOT.home[0] + 0.2
+
+
 def test_a_recording_whose_recorder_was_killed_is_an_episode_too(record, rows):
     episode = recorded_episode(record(Course(), is_closed=False), 32)
     assert np.array_equal(episode.executed[:HORIZON], rows[:HORIZON])

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from clwm_bringup import cli
 from clwm_embodichain.episodes.choices import parse_choices
+from clwm_evaluation.pages import results
 from clwm_evaluation.suites import conditions, episodes, summary
 from clwm_evaluation.suites.conditions import NOMINAL_CONDITION, SUITES, Condition
 from clwm_evaluation.suites.episodes import Job, Ledger, Outcome, SuiteError, jobs_of
@@ -98,6 +99,8 @@ def test_a_suite_writes_a_report_and_a_page_and_runs_no_episode_twice(still_suit
     report = json.loads(out.read_text())
     row = report["conditions"]["keep-still"]["by_mover"]["policy"]["all"]
     assert row["episodes"] == 1 and row["reasons"] == {"moved": 1}
+    (rows,) = results.tables(results.kind_of(report), report)
+    assert rows.rows[0][:3] == ["keep-still", "policy", "0 / 1"]
     page = out.with_suffix(".html").read_text()
     assert page.count("data:image/jpeg;base64,") >= 2 and "moved after" in page and "<script" not in page
 

@@ -86,7 +86,7 @@ def test_the_summary_tells_verdict_interventions_rates_gaps_and_losses(recorder)
         recorder.take(message("/joints", NOW + index * SECOND // 10, number))
     recorder.hear_human(NOW + SECOND, moves=True)
     recorder.hear_human(NOW + 3 * SECOND, moves=False)
-    recorder.hear(NOW + 4 * SECOND, VerdictHeard(3, True, "sim", NOW * 1e-9 + 4.0))
+    recorder.hear(NOW + 4 * SECOND, VerdictHeard(3, True, "sim"))
     recorder.hear_human(NOW + 5 * SECOND, moves=True)
     recorder.take(message("/joints", NOW + 5 * SECOND, 14))
     recorder.tick(NOW + round((4.0 + LINGER) * SECOND))
@@ -115,7 +115,7 @@ def test_the_facts_of_the_bag_are_those_that_rosbag2_writes(recorder):
 
 def test_a_task_that_was_judged_before_leaves_no_file(recorder, tmp_path):
     recorder.hear(NOW, TASK)
-    recorder.hear(NOW, VerdictHeard(3, False, "sim", NOW * 1e-9 - 5.0))
+    recorder.hear(NOW, VerdictHeard(3, False, "sim"))
     recorder.tick(NOW + 5 * SECOND)
     assert recorder.done == [] and list((tmp_path / "out").iterdir()) == []
 

@@ -12,7 +12,7 @@ from clwm_operator.recorder.span import (
 )
 
 TASK, OTHER, NONE = TaskHeard(5, "lift the tray", "lift"), TaskHeard(6, "put it down", ""), TaskHeard(6, "", "")
-WON = VerdictHeard(5, True, "sim", 3.0)
+WON = VerdictHeard(5, True, "sim")
 
 
 def test_a_recording_lasts_from_a_task_until_a_moment_after_its_verdict():
@@ -38,7 +38,7 @@ def test_a_task_that_ends_without_a_verdict_ends_its_recording():
 def test_the_verdict_of_another_epoch_changes_nothing():
     span = EpisodeSpan()
     span.step(1.0, TASK)
-    assert span.step(2.0, VerdictHeard(4, False, "sim", 2.0)) == [] and span.step(60.0, Tick()) == []
+    assert span.step(2.0, VerdictHeard(4, False, "sim")) == [] and span.step(60.0, Tick()) == []
     assert span.stop() == [End("the recorder was ended", None)] and span.stop() == []
 
 
@@ -47,6 +47,14 @@ def test_a_recorder_that_comes_after_the_verdict_keeps_nothing_of_the_task():
     span.step(10.0, TASK)
     span.step(10.1, WON)
     assert span.step(10.0 + 2 * LINGER, Tick()) == [End("the task was judged", WON, is_kept=False)]
+
+
+def test_a_verdict_that_is_told_again_does_not_make_a_recording_worthless():
+    span = EpisodeSpan()
+    span.step(10.0, TASK)
+    span.step(13.0, WON)
+    span.step(13.1, WON)
+    assert span.step(13.1 + LINGER, Tick()) == [End("the task was judged", WON)]
 
 
 def test_a_reset_of_the_world_ends_a_recording():

@@ -87,6 +87,17 @@ def test_a_hand_closes_at_the_speed_it_is_told(control, servers, world):
     assert world.setpoint()[1][0] == pytest.approx(0.08)
 
 
+def test_fingers_that_press_on_something_open_at_once(control, servers, world):
+    hand = servers.robots[0]
+    hand.set_hand_goal(0.0, 0.1, 20.0)
+    control.advance(101.0)
+    control._measure = lambda: hand.measure(np.zeros(7), np.zeros(7), 0.05)  # as if a block of 5 cm were there
+    control.advance(101.1)
+    hand.set_hand_goal(0.08, 0.1, 20.0)
+    control.advance(101.2)
+    assert world.setpoint()[1][0] == pytest.approx(0.06, abs=1e-3)
+
+
 def test_an_arm_brakes_without_a_leap_when_it_fails_and_names_the_error(robot, servers):
     own = servers.robots[0]
     own.put(np.zeros(7), 0.08)

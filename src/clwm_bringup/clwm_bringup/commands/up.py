@@ -28,7 +28,7 @@ def up(
     follow: Annotated[str, typer.Option(help=graph.FOLLOW_HELP)] = graph.StackOptions.follow,
     teleop_poses: Annotated[bool, typer.Option("--teleop-poses", help=graph.TELEOP_POSES_HELP)] = False,
     rate: Annotated[float, typer.Option(min=0.0, max=10.0, help=graph.RATE_HELP)] = graph.StackOptions.rate,
-    record: Annotated[Path | None, typer.Option(help="MCAP file of what decides the chunks, for clwm replay")] = None,
+    replay_log: Annotated[Path | None, typer.Option(help="file of what decides the chunks, for clwm replay")] = None,
     console: Annotated[bool, typer.Option("--console", help=CONSOLE_HELP)] = False,
 ) -> None:
     """Start the stack and keep it running until Ctrl-C.
@@ -52,7 +52,7 @@ def up(
         nonlocal is_asked_to_stop
         is_asked_to_stop = True
 
-    recorded = "" if record is None else str(record.absolute())
+    recorded = "" if replay_log is None else str(replay_log.absolute())
     options = graph.StackOptions(
         robot, model, task, seed, sai, record=recorded, follow=follow, teleop_poses=teleop_poses, rate=rate
     )

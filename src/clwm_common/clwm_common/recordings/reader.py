@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,7 +27,8 @@ class RecordingError(ValueError):
 class Recording:
     """What a file says of itself. facts: by `clwm record`. verdict: success, failure, or empty when nobody judged.
 
-    seconds: from the task's beginning. has_index: its recorder came to the end.
+    seconds: from the task's beginning. has_index: its recorder came to the end. topics: of each then how many messages
+    came, how often, with which longest gap, and how many were lost.
     """
 
     path: Path
@@ -37,6 +39,7 @@ class Recording:
     interventions: int
     human_seconds: float
     has_index: bool
+    topics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def instruction(self) -> str:
@@ -85,6 +88,7 @@ def read_recording(path: Path) -> Recording:
                 int(summary["interventions"]),
                 float(summary["human_seconds"]),
                 has_index=True,
+                topics=json.loads(summary["topics"]),
             )
     return _looked_through(path, facts)
 

@@ -86,7 +86,7 @@ def read_log(path: Path, name: str, kinds: Mapping[str, type]) -> tuple[dict[str
                 topic = channels[record.channel_id].topic
                 messages.append((topic, deserialize_message(record.data, kinds[topic])))
     if metadata is None:
-        raise LogError(f"{path} has no metadata '{name}'; it was not written by this stack's recorder")
+        raise LogError(f"{path} has no metadata '{name}'; it is not what --replay-log writes")
     return metadata, messages
 
 

@@ -52,6 +52,7 @@ class _Heard:
     """What is in the file, besides pictures."""
 
     state_times: list[float] = field(default_factory=list)
+    state_received: list[float] = field(default_factory=list)
     states: list[Any] = field(default_factory=list)
     row_times: list[float] = field(default_factory=list)
     rows: list[NDArray[np.float32]] = field(default_factory=list)
@@ -121,7 +122,7 @@ def recorded_episode(path: Path, picture_size: int) -> Episode:
 
 
 def _listen(recording: Recording, robot: RobotDescription) -> _Heard:
-    heard = _Heard()
+    heard, motions = _Heard(), []
     arms = {arm.controller.topic: side for side, arm in enumerate(robot.arms)}
     topics = (names.STATE, names.REQUEST, names.VERDICT, names.EPISODE, names.TELEOP, *arms)
     for it in read_messages(recording.path, topics):
@@ -131,6 +132,7 @@ def _listen(recording: Recording, robot: RobotDescription) -> _Heard:
                 time = seconds(message.stamp)
                 if not heard.state_times or time > heard.state_times[-1]:
                     heard.state_times.append(time)
+                    heard.state_received.append(it.time * 1e-9)
                     heard.states.append(message)
             case names.REQUEST if message.kind == GENERATE and message.task_epoch == recording.epoch:
                 _take_request(heard, message)
@@ -145,7 +147,11 @@ def _listen(recording: Recording, robot: RobotDescription) -> _Heard:
                 heard.opening_times.append(seconds(message.stamp))
                 heard.openings.append((said[0], said[1]))
             case topic if topic in arms:
-                _take_motion(heard.arms[arms[topic]], it.time * 1e-9, message)
+                motions.append((arms[topic], it.time * 1e-9, message))
+    for side, received, message in motions if heard.states else ():
+        # The recorder's clock is not the stack's when that lives by simulated time.
+        sent = float(np.interp(received, heard.state_received, heard.state_times))
+        _take_motion(heard.arms[side], sent, message)
     return heard
 
 

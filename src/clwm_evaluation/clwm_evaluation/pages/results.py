@@ -33,6 +33,7 @@ TITLES = {
     "delay": "Success against an injected delay (`clwm bench delay`)",
     "streaming": "Trainings of the same length, on recorded and on streamed episodes (`clwm bench streaming`)",
     "export": "Episodes as a LeRobot data set, and back (`clwm bench export`)",
+    "libfranka": "The policy through libfranka's protocol, and the same seeds without it (`clwm bench libfranka`)",
     "drake": "The experts in another simulator, from the same starts (`clwm bench drake`)",
     "stream": "Fresh experience from two workers, and workers lost one by one (`clwm bench stream`)",
     "waiting": "How long a training waits for what is simulated meanwhile (`clwm bench waiting`)",
@@ -45,6 +46,7 @@ TITLES = {
     "seam": "Velocity jumps where chunks follow one another (`clwm bench seam`)",
     "executor": "The executor's process (`clwm bench executor`)",
     "cameras": "Cameras (`clwm bench cameras`)",
+    "recorder": "Recording (`clwm bench recorder`)",
     "overhead": "The engine around the model's calls (`clwm bench overhead`)",
 }
 # Reports of `clwm chaos` and `clwm soak` are told by what only they have.

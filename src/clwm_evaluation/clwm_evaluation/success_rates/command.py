@@ -51,7 +51,7 @@ def evaluate(
     action_steps: Annotated[int | None, typer.Option(help="flow steps of stage 2; default: the model's")] = None,
     disturb: Annotated[float, typer.Option(help="move an object this many m, once, while the arms work")] = 0.0,
     condition: Annotated[str, typer.Option(help=f"what is changed: {', '.join(CONDITIONS)}")] = "none",
-    record: Annotated[Path | None, typer.Option(help="MCAP file of what the engine was given, for clwm replay")] = None,
+    replay_log: Annotated[Path | None, typer.Option(help="file of what the engine was given, for clwm replay")] = None,
     json_file: JsonFile = None,
     video: Annotated[Path | None, typer.Option(help="film the first episode as an mp4")] = None,
     suite: Annotated[
@@ -114,7 +114,7 @@ def evaluate(
             workers=workers,
             disturb=disturb,
             condition=condition,
-            record=record,
+            record=replay_log,
         )
         check_settings(settings)
     except EvaluationError as error:
@@ -122,8 +122,8 @@ def evaluate(
     report = run_with_progress(settings, console)
     console.print(as_table(report))
     write_json(console, report, json_file)
-    if record is not None:
-        console.print(f"recording: {record}", soft_wrap=True)
+    if replay_log is not None:
+        console.print(f"replay log: {replay_log}", soft_wrap=True)
     if video is not None:
         film_episode(settings, first_seed, video)
         console.print(f"video of seed {first_seed}: {video}")

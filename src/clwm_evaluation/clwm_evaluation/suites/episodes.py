@@ -88,6 +88,7 @@ class Episodes:
         self._latency = Latency.parse(settings.latency)
         self._world: SuiteWorld | None = None
         self._sources: dict[bool, ModelSource] = {}
+        self._expert: ExpertSource | None = None
 
     def run(self, job: Job) -> tuple[Outcome, Pictures]:
         """One episode from its reset to its end."""
@@ -98,10 +99,11 @@ class Episodes:
         world.reset(job.seed, task)
         if job.mover == EXPERT and world.scene is not TABLE:
             return self._played(world, job.seed), Pictures()
-        source = ExpertSource(world.robot) if job.mover == EXPERT else self._source(condition.forgets)
-        result = VirtualStack(world, source, self._latency).run(job.seed)
         if job.mover == EXPERT:
-            source.close()
+            source = self._expert = self._expert or ExpertSource(world.robot)
+        else:
+            source = self._source(condition.forgets)
+        result = VirtualStack(world, source, self._latency).run(job.seed)
         outcome = Outcome(
             result.outcome,
             world.reason(result.fault),
@@ -113,9 +115,10 @@ class Episodes:
         return outcome, Pictures(world.first_picture(), world.strip())
 
     def close(self) -> None:
-        """Free the GL context."""
-        if self._world is not None:
-            self._world.close()
+        """Free the GL contexts."""
+        for made in (self._world, self._expert):
+            if made is not None:
+                made.close()
 
     def _played(self, world: SuiteWorld, seed: int) -> Outcome:
         """By the expert, closed loop, on the same world."""

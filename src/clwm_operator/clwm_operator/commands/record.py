@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 import yaml
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 
 from clwm_common.files.model_files import ModelFiles
 from clwm_common.provenance import commit
@@ -151,7 +151,7 @@ class _Report:
         if not (done := self._recorder.done):
             self._console.print("nothing was recorded: no task was given")
             return
-        table = Table("topic", "messages", "Hz", "longest gap [s]", "lost", box=None)
+        table = Table(Column("topic", overflow="fold"), "messages", "Hz", "longest gap [s]", "lost", box=None)
         for name in sorted({name for recording in done for name in recording.counts}):
             counts = [recording.counts[name] for recording in done if name in recording.counts]
             table.add_row(name, *_columns(counts))

@@ -18,7 +18,7 @@ UNTRAINED = "random-"  # what the hash of untrained weights begins with; the res
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(help="MCAP file of `clwm eval --record`, `clwm up --record` or `clwm demo`")],
+    file: Annotated[Path, typer.Argument(help="of `clwm eval --replay-log`, `clwm up --replay-log` or `clwm demo`")],
     model: Annotated[str, typer.Option(help="name of a file in config/models")] = "nano",
     policy: Annotated[Path | None, typer.Option(help="another checkpoint (.safetensors) than the model's")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the result here")] = None,

@@ -24,12 +24,14 @@ from clwm_common.ros import qos
 from clwm_common.ros.message_log import definition, type_name
 from clwm_msgs import msg
 from clwm_operator.recorder.bag_facts import offered_qos
+from clwm_operator.recorder.cdr import LAYOUTS, trimmed
 from clwm_operator.recorder.episode_recorder import EpisodeRecorder
 from clwm_operator.recorder.messages import Message, Topic
 from clwm_operator.recorder.pictures import PictureError, compressed
 from clwm_operator.recorder.span import TaskHeard, VerdictHeard, WorldHeard
 
 TICK = 0.1  # s
+LOOK_PERIOD = 1_000_000_000  # ns between two looks at who publishes
 _FINAL = (msg.Verdict.SUCCEEDED, msg.Verdict.FAILED)
 _STACK = {
     names.STATE: (msg.DualArmState, qos.SENSOR_DEEP),
@@ -121,6 +123,9 @@ class RecorderNode(Node):
         super().__init__("clwm_recorder")
         self._recorder, self._quality, self._on_note = recorder, quality, on_note
         self._noted: set[str] = set()
+        self._topics = tuple(given)
+        self._sole: set[str] = set()  # topics of one sender, whose numbers tell what was lost
+        self._looked_at = 0
         self._compressing: set[str] = set()  # topics of drivers that compress themselves
         self._compressed = tuple(topic for topic, (kind, _) in given.items() if kind is CompressedImage)
         heard = {
@@ -147,7 +152,8 @@ class RecorderNode(Node):
     ) -> None:
         if topic in self._compressed:
             self._compressing.add(topic)
-        self._recorder.take(_message(topic, data, information))
+        whole = trimmed(layout, data) if (layout := LAYOUTS.get(type_name(kind))) else data
+        self._recorder.take(self._message(topic, topic, whole, information))
         if heard is not None:
             heard(information["received_timestamp"], deserialize_message(data, kind))
 
@@ -162,16 +168,20 @@ class RecorderNode(Node):
             if topic not in self._noted:
                 self._noted.add(topic)
                 self._on_note(f"pictures on {topic} are recorded without compression: {error}")
-        self._recorder.take(_message(topic, data, information))
+        self._recorder.take(self._message(raw, topic, data, information))
+
+    def _message(self, heard: str, topic: str, data: bytes, information: dict[str, int]) -> Message:
+        """heard: the topic that it came on; topic: where it is recorded."""
+        number = information["publication_sequence_number"] if heard in self._sole else None
+        return Message(topic, information["received_timestamp"], information["source_timestamp"], number, data)
 
     def _on_task(self, now: int, message: msg.TaskStatus) -> None:
         self._recorder.hear(now, TaskHeard(message.task_epoch, message.instruction, message.goal))
 
     def _on_verdict(self, now: int, message: msg.Verdict) -> None:
         if message.outcome in _FINAL:
-            stamp = message.stamp.sec + 1e-9 * message.stamp.nanosec
             succeeded = message.outcome == msg.Verdict.SUCCEEDED
-            self._recorder.hear(now, VerdictHeard(message.task_epoch, succeeded, message.judge, stamp))
+            self._recorder.hear(now, VerdictHeard(message.task_epoch, succeeded, message.judge))
 
     def _on_mode(self, now: int, message: msg.ModeStatus) -> None:
         self._recorder.hear_human(now, moves=message.mode == msg.ModeStatus.MODE_TELEOP)
@@ -180,19 +190,13 @@ class RecorderNode(Node):
         self._recorder.hear(now, WorldHeard(message.episode))
 
     def _on_tick(self) -> None:
-        self._compressing = {topic for topic in self._compressed if self.count_publishers(topic)}
-        self._recorder.tick(time.time_ns())
+        now = time.time_ns()
+        if now - self._looked_at >= LOOK_PERIOD:
+            self._looked_at = now
+            self._compressing = {topic for topic in self._compressed if self.count_publishers(topic)}
+            self._sole = {topic for topic in self._topics if self.count_publishers(topic) == 1}
+        self._recorder.tick(now)
 
 
 def _with_information(on_message: Callable[[bytes, dict[str, int]], None]) -> Callable[[bytes, dict[str, int]], None]:
     return lambda data, information: on_message(data, information)
-
-
-def _message(topic: str, data: bytes, information: dict[str, int]) -> Message:
-    return Message(
-        topic,
-        information["received_timestamp"],
-        information["source_timestamp"],
-        information["publication_sequence_number"],
-        data,
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LINGER = 2.0  # s that are still recorded once the task has been judged
+LATE = 0.5  # s after its beginning within which a verdict is one that was there before
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,11 @@ class TaskHeard:
 
 @dataclass(frozen=True)
 class VerdictHeard:
-    """Somebody's final judgement of the task of an epoch. stamp: s, when it was made."""
+    """Somebody's final judgement of the task of an epoch."""
 
     epoch: int
     succeeded: bool
     judge: str
-    stamp: float
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class EpisodeSpan:
         self._over: int | None = None  # the epoch that was last recorded to its end
         self._began = 0.0
         self._verdict: VerdictHeard | None = None
+        self._was_over = False
         self._ends_at = float("inf")
         self._world: int | None = None
 
@@ -75,7 +76,7 @@ class EpisodeSpan:
         return self._task is not None
 
     def step(self, now: float, event: Event) -> list[Command]:
-        """now: s, on the clock that stamps verdicts."""
+        """now: s, when it was heard, on the clock of the machine that records."""
         match event:
             case _ if self._is_whole and self._task is None:
                 task = event if isinstance(event, TaskHeard) else TaskHeard(0, "", "")
@@ -83,6 +84,7 @@ class EpisodeSpan:
             case TaskHeard():
                 return self._hear_task(now, event)
             case VerdictHeard() if self._task is not None and (self._is_whole or event.epoch == self._task.epoch):
+                self._was_over = self._verdict is None and now - self._began < LATE
                 self._verdict = event
                 self._ends_at = now + LINGER
             case WorldHeard(episode):
@@ -109,12 +111,11 @@ class EpisodeSpan:
 
     def _begin(self, now: float, task: TaskHeard) -> Begin:
         self._task, self._began = task, now
-        self._verdict, self._ends_at = None, float("inf")
+        self._verdict, self._was_over, self._ends_at = None, False, float("inf")
         return Begin(task)
 
     def _end(self, reason: str) -> End:
         assert self._task is not None
         self._over, self._task = self._task.epoch, None
-        verdict = self._verdict
         # A recorder that comes late is told the verdict of a task that is over.
-        return End(reason, verdict, is_kept=self._is_whole or verdict is None or verdict.stamp >= self._began)
+        return End(reason, self._verdict, is_kept=self._is_whole or not self._was_over)

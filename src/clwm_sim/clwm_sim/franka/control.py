@@ -24,7 +24,7 @@ class FrankaServers:
         self.clock.start()
         self.arms: list[ArmServer] = []
         for arm, own in zip(robot.arms, self.robots, strict=True):
-            server = ArmServer(own, arm.libfranka.address, patience)
+            server = ArmServer(own, robot.limits, arm.libfranka.address, patience)
             try:
                 server.init()
             except OSError as error:
@@ -117,6 +117,9 @@ class FrankaControl:
         share = min(max((self._ticks * CYCLE - step_end) / CYCLE, 0.0), 1.0)
         openings = []
         for robot, gripper in zip(self._servers.robots, self._grippers, strict=True):
+            if robot.opening > robot.hand_width > gripper.opening:
+                # Fingers that press on something open at once: a hand that stands still has ended its command.
+                gripper.reset(robot.hand_width)
             gripper.receive(robot.opening, robot.opening_speed)
             openings.append(gripper.update(PHYSICS_DT))
         return self._after + share * (self._before - self._after), np.array(openings)

@@ -47,6 +47,11 @@ class WorldRobot(BaseRobot):
         self._is_braking = self._is_led = True
 
     @property
+    def is_led(self) -> bool:
+        """Whether something else than commands leads the arm: the world after a reset, its own braking."""
+        return self._is_led
+
+    @property
     def stands(self) -> bool:
         """Whether braking is over, or was not asked for."""
         return not self._is_braking

@@ -5,18 +5,23 @@ from __future__ import annotations
 import socket
 import time
 
+import numpy as np
 from franky_sim.franka_gripper_protocol import GripperCommand, GripperCommandStatus
 from franky_sim.franka_gripper_server import FrankaGripperServer
 from franky_sim.franka_robot_protocol import (
     AutomaticErrorRecoveryCommand,
     BaseCommand,
+    MoveCommandMotionGeneratorMode,
     MoveStatus,
     RobotCommand,
     RobotMode,
+    UDPCommand,
 )
 from franky_sim.franka_robot_server import FrankaRobotServer
 from franky_sim.franka_robot_state import FrankaRobotState
 
+from clwm_common.robot.description import JointLimits
+from clwm_sim.franka.continuity import ContinuityCheck
 from clwm_sim.franka.robots import WorldRobot
 
 SILENCE = 20  # cycles without a command after which the arm stops itself, as real ones do
@@ -48,11 +53,13 @@ class ArmServer(FrankaRobotServer):
     missed: cycles within motions that got no command in time.
     """
 
-    def __init__(self, robot: WorldRobot, address: str, patience: float = 0.0) -> None:
+    def __init__(self, robot: WorldRobot, limits: JointLimits, address: str, patience: float = 0.0) -> None:
         self.errors: tuple[str, ...] = ()
         self.missed = 0
         self._arm = robot
         self._patience = patience
+        self._continuity = ContinuityCheck(limits)
+        self._is_judged = False
         self._hand: HandServer | None = None
         self._silent_for: int | None = None  # cycles; None before the first command of a motion
         self._cut_for = 0
@@ -103,6 +110,8 @@ class ArmServer(FrankaRobotServer):
         if self.errors:
             raise RuntimeError(f"{self.errors[0]}: recover from it first")
         self._silent_for = None
+        self._continuity.restart()
+        self._is_judged = MoveCommandMotionGeneratorMode.kJointPosition in arguments
         super().start_motion(*arguments)
 
     def _bind_children(self, hostname: str) -> None:
@@ -128,7 +137,13 @@ class ArmServer(FrankaRobotServer):
 
     def _handle_udp_command(self, command_data: bytes) -> None:
         if self.current_motion_id:
+            if self._silent_for is None or self._silent_for > 1 or self._arm.is_led:
+                self._continuity.restart()
             self._silent_for = 0
+            position = np.array(UDPCommand.from_bytes(command_data).q_c)
+            if self._is_judged and (error := self._continuity.judge(position)):
+                self.fail(error)
+                return
         super()._handle_udp_command(command_data)
         if not self.current_motion_id:
             self._silent_for = None

@@ -15,6 +15,7 @@ from clwm_common.actions import (
     RIGHT_QUATERNION,
 )
 from clwm_embodichain.training.policy.samples import LONGEST_PREFIX, Samples
+from clwm_embodichain.training.policy.straying import Straying
 from clwm_policy.memory.ttt import MemoryState
 from clwm_policy.model.clwm import Clwm, Context
 from clwm_policy.model.feature_scale import FeatureScale
@@ -30,6 +31,8 @@ class LossSettings:
     history_augmentation: probability that an observation's feature is mixed with noise, s_aug ~ U[0.5, 1] (paper).
     surrogate: probability that an observation is replaced by its own prediction, as in speculation.
     forgotten: probability that the executed rows are hidden, so that the policy cannot live on repeating its motion.
+    strayed: probability that committed rows are not the expert's, but stray as a policy's own do at run time; stray: by
+    how much, rad (standard deviation of each joint at the last of them).
     own_prediction, noised_future: what stage 2 gets as f^; the rest of the time it gets no change at all.
     weight_bound: bound of the velocity loss's weight 1 / (1-s)^2. Unbounded, nearly all weight would lie in the last
     tenth of the path, where the answer is already in the input.
@@ -42,6 +45,8 @@ class LossSettings:
     history_augmentation: float = 0.5
     surrogate: float = 0.15
     forgotten: float = 0.15
+    strayed: float = 0.5
+    stray: float = 0.010
     own_prediction: float = 0.6
     noised_future: float = 0.25
     weight_bound: float = 4.0
@@ -83,11 +88,12 @@ def observation_losses(
     future: Tensor,
     foreseen: Tensor | None,
     settings: LossSettings,
+    straying: Straying | None = None,
 ) -> StepResult:
     """Losses of one observation per stream, exactly in the order of the engine's program.
 
     batch: the observation (batch of streams). future: (batch, tokens, C) the true next feature. foreseen: what was
-    predicted for this observation one horizon ago, NaN where nothing was.
+    predicted for this observation one horizon ago, NaN where nothing was. straying: how committed rows do; None: not.
     """
     count = len(batch)
     present = batch.features.float()
@@ -102,7 +108,7 @@ def observation_losses(
     video_loss, own = _video_loss(model, memory, context, residual, settings)
     stage2_input = _future_mix(residual, own, settings)
     working, context = model.absorb(memory.fork(), context, stage2_input)
-    action_loss = _action_loss(model, working, context, batch, settings)
+    action_loss = _action_loss(model, working, context, batch, settings, straying)
     return StepResult(video_loss, action_loss.mean(), action_loss.detach(), memory, scale.apply(base, own).detach())
 
 
@@ -146,7 +152,14 @@ def _future_mix(residual: Tensor, own: Tensor, settings: LossSettings) -> Tensor
     return torch.where(draw < settings.own_prediction, own, other)
 
 
-def _action_loss(model: Clwm, memory: MemoryState, context: Context, batch: Samples, settings: LossSettings) -> Tensor:
+def _action_loss(
+    model: Clwm,
+    memory: MemoryState,
+    context: Context,
+    batch: Samples,
+    settings: LossSettings,
+    straying: Straying | None,
+) -> Tensor:
     """(batch,) of each stream."""
     count, noises = len(batch), settings.noises
     lengths = torch.tensor(PREFIX_LENGTHS)[torch.randint(len(PREFIX_LENGTHS), (count * noises,))]
@@ -154,6 +167,8 @@ def _action_loss(model: Clwm, memory: MemoryState, context: Context, batch: Samp
     long = lengths == LONGEST_PREFIX
     clean = _choose(long, batch.committed, batch.target)
     jacobian = _choose(long, batch.committed_jacobian, batch.target_jacobian).float()
+    if straying is not None:
+        clean = clean + straying.rows(lengths, jacobian, settings.strayed, settings.stray)
     committed = torch.arange(clean.shape[1]) < lengths[:, None]
     # Stratified over [0, 1): the noises of one context cover the path evenly.
     s = ((torch.arange(noises) + torch.rand(count, noises)) / noises).flatten()

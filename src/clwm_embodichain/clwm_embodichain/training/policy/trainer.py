@@ -14,6 +14,7 @@ from torch import Tensor
 from clwm_embodichain.training.muon import Muon
 from clwm_embodichain.training.policy.losses import LossSettings, observation_losses
 from clwm_embodichain.training.policy.samples import Coding
+from clwm_embodichain.training.policy.straying import Straying
 from clwm_embodichain.training.policy.streams import ObservationStreams
 from clwm_embodichain.training.trainer import BudgetedSettings, Trainer, moving_average
 from clwm_policy.memory.ttt import MemoryState
@@ -58,6 +59,7 @@ class PolicyTrainer(Trainer):
         average = moving_average(model, settings.ema_decay, _EMA_RAMP)
         super().__init__(model, _optimisers(model, settings), settings.gradient_clip, clock, average)
         self.coding, self.settings = coding, settings
+        self._straying = Straying.of(coding)
         self._streams, self._goals = streams, tuple(goals)
         self._by_goal: dict[str, list[float]] = {}
         self._memory: MemoryState | None = None
@@ -97,7 +99,14 @@ class PolicyTrainer(Trainer):
         if foreseen is not None:
             foreseen = torch.where(shown.fresh[:, None, None], torch.full((), math.nan), foreseen)
         result = observation_losses(
-            self.model, self.coding.features, self._memory, shown.batch, shown.future, foreseen, self.settings.loss
+            self.model,
+            self.coding.features,
+            self._memory,
+            shown.batch,
+            shown.future,
+            foreseen,
+            self.settings.loss,
+            self._straying,
         )
         self._memory, self._foreseen = result.memory, result.prediction
         if self._goals:

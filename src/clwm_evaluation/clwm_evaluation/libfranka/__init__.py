@@ -1,0 +1,1 @@
+"""The policy through libfranka's protocol beside the same simulation without it."""
