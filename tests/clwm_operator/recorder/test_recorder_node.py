@@ -21,6 +21,7 @@ from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_msgs import msg
 from clwm_operator.recorder.episode_recorder import EpisodeRecorder
 from clwm_operator.recorder.recorder_node import RecorderNode, given_topics, recorded_topics
+from clwm_operator.recorder.span import LATE
 
 pytestmark = pytest.mark.usefixtures("ros_context")
 EPOCH = 12
@@ -88,6 +89,7 @@ def test_an_episode_is_recorded_with_pictures_human_and_verdict_and_comes_back(r
     wait(lambda: recorder._human_since is not None)
     stack.mode.publish(to_msg(ModeStatus(3.0, Mode.POLICY, "nano")))
     wait(lambda: recorder._human_since is None)
+    wait(lambda: recorder.current.seconds > LATE, act)  # a verdict before counts as one of before the recording
     stamp = to_stamp(stack.get_clock().now().nanoseconds * 1e-9)
     stack.verdict.publish(msg.Verdict(stamp=stamp, task_epoch=EPOCH, judge="sim", outcome=msg.Verdict.SUCCEEDED))
     wait(lambda: recorder.done)
