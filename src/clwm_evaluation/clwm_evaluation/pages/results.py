@@ -103,8 +103,8 @@ def page(reports: dict[str, dict[str, Any]]) -> str:
     for name, report in reports.items():
         kind = kind_of(report)
         if kind in TITLES:
-            backend = f", {report['backends'][0]}" if "backends" in report else ""
-            lines += [f"## {TITLES[kind]}{backend}", ""]
+            of = report["backends"][0] if "backends" in report else report["robot"] if kind == "fuzzer" else ""
+            lines += [f"## {TITLES[kind]}{of and f', {of}'}", ""]
             try:
                 found = tables(kind, report)
             except KeyError as error:

@@ -23,7 +23,6 @@ def chaos(report: dict[str, Any]) -> list[Rows]:
 def fuzzer(report: dict[str, Any]) -> list[Rows]:
     """One row."""
     header = [
-        "robot",
         "chunks",
         "violations",
         "dead-locks",
@@ -33,7 +32,7 @@ def fuzzer(report: dict[str, Any]) -> list[Rows]:
     ]
     numbers = [report[name] for name in ("chunks", "violations", "deadlocks", "stale_epoch_rows")]
     times = [f"{report['virtual_hours']:.0f}", f"{report['cpu_ms_per_chunk']:.1f}"]
-    return [Rows(header, [[report["robot"], *(f"{number:,}" for number in numbers), *times]])]
+    return [Rows(header, [[*(f"{number:,}" for number in numbers), *times]])]
 
 
 def soak(report: dict[str, Any]) -> list[Rows]:
