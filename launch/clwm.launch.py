@@ -40,6 +40,7 @@ ARGUMENTS = {
     "sai": (DEFAULTS.sai, graph.SAI_HELP),
     "record": (DEFAULTS.record, "MCAP file of what decides the policy's chunks; empty for none"),
     "follow": (DEFAULTS.follow, graph.FOLLOW_HELP),
+    "rate": (str(DEFAULTS.rate), graph.RATE_HELP),
     "teleop_poses": (str(DEFAULTS.teleop_poses).lower(), graph.TELEOP_POSES_HELP),
     "autostart": ("true", "configure and activate the nodes at once"),
 }
@@ -59,7 +60,8 @@ def generate_launch_description() -> LaunchDescription:
 def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     chosen = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     autostart, teleop_poses = (chosen.pop(name).lower() in ("true", "1") for name in ("autostart", "teleop_poses"))
-    options = graph.StackOptions(**{**chosen, "seed": int(chosen["seed"]), "teleop_poses": teleop_poses})
+    numbers = {"seed": int(chosen["seed"]), "rate": float(chosen["rate"])}
+    options = graph.StackOptions(**{**chosen, **numbers, "teleop_poses": teleop_poses})
     # launch waits as long after every death.
     restarts = Restarts(longest_delay=FIRST_DELAY)
     return [entity for spec in graph.build_graph(options) for entity in _kept_alive(spec, autostart, restarts)]
