@@ -76,7 +76,8 @@ def up(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, on_signal)
-    page = graph.CommandSpec("console", ("console", "--robot", robot, "--model", model))
+    clock = ("--sim-time",) if rate else ()
+    page = graph.CommandSpec("console", ("console", "--robot", robot, "--model", model, *clock))
     processes = [*specs, page] if console else specs
     show(Line("clwm", f"starting {', '.join(process.name for process in processes)}; Ctrl-C ends them in order"))
     with Supervisor(processes, graph.environment(), show) as supervisor:
