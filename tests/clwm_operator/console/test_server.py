@@ -301,7 +301,7 @@ def test_hands_steer_the_arms_while_the_switch_is_held_and_no_longer(console):
 
 
 def test_a_hand_takes_no_charge(console):
-    with page(console) as socket:
+    with page(console, "3" * 32) as socket:
         at = state(socket, lambda it: it["charge"]["holder"] is None)["at"]
         for _ in range(3):
             socket.send(json.dumps({"kind": "hand", "dead_man": True, "joint": 1.0, "seen": at}))
