@@ -47,6 +47,7 @@ TITLES = {
     "executor": "The executor's process (`clwm bench executor`)",
     "cameras": "Cameras (`clwm bench cameras`)",
     "recorder": "Recording (`clwm bench recorder`)",
+    "console": "The operator's console (`clwm bench console`)",
     "overhead": "The engine around the model's calls (`clwm bench overhead`)",
 }
 # Reports of `clwm chaos` and `clwm soak` are told by what only they have.
