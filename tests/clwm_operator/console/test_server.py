@@ -62,6 +62,14 @@ def test_a_page_is_told_facts_states_and_chunks_and_shown_pictures(console):
         assert heard(socket, lambda it: isinstance(it, dict) and it["kind"] == "chunk")["memory_updates"] > 0
 
 
+def test_a_page_is_told_where_the_tools_of_a_new_chunk_go_in_the_head_cameras_picture(console):
+    with page(console) as socket:
+        path = heard(socket, lambda it: isinstance(it, dict) and it["kind"] == "path")
+    left, right = path["tools"]
+    assert path["camera"] == "head" and len(left) == len(right) == 16
+    assert left[0][0] != pytest.approx(left[-1][0], abs=0.01) and right[0] == right[-1]
+
+
 def test_a_camera_sends_its_next_picture_only_after_the_last_one_was_shown(console):
     with page(console) as socket:
         heard(socket, lambda it: isinstance(it, bytes) and it[0] == 0)
