@@ -20,6 +20,21 @@ def chaos(report: dict[str, Any]) -> list[Rows]:
     return [Rows([*header, "acceleration / limit, at most"], rows)]
 
 
+def libfranka_faults(report: dict[str, Any]) -> list[Rows]:
+    """One row per fault."""
+    header = ["fault", "documented outcome", "as documented", "standstill s, at most", "travel rad, at most"]
+    rows = [
+        [
+            row["fault"],
+            row["documented_outcome"],
+            f"{row['ended_as_documented']} / {row['injections']}",
+            *(text(row[name], "{:.3f}") for name in ("standstill_s_max", "travel_rad_max")),
+        ]
+        for row in report["libfranka_faults"]
+    ]
+    return [Rows(header, rows)]
+
+
 def fuzzer(report: dict[str, Any]) -> list[Rows]:
     """One row."""
     header = [
