@@ -136,6 +136,25 @@ def test_a_driver_that_compresses_itself_is_recorded_as_it_does(run):
     assert recorder.current.counts[topic].messages == before
 
 
+def test_a_topic_that_is_faster_than_the_recorder_turns_loses_nothing(run):
+    stack, recorder, _, wait = run
+    stack.give("look", EPOCH)
+    wait(lambda: recorder.current is not None)
+    joints = JointState(name=["a"], position=[0.25])
+    wait(has(recorder, "/joint_states"), lambda: stack.joints.publish(joints))
+    before, turns = recorder.current.counts["/joint_states"].messages, 0
+    for _ in range(300):
+        stack.joints.publish(joints)
+
+    def turn():
+        nonlocal turns
+        turns += 1
+        time.sleep(0.02)  # as long as a picture of a busy machine takes
+
+    wait(lambda: recorder.current.counts["/joint_states"].messages >= before + 300, turn)
+    assert turns < 150
+
+
 @pytest.fixture
 def recording(run):
     """A recording without a verdict, whose recorder was killed."""
