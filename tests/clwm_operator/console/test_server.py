@@ -58,7 +58,9 @@ def test_a_page_is_told_facts_states_and_chunks_and_shown_pictures(console):
         picture = heard(socket, lambda it: isinstance(it, bytes))
         assert picture[0] < 3 and picture[1:3] == b"\xff\xd8"
         told = state(socket, lambda it: it["joints"] and it["mode"] != "SILENT")
-        assert told["joints"][3] == pytest.approx(-2.356, abs=1e-3)
+        assert (
+            len(told["joints"]) == 14 and -3.1 < told["joints"][3] < -1.0
+        )  # an elbow is bent, wherever the hand was led
         assert heard(socket, lambda it: isinstance(it, dict) and it["kind"] == "chunk")["memory_updates"] > 0
 
 
