@@ -32,6 +32,7 @@ from clwm_common.enclaves import enclave_arguments
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 DEFAULTS = graph.StackOptions()
+TRUE = ("true", "1")
 ARGUMENTS = {
     "robot": (DEFAULTS.robot, "name of a file in config/robots"),
     "model": (DEFAULTS.model, "name of a file in config/models"),
@@ -40,7 +41,9 @@ ARGUMENTS = {
     "sai": (DEFAULTS.sai, graph.SAI_HELP),
     "record": (DEFAULTS.record, "MCAP file of what decides the policy's chunks; empty for none"),
     "follow": (DEFAULTS.follow, graph.FOLLOW_HELP),
+    "rate": (str(DEFAULTS.rate), graph.RATE_HELP),
     "teleop_poses": (str(DEFAULTS.teleop_poses).lower(), graph.TELEOP_POSES_HELP),
+    "sim_time": (str(DEFAULTS.sim_time).lower(), graph.SIM_TIME_HELP),
     "autostart": ("true", "configure and activate the nodes at once"),
 }
 
@@ -58,8 +61,9 @@ def generate_launch_description() -> LaunchDescription:
 
 def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     chosen = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    autostart, teleop_poses = (chosen.pop(name).lower() in ("true", "1") for name in ("autostart", "teleop_poses"))
-    options = graph.StackOptions(**{**chosen, "seed": int(chosen["seed"]), "teleop_poses": teleop_poses})
+    autostart = chosen.pop("autostart").lower() in TRUE
+    flags = {name: chosen[name].lower() in TRUE for name in ("teleop_poses", "sim_time")}
+    options = graph.StackOptions(**{**chosen, **flags, "seed": int(chosen["seed"]), "rate": float(chosen["rate"])})
     # launch waits as long after every death.
     restarts = Restarts(longest_delay=FIRST_DELAY)
     return [entity for spec in graph.build_graph(options) for entity in _kept_alive(spec, autostart, restarts)]

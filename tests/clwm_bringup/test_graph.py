@@ -58,6 +58,16 @@ def test_real_arms_have_no_world_and_no_rate(own_config):
         graph.simulated_robot("dual_fr3_libfranka")
 
 
+def test_with_simulated_time_and_no_rate_the_world_makes_it_in_real_time_and_an_outside_driver_its_own():
+    specs = {spec.name: spec.parameters for spec in graph.build_graph(graph.StackOptions(sim_time=True))}
+    assert specs["sim"]["rate"] == 1.0 and "use_sim_time" not in specs["sim"]
+    assert all(specs[name]["use_sim_time"] is True for name in ("perception", "executor", "policy"))
+    outside = graph.build_graph(graph.StackOptions(robot="dual_fr3_franka", sim_time=True))
+    assert all(spec.parameters["use_sim_time"] for spec in outside)
+    with pytest.raises(graph.GraphError, match="with --sim-time, by the pace of a simulator of its own; leave out"):
+        graph.build_graph(graph.StackOptions(robot="dual_fr3_franka", sim_time=True, rate=2.0))
+
+
 def test_what_breaks_things_on_purpose_is_refused_on_a_robot_that_may_be_real():
     assert graph.simulated_robot("dual_fr3_mujoco").name == "dual_fr3_mujoco"
     with pytest.raises(graph.GraphError, match="'dual_fr3_franka' has a driver of its own and may be real"):

@@ -253,6 +253,14 @@ def test_pictures_stamped_ahead_answer_nothing_and_are_named_until_the_clocks_ag
     rig.spin_until(lambda: rig.frames and rig.node.diagnose().level == 0, send_all)
 
 
+def test_a_clock_that_was_set_forgets_the_request_and_the_pictures_of_before(rig):
+    now, picture = rig.node.now(), np.zeros((SIDE, SIDE, 3), np.uint8)
+    rig.ask(1, now + 5.0)
+    rig.spin_until(lambda: rig.node._sets.is_waiting, lambda: rig.send("head", now, picture))
+    rig.node.clock_jumped(-5.0)
+    assert not rig.node._sets.is_waiting and not rig.node._sets.sets() and rig.node.diagnose().level == 0
+
+
 def test_picture_beyond_image_bytes_is_named_with_camera_size_and_parameter(folder):
     rig = Rig(folder, image_bytes=1000)
     try:

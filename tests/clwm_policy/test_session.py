@@ -8,7 +8,7 @@ import pytest
 from clwm_common.clocks import VirtualClock
 from clwm_common.messages import ActionChunk, MemoryPolicy, ObservationRequest, RefusalKind, SaiReport
 from clwm_policy.errors import UnknownSnapshot
-from clwm_policy.session import Notice, Session, Severity
+from clwm_policy.session import TRANSPORT, ClockJumped, Notice, Session, Severity
 
 
 class Stack:
@@ -129,6 +129,29 @@ def test_a_chunk_whose_frame_never_comes_is_declined_once_and_may_be_asked_for_a
     assert list(stack.session.on_tick()) == []
     stack.ask()
     assert kinds(stack.answer()) == [ActionChunk, SaiReport]
+
+
+def test_the_time_that_is_left_is_told_to_the_engine_in_seconds_of_its_own_stopwatch(stack, monkeypatch):
+    request, _ = stack.ask(at_rest=False)
+    seen, finish = [], stack.episode.engine.finish
+    monkeypatch.setattr(
+        stack.episode.engine, "finish", lambda *given, time_left: seen.append(time_left) or finish(*given)
+    )
+    stack.session.pace = 3.0
+    stack.answer()
+    assert seen == [pytest.approx((request.needed_by - TRANSPORT - stack.clock.now()) / 3.0)]
+
+
+def test_a_clock_that_was_set_ends_the_pending_chunk_and_what_was_measured_before_it(stack):
+    request, _ = stack.ask()
+    stack.session.on_state(stack.episode.state())
+    refusal, notice = stack.session.on_clock_jumped(ClockJumped(-5.0))
+    assert (refusal.chunk_id, refusal.may_pass) == (request.chunk_id, True)
+    assert "the clock went back by 5.00 s" in notice.text
+    assert list(stack.session.on_clock_jumped(ClockJumped(5.0))) == []
+    stack.ask()
+    (refused, _) = stack.session.on_frame(stack.episode.frame(), 0.6)
+    assert "no measured state within" in refused.reason
 
 
 def test_when_the_picture_is_the_last_one_again_a_newer_one_is_asked_for_at_once(stack):

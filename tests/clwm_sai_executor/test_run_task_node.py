@@ -3,6 +3,7 @@
 import pytest
 
 from clwm_common.messages import Judgement, RefusalKind
+from clwm_common.ros.lifecycle import ClwmNode
 from clwm_msgs.action import RunTask
 from clwm_msgs.srv import SetMode, SetTask
 
@@ -124,3 +125,23 @@ def test_deactivation_and_clean_up_end_what_the_policy_was_still_asked_about(lon
     assert bench.result(run).message == "the executor was deactivated"
     bench.wait_for(asked.done)
     assert not asked.result().accepted
+
+
+def test_time_that_did_not_pass_does_not_end_a_run_and_a_clock_that_stands_is_told_to_who_waits(bench):
+    run = bench.run(timeout=60.0)
+    bench.request()
+    node = bench.executor_node
+    for seconds in (1000.0, -1000.0):
+        node.now = lambda ahead=seconds: ClwmNode.now(node) + ahead
+        node.clock_jumped(seconds)
+        del node.now
+        node.clock_jumped(-seconds)
+    bench.wait_for(lambda: len(bench.feedback) > 2)
+    assert not run.done()
+    node.clock_stands("/clock has stood at 7.00 s for 3 s")
+    bench.wait_for(lambda: bench.status()["fault"] == "/clock has stood at 7.00 s for 3 s")
+    bench.wait_for(lambda: bench.received["mode"][-1].reason == "/clock has stood at 7.00 s for 3 s")
+    node.clock_stands("")
+    bench.wait_for(lambda: bench.status()["fault"] == "")
+    bench.judge(Judgement.SUCCEEDED)
+    assert bench.result(run).outcome == RunTask.Result.SUCCEEDED

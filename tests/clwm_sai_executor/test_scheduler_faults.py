@@ -180,9 +180,49 @@ def test_clock_that_jumps_back_drops_all_and_goes_on(stack):
     stack.answer()
     stack.now -= 100.0
     stack.do(events.Tick())
-    assert stack.scheduler.phase is Phase.BLIND and "clock jumped back" in stack.reports[-1]
+    assert stack.scheduler.phase is Phase.BLIND and "the clock went back by 100.00 s" in stack.reports[-1]
     stack.do(events.MeasuredArms(stack.now, stack.robot.home, np.zeros(14), stack.widths))
     assert stack.scheduler.phase is Phase.ASKED and stack.requests[-1].observe_at == stack.now
+
+
+@pytest.mark.parametrize("seconds", [5.0, -5.0])
+def test_a_clock_that_is_set_while_the_arms_move_brings_them_to_rest_from_where_they_are(stack, seconds):
+    stack.begin()
+    stack.answer(speed=1.0)
+    stack.run_until(stack.now + 0.3)
+    epoch, (position, velocity, _) = stack.scheduler.task_epoch, stack.controller.sample(stack.now)
+    stack.now += seconds
+    stack.do(events.ClockJumped(seconds))
+    assert stack.scheduler.phase is Phase.BLIND and stack.scheduler.task_epoch == epoch + 1
+    words = "forward by 5.00 s at once" if seconds > 0.0 else "back by 5.00 s"
+    assert f"the clock went {words}: dropping what was sent" in stack.reports[-1]
+    stack.now += 0.01
+    stack.do(events.MeasuredArms(stack.now, position, velocity, stack.widths))
+    led = [stack.controller.sample(stack.now + after)[0] for after in np.arange(0.02, 1.5, 0.01)]
+    assert np.abs(led[0] - position - 0.02 * velocity).max() < 1e-3, "from where the arms are"
+    steps = np.abs(np.diff(led, axis=0)).max(axis=1)
+    assert 0.0 < steps.max() < 0.013 and steps[-1] == 0.0, "no leap, and rest at the end"
+    assert stack.scheduler.mode is Mode.POLICY
+
+
+def test_a_clock_that_stands_is_a_fault_by_name_until_it_runs_and_changes_nothing_else(stack):
+    stack.begin()
+    stack.answer(speed=0.2)
+    stack.run_until(stack.now + 0.3)
+    before, phase = len(stack.controller.messages), stack.scheduler.phase
+    for seconds in (2, 3):
+        stack.do(events.ClockStands(f"/clock has stood at 7.00 s for {seconds} s"))
+    assert (
+        stack.scheduler.fault == "/clock has stood at 7.00 s for 3 s"
+        and stack.modes[-1].reason == stack.scheduler.fault
+    )
+    assert stack.scheduler.mode is Mode.POLICY and stack.scheduler.phase is phase
+    assert len(stack.controller.messages) == before
+    assert sum("/clock has stood" in text for text in stack.reports) == 1
+    stack.do(events.ClockStands(""))
+    assert stack.scheduler.fault == "" and stack.modes[-1].reason == "" and "runs again" in stack.reports[-1]
+    stack.run_until(stack.now + 1.0)
+    assert not stack.scheduler.fault
 
 
 def test_events_a_little_out_of_order_do_no_harm(stack):

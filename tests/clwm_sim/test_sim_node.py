@@ -8,14 +8,17 @@ import rclpy
 from builtin_interfaces.msg import Duration, Time
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from clwm_common.ros import qos
+from clwm_common.ros.conversions import from_stamp
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_msgs.srv import ResetWorld
-from clwm_sim.node import SimNode, camera_info, image, joint_trajectory
+from clwm_sim.node import SimNode, joint_trajectory
 from clwm_sim.pacing import PictureTaken
+from clwm_sim.sensor_messages import camera_info, image
 
 pytestmark = pytest.mark.usefixtures("ros_context")
 
@@ -181,3 +184,53 @@ def test_behind_other_controllers_joints_go_where_they_are_told_by_name():
             if each is not None:
                 each.destroy_node()
         rclpy.try_shutdown(context=apart)
+
+
+@pytest.fixture
+def other_world(sim):
+    """Makes a node while the module's own, of the same role, is not configured."""
+    made = []
+
+    def make(**parameters):
+        made.append(new_node(**parameters))
+        return made[-1]
+
+    sim.trigger_deactivate()
+    sim.trigger_cleanup()
+    yield make
+    for node in made:
+        node.trigger_shutdown()
+        node.destroy_node()
+    assert sim.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert sim.trigger_activate() == TransitionCallbackReturn.SUCCESS
+
+
+@pytest.mark.parametrize("rate", [0.5, 2.0])
+def test_with_a_clock_rate_the_world_makes_the_time_and_stamps_by_it(other_world, rate):
+    node, probe = other_world(rate=rate), rclpy.create_node("clock_reader")
+    clocks, stamps = [], []
+    probe.create_subscription(
+        Clock, "/clock", lambda m: clocks.append((time.monotonic(), from_stamp(m.clock))), qos.SENSOR_DEEP
+    )
+    probe.create_subscription(
+        JointState, "/joint_states", lambda m: stamps.append(from_stamp(m.header.stamp)), qos.SENSOR_DEEP
+    )
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    began = time.monotonic()
+    try:
+        spin_until(lambda: len(clocks) > 50 and len(stamps) > 50, node, probe, seconds=60.0)
+    finally:
+        health = node.diagnose()
+        probe.destroy_node()
+    times = [at for _, at in clocks]
+    assert times == sorted(times) and set(stamps) & set(times)
+    # No faster than asked; a busy machine may be slower.
+    assert times[-1] - times[0] <= rate * (clocks[-1][0] - began) + 0.2
+    assert health.values["real_time_factor"] <= 1.1 * rate
+
+
+def test_a_simulation_that_is_to_live_by_its_own_clock_says_what_to_set_instead(other_world):
+    node = other_world(use_sim_time=True)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert "set its 'rate' instead of 'use_sim_time'" in node.fault

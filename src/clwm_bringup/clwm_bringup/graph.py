@@ -24,6 +24,7 @@ NO_MODEL = "none"  # the name of a model that leaves the arms to people
 MODEL_HELP = f"name of a file in config/models; {NO_MODEL}: no policy and no perception, people steer the arms"
 SAI_HELP = "re-entry policy: sequential, fixed:<s_mid> or adaptive; empty takes the model's"
 FOLLOW_HELP = "channels of the chunks that move the arms: joints, or poses by inverse kinematics"
+SIM_TIME_HELP = "all nodes live by /clock, which a simulated world makes"
 TELEOP_POSES_HELP = "let a human ask for poses of the tools, not only for joints"
 # First those that make chunks; then the executor, which brings the arms to rest while they still listen; then the arms'
 # drivers, which let go of them; then the rest.
@@ -85,7 +86,8 @@ class StackOptions:
 
     record: MCAP file for what decides the policy's chunks; empty for none. follow: which channels of the chunks move
     the arms. teleop_poses: whether a human may ask for poses, not only joints. backends: what may run the model, the
-    first that can is used; empty for the model's own. rate: simulated time per real time, on /clock; 0: real time.
+    first that can is used; empty for the model's own. sim_time: whether nodes live by /clock. rate: times real time at
+    which a simulated world makes that; 0: 1 with sim_time, else the machine's own.
     """
 
     robot: str = "dual_fr3_mujoco"
@@ -98,7 +100,18 @@ class StackOptions:
     follow: str = "joints"
     teleop_poses: bool = False
     backends: tuple[str, ...] = ()
+    sim_time: bool = False
     rate: float = 0.0
+
+    @property
+    def lives_by_clock(self) -> bool:
+        """Whether the nodes have use_sim_time."""
+        return self.sim_time or self.rate > 0.0
+
+    @property
+    def pace(self) -> float:
+        """Times real time at which a simulated world makes the time; 0 where it follows the machine's."""
+        return self.rate or float(self.sim_time)
 
 
 def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
@@ -108,15 +121,18 @@ def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
     """
     robot = RobotDescription.load(options.robot)
     if options.rate and not robot.is_simulated:
-        raise GraphError(f"robot '{robot.name}' is not simulated, and lives by real time; leave out the rate")
+        raise GraphError(
+            f"robot '{robot.name}' is not simulated, and lives by real time or, with --sim-time, by the pace of a "
+            "simulator of its own; leave out the rate"
+        )
     fixed = _settings()
     parameters: dict[str, dict[str, Any]] = {
         "sim": {
             "robot": options.robot,
             "task": options.task,
             "seed": options.seed,
-            "rate": options.rate,
-            "patience": PATIENCE if options.rate else 0.0,
+            "rate": options.pace,
+            "patience": PATIENCE if options.lives_by_clock else 0.0,
         },
         "executor": {"robot": options.robot, "follow": options.follow, "teleop_poses": options.teleop_poses},
     }
@@ -124,7 +140,7 @@ def build_graph(options: StackOptions) -> tuple[NodeSpec, ...]:
         of_model = _model_parameters(options, robot)
         parameters["executor"] |= of_model.pop("executor")
         parameters |= of_model
-    clock = {"use_sim_time": True} if options.rate else {}
+    clock = {"use_sim_time": True} if options.lives_by_clock else {}
     specs = [
         NodeSpec(
             name=name,

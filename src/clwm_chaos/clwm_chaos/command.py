@@ -34,6 +34,9 @@ def chaos(
     seed: Annotated[int | None, typer.Option(min=0, help="the same seed, the same faults; default: a new one")] = None,
     robot: Annotated[str, typer.Option(help="name of a file in config/robots")] = ROBOT,
     model: Annotated[str, typer.Option(help="name of a file in config/models")] = graph.StackOptions.model,
+    sim_time: Annotated[
+        bool, typer.Option("--sim-time", help="on a stack that lives by the simulation's time")
+    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the report here")] = None,
     chunks: Annotated[int, typer.Option(min=1, help="--virtual: executed chunks, over all runs")] = 10_000,
     run: Annotated[int | None, typer.Option(min=0, help="--virtual: do this run of a seed again, alone")] = None,
@@ -63,7 +66,7 @@ def chaos(
         fuzz(PlainConsole(), FuzzSettings(chunks, seed, robot, workers, run), json_file)
         return
     console = PlainConsole(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
-    options = graph.StackOptions(robot=robot, model=model)
+    options = graph.StackOptions(robot=robot, model=model, sim_time=sim_time)
     if graph.simulated_robot(robot).driver == "libfranka" and (every or fault):
         from clwm_chaos.libfranka.command import RATE, chosen, inject_all
 
@@ -74,8 +77,8 @@ def chaos(
         console.error(f"fault '{unknown[0]}' is unknown; expected one of: {', '.join(FAULTS)}")
         raise typer.Exit(2)
     described = graph.simulated_robot(robot)
-    if idle := [name for name in names if not applies(FAULTS[name], described)]:
-        console.print(f"left out, as {robot} has nothing that it harms: {', '.join(idle)}")
+    if idle := [name for name in names if not applies(FAULTS[name], described, sim_time)]:
+        console.print(f"left out, as {robot} has nothing that it harms, or for --sim-time: {', '.join(idle)}")
         names = [name for name in names if name not in idle]
     if not names:
         console.error("nothing to inject; add --all, --fault NAME, or --virtual")
@@ -108,6 +111,7 @@ def _inject_all(
     robot, specs = graph.simulated_robot(options.robot), graph.build_graph(options)
     tasks = ModelFiles.load(options.model).tasks
     head = {"seed": seed, "repeat": repeat, "faults": list(names), "commit": commit(), "robot": robot.name}
+    head |= {"sim_time": True} if options.sim_time else {}
     try:
         journal = Journal(journal_file, head)
     except JournalError as error:

@@ -47,7 +47,8 @@ class Episode:
 class Chunk:
     """One executed or dropped chunk, from the executor's timeline joined with the policy's report.
 
-    Instants in s on the stack's clock, None for what did not happen. stages: s of computing after the observation.
+    Instants in s on the stack's clock, None for what did not happen. stages: s of computing after the observation,
+    on that clock.
     policy: the re-entry policy that made it; re_entry_video_s, re_entry_s: the flow times of both stages that it was
     resumed at; nfe: field evaluations, of which `nfe_blocking` after the observation. None or "" without the policy's
     report.
@@ -79,8 +80,8 @@ class Chunk:
     steps_cut: int = 0
 
     @classmethod
-    def from_timeline(cls, timeline: ChunkTimeline) -> Chunk:
-        """From what the executor tells on /clwm/chunk_timeline."""
+    def from_timeline(cls, timeline: ChunkTimeline, pace: float = 1.0) -> Chunk:
+        """From what the executor tells on /clwm/chunk_timeline. pace: s of the stack's clock in one of computing."""
         plain = {name: _known(getattr(timeline, name)) for name in _PLAIN}
         report = timeline.report
         if report is None:
@@ -90,7 +91,7 @@ class Chunk:
             **plain,
             **{name: _known(getattr(report, name)) for name in _REPORTED},
             speculation=(started, ended) if started and ended else None,
-            stages={name: getattr(report, f"{name}_seconds") for name in STAGES},
+            stages={name: pace * getattr(report, f"{name}_seconds") for name in STAGES},
         )
 
     @property
@@ -121,13 +122,17 @@ def _known(value: Any) -> Any:
 
 @dataclass
 class Recording:
-    """Everything of one demo, in order of time. executor: the metrics that it told last."""
+    """Everything of one demo, in order of time. executor: the metrics that it told last.
+
+    pace: times real time at which the stack's clock went.
+    """
 
     cameras: tuple[str, ...]
     frames: list[Frame] = field(default_factory=list)
     episodes: list[Episode] = field(default_factory=list)
     chunks: list[Chunk] = field(default_factory=list)
     executor: dict[str, Any] = field(default_factory=dict)
+    pace: float = 1.0
 
     def chunks_of(self, episodes: Sequence[Episode]) -> list[Chunk]:
         """Chunks whose observation lies within one of the episodes."""

@@ -101,6 +101,10 @@ class PerceptionNode(ClwmNode):
         self._sets.clear()
         self._watch.start(self.now())
 
+    def clock_jumped(self, seconds: float) -> None:
+        if self.is_active:
+            self.activate()
+
     def cleanup(self) -> None:
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from clwm_common import messages as core
-from clwm_policy.session import Output, Session
+from clwm_policy.session import ClockJumped, Output, Session
 
 
 class EngineThread:
@@ -68,6 +68,8 @@ class EngineThread:
                 return self._session.on_request(message, arrived_at)
             case core.FeatureFrame():
                 return self._session.on_frame(message, arrived_at)
+            case ClockJumped():
+                return self._session.on_clock_jumped(message)
             case core.DualArmState():
                 self._session.on_state(message)
                 return ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 import traceback
 from collections import deque
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from clwm_common import messages as core
 from clwm_common.actions import LayoutError
+from clwm_common.clock_watch import Pace
 from clwm_common.messages import RefusalKind
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import ConversionError, cut_text, from_msg, to_msg
@@ -39,7 +41,7 @@ from clwm_policy.loading import PolicySettings, load_engine
 from clwm_policy.model.checkpoint import CheckpointError
 from clwm_policy.model.language import LanguageError
 from clwm_policy.recording.episode_log import RecordedEngine, RecordingError
-from clwm_policy.session import Notice, Output, Patience, Session, Severity
+from clwm_policy.session import ClockJumped, Notice, Output, Patience, Session, Severity
 
 TICK_PERIOD = 0.25  # s between two looks for a frame that is late
 JOIN_TIMEOUT = 5.0  # s; a step of the engine takes milliseconds
@@ -120,6 +122,7 @@ class PolicyNode(ClwmNode):
         self._calibration = getattr(engine.re_entry, "calibration", None)
         self._alarm = calibrated_alarm(engine.re_entry)
         self.log("info", f"alarm for a world out of distribution: {self._alarm_text()}")
+        self._pace = Pace()
         self._session = Session(engine, self.now, patience, self._alarm)
         self._evidence = Tally()
         self._chunks = 0
@@ -237,8 +240,14 @@ class PolicyNode(ClwmNode):
         return response
 
     def _tick(self) -> None:
+        if self.uses_sim_time:
+            self._session.pace = self._pace.look(time.monotonic(), self.now())
         if self.is_active:
             self._worker.put(None, self.now())
+
+    def clock_jumped(self, seconds: float) -> None:
+        if self.is_active:
+            self._worker.put(ClockJumped(seconds), self.now())
 
     def _on_failure(self, error: Exception) -> None:
         # Lifecycle transitions belong to the executor's thread, and the engine's must have ended by then.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from clwm_common.clock_watch import leap_text
 from clwm_common.messages import (
     ActionChunk,
     ChunkRefusal,
@@ -46,6 +47,13 @@ class Notice:
     text: str
 
 
+@dataclass(frozen=True)
+class ClockJumped:
+    """The stack's clock was set by `seconds`, back being negative."""
+
+    seconds: float
+
+
 Output = ObservationRequest | ActionChunk | ChunkRefusal | SaiReport | Notice
 
 
@@ -76,7 +84,8 @@ class Session:
     """Answers every request of the executor with one of the engine's chunks, or with a refusal.
 
     not_executed: chunks sent that were not the last to move the arms when the next one was asked for.
-    clock: the stack's clock, for stamps. alarm: told of every surrogate error; None when no limit is known.
+    clock: the stack's clock, for stamps. pace: s of it in one of the engine's stopwatch. alarm: told of every
+    surrogate error; None when no limit is known.
     """
 
     def __init__(
@@ -94,6 +103,7 @@ class Session:
         self._times: _Times | None = None
         self._sent_id = 0
         self.not_executed = 0
+        self.pace = 1.0
 
     def advance(self) -> bool:
         """One step of idle-time work; False when there is none."""
@@ -140,7 +150,7 @@ class Session:
             return
         try:
             # Arms at rest wait: nothing is gained by cutting steps.
-            time_left = math.inf if request.at_rest else request.needed_by - TRANSPORT - self._clock()
+            time_left = math.inf if request.at_rest else (request.needed_by - TRANSPORT - self._clock()) / self.pace
             chunk = self._engine.finish(frame, self._state_at(frame.stamp), time_left=time_left)
         except StaleFrame as error:
             # Two requests within one picture's time get the same picture; the next one is only a frame period away.
@@ -178,6 +188,12 @@ class Session:
             f"no usable picture for {waited:.1f} s; what keeps it is in perception's health (clwm watch, /diagnostics)"
         )
         yield from self._decline(request, NoFrame(text))
+
+    def on_clock_jumped(self, jump: ClockJumped) -> Iterator[Output]:
+        """Decline the pending chunk, whose instants mean nothing now; the executor asks anew."""
+        self._states.clear()
+        if self._engine.pending is not None:
+            yield from self._decline(self._engine.pending, NoFrame(f"the clock {leap_text(jump.seconds)}"))
 
     def check_task(self, instruction: str, memory_policy: MemoryPolicy, insist: bool = False) -> None:
         """Raises EngineError when the task could not be begun like this. May be called from another thread.

@@ -124,6 +124,20 @@ class EpisodeReset:
     """The world was put back to an initial state; what the arms were told before has no meaning now."""
 
 
+@dataclass(frozen=True)
+class ClockJumped:
+    """The stack's clock was set by `seconds`, back being negative; no time passed for the arms."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ClockStands:
+    """The stack's clock does not run, for this reason; empty when it runs again. Comes by another clock."""
+
+    problem: str
+
+
 Event = (
     Tick
     | MeasuredArms
@@ -137,6 +151,8 @@ Event = (
     | TeleopArrived
     | DriverSaid
     | EpisodeReset
+    | ClockJumped
+    | ClockStands
 )
 
 

@@ -152,6 +152,19 @@ class ExecutorNode(ClwmNode):
         self._outputs = None
         self._scheduler = None
 
+    def clock_jumped(self, seconds: float) -> None:
+        if self._run_task is not None:
+            self._run_task.shift(seconds)
+        if self.is_active:
+            self._joints.start(self.now())
+            self.perform(events.ClockJumped(seconds))
+
+    def clock_stands(self, problem: str) -> None:
+        # No tick comes now, and whoever waits for a task must not take the executor for dead.
+        if self.is_active:
+            self.perform(events.ClockStands(problem))
+            self._run_task.poll(self.now())
+
     def diagnose(self) -> Health:
         waits = self._joints.problems(self.now())
         arms = self._joints.latest
@@ -222,11 +235,10 @@ class ExecutorNode(ClwmNode):
         return refusal
 
     def _on_tick(self) -> None:
-        now = time.monotonic()
-        lateness = self._lateness.of(now)
+        lateness = self._lateness.of(self.steady())
         if not self.is_active:
             return
-        if refusal := self._controllers.poll(now):
+        if refusal := self._controllers.poll(time.monotonic()):
             self.fail(refusal)
             return
         self._step(events.Tick(lateness))

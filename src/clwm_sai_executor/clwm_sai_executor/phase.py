@@ -17,7 +17,7 @@
     STEERED --POLICY; HOLD, ESTOP; switch released, source silent, broken target: brake now--> STOPPING
     STEERED --joint states stale: brake, HOLD--> BLIND
 
-EpisodeReset, a jump of the measured arms, a clock that jumped back: all is dropped; BLIND until measured again,
+EpisodeReset, a jump of the measured arms, a clock that was set: all is dropped; BLIND until measured again,
 then the arms are held where they are and the memory starts anew; TELEOP becomes HOLD.
 SetTask while the policy moves the arms: the branch in flight is cancelled, the rows that were sent run out and end
 at rest, and the first chunk of the new epoch is asked for there. A human goes on steering.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from clwm_common.clock_watch import leap_text
 from clwm_common.messages import ActionChunk, ChunkRefusal, MemoryPolicy, Mode, TeleopCommand, instruction_problem
 from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.kinematics import DualArmKinematics
@@ -74,7 +75,11 @@ class Scheduler:
     @property
     def fault(self) -> str:
         """What is wrong now, or was when the arms were held for it; empty when all is well."""
-        return self._blindness or self.arbitration.fault or self.epoch.denial
+        return self._unseen or self.arbitration.fault or self.epoch.denial
+
+    @property
+    def _unseen(self) -> str:
+        return self.arbitration.clock_problem or self._blindness
 
     @property
     def waiting(self) -> str:
@@ -114,6 +119,9 @@ class Scheduler:
     def step(self, now: float, event: Event) -> list[Command]:
         """Take in one event at `now` [s] and return what is to be done, in order."""
         self._commands = []
+        if isinstance(event, events.ClockJumped):
+            self._now = now
+            self._reset(f"the clock {leap_text(event.seconds)}")
         before = self._accept_time(now)
         if isinstance(event, MeasuredArms):
             self._measure(event)
@@ -144,12 +152,15 @@ class Scheduler:
                 self.timeline.merge(report)
             case events.Tick(lateness):
                 self._chunks.records.ticked(lateness)
-            case MeasuredArms() | events.EpisodeReset():
+            case events.ClockStands(problem):
+                self.arbitration.stand(self._now, problem)
+                self._give_up_steering()
+            case MeasuredArms() | events.EpisodeReset() | events.ClockJumped():
                 pass
         if self.phase is Phase.IDLE and self.mode is Mode.POLICY and self.epoch.may_ask(self._now):
             self._request_at_rest()
         idleness = self.epoch.denial or self.waiting
-        self._commands += self._announcements.mode(self.arbitration, self._blindness, idleness, self.task_epoch)
+        self._commands += self._announcements.mode(self.arbitration, self._unseen, idleness, self.task_epoch)
         return self._commands
 
     def _say(self, level: Level, text: str, is_refusal: bool = False) -> None:
@@ -169,7 +180,7 @@ class Scheduler:
         """
         if now < self._now - self._config.state_timeout:
             jump, self._now = self._now - now, now
-            self._reset(f"the clock jumped back by {jump:.2f} s")
+            self._reset(f"the clock {leap_text(-jump)}")
         before, self._now = self._now, max(now, self._now)
         return before
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import array
 import functools
 import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from builtin_interfaces.msg import Time
-from numpy.typing import NDArray
 from rclpy.subscription import Subscription
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -31,7 +27,7 @@ from clwm_common.ros.parameters import Parameter
 from clwm_msgs import msg as ros
 from clwm_msgs.msg import EpisodeStatus
 from clwm_msgs.srv import DisturbRobot, ResetWorld
-from clwm_sim.cameras import CameraIntrinsics, RenderError
+from clwm_sim.cameras import RenderError
 from clwm_sim.cell import Cell
 from clwm_sim.controllers.forward_controller import CommandRefused
 from clwm_sim.controllers.gripper_goal import GripperGoal
@@ -39,6 +35,7 @@ from clwm_sim.controllers.joint_commands import JointCommands
 from clwm_sim.controllers.robot_control import SIDES, RobotControl
 from clwm_sim.franka.start import franka_servers
 from clwm_sim.pacing import CLOCK_SET, TICK, EpisodeSeen, JointsSeen, PacedSimulation, PictureTaken
+from clwm_sim.sensor_messages import camera_info, episode_status, image, joint_state
 from clwm_sim.shipped_tasks import UnknownTask
 from clwm_sim.world import World
 
@@ -76,6 +73,8 @@ class SimNode(ClwmNode):
         return ("/clwm_sim/episode",)
 
     def configure(self) -> None:
+        if self.uses_sim_time:
+            raise NodeError("the world makes the time on /clock; set its 'rate' instead of 'use_sim_time'")
         try:
             self._robot = RobotDescription.load(self.params.robot)
             self._world = self._simulated()
@@ -287,7 +286,7 @@ class SimNode(ClwmNode):
         if self._simulation is None:
             return
         try:
-            self._simulation.control.receive_positions(arm, message.data, info["received_timestamp"] * 1e-9)
+            self._simulation.control.receive_positions(arm, message.data, self._instant_of(info))
         except CommandRefused as error:
             self._refuse(f"{self._robot.arms[arm].controller.topic}: {error}")
 
@@ -298,11 +297,19 @@ class SimNode(ClwmNode):
         try:
             for command in self._commands.read(message.name, message.position):
                 if command.positions is not None:
-                    control.receive_positions(command.arm, command.positions, info["received_timestamp"] * 1e-9)
+                    control.receive_positions(command.arm, command.positions, self._instant_of(info))
                 if command.opening is not None:
                     control.receive_opening(command.arm, command.opening)
         except (CommandRefused, ValueError) as error:
             self._refuse(f"{self._robot.joint_interface.commands}: {error}")
+
+    def _instant_of(self, info: dict[str, int]) -> float:
+        """When a message was received, on the stack's clock."""
+        received = info["received_timestamp"] * 1e-9
+        if not self.params.rate:
+            return received
+        # In a world that makes the time, what came while it was busy came so much earlier by its pace.
+        return self._simulation.stamp_of(self._clocks()[1] - self.params.rate * (self.now() - received))
 
     def _on_opening(self, arm: int, message: Float64) -> None:
         self._open(arm, message.data)
@@ -342,54 +349,6 @@ class SimNode(ClwmNode):
         response.message = self._servers.disturb(request.arm, request.seconds if is_cut else request.error)
         response.accepted = not response.message
         return response
-
-
-def joint_state(stamp: Time, names: list[str], channels: NDArray[np.intp], seen: JointsSeen) -> JointState:
-    """Arms, whose joints are in these `channels`, then one finger joint per hand.
-
-    A finger moves half of what the hand opens.
-    """
-    message = JointState(name=names)
-    message.header.stamp = stamp
-    message.position = np.concatenate([seen.arms.positions[channels], seen.arms.widths / 2.0]).tolist()
-    message.velocity = np.concatenate([seen.arms.velocities[channels], seen.opening_speeds / 2.0]).tolist()
-    return message
-
-
-def image(stamp: Time, seen: PictureTaken) -> Image:
-    """An rgb8 image of a picture."""
-    height, width, _ = seen.picture.shape
-    message = Image(height=height, width=width, encoding="rgb8", step=3 * width)
-    message.header.stamp = stamp
-    message.header.frame_id = f"{seen.camera}_optical_frame"
-    # Assigning bytes would be checked element by element, which takes milliseconds.
-    message.data = array.array("B")
-    message.data.frombytes(memoryview(np.ascontiguousarray(seen.picture)).cast("B"))
-    return message
-
-
-def camera_info(camera: str, intrinsics: CameraIntrinsics) -> CameraInfo:
-    """Calibration of an undistorted camera; the stamp is left to the caller."""
-    message = CameraInfo(width=intrinsics.width, height=intrinsics.height, distortion_model="plumb_bob", d=[0.0] * 5)
-    message.header.frame_id = f"{camera}_optical_frame"
-    message.k = np.asarray(intrinsics.matrix, dtype=np.float64).ravel()
-    message.r = np.eye(3).ravel()
-    message.p = np.hstack([intrinsics.matrix, np.zeros((3, 1))]).ravel()
-    return message
-
-
-def episode_status(stamp: Time, seen: EpisodeSeen) -> EpisodeStatus:
-    """The ROS form of an episode's status."""
-    return EpisodeStatus(
-        stamp=stamp,
-        task=seen.task,
-        seed=seen.seed,
-        episode=seen.episode,
-        elapsed=seen.elapsed,
-        succeeded=seen.succeeded,
-        failed=seen.failed,
-        instruction=seen.instruction,
-    )
 
 
 def main() -> int:

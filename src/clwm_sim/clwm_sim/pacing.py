@@ -182,6 +182,10 @@ class PacedSimulation:
         self._paced_since, self._paced_ticks = steady, 0
         return Pace(factor, slipped)
 
+    def stamp_of(self, steady: float) -> float:
+        """The stack's clock [s] at an instant of the steady one."""
+        return self._apart + steady
+
     @property
     def due(self) -> float:
         """Instant on the steady clock at which `run` has something to do next."""

@@ -4,14 +4,18 @@ import time
 
 import pytest
 import rclpy
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from trajectory_msgs.msg import JointTrajectory
 
+from clwm_bringup.checks.doctor import Outcome
 from clwm_bringup.checks.preflight_node import PreflightNode
 from clwm_common.robot.camera_source import CameraSource
 from clwm_common.robot.description import RobotDescription
 from clwm_common.ros import qos
+from clwm_common.ros.conversions import to_stamp
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
 
 pytestmark = pytest.mark.usefixtures("ros_context")
@@ -71,3 +75,25 @@ def test_pictures_are_read_by_the_robots_file_described_and_kept_for_the_sheet()
     said = "640 x 480, cropped to 480 x 480, resized to 128 x 128, field of view 44 x 44 degrees"
     assert said in found["camera head"] and refusal in found["camera left_wrist"], found
     assert list(pictures) == ["head"] and pictures["head"].pixels().shape == (128, 128, 3)
+
+
+def test_a_missing_clock_is_named_before_all_else_and_one_that_comes_is_well():
+    preflight, source = PreflightNode(RobotDescription.load("dual_fr3_mujoco")), rclpy.create_node("clock_source")
+    preflight.set_parameters([Parameter("use_sim_time", value=True)])
+    output = source.create_publisher(Clock, "/clock", qos.SENSOR)
+    executor = StaticSingleThreadedExecutor()
+    executor.add_node(preflight)
+    preflight.poll()
+    title, missing = preflight.results()[0]
+    assert (title, missing.outcome) == ("clock", Outcome.FAIL) and "no /clock has come" in missing.found
+    deadline, instant = time.monotonic() + 20.0, 100.0
+    while preflight.results()[0][1].outcome is not Outcome.OK and time.monotonic() < deadline:
+        instant += 0.01
+        output.publish(Clock(clock=to_stamp(instant)))
+        executor.spin_once(timeout_sec=0.02)
+        preflight.poll()
+    found = preflight.results()[0][1]
+    executor.shutdown()
+    source.destroy_node()
+    preflight.destroy_node()
+    assert found.outcome is Outcome.OK and found.found.startswith("/clock says 10"), found

@@ -33,6 +33,7 @@ from clwm_operator.teleop.teleop_node import TeleopNode
 NAMES = ("sim", "perception", "executor", "policy")
 ACTION_SERVICES = ("send_goal", "cancel_goal", "get_result")
 ACTION_TOPICS = ("feedback", "status")
+CLOCK = "/clock"
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,11 @@ def opened(node):
     return tuple({name for name, _ in names(node.get_name(), node.get_namespace())} for names in ask)
 
 
+def without_clock(names):
+    """Of a node that was not told --sim-time."""
+    return (names[0], names[1] - {CLOCK}, *names[2:])
+
+
 def granted(row, namespace="/"):
     """The same of a row of the table, with the topics and services that an action is made of."""
     full = [
@@ -81,7 +87,7 @@ def configured(request):
     ROS's graph still has destroyed nodes for a while: those of another robot are in another namespace.
     """
     nodes = {}
-    for spec in graph.build_graph(graph.StackOptions(robot=request.param)):
+    for spec in graph.build_graph(graph.StackOptions(robot=request.param, sim_time=True)):
         (kind,) = [
             value
             for value in vars(importlib.import_module(spec.module)).values()
@@ -167,16 +173,16 @@ def test_the_operators_nodes_open_nothing_that_the_table_does_not_grant(robot, t
     with pytest.raises(InterruptedError):
         demo.set_mode(Mode.HOLD, look)
     joints = robot.joint_states_topic  # of clwm soak
-    assert tuple(a | b for a, b in zip(seen[0], (set(), {joints}, set(), set()), strict=True)) == granted(
+    assert tuple(a | b for a, b in zip(seen[0], (set(), {joints, CLOCK}, set(), set()), strict=True)) == granted(
         table["clwm_demo"]
     )
-    assert opened(teleop) == granted(table["clwm_teleop"])
+    assert opened(teleop) == without_clock(granted(table["clwm_teleop"]))
     preflight = PreflightNode(robot)
-    assert opened(preflight) == granted(table["clwm_preflight"])
-    assert opened(recorder) == granted(table["clwm_recorder"])
+    assert opened(preflight) == without_clock(granted(table["clwm_preflight"]))
+    assert opened(recorder) == without_clock(granted(table["clwm_recorder"]))
     console = ConsoleNode(robot)
     console.watch(True)
-    assert opened(console) == granted(table["clwm_console"])
+    assert opened(console) == without_clock(granted(table["clwm_console"]))
     for node in (demo, teleop, preflight, console):
         node.destroy_node()
 

@@ -4,6 +4,8 @@ import copy
 import math
 
 import pytest
+from builtin_interfaces.msg import Time
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 
 from clwm_chaos.faults.edits import EDITS
@@ -26,6 +28,11 @@ def chunk():
         chunk_id=3, task_epoch=2, dt=0.05, layout_version=1, horizon=16, prefix_rows=4, rows=[0.0] * 480,
         policy_hash="ab" * 32,
     )  # fmt: skip
+
+
+def test_a_clock_is_ahead_by_more_than_any_tick():
+    edited = EDITS["clock_ahead"](Clock(clock=Time(sec=7, nanosec=30)))
+    assert (edited.clock.sec, edited.clock.nanosec) == (12, 30)
 
 
 def test_one_position_is_no_number_and_the_rest_stays(joint_state):

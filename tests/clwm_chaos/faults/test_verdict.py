@@ -164,7 +164,9 @@ def test_of_a_dead_executor_the_end_of_its_last_message_counts_and_not_its_succe
 
 
 def test_fault_of_grippers_by_action_is_left_out_where_they_listen_to_topics(robot):
-    assert [name for name, fault in FAULTS.items() if not applies(fault, robot)] == ["gripper never finishes"]
+    assert [name for name, fault in FAULTS.items() if not applies(fault, robot, sim_time=True)] == [
+        "gripper never finishes"
+    ]
 
 
 def test_every_fault_can_be_carried_out_and_its_outcome_fits():
@@ -185,3 +187,20 @@ def test_one_camera_is_drawn_where_one_is_meant(robot):
     means = FAULTS["camera frozen"].means
     drawn = {tampering(means, 1, robot, pick).topics for pick in range(3)}
     assert len(drawn) == 3 and all(len(topics) == 1 for topics in drawn)
+
+
+def test_faults_of_the_clock_are_for_stacks_that_live_by_it(robot):
+    of_clock = {name for name, fault in FAULTS.items() if fault.of_sim_time}
+    assert of_clock == {"clock pauses", "clock dies", "clock jumps"}
+    assert {name for name, fault in FAULTS.items() if applies(fault, robot, sim_time=True)} - {
+        name for name, fault in FAULTS.items() if applies(fault, robot)
+    } == of_clock
+
+
+@pytest.mark.parametrize(("said", "is_documented"), [("/clock has stood at 7.00 s for 3 s", True), ("lost", False)])
+def test_a_motion_that_goes_on_may_name_the_documented_fault_and_no_other(robot, said, is_documented):
+    fault = FAULTS["clock pauses"]
+    motion = moving_until(robot, 200.0, speed=0.1)
+    statuses = [(BEGAN, status(fault="/clock has stood at 7.00 s for 2 s")), (BEGAN, status(fault=said))]
+    _, _, violations = judge(fault, observed(robot, fault, motion=motion, statuses=statuses), robot, TIMEOUT)
+    assert bool(violations) is not is_documented, violations

@@ -43,6 +43,13 @@ def test_what_could_be_known_only_when_joint_states_were_stale_counts_from_then(
     assert judged("joint reflex", braking(0.5)).violations
 
 
+def test_an_arm_that_was_not_seen_for_a_while_has_gone_from_where_it_was_seen_last():
+    whole = braking(0.1, speed=2.0)
+    is_seen = (whole.times <= BEGAN) | (whole.times > BEGAN + 1.0)
+    seen = Course(whole.times[is_seen], whole.positions[is_seen], whole.velocities[is_seen])
+    assert judged("connection cut", seen).travel_rad == pytest.approx(0.1, abs=0.02)
+
+
 def test_an_arm_that_is_not_seen_again_is_no_standstill():
     assert judged("connection cut", braking(0.1, until=BEGAN - 0.1)).violations == ["an arm was not seen any more"]
 

@@ -93,6 +93,16 @@ def process():
 
 
 @needs_drake
+def test_a_drake_that_was_killed_is_said_to_have_ended(world):
+    killed = DrakeProcess(DRAKE)
+    killed._process.kill()
+    killed._process.wait()
+    with pytest.raises(DrakeError, match="Drake ended at 'load'"):
+        DrakeStage(killed, world)
+    killed.close()
+
+
+@needs_drake
 def test_drake_starts_where_mujoco_stands(process, world):
     drake = DrakeStage(process, world)
     found, expected = drake.situation(), world.situation()

@@ -10,10 +10,10 @@ import numpy as np
 import rclpy
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CameraInfo, Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
-from clwm_common.messages import ChunkTimeline, SaiReport
+from clwm_common.messages import ActionChunk, ChunkTimeline, SaiReport
 from clwm_common.robot.description import RobotDescription
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_stamp, to_msg
@@ -38,6 +38,8 @@ class Bench:
             node.create_publisher(Image, f"/cameras/{name}/image_raw", qos.SENSOR) for name in ROBOT.cameras
         ]
         self.chunks = node.create_publisher(msg.ChunkTimeline, "/clwm/chunk_timeline", qos.REPORT)
+        self.rows = node.create_publisher(msg.ActionChunk, "/clwm/action_chunk", qos.CRITICAL)
+        self.info = node.create_publisher(CameraInfo, "/cameras/head/camera_info", qos.SENSOR)
         self.count = 0
         for side, arm in zip(("left", "right"), ROBOT.arms, strict=True):
             node.create_subscription(
@@ -88,6 +90,13 @@ class Bench:
             now - 0.4, now, now - 0.6, report=report,
         )  # fmt: skip
         self.chunks.publish(to_msg(chunk))
+        focal, centre = 1.5 * SIDE, (SIDE - 1) / 2.0
+        lens = [focal, 0.0, centre, 0.0, focal, centre, 0.0, 0.0, 1.0]
+        self.info.publish(CameraInfo(height=SIDE, width=SIDE, k=lens))
+        rows = np.zeros((16, 30), np.float32)
+        rows[:, [0, 7]], rows[:, 1], rows[:, 8] = 0.5, np.linspace(0.1, 0.2, 16), -0.1
+        # Of no request: the executor drops it, and who looks on draws it.
+        self.rows.publish(to_msg(ActionChunk(self.count, 0, now, rows)))
 
 
 def main():

@@ -1,5 +1,7 @@
 """What the demo's course takes for a stack that is up: errors that pass are waited out, refusals are not."""
 
+import time
+
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 
@@ -53,3 +55,22 @@ def test_an_error_that_does_not_pass_is_named_when_time_is_up(course, monkeypatc
     says(course, STALE)
     with pytest.raises(StackError, match=r"within 1 s: executor: joint states are 0.21 s old.*; policy: silent; see"):
         course.wait_until_active(["executor", "policy"])
+
+
+def test_a_wait_for_a_stack_whose_clock_never_comes_ends_by_the_machines_clock(monkeypatch):
+    monkeypatch.setattr(demo, "STANDS", 0.4)
+    with Supervisor([], {}, lambda line: None) as supervisor:
+        with Demo(supervisor, Recording(("head",)), lambda text: None, is_simulated_time=True) as course:
+            began = time.monotonic()
+            with pytest.raises(TimeoutError):
+                course.wait(lambda: False, "a sign", 0.2)
+            assert course.node.now() == 0.0 and time.monotonic() - began >= 0.4
+
+
+def test_a_wait_lasts_as_long_as_the_stacks_clock_takes_for_its_time(course):
+    # A clock at a tenth of real time; its first reading is no time that has passed.
+    began = time.monotonic()
+    course.node.now = lambda: 0.0 if time.monotonic() < began + 0.1 else 1e9 + 0.1 * (time.monotonic() - began)
+    with pytest.raises(TimeoutError):
+        course.wait(lambda: False, "a sign", 0.05)
+    assert time.monotonic() - began >= 0.55

@@ -97,6 +97,7 @@ def test_a_timeline_line_becomes_a_chunk_with_or_without_the_policys_report():
     with_report = Chunk.from_timeline(timeline)
     assert with_report.speculation is None and with_report.stages["finish"] == with_report.surrogate_error == 0.1
     assert with_report.copy_error is None and with_report.policy == "sequential"
+    assert Chunk.from_timeline(timeline, pace=0.5).stages["finish"] == 0.05, "on the stack's clock"
 
 
 def test_the_film_has_one_picture_per_frame_of_the_composed_size(recording, tmp_path):

@@ -21,6 +21,7 @@ from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_msgs import msg
 from clwm_operator.recorder.episode_recorder import EpisodeRecorder
 from clwm_operator.recorder.recorder_node import RecorderNode, given_topics, recorded_topics
+from clwm_operator.recorder.span import LATE
 
 pytestmark = pytest.mark.usefixtures("ros_context")
 EPOCH = 12
@@ -88,6 +89,7 @@ def test_an_episode_is_recorded_with_pictures_human_and_verdict_and_comes_back(r
     wait(lambda: recorder._human_since is not None)
     stack.mode.publish(to_msg(ModeStatus(3.0, Mode.POLICY, "nano")))
     wait(lambda: recorder._human_since is None)
+    wait(lambda: recorder.current.seconds > LATE, act)  # a verdict before counts as one of before the recording
     stamp = to_stamp(stack.get_clock().now().nanoseconds * 1e-9)
     stack.verdict.publish(msg.Verdict(stamp=stamp, task_epoch=EPOCH, judge="sim", outcome=msg.Verdict.SUCCEEDED))
     wait(lambda: recorder.done)
@@ -132,6 +134,25 @@ def test_a_driver_that_compresses_itself_is_recorded_as_it_does(run):
 
     wait(lambda: sent > 10, raw)
     assert recorder.current.counts[topic].messages == before
+
+
+def test_a_topic_that_is_faster_than_the_recorder_turns_loses_nothing(run):
+    stack, recorder, _, wait = run
+    stack.give("look", EPOCH)
+    wait(lambda: recorder.current is not None)
+    joints = JointState(name=["a"], position=[0.25])
+    wait(has(recorder, "/joint_states"), lambda: stack.joints.publish(joints))
+    before, turns = recorder.current.counts["/joint_states"].messages, 0
+    for _ in range(300):
+        stack.joints.publish(joints)
+
+    def turn():
+        nonlocal turns
+        turns += 1
+        time.sleep(0.02)  # as long as a picture of a busy machine takes
+
+    wait(lambda: recorder.current.counts["/joint_states"].messages >= before + 300, turn)
+    assert turns < 150
 
 
 @pytest.fixture

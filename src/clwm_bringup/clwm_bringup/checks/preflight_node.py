@@ -13,6 +13,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
 from clwm_bringup import graph
 from clwm_bringup.checks import preflight as checks
+from clwm_bringup.checks.clock_check import ClockCheck
 from clwm_bringup.checks.doctor import Outcome, Result
 from clwm_bringup.checks.preflight import Stream
 from clwm_common.robot.description import RobotDescription
@@ -46,8 +47,8 @@ class PreflightNode(Node):
         self._image_bytes = graph.fixed_parameters("perception").get("image_bytes", IMAGE_BYTES)
         self._intake = JointIntake(robot, self._executor.state_timeout)
         self._watch = PictureWatch(self._perception)
-        self._intake.start(self._now())
-        self._watch.start(self._now())
+        self._clock_check = ClockCheck(time.monotonic())
+        self._start_listening()
         self._joints = {source.topic: Stream() for source in robot.joint_sources()}
         self._cameras = {camera: Stream() for camera in robot.cameras}
         self._readers = {
@@ -78,8 +79,19 @@ class PreflightNode(Node):
         return all(stream.arrivals for stream in (*self._joints.values(), *self._cameras.values()))
 
     def poll(self) -> None:
-        """Go on asking the controllers for their parameters."""
+        """Go on asking the controllers for their parameters, and look at the clock."""
         self._controllers.poll(time.monotonic())
+        if self._lives_by_clock and self._clock_check.has_begun(time.monotonic(), self._now()):
+            self._start_listening()
+
+    @property
+    def _lives_by_clock(self) -> bool:
+        return self.get_parameter("use_sim_time").value
+
+    def _start_listening(self) -> None:
+        """From now on, joint states and pictures are expected."""
+        self._intake.start(self._now())
+        self._watch.start(self._now())
 
     def results(self) -> list[tuple[str, Result]]:
         """(title, judgement), from the arms to the pictures."""
@@ -90,7 +102,8 @@ class PreflightNode(Node):
             stream.problem = self._watch.problem(self._now(), camera)
             if camera in self.pictures:
                 stream.detail = self._readers[camera].describe(self.pictures[camera])
-        found = [
+        found = [("clock", self._clock_check.result(time.monotonic(), self._now()))] if self._lives_by_clock else []
+        found += [
             (
                 f"joints {source.topic}",
                 checks.judge_joints(source.topic, self._joints[source.topic], executor, has_arm=source.has_arm),

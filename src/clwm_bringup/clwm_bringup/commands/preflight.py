@@ -24,6 +24,7 @@ def preflight(
     robot: Annotated[str, typer.Option(help="name of a file in config/robots")] = graph.StackOptions.robot,
     model: Annotated[str, typer.Option(help=graph.MODEL_HELP)] = graph.StackOptions.model,
     seconds: Annotated[float, typer.Option(min=1.0, max=60.0, help="to listen")] = 4.0,
+    sim_time: Annotated[bool, typer.Option("--sim-time", help="the stack is to live by /clock")] = False,
     pictures: Annotated[Path | None, typer.Option(help="PNG file: what each camera sends, and what is used")] = None,
 ) -> None:
     """Listen to a robot's drivers and cameras before the stack is started: names, rates, clocks, controllers.
@@ -39,7 +40,7 @@ def preflight(
     fits = check_checkpoints(model, robot) if is_asked else Result(Outcome.OK, "none: people steer the arms")
     if is_asked and fits.outcome is Outcome.OK:
         size = graph.fitting_encoder(ModelFiles.load(model), description).preprocessing.size
-    with RosSession() as session:
+    with RosSession(sim_time=sim_time) as session:
         node = session.add(PreflightNode(description, size))
         patience = time.monotonic() + DISCOVERY
         until = time.monotonic() + seconds

@@ -27,6 +27,7 @@ def up(
     sai: Annotated[str, typer.Option(help=graph.SAI_HELP)] = "",
     follow: Annotated[str, typer.Option(help=graph.FOLLOW_HELP)] = graph.StackOptions.follow,
     teleop_poses: Annotated[bool, typer.Option("--teleop-poses", help=graph.TELEOP_POSES_HELP)] = False,
+    sim_time: Annotated[bool, typer.Option("--sim-time", help=graph.SIM_TIME_HELP)] = False,
     rate: Annotated[float, typer.Option(min=0.0, max=10.0, help=graph.RATE_HELP)] = graph.StackOptions.rate,
     replay_log: Annotated[Path | None, typer.Option(help="file of what decides the chunks, for clwm replay")] = None,
     console: Annotated[bool, typer.Option("--console", help=CONSOLE_HELP)] = False,
@@ -54,7 +55,16 @@ def up(
 
     recorded = "" if replay_log is None else str(replay_log.absolute())
     options = graph.StackOptions(
-        robot, model, task, seed, sai, record=recorded, follow=follow, teleop_poses=teleop_poses, rate=rate
+        robot,
+        model,
+        task,
+        seed,
+        sai,
+        record=recorded,
+        follow=follow,
+        teleop_poses=teleop_poses,
+        sim_time=sim_time,
+        rate=rate,
     )
     specs = graph.build_graph(options)
     # Here, since rclpy takes a second to import and --help must not wait for it.
@@ -66,7 +76,8 @@ def up(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, on_signal)
-    page = graph.CommandSpec("console", ("console", "--robot", robot, "--model", model))
+    clock = ("--sim-time",) if rate else ()
+    page = graph.CommandSpec("console", ("console", "--robot", robot, "--model", model, *clock))
     processes = [*specs, page] if console else specs
     show(Line("clwm", f"starting {', '.join(process.name for process in processes)}; Ctrl-C ends them in order"))
     with Supervisor(processes, graph.environment(), show) as supervisor:

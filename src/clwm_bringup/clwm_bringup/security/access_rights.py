@@ -13,6 +13,7 @@ from clwm_common.recordings.names import recorded_pictures
 from clwm_common.robot.description import RobotDescription
 
 _CLAIMS = "/clwm/claims"  # who has which role
+_CLOCK = "/clock"  # of those who use_sim_time
 _PARAMETERS = (
     "describe_parameters", "get_parameter_types", "get_parameters", "list_parameters", "set_parameters",
     "set_parameters_atomically",
@@ -57,7 +58,7 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
         _node_of_the_graph(
             "sim",
             publishes=[
-                "/clock", "/clwm/verdict", "/clwm_sim/episode", *images, *camera_infos, *([] if is_franka else joints),
+                _CLOCK, "/clwm/verdict", "/clwm_sim/episode", *images, *camera_infos, *([] if is_franka else joints),
             ],
             subscribes=["/clwm/task_status", *([] if is_franka else commands)],
             serves=["/clwm_sim/reset", *(["/clwm_sim/disturb"] if is_franka else [])],
@@ -67,7 +68,7 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
         _node_of_the_graph(
             "perception",
             publishes=["/clwm/feature_frame"],
-            subscribes=["/clwm/observation_request", *images, *needed_infos],
+            subscribes=[_CLOCK, "/clwm/observation_request", *images, *needed_infos],
         ),
         _node_of_the_graph(
             "executor",
@@ -76,7 +77,8 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
                 *commands,
             ],
             subscribes=[
-                "/clwm/action_chunk", "/clwm/chunk_refusal", "/clwm/driver_status", "/clwm/sai_report", "/clwm/teleop",
+                _CLOCK, "/clwm/action_chunk", "/clwm/chunk_refusal", "/clwm/driver_status", "/clwm/sai_report",
+                "/clwm/teleop",
                 "/clwm/verdict", "/clwm_sim/episode", *joints,
             ],
             serves=["/clwm/set_mode", "/clwm/set_task"],
@@ -87,7 +89,7 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
         _node_of_the_graph(
             "policy",
             publishes=["/clwm/action_chunk", "/clwm/chunk_refusal", "/clwm/observation_request", "/clwm/sai_report"],
-            subscribes=["/clwm/chunk_request", "/clwm/feature_frame", "/clwm/state"],
+            subscribes=[_CLOCK, "/clwm/chunk_request", "/clwm/feature_frame", "/clwm/state"],
             serves=["/clwm/check_task"],
         ),
         _node_of_the_operator(
@@ -98,7 +100,7 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
         ),
         _node_of_the_operator(
             "clwm_demo",  # clwm soak reads the joints as well
-            subscribes=[*seen, *joints, *images],
+            subscribes=[_CLOCK, *seen, *joints, *images],
             calls=orders,
         ),
         _node_of_the_operator(
@@ -116,12 +118,12 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
             subscribes=["/clwm/action_chunk", "/clwm/state", "/clwm/verdict", *seen, *images, *seen_from],
             calls=["/clwm/check_task", *orders],
         ),
-        _node_of_the_operator("clwm_preflight", subscribes=[*joints, *images, *camera_infos], calls=asked),
+        _node_of_the_operator("clwm_preflight", subscribes=[_CLOCK, *joints, *images, *camera_infos], calls=asked),
         _node_of_the_operator("clwm_up", subscribes=(), publishes=["/clwm/claims"], calls=()),
         _node_of_the_operator(
             "clwm_teleop",
             publishes=["/clwm/teleop"],
-            subscribes=["/clwm/mode", "/clwm/state"],
+            subscribes=[_CLOCK, "/clwm/mode", "/clwm/state"],
             calls=["/clwm/set_mode"],
         ),
     )  # fmt: skip

@@ -38,8 +38,9 @@ Wait = Callable[[Callable[[], bool], str], None]
 class ChaosNode(DemoNode):
     """Records before the relay what the robot says and behind it what the controllers are told."""
 
-    def __init__(self, robot: RobotDescription) -> None:
-        super().__init__(Recording(()), "clwm_chaos")
+    def __init__(self, robot: RobotDescription, sim_time: bool = False) -> None:
+        """sim_time: live by /clock, as the stack does."""
+        super().__init__(Recording(()), "clwm_chaos", sim_time)
         self._joint_map = JointMap(robot)
         limits = MotionLimits.of(robot)
         self._limits = [limits.columns(robot.columns(arm)) for arm in (0, 1)]
@@ -47,6 +48,7 @@ class ChaosNode(DemoNode):
         self.applied: dict[int, float] = {}
         self.healths: list[tuple[float, str, Health]] = []
         self.clear()
+        self._uses_sim_time = sim_time
         self._joints = robot.joint_states_topic
         self.create_subscription(JointState, UPSTREAM + self._joints, self._on_joints, qos.SENSOR_DEEP)
         self.create_subscription(ChunkRequest, UPSTREAM + "/clwm/chunk_request", self._on_request, qos.CRITICAL)
@@ -138,14 +140,16 @@ class ChaosNode(DemoNode):
 
     def _on_applied(self, message: String) -> None:
         fields = json.loads(message.data)
-        self.applied[fields["identity"]] = fields["at"]
+        # The relay itself lives by the machine's clock, of which a stack with simulated time knows nothing.
+        self.applied[fields["identity"]] = self.now() if self._uses_sim_time else fields["at"]
 
 
 class SpinningNode:
     """A ROS session whose node is served by a thread of its own, so that it records while the caller is busy."""
 
-    def __init__(self, create: Callable[[], DemoNode]) -> None:
-        self._session = RosSession()
+    def __init__(self, create: Callable[[], DemoNode], sim_time: bool = False) -> None:
+        """sim_time: whether the node lives by the simulation's own /clock, before a relay."""
+        self._session = RosSession(remappings={"/clock": f"{UPSTREAM}/clock"} if sim_time else None)
         self.node = self._session.add(create())
         self._is_over = False
         self._thread = threading.Thread(target=self._spin, name="ros", daemon=True)

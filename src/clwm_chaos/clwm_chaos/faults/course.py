@@ -56,6 +56,7 @@ RUN_OUT = 2.0  # s; what is sent ahead takes at most 0.8 s and its braking tail
 ATTEMPTS = 4  # more at an injection during which the simulation fell behind
 LEAP = 0.05  # s between joint states of moving arms, from which on the simulation has fallen behind
 CHUNKS_IN_A_ROW = 3  # that show that arms are led, even where they hold still
+SLOWEST = 10.0  # times slower than real time, at which a simulation that makes the time is still waited for
 WATCHED = 0.6  # s that a rest without a way out is watched for motion
 
 
@@ -76,6 +77,7 @@ class ChaosCourse:
         """
         self._plain = {spec.name: spec for spec in specs}
         self._specs = with_relay(specs, robot.name)
+        self._sim_time = any(spec.parameters.get("use_sim_time") for spec in specs)
         self._names = [spec.name for spec in self._specs]
         self._robot = robot
         self._tasks = sorted(tasks)
@@ -86,7 +88,7 @@ class ChaosCourse:
         self._supervisor: Supervisor | None = None
 
     def __enter__(self) -> ChaosCourse:
-        self._ros = SpinningNode(lambda: ChaosNode(self._robot))
+        self._ros = SpinningNode(lambda: ChaosNode(self._robot, self._sim_time), self._sim_time)
         self._node: ChaosNode = self._ros.node
         self._beside = Beside(self._plain["executor"], self._robot.joint_states_topic, self._node, self._wait)
         try:
@@ -233,8 +235,9 @@ class ChaosCourse:
         seen.began_at = self._node.now()
         os.kill(process_id, means.number)
         if means.resume_after is not None:
-            until = seen.began_at + means.resume_after
-            self._wait(lambda: self._node.now() >= until, "time to pass", means.resume_after + 1.0)
+            # By a clock that goes on when the process that is stopped makes the stack's.
+            until = time.monotonic() + means.resume_after
+            self._wait(lambda: time.monotonic() >= until, "time to pass", means.resume_after + 1.0)
             os.kill(process_id, signal.SIGCONT)
         else:
             self._wait(lambda: bool(self._deaths), f"{means.node} to end", ANSWER_TIMEOUT)
@@ -350,8 +353,11 @@ class ChaosCourse:
             raise StackError(f"{what} did not come within {ANSWER_TIMEOUT:.0f} s; see the nodes' logs") from None
 
     def _wait(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
-        """Serve the supervisor until `condition` holds. Raises TimeoutError, or StackError when a node is gone."""
-        until = time.monotonic() + timeout
+        """Serve the supervisor until `condition` holds. Raises TimeoutError, or StackError when a node is gone.
+
+        timeout: s; more of them where a simulation makes the time, which may go slower.
+        """
+        until = time.monotonic() + timeout * (SLOWEST if self._sim_time else 1.0)
         while not condition():
             if time.monotonic() > until:
                 raise TimeoutError(what)

@@ -9,6 +9,7 @@ from typing import Any
 from clwm_common.ros.conversions import from_stamp, to_stamp
 
 CLOCK_STEP = 1.0  # s by which the robot's clock is set
+CLOCK_LEAP = 5  # s by which /clock leaps
 AHEAD, BEHIND = 0.09, 0.4  # s by which a camera's clock is off
 
 
@@ -64,6 +65,12 @@ def _moved(message: Any, seconds: float) -> Any:
     return message
 
 
+def clock_ahead(clock: Any) -> Any:
+    """A Clock of a simulation that was set forward by CLOCK_LEAP."""
+    clock.clock.sec += CLOCK_LEAP
+    return clock
+
+
 def of_the_epoch_before(chunk: Any) -> Any:
     """An ActionChunk for the task before this one."""
     chunk.task_epoch -= 1
@@ -86,6 +93,6 @@ EDITS: Mapping[str, Callable[[Any], Any]] = {
     function.__name__: function
     for function in (
         nan_position, without_first_joint, stamped_back, stamped_forward, of_the_epoch_before, of_another_layout,
-        nan_row, nan_velocities, stamped_zero, stamped_ahead, stamped_behind,
+        nan_row, nan_velocities, stamped_zero, stamped_ahead, stamped_behind, clock_ahead,
     )
 }  # fmt: skip

@@ -81,7 +81,8 @@ class Fault:
     """published: what /clwm/task_status must say meanwhile, by field: a part of the text.
 
     diagnosed: the node whose health must not be OK meanwhile, and a part of what it must say.
-    into_task: the fault begins at most so many s after the first motion of a task.
+    into_task: the fault begins at most so many s after the first motion of a task. of_sim_time: it harms /clock, by
+    which the stack must live.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Fault:
     recovery: float = 8.0  # s from the end of the fault until the arms must move again
     into_task: float = 2.5
     diagnosed: tuple[str, str] | None = None
+    of_sim_time: bool = False
 
 
 def expected_seconds(fault: Fault) -> float:
@@ -139,6 +141,7 @@ def _executor_ends(name: str, number: signal.Signals, known: Known) -> Fault:
 
 _STALL = {"phase": "STALLED"}
 LASTS = 3.0  # s for which inputs are there and useless: health is told once a second, of what has lasted for one
+_PAUSE = 4.0  # s that /clock stands, which is a fault after two, told once a second
 _EARLY = 1.0  # s; what is seen by how the arms move, before or after, is not to be seen when they have arrived
 _STARTS = 60.0  # s for a policy to load, on a busy machine
 
@@ -247,6 +250,31 @@ FAULTS: Mapping[str, Fault] = {
         _neighbour("a process joins"),
         _neighbour("a process leaves", signal.SIGTERM),
         _neighbour("a process is killed", signal.SIGKILL),
+        Fault(
+            "clock pauses",  # the whole simulation does
+            KillSignal("sim", signal.SIGSTOP, resume_after=_PAUSE),
+            Outcome.CONTINUES,
+            Known.AT_ONCE,
+            {"fault": "/clock has stood"},
+            of_sim_time=True,
+        ),
+        Fault(
+            "clock dies",
+            Messages(("clock",), {"kind": "drop", "seconds": _PAUSE}),
+            Outcome.RESUMES,
+            Known.SENT_AHEAD,
+            {"fault": "/clock has stood"},
+            of_sim_time=True,
+        ),
+        Fault(
+            "clock jumps",  # forward, and back again
+            Messages(("clock",), {"kind": "edit", "edit": "clock_ahead", "seconds": 1.0}),
+            Outcome.RESUMES,
+            Known.SENT_AHEAD,
+            {"phase": "BLIND"},
+            diagnosed=("executor", "/clock went"),
+            of_sim_time=True,
+        ),
         Fault("emergency stop", EmergencyStop(), Outcome.ESTOP, Known.AT_ONCE, {"mode": "ESTOP"}),
         Fault("Ctrl-C", EndStack(), Outcome.ENDED, Known.CHUNK_DUE),
     )
@@ -263,15 +291,18 @@ def topics_of(robot: RobotDescription) -> dict[str, tuple[str, ...]]:
         "joint_states": states,
         "cameras": tuple(robot.camera_source(camera).topic for camera in robot.cameras),
         "chunk": chunk,
+        "clock": ("/clock",),
         "controllers": controllers,
         "grippers": actions,
         "executor": (*states, *chunk, *controllers, *grippers, *actions, "/clwm/chunk_request", "/clwm/state"),
     }
 
 
-def applies(fault: Fault, robot: RobotDescription) -> bool:
-    """Whether the robot has what the fault harms: grippers by topic have no goals to take and never finish."""
+def applies(fault: Fault, robot: RobotDescription, sim_time: bool = False) -> bool:
+    """Whether robot and stack have what the fault harms: grippers by topic have no goals to take and never finish."""
     means = fault.means
+    if fault.of_sim_time and not sim_time:
+        return False
     return not isinstance(means, Messages) or all(topics_of(robot)[name] for name in means.topics)
 
 

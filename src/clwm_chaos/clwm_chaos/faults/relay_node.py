@@ -14,6 +14,7 @@ from typing import Any
 
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64, Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory
@@ -45,9 +46,10 @@ class Route:
     buffered: QoSProfile
 
 
-def routes(robot: RobotDescription) -> list[Route]:
-    """Everything between the executor and the rest, and the cameras."""
-    found = [Route(robot.joint_states_topic, "sim", JointState, qos.SENSOR, qos.SENSOR_BUFFERED)]
+def routes(robot: RobotDescription, sim_time: bool = False) -> list[Route]:
+    """Everything between the executor and the rest, the cameras, and the clock by which the stack lives."""
+    found = [Route("/clock", "sim", Clock, qos.SENSOR, qos.SENSOR_BUFFERED)] if sim_time else []
+    found += [Route(robot.joint_states_topic, "sim", JointState, qos.SENSOR, qos.SENSOR_BUFFERED)]
     for camera in robot.cameras:
         found.append(Route(robot.camera_source(camera).topic, "sim", Image, qos.SENSOR, qos.SENSOR_BUFFERED))
     found.append(Route("/clwm/action_chunk", "policy", ActionChunk, qos.CRITICAL, qos.CRITICAL))
@@ -64,8 +66,11 @@ def routes(robot: RobotDescription) -> list[Route]:
 def with_relay(specs: Iterable[NodeSpec], robot_name: str) -> tuple[NodeSpec, ...]:
     """The graph with the relay in it; the producers keep their code and their parameters."""
     robot = RobotDescription.load(robot_name)
-    moved = routes(robot)
-    relay = NodeSpec("fault_relay", "clwm_bringup", "fault_relay_node", __name__, {"robot": robot_name})
+    specs = list(specs)
+    sim_time = any(spec.parameters.get("use_sim_time") for spec in specs)
+    moved = routes(robot, sim_time)
+    parameters = {"robot": robot_name, "relays_clock": sim_time}
+    relay = NodeSpec("fault_relay", "clwm_bringup", "fault_relay_node", __name__, parameters)
     return (
         relay,
         *(
@@ -94,7 +99,10 @@ def _action_remappings(robot: RobotDescription) -> dict[str, str]:
 class FaultRelayNode(ClwmNode):
     """Passes messages on as bytes; only what is to be changed is taken apart."""
 
-    PARAMETERS = (Parameter("robot", "dual_fr3_mujoco", "name of the robot description in config/robots"),)
+    PARAMETERS = (
+        Parameter("robot", "dual_fr3_mujoco", "name of the robot description in config/robots"),
+        Parameter("relays_clock", False, "stand between the simulation's /clock and the stack, too"),
+    )
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("fault_relay", **kwargs)
@@ -102,7 +110,7 @@ class FaultRelayNode(ClwmNode):
 
     def configure(self) -> None:
         robot = RobotDescription.load(self.params.robot)
-        self._routes = {route.topic: route for route in routes(robot)}
+        self._routes = {route.topic: route for route in routes(robot, self.params.relays_clock)}
         self._links: dict[str, Link] = {topic: Link() for topic in self._routes}
         self._grippers = {
             name: GripperRelay(self, name, UPSTREAM, functools.partial(self._on_message, name))

@@ -177,7 +177,7 @@ def judge(
         violations += [
             f"mode {status['mode']} with '{status['fault']}' although the motion should go on"
             for at, status in seen.statuses
-            if at >= seen.began_at and (status["mode"] != "POLICY" or status["fault"])
+            if at >= seen.began_at and (status["mode"] != "POLICY" or not _is_documented(fault, status["fault"]))
         ][:1]
         if (jump := command_jump(seen)) > JUMP_LIMIT:
             violations.append(f"a command jumped by {jump:.3f} rad although the motion should go on")
@@ -187,6 +187,12 @@ def judge(
     if seen.estop is not None:
         violations += _about_estop(seen.motion.between(*seen.estop))
     return rest, known, violations
+
+
+def _is_documented(fault: Fault, said: str) -> bool:
+    """Whether the executor may say so while the motion goes on."""
+    documented = fault.published.get("fault")
+    return not said or (documented is not None and documented in said)
 
 
 def _about_rest(rest: Rest | None, known: float) -> list[str]:

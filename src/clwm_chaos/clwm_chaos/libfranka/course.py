@@ -89,6 +89,8 @@ class LibfrankaCourse(Demo):
                 node.disturb(arm, "", CUT, self.wait_for_answer)
         self._until(lambda: fault.said in node.mode.reason, f"the mode to say {fault.said}")
         injected.said = node.mode.reason
+        if fault.kind is Kind.REFLEX:
+            began = node.driver_said_at[arm]  # the world was asked for it before
         self.linger(STAYS)
         judge_motion(injected, began, node.courses())
         if node.mode.mode != Mode.HOLD or not node.driver_faults.get(arm):

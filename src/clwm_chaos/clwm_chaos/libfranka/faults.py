@@ -57,7 +57,7 @@ class Course:
 
 @dataclass
 class Injected:
-    """One injection. standstill_s: from when the executor could know; travel_rad: from the injection on, any joint.
+    """One injection. standstill_s: from when the executor could know; travel_rad: likewise, any joint.
 
     said: the mode's reason. seconds: of the stack's time.
     """
@@ -84,7 +84,9 @@ def judge_motion(injected: Injected, began: float, courses: Sequence[Course]) ->
         speeds = np.abs(course.velocities[after]).max(axis=1)
         fast = course.times[after][speeds >= REST_SPEED]
         moving = max(moving, float(fast.max())) if len(fast) else moving
-        travel = max(travel, float(np.abs(course.positions[after] - course.positions[after][0]).max()))
+        # From where it was seen last before it could be known: an arm whose connection is cut is not seen for a while.
+        start = max(int(np.searchsorted(course.times, known, side="right")) - 1, 0)
+        travel = max(travel, float(np.abs(course.positions[start:] - course.positions[start]).max()))
     injected.standstill_s, injected.travel_rad = round(moving - known, 4), round(travel, 4)
     if injected.standstill_s > STANDSTILL_LIMIT:
         injected.violations.append(

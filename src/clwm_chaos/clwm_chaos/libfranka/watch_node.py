@@ -23,11 +23,12 @@ SIDES = ("left", "right")
 
 
 class WatchNode(DemoNode):
-    """driver_faults: what each arm's driver said last."""
+    """driver_faults: what each arm's driver said last, and driver_said_at: when [s]."""
 
     def __init__(self, robot: RobotDescription, is_simulated_time: bool) -> None:
         super().__init__(Recording(()), "clwm_chaos", is_simulated_time)
         self.driver_faults: dict[str, str] = {}
+        self.driver_said_at: dict[str, float] = {}
         self._hands = [ActionClient(self, MoveGripper, arm.gripper.command.name) for arm in robot.arms]
         self.clear()
         for side, arm in zip(SIDES, robot.arms, strict=True):
@@ -76,3 +77,4 @@ class WatchNode(DemoNode):
 
     def _on_driver(self, message: DriverStatus) -> None:
         self.driver_faults[message.arm] = message.fault
+        self.driver_said_at[message.arm] = from_stamp(message.stamp)

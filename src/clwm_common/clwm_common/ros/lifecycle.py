@@ -24,15 +24,15 @@ from rclpy.parameter import Parameter as RosParameter
 from rclpy.signals import SignalHandlerOptions
 
 from clwm_common import ros_environment
-from clwm_common.clock_watch import ClockWatch
 from clwm_common.ros import qos
 from clwm_common.ros.diagnostics import ACTIVE, NOT_OK_FOR, Health, Level, to_array
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_common.ros.intake import intake
+from clwm_common.ros.node_parts.sole_role import SoleRole
+from clwm_common.ros.node_parts.stack_clock import CLOCK, StackClock
 from clwm_common.ros.parameters import Parameter, ParameterError, declare, problem_with
 from clwm_common.ros.quiet_logger import QuietLogger
 from clwm_common.ros.signals import Interrupted, StopOnSignal
-from clwm_common.ros.sole_role import SoleRole
 
 _AUTOSTART = Parameter("autostart", True, "configure and activate without being told by a supervisor")
 
@@ -43,7 +43,7 @@ class NodeError(RuntimeError):
     """Why a transition is refused, in words for the operator: what, which value, what was expected, the remedy."""
 
 
-class ClwmNode(SoleRole, LifecycleNode):
+class ClwmNode(StackClock, SoleRole, LifecycleNode):
     """A lifecycle node with four plain hooks, `configure`, `activate`, `deactivate`, `cleanup`, that may raise.
 
     A hook that raises refuses its transition: the reason is logged, latched in the diagnostics, and the node stays
@@ -61,6 +61,7 @@ class ClwmNode(SoleRole, LifecycleNode):
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         """Raises ParameterError when a parameter is of the wrong type or out of range."""
+        self.begin_clock()
         super().__init__(name, **kwargs)
         self._quiet = QuietLogger(super().get_logger())
         self.params = declare(self, (*self.PARAMETERS, _AUTOSTART))
@@ -70,7 +71,7 @@ class ClwmNode(SoleRole, LifecycleNode):
         self._is_configured = False
         self.add_on_set_parameters_callback(self._may_set)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.REPORT)
-        self._clock_watch, self._well_at = ClockWatch(time.monotonic()), time.monotonic()
+        self._well_at = time.monotonic()
         # By a clock that runs whatever use_sim_time says: health is wanted most when the stack's clock stands still.
         self.create_timer(1.0, self._report_health, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.open_role()
@@ -107,11 +108,6 @@ class ClwmNode(SoleRole, LifecycleNode):
     def fault(self) -> str:
         """Why the node refused a transition or stopped; empty when all is well."""
         return self._fault
-
-    def now(self) -> float:
-        """Seconds on the stack's clock."""
-        # A Time of rclpy around the same number would take longer than reading the clock, at every event.
-        return self.get_clock().handle.get_now().nanoseconds * 1e-9
 
     def get_logger(self) -> Any:
         return self._quiet or super().get_logger()
@@ -227,12 +223,14 @@ class ClwmNode(SoleRole, LifecycleNode):
         takes the bytes as they come, and the limit is its own concern.
         Raises UnboundedType when neither the type nor the caller says what is too large.
         """
+        if topic == CLOCK:
+            callback = self.heeding_leaps(callback)
         if not raw:
             callback = intake(msg_type, max_bytes, callback, functools.partial(self.refuse_message, topic, on_refused))
-        return self._track(
-            "subscription",
-            super().create_subscription(msg_type, topic, self._guard(callback), *args, raw=True, **kwargs),
-        )
+        made = super().create_subscription(msg_type, topic, self._guard(callback), *args, raw=True, **kwargs)
+        if topic == CLOCK:
+            self._clock_input = made
+        return self._track("subscription", made)
 
     def create_timer(self, timer_period_sec, callback, *args, **kwargs):
         return self._track("timer", super().create_timer(timer_period_sec, self._guard(callback), *args, **kwargs))
@@ -313,8 +311,7 @@ class ClwmNode(SoleRole, LifecycleNode):
             health = self.diagnose()
         else:
             health = Health(Level.WARN, "not active")
-        uses_sim_time = self.get_parameter("use_sim_time").value
-        if clock_problem := self._clock_watch.look(time.monotonic(), self.now(), uses_sim_time):
+        if clock_problem := self.look_at_clock():
             message = "; ".join(text for text in (clock_problem, health.message) if text)
             health = replace(health, level=Level.ERROR, message=message)
             self.get_logger().error(clock_problem)

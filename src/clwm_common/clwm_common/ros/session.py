@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
@@ -23,8 +23,16 @@ Result = TypeVar("Result")
 class RosSession(AbstractContextManager):
     """ROS for the nodes of this process, whose thread spins them; signals stay with the caller."""
 
-    def __init__(self, make_executor: Callable[[], Executor] = SingleThreadedExecutor) -> None:
-        arguments = ["--ros-args", *enclave_arguments(OPERATOR)]
+    def __init__(
+        self,
+        make_executor: Callable[[], Executor] = SingleThreadedExecutor,
+        sim_time: bool = False,
+        remappings: Mapping[str, str] | None = None,
+    ) -> None:
+        """sim_time: whether the nodes live by /clock. remappings: topics by other names than the nodes have."""
+        rules = [word for name, other in (remappings or {}).items() for word in ("-r", f"{name}:={other}")]
+        time_source = ["-p", "use_sim_time:=true"] if sim_time else []
+        arguments = ["--ros-args", *enclave_arguments(OPERATOR), *rules, *time_source]
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
         self._executor = make_executor()
         self._nodes: list[Node] = []

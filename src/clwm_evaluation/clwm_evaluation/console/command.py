@@ -71,6 +71,8 @@ class _Page:
                 if isinstance(message, bytes):
                     self.pictures += 1
                     self._socket.send(json.dumps({"kind": "got", "camera": message[0]}))
+                elif '"kind":"state"' in message:
+                    self._socket.send(json.dumps({"kind": "seen"}))
 
 
 @contextlib.contextmanager

@@ -5,21 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from clwm_common.terminal.console import PlainConsole
 from clwm_embodichain.expansion.attempts import AttemptError
 from clwm_evaluation.drake.process import DrakeError, DrakeProcess
 from clwm_evaluation.drake.stage import STEP
 from clwm_evaluation.drake.trials import FAR, DrakeTrial, DrakeTrials
+from clwm_evaluation.plots import panels
 from clwm_evaluation.report import Measured, Rows, measurement, percent
 from clwm_evaluation.statistics import compare_pairs, success_rate
 from clwm_sim.registry import RegistryError, scenes
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-@measurement(DrakeError, RegistryError, AttemptError, draws=False)
+
+@measurement(DrakeError, RegistryError, AttemptError)
 def drake(
     console: PlainConsole,
     python: Annotated[
@@ -59,7 +66,16 @@ def drake(
     }
     tables = page_tables(report)
     titles = ("Experts in Drake and in MuJoCo, from the same starts", "How far the two worlds are apart")
-    return Measured(report, [rows.table(title) for rows, title in zip(tables, titles, strict=True)])
+    shown = [rows.table(title) for rows, title in zip(tables, titles, strict=True)]
+    return Measured(report, shown, partial(_figure, trials.sheet))
+
+
+def _figure(sheet: NDArray[np.uint8]) -> Figure:
+    figure, (axes,) = panels(1, 9.0, 6.2)
+    axes.imshow(sheet, interpolation="nearest")
+    axes.set_title("head, left wrist, right wrist: MuJoCo above, Drake below")
+    axes.axis("off")
+    return figure
 
 
 def page_tables(report: dict[str, Any]) -> list[Rows]:

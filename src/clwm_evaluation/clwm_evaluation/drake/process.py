@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 import subprocess
@@ -76,14 +77,18 @@ class DrakeProcess:
 
     def close(self) -> None:
         """End the process."""
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # of one that has ended already
+            self._process.stdin.close()
         self._process.wait()
         self._folder.cleanup()
 
     def _order(self, do: str, **what: Any) -> dict[str, Any]:
-        self._process.stdin.write(json.dumps({"do": do, **what}) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
+        try:
+            self._process.stdin.write(json.dumps({"do": do, **what}) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
         if not line:
             raise DrakeError(f"Drake ended at '{do}': {self._log.read_text()[-2000:]}")
         answer = json.loads(line)

@@ -40,7 +40,12 @@ class DrakeTrial:
 
 
 class DrakeTrials:
-    """Makes trials one after the other, with one Drake process."""
+    """Makes trials one after the other, with one Drake process.
+
+    sheet: RGB (height, width, 3) of the last likeness: all cameras, MuJoCo's pictures above Drake's.
+    """
+
+    sheet: NDArray[np.uint8]
 
     def __init__(self, process: DrakeProcess) -> None:
         self._process = process
@@ -78,6 +83,7 @@ class DrakeTrials:
         stage = self._attempts.prepare(scene, None, seed).stage
         drake = DrakeStage(self._process, stage)
         pictures = {camera: (stage.render(camera), _drawn(drake, stage, camera)) for camera in CAMERAS}
+        self.sheet = np.vstack([np.hstack(row) for row in zip(*pictures.values(), strict=True)])
         return {
             "scene": scene,
             "mass_kg": _largest(_masses(stage), drake.arms["masses"]),

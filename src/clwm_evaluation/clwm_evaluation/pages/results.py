@@ -39,6 +39,7 @@ TITLES = {
     "waiting": "How long a training waits for what is simulated meanwhile (`clwm bench waiting`)",
     "memory": "Right choices after a delay, chance 50 % (`clwm bench memory`)",
     "chaos": "Faults on the real stack (`clwm chaos --all`)",
+    "libfranka_faults": "Faults of arms and hands by libfranka (`clwm chaos --all --robot dual_fr3_libfranka`)",
     "fuzzer": "The executor under a virtual clock (`clwm chaos --virtual`)",
     "experts": "Scripted experts, without and with domain expansion (`clwm data check`)",
     "reachability": "Ways in which hands come to what they take, in initial states (`clwm data coverage`)",
@@ -47,12 +48,19 @@ TITLES = {
     "executor": "The executor's process (`clwm bench executor`)",
     "cameras": "Cameras (`clwm bench cameras`)",
     "recorder": "Recording (`clwm bench recorder`)",
+    "console": "The operator's console (`clwm bench console`)",
     "overhead": "The engine around the model's calls (`clwm bench overhead`)",
 }
 # Reports of `clwm chaos` and `clwm soak` are told by what only they have.
-KNOWN_BY = {"faults": "chaos", "stale_epoch_rows": "fuzzer", "misses_without_diagnostic": "soak"}
+KNOWN_BY = {
+    "faults": "chaos",
+    "libfranka_faults": "libfranka_faults",
+    "stale_epoch_rows": "fuzzer",
+    "misses_without_diagnostic": "soak",
+}
 STACK_TABLES = {
     "chaos": stack_tables.chaos,
+    "libfranka_faults": stack_tables.libfranka_faults,
     "fuzzer": stack_tables.fuzzer,
     "soak": stack_tables.soak,
     "experts": stack_tables.experts,
@@ -103,8 +111,8 @@ def page(reports: dict[str, dict[str, Any]]) -> str:
     for name, report in reports.items():
         kind = kind_of(report)
         if kind in TITLES:
-            backend = f", {report['backends'][0]}" if "backends" in report else ""
-            lines += [f"## {TITLES[kind]}{backend}", ""]
+            of = report["backends"][0] if "backends" in report else report["robot"] if kind == "fuzzer" else ""
+            lines += [f"## {TITLES[kind]}{of and f', {of}'}", ""]
             try:
                 found = tables(kind, report)
             except KeyError as error:

@@ -20,10 +20,24 @@ def chaos(report: dict[str, Any]) -> list[Rows]:
     return [Rows([*header, "acceleration / limit, at most"], rows)]
 
 
+def libfranka_faults(report: dict[str, Any]) -> list[Rows]:
+    """One row per fault."""
+    header = ["fault", "documented outcome", "as documented", "standstill s, at most", "travel rad, at most"]
+    rows = [
+        [
+            row["fault"],
+            row["documented_outcome"],
+            f"{row['ended_as_documented']} / {row['injections']}",
+            *(text(row[name], "{:.3f}") for name in ("standstill_s_max", "travel_rad_max")),
+        ]
+        for row in report["libfranka_faults"]
+    ]
+    return [Rows(header, rows)]
+
+
 def fuzzer(report: dict[str, Any]) -> list[Rows]:
     """One row."""
     header = [
-        "robot",
         "chunks",
         "violations",
         "dead-locks",
@@ -33,7 +47,7 @@ def fuzzer(report: dict[str, Any]) -> list[Rows]:
     ]
     numbers = [report[name] for name in ("chunks", "violations", "deadlocks", "stale_epoch_rows")]
     times = [f"{report['virtual_hours']:.0f}", f"{report['cpu_ms_per_chunk']:.1f}"]
-    return [Rows(header, [[report["robot"], *(f"{number:,}" for number in numbers), *times]])]
+    return [Rows(header, [[*(f"{number:,}" for number in numbers), *times]])]
 
 
 def soak(report: dict[str, Any]) -> list[Rows]:

@@ -25,6 +25,9 @@ def console(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free")] = PORT,
     name: Annotated[list[str] | None, typer.Option(help="further name of this machine by which pages may ask")] = None,
+    sim_time: Annotated[
+        bool, typer.Option("--sim-time", help="the stack lives by /clock, as with clwm up --rate")
+    ] = False,
     tokens: Annotated[bool, typer.Option("--tokens", help="ask for tokens on this machine, too")] = False,
 ) -> None:
     """Serve the operator's page for the running stack, until Ctrl-C.
@@ -56,12 +59,12 @@ def console(
     ):  # fmt: skip
         if token and not was_given:
             terminal.print(f"token of the {role}, shown once: {token}")
+
+    def say(text: str) -> None:
+        terminal.print(text, markup=False)
+
     try:
-        asyncio.run(
-            serve(
-                RobotDescription.load(robot), model, access, listening, lambda text: terminal.print(text, markup=False)
-            )
-        )
+        asyncio.run(serve(RobotDescription.load(robot), model, access, listening, say, sim_time))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 

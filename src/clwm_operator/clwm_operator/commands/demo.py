@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TimeElapsedColumn
 from rich.text import Text
 
 from clwm_bringup import graph, log_lines
@@ -29,6 +30,7 @@ def demo(
     sai: Annotated[str, typer.Option(help=graph.SAI_HELP)] = "",
     model: Annotated[str, typer.Option(help="name of a file in config/models")] = graph.StackOptions.model,
     robot: Annotated[str, typer.Option(help="a simulated one of config/robots")] = graph.StackOptions.robot,
+    sim_time: Annotated[bool, typer.Option("--sim-time", help=graph.SIM_TIME_HELP)] = False,
     rate: Annotated[float, typer.Option(min=0.0, max=10.0, help=graph.RATE_HELP)] = graph.StackOptions.rate,
     out: Annotated[Path | None, typer.Option(help="folder to write to; default out/demo/<time>")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="show the nodes' whole logs")] = False,
@@ -47,12 +49,14 @@ def demo(
     folder = out or output_folder() / "demo" / time.strftime("%Y%m%d-%H%M%S")
     graph.simulated_robot(robot)
     recorded = str(folder.absolute() / RECORDING)
-    options = graph.StackOptions(robot=robot, model=model, seed=seed, sai=sai, record=recorded, rate=rate)
+    options = graph.StackOptions(
+        robot=robot, model=model, seed=seed, sai=sai, record=recorded, sim_time=sim_time, rate=rate
+    )
     specs = graph.build_graph(options)
     plans = [EpisodePlan("lift_tray", seed + index) for index in range(LIFTS)] + [
         EpisodePlan("place_block", seed + LIFTS)
     ]
-    recording = Recording(tuple(RobotDescription.load(options.robot).cameras))
+    recording = Recording(tuple(RobotDescription.load(options.robot).cameras), pace=options.pace or 1.0)
     started = time.monotonic()
     columns = (description_column(), BarColumn(20), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress, log_lines.LogFiles(folder / "logs") as logs:
@@ -68,9 +72,8 @@ def demo(
 
         try:
             with Supervisor(specs, graph.environment(), show) as supervisor:
-                with Demo(
-                    supervisor, recording, lambda text: progress.update(bar, description=text), rate > 0.0
-                ) as course:
+                show_step = functools.partial(_show_step, progress, bar)
+                with Demo(supervisor, recording, show_step, options.lives_by_clock) as course:
                     course.wait_until_active([spec.name for spec in specs])
                     came_up = time.monotonic() - started
                     progress.console.print(
@@ -98,6 +101,10 @@ def demo(
         console.print(f"{folder / name}")
 
 
+def _show_step(progress: Progress, bar: TaskID, text: str) -> None:
+    progress.update(bar, description=text)
+
+
 def _write(folder: Path, recording: Recording, options: graph.StackOptions, came_up: float, restarts: int) -> None:
     from dataclasses import asdict
 
@@ -112,6 +119,7 @@ def _write(folder: Path, recording: Recording, options: graph.StackOptions, came
     report = {
         "sai": sai,
         "model": options.model,
+        "rate": options.rate if options.sim_time else None,
         "machine": machine(),
         "commit": commit(),
         "seconds_to_come_up": came_up,

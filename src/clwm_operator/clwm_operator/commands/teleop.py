@@ -37,6 +37,7 @@ def teleop(
     turns: Annotated[int, typer.Option(min=1, help="of the circle")] = 3,
     rate: Annotated[float, typer.Option(min=20.0, max=200.0, help="commands a second [Hz]")] = 50.0,
     then: Annotated[str, typer.Option(help="mode afterwards: POLICY or HOLD")] = "HOLD",
+    sim_time: Annotated[bool, typer.Option("--sim-time", help="the stack lives by /clock")] = False,
     source: Annotated[str, typer.Option(help="name under which the arms are owned")] = "terminal",
 ) -> None:
     """Steer the arms of the running stack by hand; the policy goes on from where you leave them.
@@ -55,7 +56,7 @@ def teleop(
     if not circle and not sys.stdin.isatty():
         raise typer.BadParameter("the keyboard needs a terminal; use --circle without one")
     try:
-        with running_teleop_node(source) as node:
+        with running_teleop_node(source, sim_time) as node:
             _spin_until(node, lambda: node.has_listened, "others")
             if node.problem:
                 raise TeleopError(node.problem)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from clwm_common.actions import GRIPPERS, JOINTS, POSES
@@ -71,8 +72,10 @@ class ConsoleNode(TeleopSource, OperatorNode):
         on_picture: Callable[[str], None] = lambda camera: None,
         on_chunk: Callable[[ChunkTimeline], None] = lambda timeline: None,
         on_path: Callable[[dict[str, Any]], None] = lambda story: None,
+        is_simulated_time: bool = False,
     ) -> None:
-        super().__init__("clwm_console")
+        """is_simulated_time: live by /clock, as the stack does."""
+        super().__init__("clwm_console", parameter_overrides=[Parameter("use_sim_time", value=is_simulated_time)])
         self._robot = robot
         self._tell_picture, self._tell_chunk, self._tell_path = on_picture, on_chunk, on_path
         mountings = {name: robot.camera_source(name).mounting for name in robot.cameras}

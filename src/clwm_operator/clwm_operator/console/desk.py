@@ -91,9 +91,10 @@ class Desk:
     def go(self, page: Page, seat: Seat) -> None:
         """Its connection has ended: what it steered is let go."""
         self._pages.discard(page)
-        if self._steering.seat == seat.key:
-            self._perform(self._steering.give_back())
         self.charge.leave(time.monotonic(), seat.key)
+        # An old connection may end after the page has made a new one.
+        if self._steering.seat == seat.key and all(it.key != seat.key for it in self.charge.seats):
+            self._perform(self._steering.give_back())
         if not self._pages:
             self._watch(False)
 
@@ -115,8 +116,8 @@ class Desk:
             page.tell("path", text)
 
     def on_hand(self, seat: Seat, hand: Hand) -> None:
-        """A word of whoever steers; another one's is not heard."""
-        if not self.charge.problem(seat.key):
+        """A word of whoever steers; another one's is not heard, and takes no charge."""
+        if self.charge.holder is not None and self.charge.holder.key == seat.key:
             self._steering.hear(time.monotonic(), seat.key, hand)
 
     async def stop(self, who: str, mode: Mode) -> Answer:

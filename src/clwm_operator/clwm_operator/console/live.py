@@ -42,15 +42,24 @@ class Got(_Strict):
     camera: int = Field(ge=0)
 
 
+class Seen(_Strict):
+    """The newest state has been shown; the next one may come."""
+
+    kind: Literal["seen"]
+
+
 class HandWord(Hand):
     kind: Literal["hand"]
 
 
-_WORD: TypeAdapter[Got | HandWord] = TypeAdapter(Annotated[Got | HandWord, Field(discriminator="kind")])
+_WORD: TypeAdapter[Got | Seen | HandWord] = TypeAdapter(Annotated[Got | Seen | HandWord, Field(discriminator="kind")])
 
 
 class LivePage:
-    """Sends no faster than the page takes: of states the newest, of each camera one picture at a time."""
+    """Sends no faster than the page shows: of states and of each camera's pictures the newest, one at a time.
+
+    So what a slow page shows is never older than what it says.
+    """
 
     def __init__(self, socket: WebSocket, desk: Desk) -> None:
         self._socket, self._desk = socket, desk
@@ -59,6 +68,7 @@ class LivePage:
         self._state = ""
         self._sent = dict.fromkeys(self._cameras, 0)
         self._under_way: set[str] = set()
+        self._is_state_under_way = False
         self._wake = asyncio.Event()
 
     def tell(self, kind: str, text: str) -> None:
@@ -77,6 +87,11 @@ class LivePage:
             self._under_way.discard(self._cameras[camera])
             self._wake.set()
 
+    def seen(self) -> None:
+        """The page has shown the newest state."""
+        self._is_state_under_way = False
+        self._wake.set()
+
     async def send(self) -> None:
         """Until the connection ends."""
         while len(self._texts) < _BACKLOG:
@@ -84,8 +99,8 @@ class LivePage:
             self._wake.clear()
             while self._texts:
                 await self._socket.send_text(self._texts.popleft())
-            state, self._state = self._state, ""
-            if state:
+            if self._state and not self._is_state_under_way:
+                state, self._state, self._is_state_under_way = self._state, "", True
                 await self._socket.send_text(state)
             for index, camera in enumerate(self._cameras):
                 picture = self._desk.node.pictures.get(camera)
@@ -141,7 +156,10 @@ async def _listen(socket: WebSocket, page: LivePage, desk: Desk, seat: object) -
             return
         except WebSocketDisconnect:
             return
-        if isinstance(word, Got):
-            page.got(word.camera)
-        else:
-            desk.on_hand(seat, word)
+        match word:
+            case Got(camera=camera):
+                page.got(camera)
+            case Seen():
+                page.seen()
+            case HandWord():
+                desk.on_hand(seat, word)

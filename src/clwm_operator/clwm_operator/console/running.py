@@ -29,9 +29,17 @@ CONNECTIONS = 64
 
 
 async def serve(
-    robot: RobotDescription, model: str, access: Access, listening: socket.socket, say: Callable[[str], None]
+    robot: RobotDescription,
+    model: str,
+    access: Access,
+    listening: socket.socket,
+    say: Callable[[str], None],
+    is_simulated_time: bool = False,
 ) -> None:
-    """Serve pages on the bound socket `listening` until SIGINT, SIGTERM or SIGHUP. Raises what ends ROS."""
+    """Serve pages on the bound socket `listening` until SIGINT, SIGTERM or SIGHUP. Raises what ends ROS.
+
+    is_simulated_time: the stack lives by /clock.
+    """
     cv2.setNumThreads(1)
     loop = asyncio.get_running_loop()
     failed: asyncio.Future[None] = loop.create_future()
@@ -51,7 +59,7 @@ async def serve(
         def on_path(story: dict[str, Any]) -> None:
             loop.call_soon_threadsafe(desk.on_path, story)
 
-        node = ConsoleNode(robot, on_picture, on_chunk, on_path)
+        node = ConsoleNode(robot, on_picture, on_chunk, on_path, is_simulated_time)
         desk = Desk(node, lambda is_watched: ros.run(lambda: node.watch(is_watched)), Steering(jog), facts, say)
         ros.add(node)
         config = uvicorn.Config(

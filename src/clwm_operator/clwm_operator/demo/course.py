@@ -18,8 +18,8 @@ from clwm_sim.shipped_tasks import TASKS
 
 START_TIMEOUT = 120.0  # s until all nodes must be active
 ANSWER_TIMEOUT = 10.0  # s
+STANDS = 20.0  # s after which a stack's clock that does not go is waited for no longer
 LINGER = 0.7  # s of picture after an episode's end
-SLOWEST = 30.0  # times real time that simulated time may take before it counts as standing still
 SETTLE = 1.6  # s after the last episode, in which late reports arrive
 
 
@@ -110,7 +110,7 @@ class Demo(AbstractContextManager):
     def linger(self, seconds: float) -> None:
         """Keep recording for a while."""
         until = self.node.now() + seconds
-        self.wait(lambda: self.node.now() >= until, "time to pass", 2.0 * seconds + 1.0)
+        self.wait_for_answer(lambda: self.node.now() >= until, f"{seconds:g} s on the stack's clock")
 
     def _is_begun(self, plan: EpisodePlan) -> bool:
         episode = self.node.episode
@@ -128,10 +128,19 @@ class Demo(AbstractContextManager):
             raise StackError(f"{what} did not come within {timeout:.0f} s; see the nodes' logs") from None
 
     def wait(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
-        """Spin until `condition` holds. Raises TimeoutError, or StackError when a node is gone for good."""
-        until = time.monotonic() + timeout * (SLOWEST if self._is_simulated_time else 1.0)
+        """Spin until `condition` holds. Raises TimeoutError, or StackError when a node is gone for good.
+
+        timeout: s that pass on the machine's clock and on the stack's; STANDS where the latter does not go.
+        """
+        began, instant = time.monotonic(), self.node.now()
+        moved_at, until = began, instant + timeout
         while not condition():
-            if time.monotonic() > until:
+            steady, now = time.monotonic(), self.node.now()
+            if now != instant:
+                # The first /clock says nothing of how long it was waited for.
+                until = until if instant else now + timeout
+                moved_at, instant = steady, now
+            if steady - began > timeout and (now > until or steady - moved_at > STANDS):
                 raise TimeoutError(what)
             self.spin()
             if self._supervisor.given_up:

@@ -83,7 +83,7 @@ class DemoNode(OperatorNode):
         self._recording.frames.append(frame)
 
     def _on_chunk(self, message: ChunkTimeline) -> None:
-        self._recording.chunks.append(Chunk.from_timeline(from_msg(message)))
+        self._recording.chunks.append(Chunk.from_timeline(from_msg(message), self._recording.pace))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         super()._on_diagnostics(message)

@@ -108,9 +108,10 @@ class TeleopNode(TeleopSource, Node):
 
 
 @contextlib.contextmanager
-def running_teleop_node(source: str) -> Iterator[TeleopNode]:
+def running_teleop_node(source: str, sim_time: bool = False) -> Iterator[TeleopNode]:
     """The node of a process of its own; the switch is released however it ends."""
-    rclpy.init(args=["--ros-args", *enclave_arguments(OPERATOR)])
+    time_source = ["-p", "use_sim_time:=true"] if sim_time else []
+    rclpy.init(args=["--ros-args", *enclave_arguments(OPERATOR), *time_source])
     node = TeleopNode(source)
     try:
         yield node

@@ -40,7 +40,7 @@ class Arbitration:
 
     say: takes what is to be logged: level and text, and with is_refusal=True the answer to who gave the order.
     reason: why the arms are held, empty in normal operation. fault: the same when something went wrong; an operator
-    clears it by ordering POLICY or TELEOP.
+    clears it by ordering POLICY or TELEOP. clock_problem: why the stack's clock does not run; empty when it does.
     """
 
     mode: Mode
@@ -50,6 +50,7 @@ class Arbitration:
     reason: str = ""
     fault: str = ""
     holder: str = ""
+    clock_problem: str = ""
     _sources: dict[str, _Source] = field(default_factory=dict)
     _complained: set[str] = field(default_factory=set)
 
@@ -122,6 +123,18 @@ class Arbitration:
         if self.mode is not Mode.ESTOP:
             self._enter(now, Mode.HOLD, reason)
         self.say("error", f"holding until the mode is set to POLICY or TELEOP: {reason}")
+
+    def stand(self, now: float, problem: str) -> None:
+        """The stack's clock does not run, for this reason; empty when it runs again.
+
+        Perhaps time stands for the arms as well. What was sent brakes them if it does not.
+        """
+        if problem and not self.clock_problem:
+            self.end_teleop(now, problem)
+            self.say("error", problem)
+        elif self.clock_problem and not problem:
+            self.say("info", "the clock runs again")
+        self.clock_problem = problem
 
     def end_teleop(self, now: float, why: str) -> None:
         """What the human's targets refer to is gone: give the arms up, and believe no older command."""

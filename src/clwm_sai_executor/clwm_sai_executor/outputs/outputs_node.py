@@ -25,6 +25,7 @@ from clwm_sai_executor.outputs.position_stream import PositionStream
 from clwm_sai_executor.outputs.resending import Resending
 
 LONGEST_STOP = 2.0  # s; arms at their limits come to rest within 0.6 s
+SLOWEST = 4.0  # times slower than real time, at which a simulation's arms are still followed until they rest
 LAST_COPIES = 2  # of a message that nobody will be there to repeat in time
 COPY_GAP = 0.005  # s
 OPENING_LASTS = 0.5  # s for which a gripper's opening is repeated
@@ -50,7 +51,6 @@ class Outputs:
         self._node = node
         self._soon = lead / 4.0
         self._repeated: list[_Repeated] = []
-        self._has_steady_clock = not node.get_parameter("use_sim_time").value
         self._arms: dict[Side, _JtcArm | _ForwardArm] = {}
         velocity = np.array(robot.limits.velocity)
         for side, arm in zip(SIDES, robot.arms, strict=True):
@@ -109,9 +109,12 @@ class Outputs:
         by a message that must have arrived: what is still on its way when a process ends is lost.
         Raises NodeError for an arm to which nothing could be sent, when the other one has been seen to.
         """
-        until = time.monotonic() + LONGEST_STOP
+        # Simulated time may go slower, or stand: then nobody can say when the arms rest.
+        patience = LONGEST_STOP * (SLOWEST if self._node.uses_sim_time else 1.0)
+        until = time.monotonic() + patience
         failed: dict[Side, Exception] = {}
         while time.monotonic() < until:
+            self._node.read_clock()
             moving = {
                 side: arm
                 for side, arm in self._arms.items()
@@ -145,9 +148,8 @@ class Outputs:
             failed.setdefault(side, error)
 
     def _clocks(self) -> tuple[float, float]:
-        """The stack's clock and the one by which controllers go on [s]: with simulated time, both are the same."""
-        now = self._node.now()
-        return now, time.monotonic() if self._has_steady_clock else now
+        """The stack's clock and the one by which controllers go on [s]."""
+        return self._node.now(), self._node.steady()
 
     def _stream(self, arms: Sequence[_ForwardArm]) -> None:
         now = self._node.now()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
@@ -89,6 +89,13 @@ class RunTaskServer:
         """End all runs: nobody looks after them any more."""
         for goal in list(self._goals):
             self._end(goal, Outcome.FAILED, reason)
+
+    def shift(self, seconds: float) -> None:
+        """The stack's clock was set by `seconds`: no time of any run has passed by it."""
+        for goal in self._goals:
+            goal.accepted_at += seconds
+            if goal.run is not None:
+                goal.run = replace(goal.run, started_at=goal.run.started_at + seconds)
 
     def poll(self, now: float) -> None:
         """Begin runs that the policy takes, give feedback on them and end those that are over."""

@@ -68,6 +68,7 @@ export class Live {
       this.#heardAt = performance.now();
     }
     this.#tell(message.kind, message);
+    if (message.kind === "state") this.send({ kind: "seen" }); // the next one comes after this
   }
 
   #tell(kind, what) {

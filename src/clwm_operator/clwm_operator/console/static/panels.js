@@ -3,6 +3,7 @@
 const by = (id) => document.getElementById(id);
 
 export class Panels {
+  #listed = {};
   #last = null; // the newest chunk that the policy has reported
 
   constructor(live, give) {
@@ -70,17 +71,17 @@ export class Panels {
       ? `now ${state.world.task}, seed ${state.world.seed}, ${state.world.elapsed.toFixed(0)} s`
       : "";
     this.#charge(state.charge);
-    by("nodes").replaceChildren(
-      ...state.nodes.map((node) => {
-        const item = document.createElement("li");
-        const level = element("b", node.level);
-        level.className = node.level;
-        item.append(level, ` ${node.name}: ${node.told}`);
-        return item;
-      }),
-    );
+    this.#list("nodes", state.nodes, health);
     this.#facts(state);
-    by("history").replaceChildren(...[...state.history].reverse().map(entry));
+    this.#list("history", [...state.history].reverse(), entry);
+  }
+
+  /** One item for each, made anew only when one has changed. */
+  #list(id, things, item) {
+    const text = JSON.stringify(things);
+    if (this.#listed[id] === text) return;
+    this.#listed[id] = text;
+    by(id).replaceChildren(...things.map(item));
   }
 
   #charge(charge) {
@@ -111,6 +112,14 @@ export class Panels {
     ];
     by("facts").replaceChildren(...rows.flatMap(([name, value]) => [element("dt", name), element("dd", String(value))]));
   }
+}
+
+function health(node) {
+  const item = document.createElement("li");
+  const level = element("b", node.level);
+  level.className = node.level;
+  item.append(level, ` ${node.name}: ${node.told}`);
+  return item;
 }
 
 function entry(order) {

@@ -1,0 +1,1 @@
+"""What every node of ours has beside its lifecycle."""
