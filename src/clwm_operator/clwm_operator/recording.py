@@ -122,17 +122,13 @@ def _known(value: Any) -> Any:
 
 @dataclass
 class Recording:
-    """Everything of one demo, in order of time. executor: the metrics that it told last.
-
-    pace: times real time at which the stack's clock went.
-    """
+    """Everything of one demo, in order of time. executor: the metrics that it told last."""
 
     cameras: tuple[str, ...]
     frames: list[Frame] = field(default_factory=list)
     episodes: list[Episode] = field(default_factory=list)
     chunks: list[Chunk] = field(default_factory=list)
     executor: dict[str, Any] = field(default_factory=dict)
-    pace: float = 1.0
 
     def chunks_of(self, episodes: Sequence[Episode]) -> list[Chunk]:
         """Chunks whose observation lies within one of the episodes."""

@@ -56,7 +56,7 @@ def demo(
     plans = [EpisodePlan("lift_tray", seed + index) for index in range(LIFTS)] + [
         EpisodePlan("place_block", seed + LIFTS)
     ]
-    recording = Recording(tuple(RobotDescription.load(options.robot).cameras), pace=options.pace or 1.0)
+    recording = Recording(tuple(RobotDescription.load(options.robot).cameras))
     started = time.monotonic()
     columns = (description_column(), BarColumn(20), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress, log_lines.LogFiles(folder / "logs") as logs:
@@ -119,7 +119,7 @@ def _write(folder: Path, recording: Recording, options: graph.StackOptions, came
     report = {
         "sai": sai,
         "model": options.model,
-        "rate": options.rate if options.sim_time else None,
+        "rate": options.pace or None,
         "machine": machine(),
         "commit": commit(),
         "seconds_to_come_up": came_up,

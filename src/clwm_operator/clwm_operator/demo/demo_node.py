@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
+from clwm_common.clock_watch import Pace
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg, from_stamp
 from clwm_common.ros.diagnostics import Health
@@ -34,6 +36,7 @@ class DemoNode(OperatorNode):
         self._recording = recording
         self._pictures: dict[str, np.ndarray] = {}
         self._last_frame = -np.inf
+        self._pace = Pace()
         for camera in recording.cameras:
             on_image = functools.partial(self._on_image, camera)
             self.create_subscription(Image, f"/cameras/{camera}/image_raw", on_image, qos.SENSOR_BUFFERED)
@@ -83,10 +86,15 @@ class DemoNode(OperatorNode):
         self._recording.frames.append(frame)
 
     def _on_chunk(self, message: ChunkTimeline) -> None:
-        self._recording.chunks.append(Chunk.from_timeline(from_msg(message), self._recording.pace))
+        self._recording.chunks.append(Chunk.from_timeline(from_msg(message), self._look_at_clocks()))
+
+    def _look_at_clocks(self) -> float:
+        """How fast the stack's clock has been lately: a simulation may not keep up with what it was asked for."""
+        return self._pace.look(time.monotonic(), self.now())
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         super()._on_diagnostics(message)
+        self._look_at_clocks()
         summary = self.health.get("executor", Health()).values.get("summary")
         if summary:
             self._recording.executor = json.loads(summary)
