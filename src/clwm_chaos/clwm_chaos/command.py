@@ -77,18 +77,24 @@ def chaos(
         console.error(f"fault '{unknown[0]}' is unknown; expected one of: {', '.join(FAULTS)}")
         raise typer.Exit(2)
     described = graph.simulated_robot(robot)
-    if idle := [name for name in names if not applies(FAULTS[name], described, sim_time)]:
-        console.print(f"left out, as {robot} has nothing that it harms, or for --sim-time: {', '.join(idle)}")
-        names = [name for name in names if name not in idle]
+    idle = [name for name in names if not applies(FAULTS[name], described, sim_time)]
+    names = [name for name in names if name not in idle]
+    if idle and not names:
+        console.error(_left_out(robot, idle))
     if not names:
         console.error("nothing to inject; add --all, --fault NAME, or --virtual")
         raise typer.Exit(2)
-    _inject_all(console, names, repeat, seed, options, json_file)
+    _inject_all(console, names, idle, repeat, seed, options, json_file)
+
+
+def _left_out(robot: str, names: Sequence[str]) -> str:
+    return f"left out, as {robot} has nothing that it harms, or for --sim-time: {', '.join(names)}"
 
 
 def _inject_all(
     console: PlainConsole,
     names: Sequence[str],
+    idle: Sequence[str],
     repeat: int,
     seed: int | None,
     options: graph.StackOptions,
@@ -101,6 +107,8 @@ def _inject_all(
     from clwm_common.provenance import commit
     from clwm_operator.operator_node import StackError
 
+    if idle:
+        console.print(_left_out(options.robot, idle))
     started = time.strftime("%Y%m%d-%H%M%S")
     folder = json_file.parent if json_file else output_folder() / "chaos" / started
     report_file = json_file or folder / "report.json"

@@ -38,6 +38,7 @@ def the_same_noise_for_every_row():
     return mock.patch.multiple(
         torch,
         rand=lambda *shape: spread(rand(1, *shape[1:], generator=generator), shape[0]),
+        randn=lambda *shape: spread(randn(1, *shape[1:], generator=generator), shape[0]),
         randn_like=lambda like: spread(randn(1, *like.shape[1:], generator=generator), len(like)),
         randint=lambda high, shape: spread(randint(high, (1,), generator=generator), shape[0]),
     )

@@ -28,7 +28,7 @@ class Straying:
     def of(cls, coding: Coding) -> Straying:
         """In the units of this coding."""
         chunk = coding.codec.chunk
-        half = torch.from_numpy((chunk.high - chunk.low) / 2.0).float()
+        half = torch.tensor((chunk.high - chunk.low) / 2.0, dtype=torch.float32)
         tools = torch.stack([half[LEFT_POSITION], half[RIGHT_POSITION]])
         return cls(1.0 / half[JOINTS], float(POSE_SCALE[0]) / tools)
 
