@@ -240,6 +240,7 @@ def test_an_instruction_that_is_too_long_for_the_executor_is_refused_before_it(c
     with page(console) as socket:
         state(socket)
         time.sleep(1.0)  # the requests before it count
+        assert console.order("/charge", {"take": True}, page=ONE).status == 200
         for words, problem in (("ä" * 129, "258 bytes; expected at most 256"), ("  ", "its instruction is empty")):
             answer = console.order("/task", {"instruction": words}, page=ONE)
             assert answer.status == 400 and problem in answer.said["message"]
