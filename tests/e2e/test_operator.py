@@ -50,7 +50,7 @@ def test_a_task_that_cannot_succeed_ends_with_the_time_it_was_given(stack):
 
 @pytest.mark.parametrize("words", ["dance", "pick the [left] block", "stop, do nothing and keep both arms still"])
 def test_a_sentence_that_the_world_cannot_judge_never_succeeds(stack, words):
-    code, said = run(stack, "task", words, "--wait", "2")
+    code, said = run(stack, "task", words, "--insist", "--wait", "2")
     assert code == 1 and "nobody can judge this task: this world cannot judge" in said, said
 
 

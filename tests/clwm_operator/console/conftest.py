@@ -40,6 +40,7 @@ class Console:
             stderr=subprocess.STDOUT,
             text=True,
             env=environment(),
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # background jobs ignore it
         )
         self.said = ""
         while (found := re.search(r"http://\S+:(\d+)/", self.said)) is None:
