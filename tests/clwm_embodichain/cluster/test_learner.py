@@ -2,7 +2,6 @@
 
 import copy
 import multiprocessing
-import pickle
 from unittest import mock
 
 import pytest
@@ -54,9 +53,9 @@ class Given:
         return next(self._steps)
 
 
-def learn_together(rank, folder, pickled, answer):
-    model, coding, shown = pickle.loads(pickled)
-    learner = Learner(rank, 2, 1, model, coding, SETTINGS)
+def learn_together(rank, folder, model, coding, shown, answer):
+    # What another process is given is shared with it, weights too.
+    learner = Learner(rank, 2, 1, copy.deepcopy(model), coding, SETTINGS)
     learner.join(f"file://{folder}/meeting", "127.0.0.1")
     with the_same_noise_for_every_row():
         found = [learner.step(0.0, [step.part(rank, 2) for step in segment]) for segment in shown]
@@ -70,7 +69,7 @@ def together(data, tmp_path):
 
     def learn(model, shown):
         there, answer = multiprocessing.Pipe(duplex=False)
-        arguments = tmp_path, pickle.dumps((model, data[1], shown))  # tensors as arguments would be shared
+        arguments = tmp_path, model, data[1], shown
         second = multiprocessing.get_context("spawn").Process(target=learn_together, args=(1, *arguments, answer.send))
         second.start()
         answers = []
