@@ -6,7 +6,8 @@ import pytest
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
-from clwm_operator.recorder.pictures import PictureError, compressed
+from clwm_operator.recorder.pictures import compressed
+from clwm_perception.preprocess import ImageError
 
 COLOURS = {"rgb8": [200, 100, 10], "bgr8": [10, 100, 200], "rgba8": [200, 100, 10, 255], "bgra8": [10, 100, 200, 255]}
 
@@ -40,20 +41,20 @@ def test_a_grey_picture_stays_grey():
     ("change", "said"),
     [
         ({"encoding": "16UC1"}, "encoding is '16UC1'; expected one of rgb8"),
-        ({"step": 10}, "do not make"),
-        ({"height": 0}, "do not make"),
-        ({"data": b"abc"}, "do not make"),
+        ({"step": 10}, "step is 10 bytes; expected at least 72"),
+        ({"height": 0}, "24 x 0 pixels; expected at least one"),
+        ({"data": b"abc"}, "data has 3 bytes; expected height x step"),
     ],
 )
 def test_what_cannot_be_compressed_is_refused_with_its_reason(change, said):
     message = image("rgb8", [1, 2, 3])
     for name, value in change.items():
         setattr(message, name, value)
-    with pytest.raises(PictureError, match=said):
+    with pytest.raises(ImageError, match=said):
         compressed(serialize_message(message), 90)
 
 
 @pytest.mark.parametrize("length", [0, 3, 4, 12, 20, 30])
 def test_bytes_that_are_no_image_are_refused(length):
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         compressed(serialize_message(image("rgb8", [1, 2, 3]))[:length], 90)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import struct
 import threading
 from collections.abc import Iterator
 
@@ -12,7 +11,6 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
 from clwm_common.messages import ChunkTimeline, DualArmState, Mode, ModeStatus, SaiReport, TaskStatus
@@ -20,12 +18,12 @@ from clwm_common.robot.description import RobotDescription
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import to_msg
 from clwm_common.ros.diagnostics import Health, to_array
+from clwm_evaluation.load_node import Pictures
 from clwm_msgs import msg
 
 WIDTH, HEIGHT = 640, 480  # px
 PICTURE_PERIOD, STATE_PERIOD, CHUNK_PERIOD = 0.05, 0.02, 0.6  # s
 NODES = ("sim", "perception", "executor", "policy")
-_STAMP = 4  # offset of header.stamp in a serialised message, behind four bytes of encapsulation
 
 
 class ConsoleLoadNode(Node):
@@ -37,10 +35,7 @@ class ConsoleLoadNode(Node):
         picture = Image(
             height=HEIGHT, width=WIDTH, encoding="rgb8", step=3 * WIDTH, data=ramp.astype(np.uint8).tobytes()
         )
-        self._picture = bytearray(serialize_message(picture))
-        self._cameras = [
-            self.create_publisher(Image, robot.camera_source(name).topic, qos.SENSOR) for name in robot.cameras
-        ]
+        topics = [robot.camera_source(name).topic for name in robot.cameras]
         self._state = self.create_publisher(msg.DualArmState, "/clwm/state", qos.STATE)
         self._chunks = self.create_publisher(msg.ChunkTimeline, "/clwm/chunk_timeline", qos.REPORT)
         self._health = self.create_publisher(DiagnosticArray, "/diagnostics", qos.REPORT)
@@ -53,19 +48,13 @@ class ConsoleLoadNode(Node):
         self._home = np.zeros(30, np.float32)
         self._home[14:28] = robot.home
         self._count = 0
-        self.create_timer(PICTURE_PERIOD, self._send_pictures)
+        self.create_timer(PICTURE_PERIOD, Pictures(self, picture, topics).send)
         self.create_timer(STATE_PERIOD, self._send_state)
         self.create_timer(CHUNK_PERIOD, self._send_chunk)
         self.create_timer(1.0, self._send_health)
 
     def _now(self) -> float:
         return self.get_clock().now().nanoseconds * 1e-9
-
-    def _send_pictures(self) -> None:
-        seconds, nanoseconds = divmod(self.get_clock().now().nanoseconds, 1_000_000_000)
-        struct.pack_into("<iI", self._picture, _STAMP, seconds, nanoseconds)
-        for camera in self._cameras:
-            camera.publish(bytes(self._picture))
 
     def _send_state(self) -> None:
         self._state.publish(to_msg(DualArmState(self._now(), self._home, np.ones(30, np.bool_), mode=Mode.POLICY)))

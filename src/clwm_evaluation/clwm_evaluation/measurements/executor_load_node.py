@@ -14,11 +14,8 @@ from shutil import copytree
 from typing import Any
 
 import numpy as np
-import rclpy
 import yaml
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
@@ -32,13 +29,13 @@ from clwm_common.robot.description import RobotDescription, config_directory
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg, from_stamp, to_msg
 from clwm_common.ros.diagnostics import from_status
+from clwm_evaluation.load_node import STAMP, LoadNode, running
 from clwm_msgs.msg import ActionChunk, ChunkRequest, TaskStatus
 from clwm_msgs.srv import CheckTask, SetTask
 
 STATE_PERIOD = 0.01  # s
 LATENCY = 0.1  # s from the instant of the observation to the chunk
 SWING, SWING_PERIOD = 0.1, 4.0  # rad, s: how far and how fast the joints are moved to and fro
-_STAMP = 4  # offset of header.stamp in a serialised message, behind four bytes of encapsulation
 APART = "two_topics"  # the robot whose arms publish apart
 
 
@@ -84,12 +81,12 @@ class FastJointStates:
             time.sleep(max(0.0, due - time.monotonic()))
             seconds, nanoseconds = divmod(round(1e9 * self._clock()), 1_000_000_000)
             for publisher, data in zip(self._publishers, self._bytes, strict=True):
-                struct.pack_into("<iI", data, _STAMP, seconds, nanoseconds)
+                struct.pack_into("<iI", data, STAMP, seconds, nanoseconds)
                 publisher.publish(bytes(data))
             self.sent += 1
 
 
-class ExecutorLoadNode(Node):
+class ExecutorLoadNode(LoadNode):
     """Joint states that follow the trajectories, and an answer to every request."""
 
     def __init__(self, robot: RobotDescription, rate: float = 1.0 / STATE_PERIOD, **kwargs: Any) -> None:
@@ -203,30 +200,14 @@ class ExecutorLoadNode(Node):
             observation_stamp=request.observe_at,
         )
 
-    def work(self, seconds: float) -> None:
-        """Play for so long."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            self.executor.spin_once(timeout_sec=0.05)
-
 
 def _take_any_task(_: CheckTask.Request, response: CheckTask.Response) -> CheckTask.Response:
     response.accepted = True
     return response
 
 
-@contextlib.contextmanager
-def running_load_node(robot: RobotDescription, domain: int, rate: float) -> Iterator[ExecutorLoadNode]:
-    """The node in a ROS domain of its own, beside whatever else this process does."""
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=domain)
-    node = None
-    try:
-        node = ExecutorLoadNode(robot, rate, context=context)
-        spinner = SingleThreadedExecutor(context=context)  # a node alone does not keep its executor alive
-        spinner.add_node(node)
-        yield node
-    finally:
-        if node is not None:
-            node.destroy_node()
-        rclpy.shutdown(context=context)
+def running_load_node(
+    robot: RobotDescription, domain: int, rate: float
+) -> contextlib.AbstractContextManager[ExecutorLoadNode]:
+    """The node in a ROS domain of its own."""
+    return running(lambda context: ExecutorLoadNode(robot, rate, context=context), domain)

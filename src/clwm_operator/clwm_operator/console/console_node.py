@@ -25,10 +25,12 @@ from clwm_common.ros.session import into
 from clwm_msgs import msg
 from clwm_msgs.srv import CheckTask, ResetWorld, SetMode, SetTask
 from clwm_operator.console.page_state import path_story
-from clwm_operator.console.pictures import JPEG, PictureError, as_jpeg
+from clwm_operator.console.pictures import JPEG, as_jpeg
 from clwm_operator.console.projection import Pinhole
 from clwm_operator.operator_node import OperatorNode, problem_with_masters
 from clwm_operator.teleop.teleop_node import TeleopSource
+from clwm_perception.image_formats import from_compressed, from_raw
+from clwm_perception.preprocess import ImageError
 
 SOURCE = "console"  # under which the arms are owned
 PICTURE_PERIOD = 0.1  # s between two pictures of a camera
@@ -160,15 +162,17 @@ class ConsoleNode(TeleopSource, OperatorNode):
         return self.create_subscription(kind, source.topic, functools.partial(take, name), qos.SENSOR)
 
     def _on_compressed(self, camera: str, message: CompressedImage) -> None:
-        jpeg = message.data.tobytes()
-        problem = "" if jpeg[:2] == JPEG else f"its format is '{message.format[:40]}'; shown is JPEG"
-        self._keep(camera, b"" if problem else jpeg, problem)
+        data = message.data.tobytes()
+        self._show(camera, lambda: data if data[:2] == JPEG else as_jpeg(from_compressed(message.format, data)))
 
-    def _on_image(self, camera: str, message: Image) -> None:
+    def _on_image(self, camera: str, it: Image) -> None:
+        picture = it.encoding, it.height, it.width, it.step, it.data, bool(it.is_bigendian)
+        self._show(camera, lambda: as_jpeg(from_raw(*picture)))
+
+    def _show(self, camera: str, make: Callable[[], bytes]) -> None:
         try:
-            data = np.frombuffer(message.data, dtype=np.uint8)
-            self._keep(camera, as_jpeg(data, message.encoding, message.height, message.width, message.step), "")
-        except PictureError as error:
+            self._keep(camera, make(), "")
+        except ImageError as error:
             self._keep(camera, b"", str(error))
 
     def _keep(self, camera: str, jpeg: bytes, problem: str) -> None:

@@ -12,19 +12,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# To what OpenCV wants of each encoding: channels, and how they become blue, green, red.
-_ENCODINGS = {
-    "rgb8": (3, cv2.COLOR_RGB2BGR),
-    "bgr8": (3, None),
-    "rgba8": (4, cv2.COLOR_RGBA2BGR),
-    "bgra8": (4, cv2.COLOR_BGRA2BGR),
-    "mono8": (1, None),
+from clwm_perception.image_formats import from_raw
+from clwm_perception.preprocess import ImageError
+
+# How each becomes blue, green, red. Others would lose more than JPEG's own loss: depth, or what the sensor saw.
+_TO_BGR = {
+    "rgb8": cv2.COLOR_RGB2BGR,
+    "bgr8": None,
+    "rgba8": cv2.COLOR_RGBA2BGR,
+    "bgra8": cv2.COLOR_BGRA2BGR,
+    "mono8": None,
 }
 _LITTLE_ENDIAN = b"\x00\x01\x00\x00"
-
-
-class PictureError(ValueError):
-    """A picture that cannot be compressed; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -37,32 +36,25 @@ class _Image:
     data: memoryview
 
     def pixels(self) -> NDArray[np.uint8]:
-        """(height, width, channels), as in the message."""
-        if self.encoding not in _ENCODINGS:
-            raise PictureError(f"encoding is '{self.encoding}'; expected one of {', '.join(_ENCODINGS)}")
-        channels, _ = _ENCODINGS[self.encoding]
-        if not 0 < self.width * channels <= self.step or len(self.data) != self.height * self.step or not self.height:
-            raise PictureError(
-                f"{self.width} x {self.height} pixels of {self.encoding} in rows of {self.step} bytes do not make "
-                f"{len(self.data)} bytes"
-            )
-        rows = np.frombuffer(self.data, np.uint8).reshape(self.height, self.step)[:, : self.width * channels]
-        return rows.reshape(self.height, self.width, channels)
+        """(height, width) or (height, width, channels), as in the message."""
+        if self.encoding not in _TO_BGR:
+            raise ImageError(f"encoding is '{self.encoding}'; expected one of {', '.join(_TO_BGR)}")
+        return from_raw(self.encoding, self.height, self.width, self.step, self.data).values
 
 
 def compressed(message: bytes, quality: int) -> bytes:
     """A serialised sensor_msgs/CompressedImage with the JPEG of a serialised sensor_msgs/Image.
 
-    quality: 1 to 100. Raises PictureError for an encoding or a size that cannot be, and for what is no Image.
+    quality: 1 to 100. Raises ImageError for an encoding or a size that cannot be, and for what is no Image.
     """
     image = _unpack(message)
     pixels = image.pixels()
-    _, conversion = _ENCODINGS[image.encoding]
+    conversion = _TO_BGR[image.encoding]
     if conversion is not None:
         pixels = cv2.cvtColor(pixels, conversion)
     done, jpeg = cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, quality))
     if not done:
-        raise PictureError(f"{image.width} x {image.height} pixels of {image.encoding} cannot be compressed")
+        raise ImageError(f"{image.width} x {image.height} pixels of {image.encoding} cannot be compressed")
     words = f"{image.encoding}; jpeg compressed {'mono8' if image.encoding == 'mono8' else 'bgr8'}".encode() + b"\0"
     out = bytearray(_LITTLE_ENDIAN + image.header)
     _align(out)
@@ -73,7 +65,7 @@ def compressed(message: bytes, quality: int) -> bytes:
 
 def _unpack(message: bytes) -> _Image:
     if message[:4] != _LITTLE_ENDIAN:
-        raise PictureError("it is not serialised as little-endian CDR")
+        raise ImageError("it is not serialised as little-endian CDR")
     body = memoryview(message)[4:]
     try:
         header_end = 12 + struct.unpack_from("<I", body, 8)[0]
@@ -83,7 +75,7 @@ def _unpack(message: bytes) -> _Image:
         at = -(-(at + 12 + length + 1) // 4) * 4
         step, size = struct.unpack_from("<II", body, at)
     except (struct.error, UnicodeDecodeError) as error:
-        raise PictureError(f"it is not an Image ({error})") from None
+        raise ImageError(f"it is not an Image ({error})") from None
     data = body[at + 8 : at + 8 + size]
     return _Image(bytes(body[:header_end]), height, width, encoding, step, data)
 

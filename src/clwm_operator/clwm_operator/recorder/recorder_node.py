@@ -28,8 +28,9 @@ from clwm_operator.recorder.bag_facts import offered_qos
 from clwm_operator.recorder.cdr import LAYOUTS, trimmed
 from clwm_operator.recorder.episode_recorder import EpisodeRecorder
 from clwm_operator.recorder.messages import Message, Topic
-from clwm_operator.recorder.pictures import PictureError, compressed
+from clwm_operator.recorder.pictures import compressed
 from clwm_operator.recorder.span import TaskHeard, VerdictHeard, WorldHeard
+from clwm_perception.preprocess import ImageError
 
 TICK = 0.1  # s
 LOOK_PERIOD = 1_000_000_000  # ns between two looks at who publishes
@@ -167,7 +168,7 @@ class RecorderNode(Node):
             return
         try:
             data = compressed(data, self._quality)
-        except PictureError as error:
+        except ImageError as error:
             topic = raw
             if topic not in self._noted:
                 self._noted.add(topic)
