@@ -12,7 +12,7 @@ MEASUREMENTS = {
         "clwm_evaluation.measurements.seam", "seam", "How much the velocity jumps where one chunk follows another"
     ),
     "executor": CommandPlace(
-        "clwm_evaluation.measurements.executor",
+        "clwm_evaluation.process_cost.executor",
         "executor",
         "Memory and processor time of the process that holds the arms",
     ),
@@ -53,10 +53,10 @@ MEASUREMENTS = {
         "clwm_evaluation.experience.waiting", "waiting", "How long a training waits for what is simulated meanwhile"
     ),
     "cameras": CommandPlace(
-        "clwm_evaluation.cameras.command", "cameras", "Processor time of perception for cameras of every encoding"
+        "clwm_evaluation.process_cost.cameras", "cameras", "Processor time of perception for cameras of every encoding"
     ),
     "recorder": CommandPlace(
-        "clwm_evaluation.cameras.recorder_command", "recorder", "Processor time of clwm record, pictures and joints"
+        "clwm_evaluation.process_cost.recorder", "recorder", "Processor time of clwm record, pictures and joints"
     ),
     "sentences": CommandPlace(
         "clwm_evaluation.suites.sentences", "sentences", "Unknown sentences told from known ones that are worded anew"
@@ -68,7 +68,7 @@ MEASUREMENTS = {
         "clwm_evaluation.drake.command", "drake", "The experts and scenes in another simulator, from the same files"
     ),
     "console": CommandPlace(
-        "clwm_evaluation.console.command",
+        "clwm_evaluation.process_cost.console",
         "console",
         "Processor time of the operator's console, without a page and with one",
     ),

@@ -13,11 +13,12 @@ from clwm_common.actions import ACTION_DIM, CHUNK_ROWS, JOINTS, POSES, ROW_DT
 from clwm_common.recordings.reader import Received, RecordingError
 from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.kinematics import DualArmKinematics
-from clwm_embodichain.episodes.storage import IMAGE_STRIDE, Episode
+from clwm_embodichain.episodes.storage import Episode
 from clwm_embodichain.exchange.squares import middle_square
 from clwm_embodichain.recordings.bag import Bag
+from clwm_embodichain.recordings.grid_episode import LONGEST_GAP, episode_on_grid
 from clwm_embodichain.recordings.pictures import CameraTopic, NearestPictures
-from clwm_embodichain.recordings.recorded_episode import LONGEST_GAP, ON_GRID, seconds
+from clwm_embodichain.recordings.recorded_episode import ON_GRID, seconds
 from clwm_embodichain.recordings.samples import CommandedJoints, rows_at
 from clwm_embodichain.recordings.topic_map import Place, TopicChannels, TopicMap
 from clwm_perception.image_formats import from_compressed, from_raw
@@ -78,25 +79,19 @@ class ForeignBag:
             executed = self._physical(self._commanded(times, measured))
         else:
             executed = np.concatenate([states[1:], states[-1:]])
-        image_rows = np.arange(0, count, IMAGE_STRIDE)
-        chunk = np.minimum(image_rows[:, None] + np.arange(CHUNK_ROWS), count - 1)
         channels = self._channels.copy()
         channels[POSES] |= self._kinematics is not None
-        return Episode(
-            images=pictures.at(times[image_rows], LONGEST_GAP),
-            image_rows=image_rows,
-            plans=executed[chunk],
-            commands=executed,
-            executed=executed,
-            states=states,
+        return episode_on_grid(
+            times,
+            pictures,
+            states,
+            executed,
             interventions=np.zeros(count, bool),
-            asked=np.zeros(len(image_rows), np.int64),
             instructions=(self._instruction(),),
             goals=(mapping.goal,),
             cameras=tuple(mapping.cameras),
             success=mapping.success,
             scene=mapping.scene,
-            expansion="none",
             seed=self._number,
             channels=channels,
         )

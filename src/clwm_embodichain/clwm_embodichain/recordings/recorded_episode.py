@@ -33,8 +33,9 @@ from clwm_common.recordings.reader import (
 )
 from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.kinematics import DualArmKinematics
-from clwm_embodichain.episodes.storage import IMAGE_STRIDE, Episode
+from clwm_embodichain.episodes.storage import Episode
 from clwm_embodichain.episodes.table_recording import STILL_ROWS
+from clwm_embodichain.recordings.grid_episode import LONGEST_GAP, episode_on_grid
 from clwm_embodichain.recordings.pictures import NearestPictures, pictures_of
 from clwm_embodichain.recordings.samples import CommandedJoints, held, nearest_of, rows_at
 from clwm_sim.scenes.task_table import TABLE
@@ -42,7 +43,6 @@ from clwm_sim.shipped_tasks import TASKS
 
 ON_GRID = 0.002  # s from a row of the grid that a sample may be, to be taken as it is
 CARRIED_OUT = 0.02  # rad that a row of the executor may be from the trajectory that was sent
-LONGEST_GAP = 0.5  # s without a measured state or a picture
 GENERATE = 0  # of ChunkRequest
 SCENE, GOAL = "recorded", "demonstrated"
 
@@ -98,23 +98,17 @@ def recorded_episode(path: Path, picture_size: int) -> Episode:
     states = _states(path, heard, times)
     executed = _executed(heard, robot, times, states)
     modes = np.array([state.mode for state in heard.states])
-    image_rows = np.arange(0, len(times), IMAGE_STRIDE)
-    chunk = np.minimum(image_rows[:, None] + np.arange(CHUNK_ROWS), len(times) - 1)
-    return Episode(
-        images=pictures.at(times[image_rows], LONGEST_GAP),
-        image_rows=image_rows,
-        plans=executed[chunk],
-        commands=executed,
-        executed=executed,
-        states=states,
+    return episode_on_grid(
+        times,
+        pictures,
+        states,
+        executed,
         interventions=modes[nearest_of(np.array(heard.state_times), times)] == TELEOP,
-        asked=np.zeros(len(image_rows), np.int64),
         instructions=(recording.instruction,),
         goals=(heard.goal or recording.facts.get("goal") or GOAL,),
         cameras=tuple(robot.cameras),
         success=ended == "success",
         scene=TABLE.name if heard.world is not None and heard.world.task in TASKS else SCENE,
-        expansion="none",
         # A number of its own, and those that were recorded later are larger.
         seed=round(1000 * float(recording.facts["began"])),
         channels=np.array([state.valid for state in heard.states], bool).all(axis=0),

@@ -32,7 +32,8 @@ def sentences(
     *,
     source: Source,
 ) -> Measured:
-    """Similarity to the policy's sentences of wordings that no training saw, and of sentences that no goal is about.
+    """Similarity to the policy's sentences of wordings that no training saw, of sentences that no goal is about, and,
+    which is harder, of sentences for goals that the policy was not taught.
 
     The limit is what the checkpoint states, or would; beside it stands how a limit does that was found on one half of
     the sentences, on the other half.
@@ -48,7 +49,10 @@ def sentences(
         restate_inputs(path, found)
         console.print(f"{path.with_suffix('.json')}: sentences are known from {found.least_similarity} on")
     report = {"model": source.model, "policy": path.name, "stated_limit": inputs.least_similarity}
-    report |= compared(KnownSentences(found, embed), found.least_similarity, held_out_sentences(taught))
+    kinds = {choice.kind for choice in taught}
+    others = tuple(choice for choice in choices() if choice.kind not in kinds)
+    wordings = held_out_sentences(taught), held_out_sentences(others)
+    report |= compared(KnownSentences(found, embed), found.least_similarity, *wordings)
     shares, extremes = page_tables(report)
     return Measured(report, [shares.table("sentences"), extremes.table("those nearest to the limit", left=2)])
 
@@ -62,8 +66,17 @@ def taught_goals(inputs: PolicyInputs) -> tuple[GoalChoice, ...]:
     )
 
 
-def compared(known: KnownSentences, limit: float, held_out: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """AUROC, and shares on the right side of the limit, of held-out wordings by goal and unknown sentences."""
+def compared(
+    known: KnownSentences,
+    limit: float,
+    held_out: Mapping[str, Sequence[str]],
+    others: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    """AUROC, and shares on the right side of the limit, of held-out wordings by goal and unknown sentences.
+
+    others: sentences by goal that the policy was not taught.
+    """
+    elsewhere = [_row(known, sentence) for texts in others.values() for sentence in texts]
     unknown = [_row(known, sentence) for sentence in unknown_sentences()]
     wordings = [_row(known, sentence) | {"asks_for": goal} for goal, texts in held_out.items() for sentence in texts]
     taught, untaught = (np.array([row["similarity"] for row in rows]) for rows in (wordings, unknown))
@@ -73,6 +86,7 @@ def compared(known: KnownSentences, limit: float, held_out: Mapping[str, Sequenc
         "auroc": auroc(untaught, taught),
         "held_out": success_rate(int((taught >= limit).sum()), len(taught)),
         "unknown": success_rate(int((untaught < limit).sum()), len(untaught)),
+        "other_goals": success_rate(sum(row["similarity"] < limit for row in elsewhere), len(elsewhere)),
         "held_out_by_limit_of_other_half": success_rate(
             sum(int((taught[other::2] >= found).sum()) for found, other in halves), len(taught)
         ),
@@ -84,6 +98,7 @@ def compared(known: KnownSentences, limit: float, held_out: Mapping[str, Sequenc
         ),
         "held_out_sentences": sorted(wordings, key=lambda row: row["similarity"]),
         "unknown_sentences": sorted(unknown, key=lambda row: -row["similarity"]),
+        "other_goals_sentences": sorted(elsewhere, key=lambda row: -row["similarity"]),
     }
 
 
@@ -93,6 +108,7 @@ def page_tables(report: dict[str, Any]) -> list[Rows]:
     for what, name in (
         ("held-out wordings taken", "held_out"),
         ("unknown sentences refused", "unknown"),
+        ("sentences for other goals refused", "other_goals"),
         ("held-out, limit of the other half", "held_out_by_limit_of_other_half"),
         ("unknown, limit of the other half", "unknown_by_limit_of_other_half"),
         ("held-out nearest to their own goal", "held_out_nearest_to_own_goal"),
@@ -100,7 +116,11 @@ def page_tables(report: dict[str, Any]) -> list[Rows]:
         shares.append([what, f"{100 * report[name]['success_rate']:.1f} %", percent(report[name]["wilson95"])])
     extremes = [
         [what, row["sentence"], f"{row['similarity']:.2f}", row["nearest"]]
-        for what, rows in (("held-out", report["held_out_sentences"]), ("unknown", report["unknown_sentences"]))
+        for what, rows in (
+            ("held-out", report["held_out_sentences"]),
+            ("unknown", report["unknown_sentences"]),
+            ("other goal", report["other_goals_sentences"]),
+        )
         for row in rows[:SHOWN]
     ]
     return [

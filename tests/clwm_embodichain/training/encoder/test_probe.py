@@ -47,7 +47,14 @@ def test_colours_are_probed_apart_only_where_a_scene_shows_several_at_once():
 def test_every_figure_of_the_gate_counts(millimetres, degrees, apart, passes):
     good = Errors(np.array([1.0]), np.array([np.nan]))
     errors = {"one": {"pad": good}, "two": {"pad": good, "tray": Errors(np.array([millimetres]), np.array([degrees]))}}
-    assert is_passed(errors, {"all": apart}) == passes
+    constant = {scene: {kind: Errors(np.array([40.0]), np.array([15.0])) for kind in errors[scene]} for scene in errors}
+    assert is_passed(errors, constant, {"all": apart}) == passes
+
+
+def test_what_a_constant_finds_as_well_has_not_been_seen():
+    errors, small = ({"one": {"bar": Errors(np.array([3.0]), np.array([each]))}} for each in (2.5, 1.2))
+    constant = {"one": {"bar": Errors(np.array([40.0]), np.array([2.6]))}}
+    assert not is_passed(errors, constant, {"all": 0.1}) and is_passed(small, constant, {"all": 0.1})
 
 
 def test_the_untrained_control_has_the_encoders_size_and_none_of_its_weights(tmp_path, toy_frames, toy_config):

@@ -18,7 +18,7 @@ from clwm_common.robot.description import RobotDescription
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import to_msg
 from clwm_common.ros.diagnostics import Health, to_array
-from clwm_evaluation.load_node import Pictures
+from clwm_evaluation.process_cost.load_node import Pictures
 from clwm_msgs import msg
 
 WIDTH, HEIGHT = 640, 480  # px

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 from builtin_interfaces.msg import Time
 
 from clwm_common.ros import qos
-from clwm_evaluation.cameras.kinds import Kind
-from clwm_evaluation.load_node import LoadNode, Pictures, running
+from clwm_evaluation.process_cost.camera_kinds import Kind
+from clwm_evaluation.process_cost.load_node import LoadNode, Pictures, running
 from clwm_msgs.msg import FeatureFrame, ObservationRequest
 
 PERIOD = 0.05  # s between two pictures of a camera

@@ -1,6 +1,6 @@
 """What the console costs is held against its goals, with a page and without."""
 
-from clwm_evaluation.console.command import GOALS, page_tables, summarise
+from clwm_evaluation.process_cost.console import GOALS, page_tables, summarise
 
 
 def test_each_way_to_be_looked_at_is_judged_by_its_own_goal():

@@ -29,7 +29,7 @@ from clwm_common.robot.description import RobotDescription, config_directory
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg, from_stamp, to_msg
 from clwm_common.ros.diagnostics import from_status
-from clwm_evaluation.load_node import STAMP, LoadNode, running
+from clwm_evaluation.process_cost.load_node import STAMP, LoadNode, running
 from clwm_msgs.msg import ActionChunk, ChunkRequest, TaskStatus
 from clwm_msgs.srv import CheckTask, SetTask
 

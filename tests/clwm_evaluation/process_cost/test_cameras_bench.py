@@ -3,8 +3,8 @@
 import pytest
 
 from clwm_common.robot.camera_source import CameraSource
-from clwm_evaluation.cameras.command import GOAL, page_tables, summarise
-from clwm_evaluation.cameras.kinds import KINDS
+from clwm_evaluation.process_cost.camera_kinds import KINDS
+from clwm_evaluation.process_cost.cameras import GOAL, page_tables, summarise
 from clwm_perception.camera_reader import CameraReader
 
 

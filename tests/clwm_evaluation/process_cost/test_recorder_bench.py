@@ -3,9 +3,9 @@
 import pytest
 
 from clwm_common.recordings.reader import Recording
-from clwm_evaluation.cameras import recorder_command
-from clwm_evaluation.cameras.kinds import KINDS
-from clwm_evaluation.cameras.recorder_command import RecorderBenchError, page_tables
+from clwm_evaluation.process_cost import recorder
+from clwm_evaluation.process_cost.camera_kinds import KINDS
+from clwm_evaluation.process_cost.recorder import RecorderBenchError, page_tables
 
 TOPIC = "/cameras/head/image_raw/compressed"
 
@@ -19,8 +19,8 @@ def recording(path, **topics):
 
 def test_the_share_is_that_of_sixty_pictures_a_second(tmp_path, monkeypatch):
     topics = {TOPIC: 20.0, "/joint_states": 250.0}
-    monkeypatch.setattr(recorder_command, "read_recording", lambda path: recording(path, **topics))
-    found = recorder_command._figures(tmp_path / "a.mcap", [TOPIC], 0.05)
+    monkeypatch.setattr(recorder, "read_recording", lambda path: recording(path, **topics))
+    found = recorder._figures(tmp_path / "a.mcap", [TOPIC], 0.05)
     assert (found["processor_share"], found["share_at_full_rate"], found["lost"]) == (0.05, 0.15, 4)
     assert found["megabytes_per_s"] == 0.3
     assert page_tables({"kinds": {"rgb8": found}})[0].rows == [
@@ -29,10 +29,10 @@ def test_the_share_is_that_of_sixty_pictures_a_second(tmp_path, monkeypatch):
 
 
 def test_a_recorder_that_saw_no_picture_is_not_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(recorder_command, "read_recording", lambda path: recording(path, **{"/joint_states": 250.0}))
+    monkeypatch.setattr(recorder, "read_recording", lambda path: recording(path, **{"/joint_states": 250.0}))
     with pytest.raises(RecorderBenchError, match="no picture reached the recorder"):
-        recorder_command._figures(tmp_path / "a.mcap", [TOPIC], 0.05)
+        recorder._figures(tmp_path / "a.mcap", [TOPIC], 0.05)
 
 
 def test_what_is_compared_are_cameras_that_exist():
-    assert set(recorder_command.KINDS) <= {kind.name for kind in KINDS}
+    assert set(recorder.KINDS) <= {kind.name for kind in KINDS}

@@ -19,7 +19,7 @@ from clwm_common.recordings.reader import read_recording, recording_files
 from clwm_common.robot.description import RobotDescription
 from clwm_common.terminal.console import PlainConsole
 from clwm_common.terminal.progress import progress
-from clwm_evaluation.cameras.command import DOMAIN_SHIFT
+from clwm_evaluation.process_cost.cameras import DOMAIN_SHIFT
 from clwm_evaluation.report import Measured, Rows, measurement
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def recorder(
 def measure(name: str, seconds: float) -> dict[str, float]:
     """Of one kind of camera. Raises RecorderBenchError when the recorder does not run."""
     # Here, since rclpy takes a second to import and --help must not wait for it.
-    from clwm_evaluation.cameras.kinds import KINDS as SENT
-    from clwm_evaluation.cameras.recorder_load_node import running_recorder_load
+    from clwm_evaluation.process_cost.camera_kinds import KINDS as SENT
+    from clwm_evaluation.process_cost.recorder_load_node import running_recorder_load
 
     kind = next(it for it in SENT if it.name == name)
     domain = (int(os.environ.get("ROS_DOMAIN_ID", "0")) + DOMAIN_SHIFT) % 100

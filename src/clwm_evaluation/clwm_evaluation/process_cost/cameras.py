@@ -24,7 +24,7 @@ from clwm_common.terminal.progress import progress
 from clwm_evaluation.report import Measured, ModelName, Rows, measurement
 
 if TYPE_CHECKING:
-    from clwm_evaluation.cameras.kinds import Kind
+    from clwm_evaluation.process_cost.camera_kinds import Kind
 
 START_TIMEOUT = 300.0  # s, on a busy machine
 DOMAIN_SHIFT = 50  # the load must not reach a stack that runs on this machine
@@ -47,7 +47,7 @@ def cameras(
     One kind of camera after the other; today's first and last, so that a drift of the machine shows.
     """
     # Here, since rclpy takes a second to import and --help must not wait for it.
-    from clwm_evaluation.cameras.kinds import KINDS, TODAY
+    from clwm_evaluation.process_cost.camera_kinds import KINDS, TODAY
 
     shares: dict[str, list[float]] = {kind.name: [] for kind in KINDS}
     with progress(console, "cameras", len(KINDS) + 1) as advance:
@@ -61,7 +61,7 @@ def cameras(
 
 def measure(kind: Kind, seconds: float, model: str) -> float:
     """Share of a core that perception uses. Raises CamerasBenchError when it cannot be measured."""
-    from clwm_evaluation.cameras.cameras_load_node import running_load_node
+    from clwm_evaluation.process_cost.cameras_load_node import running_load_node
 
     domain = (int(os.environ.get("ROS_DOMAIN_ID", "0")) + DOMAIN_SHIFT) % 100
     with _robot_with(kind) as config:

@@ -20,7 +20,7 @@ from clwm_evaluation.report import Measured, Rows, measurement
 from clwm_sai_executor.config import SchedulerConfig
 
 if TYPE_CHECKING:
-    from clwm_evaluation.measurements.executor_load_node import ExecutorLoadNode
+    from clwm_evaluation.process_cost.executor_load_node import ExecutorLoadNode
 
 START_TIMEOUT = 60.0  # s
 _GAPS = "joint_state_gap_ms"  # in the executor's own metrics
@@ -60,7 +60,7 @@ def measure_executor(
     Raises ExecutorBenchError when it does not start, dies, or executes nothing.
     """
     # Here, since rclpy takes a second to import and --help must not wait for it.
-    from clwm_evaluation.measurements.executor_load_node import APART, arms_apart, running_load_node
+    from clwm_evaluation.process_cost.executor_load_node import APART, arms_apart, running_load_node
 
     domain = (int(os.environ.get("ROS_DOMAIN_ID", "0")) + DOMAIN_SHIFT) % 100
     environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}

@@ -10,9 +10,9 @@ from sensor_msgs.msg import JointState
 
 from clwm_common.ros import qos
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
-from clwm_evaluation.cameras.cameras_load_node import PERIOD
-from clwm_evaluation.cameras.kinds import Kind
-from clwm_evaluation.load_node import LoadNode, Pictures, running
+from clwm_evaluation.process_cost.camera_kinds import Kind
+from clwm_evaluation.process_cost.cameras_load_node import PERIOD
+from clwm_evaluation.process_cost.load_node import LoadNode, Pictures, running
 from clwm_msgs.msg import DualArmState
 
 JOINT_PERIOD = 0.004  # s

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from clwm_bringup.cli import app
 from clwm_common.process_usage import Usage
-from clwm_evaluation.measurements.executor import _report
+from clwm_evaluation.process_cost.executor import _report
 
 
 def test_report_is_of_the_largest_memory_and_the_mean_share_of_a_core():

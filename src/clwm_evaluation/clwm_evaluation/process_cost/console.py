@@ -36,7 +36,7 @@ def console(
 ) -> Measured:
     """Processor time of the console's process, beside three cameras of 640 x 480 at 20 Hz and arms at 50 Hz."""
     # Here, since rclpy takes a second to import and --help must not wait for it.
-    from clwm_evaluation.console.console_load_node import playing
+    from clwm_evaluation.process_cost.console_load_node import playing
 
     domain = (int(os.environ.get("ROS_DOMAIN_ID", "0")) + DOMAIN_SHIFT) % 100
     found: dict[str, dict[str, float]] = {}

@@ -1,1 +1,0 @@
-"""What cameras cost the perception process."""
