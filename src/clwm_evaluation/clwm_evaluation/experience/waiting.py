@@ -46,15 +46,16 @@ def waiting(
     first_seed: int = 0,
 ) -> Measured:
     """A training of the nano policy on what so many workers play: how long it waits for them, and they for it. Beside
-    it, one that walks through each trajectory once and must wait.
+    it, one of a single worker that walks through each trajectory once, and must wait.
     """
     torch.set_num_threads(1)
     encoder = EvaluationSettings.of_model(model, task="lift_tray").encoder
     shape, parts = feature_shape(Encoder.load(encoder)), Expansion.parse(expansion)
     simulation = Simulation(parse_choices(goals), encoder, workers, shape, expansion=parts)
-    report = {"goals": goals, "expansion": str(parts), "workers": workers, "load_average": os.getloadavg()[0]}
+    alone = replace(simulation, workers=1)
+    report = {"goals": goals, "expansion": str(parts), "load_average": os.getloadavg()[0]}
     report |= train_on(ProcessWorkers(simulation, first_seed), reuse, seconds)
-    report["control"] = train_on(ProcessWorkers(simulation, first_seed), 1, seconds)
+    report["control"] = train_on(ProcessWorkers(alone, first_seed), 1, seconds)
     return Measured(report, [rows.table(f"{workers} workers") for rows in page_tables(report)])
 
 
@@ -78,6 +79,7 @@ def train_on(workers: ProcessWorkers, reuse: int, seconds: float) -> dict[str, A
         took, used = time.monotonic() - began, time.process_time() - used
     pairs = counts.observations - before.observations
     return {
+        "workers": workers.count,
         "reuse": reuse,
         "seconds": took,
         "learner_waited": (counts.learner_waited - before.learner_waited) / took,
@@ -92,7 +94,7 @@ def train_on(workers: ProcessWorkers, reuse: int, seconds: float) -> dict[str, A
 
 def page_tables(report: dict[str, Any]) -> list[Rows]:
     """The training's row, and that of the one that must wait."""
-    header = ["goals", "expansion", "walks through each", "learner waits", "workers wait", "steps", "episodes"]
+    header = ["workers", "goals", "expansion", "walks through each", "learner waits", "workers wait", "steps", "episodes"]
     header += ["pairs", "pairs a step", "processor s a step"]
     return [Rows(header, [_row(report, found) for found in (report, report["control"])])]
 
@@ -101,4 +103,4 @@ def _row(report: dict[str, Any], found: dict[str, Any]) -> list[str]:
     shares = [f"{100 * found[name]:.1f} %" for name in ("learner_waited", "workers_waited")]
     counts = [str(found[name]) for name in ("steps", "episodes", "pairs")]
     per_step = [f"{found[name]:.2f}" for name in ("unique_per_step", "processor_seconds_per_step")]
-    return [report["goals"], report["expansion"], str(found["reuse"]), *shares, *counts, *per_step]
+    return [str(found["workers"]), report["goals"], report["expansion"], str(found["reuse"]), *shares, *counts, *per_step]
