@@ -30,8 +30,9 @@ STOPS = ("/hold", "/estop")
 class Guard:
     """An ASGI application around another one. port: names the cookie, as browsers keep them by host alone.
 
-    Orders may come 10 times a second, 20 at once, from each session or address; stops, which are joined while one is
-    under way, 50 times; tokens once in 5 s, 5 at once.
+    Orders may come 10 times a second, 20 at once, from each session or address; live connections as often, counted
+    apart, so that whoever ordered too much still sees; stops, which are joined while one is under way, 50 times; tokens
+    once in 5 s, 5 at once.
     """
 
     app: ASGIApp
@@ -39,6 +40,7 @@ class Guard:
     sessions: Sessions
     port: int
     orders: Buckets = field(default_factory=lambda: Buckets(10.0, 20.0))
+    connections: Buckets = field(default_factory=lambda: Buckets(10.0, 20.0))
     stops: Buckets = field(default_factory=lambda: Buckets(50.0, 50.0))
     logins: Buckets = field(default_factory=lambda: Buckets(0.2, 5.0))
 
@@ -72,7 +74,7 @@ class Guard:
         path = scope["path"]
         if not is_order:
             return 200, "", 0.0
-        buckets = self.stops if path in STOPS else self.logins if path == "/login" else self.orders
+        buckets = self._buckets(scope)
         if wait := buckets.wait(
             time.monotonic(), address if buckets is self.logins or role is None else key or address
         ):
@@ -84,6 +86,11 @@ class Guard:
         if role is not Role.OPERATOR and scope["type"] == "http":
             return 403, "a viewer orders nothing; log in with the operator's token", 0.0
         return 200, "", 0.0
+
+    def _buckets(self, scope: Scope) -> Buckets:
+        if scope["type"] == "websocket":
+            return self.connections
+        return self.stops if scope["path"] in STOPS else self.logins if scope["path"] == "/login" else self.orders
 
     def _role(self, headers: Headers, key: str) -> Role | None:
         scheme, _, token = headers.get("authorization", "").partition(" ")
