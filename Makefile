@@ -16,7 +16,7 @@ demo: setup ## Run the stack on two simulated arms; writes out/demo/<time>/
 	@./clwm demo
 
 test: setup ## Run all tests
-	@source scripts/env.sh && python -m pytest -q
+	@source scripts/env.sh && python scripts/run_tests.py
 
 lint: setup ## Check style with ruff
 	@source scripts/env.sh && ruff check . && ruff format --check .
