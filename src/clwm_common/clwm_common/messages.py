@@ -236,6 +236,7 @@ class SaiReport:
     resumed at, both 0 from the start. disagreement: how far [m of tool motion] the true context contradicted the
     speculation, NaN when it was not verified; expected_deviation: what the chunk may stray from the sequential one [m],
     0 from the start, NaN when unknown. uncalibrated: sent to keep `needed_by` although no bound is known to hold.
+    success_estimate: probability that what was asked for holds in the observation, NaN when the checkpoint has no head.
     evidence_deviation: how far [m of tool motion] the earlier chunk `evidence_chunk_id` had strayed from the sequential
     one, made on idle time; NaN when none was. nfe counts function evaluations of the velocity fields.
     """
@@ -262,6 +263,7 @@ class SaiReport:
     uncalibrated: bool = False
     steps_cut: int = 0
     out_of_distribution: bool = False
+    success_estimate: float = float("nan")
     evidence_chunk_id: int = 0
     evidence_deviation: float = float("nan")
     nfe_total: int = 0

@@ -46,6 +46,7 @@ REPORT = core.SaiReport(
     uncalibrated=True,
     steps_cut=3,
     out_of_distribution=True,
+    success_estimate=0.25,
     evidence_chunk_id=7,
     evidence_deviation=0.001953125,
     nfe_total=14,
