@@ -82,9 +82,8 @@ def check_rows(rows: ArrayLike, *, name: str = "rows") -> NDArray[np.float32]:
     array = np.asarray(rows, dtype=np.float32)
     if array.ndim != 2 or array.shape[1] != ACTION_DIM:
         raise LayoutError(f"{name} has shape {array.shape}; expected (n, {ACTION_DIM})")
-    bad = np.argwhere(~np.isfinite(array))
-    if bad.size:
-        row, channel = bad[0]
+    if not (is_finite := np.isfinite(array)).all():
+        row, channel = np.argwhere(~is_finite)[0]
         raise LayoutError(
             f"{name}[{row}] channel {CHANNEL_NAMES[channel]} is {array[row, channel]}; expected finite numbers"
         )

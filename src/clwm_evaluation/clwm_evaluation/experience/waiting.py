@@ -94,8 +94,8 @@ def train_on(workers: ProcessWorkers, reuse: int, seconds: float) -> dict[str, A
 
 def page_tables(report: dict[str, Any]) -> list[Rows]:
     """The training's row, and that of the one that must wait."""
-    header = ["workers", "goals", "expansion", "walks through each", "learner waits", "workers wait", "steps", "episodes"]
-    header += ["pairs", "pairs a step", "processor s a step"]
+    header = ["workers", "goals", "expansion", "walks through each", "learner waits", "workers wait", "steps"]
+    header += ["episodes", "pairs", "pairs a step", "processor s a step"]
     return [Rows(header, [_row(report, found) for found in (report, report["control"])])]
 
 
@@ -103,4 +103,5 @@ def _row(report: dict[str, Any], found: dict[str, Any]) -> list[str]:
     shares = [f"{100 * found[name]:.1f} %" for name in ("learner_waited", "workers_waited")]
     counts = [str(found[name]) for name in ("steps", "episodes", "pairs")]
     per_step = [f"{found[name]:.2f}" for name in ("unique_per_step", "processor_seconds_per_step")]
-    return [str(found["workers"]), report["goals"], report["expansion"], str(found["reuse"]), *shares, *counts, *per_step]
+    course = [str(found["workers"]), report["goals"], report["expansion"], str(found["reuse"])]
+    return [*course, *shares, *counts, *per_step]

@@ -109,10 +109,11 @@ class Border:
 
         Raises NonFiniteOutput.
         """
-        if not torch.isfinite(coded).all():
+        numbers = coded[0].numpy()
+        if not np.isfinite(numbers).all():
             raise NonFiniteOutput("the model gave a chunk with numbers that are not finite; restore its weights")
         codec = self._policy.codec
-        rows = codec.decode_rows(coded[0].numpy(), prefix[0]).astype(np.float32)
+        rows = codec.decode_rows(numbers, prefix[0]).astype(np.float32)
         # A correction may overshoot where a hand is open or closed already; all else may leave the range of the data.
         rows[:, GRIPPERS] = np.clip(rows[:, GRIPPERS], codec.chunk.low[GRIPPERS], codec.chunk.high[GRIPPERS])
         rows[: len(prefix)] = prefix

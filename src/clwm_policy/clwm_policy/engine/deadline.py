@@ -20,20 +20,23 @@ class StepTimes:
     """How long each kind of step takes [s]: a percentile of the latest ones, warm-up left out."""
 
     def __init__(self, window: int = WINDOW, warm_up: int = WARM_UP, quantile: float = QUANTILE) -> None:
-        self._samples: dict[Step, deque[float]] = defaultdict(lambda: deque(maxlen=window))
-        self._calls: dict[Step, int] = defaultdict(int)
-        self._warm_up = warm_up
+        # The latest durations of each kind of step, behind as many calls of warm-up as are still to come.
+        self._kinds: dict[Step, tuple[list[None], deque[float]]] = defaultdict(
+            lambda: ([None] * warm_up, deque(maxlen=window))
+        )
         self._quantile = quantile
 
     def add(self, step: Step, seconds: float) -> None:
         """Count one step."""
-        self._calls[step] += 1
-        if self._calls[step] > self._warm_up:
-            self._samples[step].append(seconds)
+        warm_up, samples = self._kinds[step]
+        if warm_up:
+            warm_up.pop()
+        else:
+            samples.append(seconds)
 
     def expected(self, step: Step) -> float:
         """Seconds that `step` hardly exceeds; 0 while unknown, so that nothing is cut on a guess."""
-        samples = sorted(self._samples[step])  # of so few a sort costs a twentieth of numpy's quantile
+        samples = sorted(self._kinds[step][1])  # of so few a sort costs a twentieth of numpy's quantile
         return samples[math.ceil(self._quantile * len(samples)) - 1] if samples else 0.0
 
     def of_refinement(self, evaluations: Evaluations) -> float:

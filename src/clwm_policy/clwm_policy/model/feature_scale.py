@@ -65,4 +65,5 @@ def check_statistics(scale: FeatureScale) -> FeatureScale:
 
 def relative_error(predicted: Tensor, actual: Tensor) -> float:
     """||f^ - f|| / ||f|| over normalised features."""
-    return float((predicted - actual).norm() / actual.norm().clamp(min=1e-12))
+    difference, size = torch.linalg.vector_norm(predicted - actual), torch.linalg.vector_norm(actual)
+    return float(difference) / max(float(size), 1e-12)
