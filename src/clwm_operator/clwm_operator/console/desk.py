@@ -16,9 +16,9 @@ from clwm_operator.console.access import Role
 from clwm_operator.console.charge import Charge, Seat
 from clwm_operator.console.console_node import ConsoleNode, OrderError
 from clwm_operator.console.facts import Facts
-from clwm_operator.console.jog import Hand
 from clwm_operator.console.page_state import Heard, page_state
-from clwm_operator.console.steering import Arms, Ask, Command, LetGo, OrderTeleop, Steering
+from clwm_operator.teleop.jog import Hand
+from clwm_operator.teleop.steering import Arms, Ask, Command, LetGo, OrderTeleop, Steering
 
 STATE_PERIOD = 0.2  # s between two states for the pages
 STEER_PERIOD = 0.02  # s between two targets for the arms, and half that of states while a human steers

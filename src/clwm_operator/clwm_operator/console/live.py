@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from clwm_operator.console.access import Role
 from clwm_operator.console.buckets import Buckets
 from clwm_operator.console.desk import Desk
-from clwm_operator.console.jog import Hand
+from clwm_operator.teleop.jog import Hand
 
 MOST_PAGES = 16
 LARGEST_WORD = 2048  # bytes

@@ -19,11 +19,11 @@ from clwm_operator.console.access import Access
 from clwm_operator.console.console_node import ConsoleNode
 from clwm_operator.console.desk import Desk
 from clwm_operator.console.facts import facts_of
-from clwm_operator.console.jog import Jog
 from clwm_operator.console.live import LARGEST_WORD
 from clwm_operator.console.page_state import chunk_story
 from clwm_operator.console.server import application
-from clwm_operator.console.steering import Steering
+from clwm_operator.teleop.jog import Jog
+from clwm_operator.teleop.steering import Steering
 
 CONNECTIONS = 64
 

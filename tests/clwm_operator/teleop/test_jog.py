@@ -6,7 +6,9 @@ from pydantic import ValidationError
 
 from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.kinematics import DualArmKinematics
-from clwm_operator.console.jog import LARGEST_LEAD, LINEAR_SPEED, SILENCE, STALEST_SIGHT, DeadMan, Hand, Jog
+from clwm_operator.teleop.jog import LARGEST_LEAD, LINEAR_SPEED, SILENCE, STALEST_SIGHT, DeadMan, Hand, Jog
+
+HAND = Hand(dead_man=True, seen=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +19,7 @@ def robot():
 @pytest.fixture
 def jog(robot):
     jog = Jog(robot)
-    jog.begin(robot.home, np.array([0.04, 0.04]))
+    jog.begin(HAND, robot.home, np.array([0.04, 0.04]))
     return jog
 
 
@@ -129,7 +131,7 @@ def test_a_word_that_is_not_one_is_refused(word):
 def test_a_joint_that_six_joint_arms_do_not_have_asks_for_nothing_and_holds_up_no_other():
     aloha = RobotDescription.load("dual_aloha")
     jog = Jog(aloha)
-    jog.begin(aloha.home, np.array([0.1, 0.1]))
+    jog.begin(HAND, aloha.home, np.array([0.1, 0.1]))
     run(jog, Hand(dead_man=True, arm=1, joint=1.0, joint_number=6, seen=0.0), 0.5)
     np.testing.assert_array_equal(jog.joints, aloha.home)
     run(jog, Hand(dead_man=True, arm=1, joint=1.0, joint_number=5, seen=0.0), 0.5)

@@ -1,9 +1,9 @@
-"""What a hand on a page asks of the arms: directions in, joints out. No clock, no ROS, no browser."""
+"""What a hand on a page or a gamepad asks of the arms: directions in, joints out. No clock, no ROS, no browser."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +20,25 @@ ANGULAR_SPEED = 0.5  # rad/s
 JOINT_SPEED = 0.4  # rad/s
 OPENING_SPEED = 0.08  # m/s
 LARGEST_LEAD = 0.2  # rad that the wish may be ahead of the arms: what holds them up must not wind it up
-SILENCE = 0.25  # s without a word of the page after which the switch counts as released; it sends every 0.05 s
+SILENCE = 0.25  # s without a word of the hand after which the switch counts as released; a page sends every 0.05 s
 STALEST_SIGHT = 0.6  # s that what the hand has seen may be old
 _DAMPING = 0.05  # of the inverse Jacobian, so that a stretched arm does not race
 _SHARE = 0.5  # of the joints' speed limits
 _LONGEST_STEP = 0.1  # s that one step may count for
 
 
+class Word(Protocol):
+    """What a hand says. dead_man: the enabling switch is held. seen: when the hand saw what it answers to."""
+
+    @property
+    def dead_man(self) -> bool: ...
+
+    @property
+    def seen(self) -> float: ...
+
+
 class Hand(BaseModel):
-    """One word of the page. dead_man: the enabling switch is held. arm: 0 left, 1 right.
+    """One word of a hand that says directions. dead_man: the enabling switch is held. arm: 0 left, 1 right.
 
     linear, angular: of the tool along and about x, y, z of the world; joint: of `joint_number` (0 to 6); opening: of
     the gripper; all as shares of the full speed, -1 to 1. seen: `at` of the newest state that the page has shown.
@@ -47,27 +57,27 @@ class Hand(BaseModel):
 
 
 class DeadMan:
-    """The switch as it arrives over a network: held only while fresh words say so, of a page that sees fresh states."""
+    """The switch as it arrives over a network: held only while fresh words say so, of a hand that sees fresh states."""
 
     def __init__(self) -> None:
-        self.hand: Hand | None = None
+        self.word: Word | None = None
         self._heard_at = -math.inf
 
-    def hear(self, now: float, hand: Hand) -> None:
-        """A word has arrived at `now`, on the clock of `Hand.seen`."""
-        self.hand, self._heard_at = hand, now
+    def hear(self, now: float, word: Word) -> None:
+        """A word has arrived at `now`, on the clock of `Word.seen`."""
+        self.word, self._heard_at = word, now
 
     def release(self) -> None:
         """Whatever was heard, the switch is not held until another word comes."""
-        self.hand = None
+        self.word = None
 
-    def held(self, now: float) -> Hand | None:
+    def held(self, now: float) -> Word | None:
         """What the hand asks for while it holds the switch; None while it does not."""
-        hand = self.hand
+        word = self.word
         is_fresh = now - self._heard_at <= SILENCE
-        if hand is None or not hand.dead_man or not is_fresh or not 0.0 <= now - hand.seen <= STALEST_SIGHT:
+        if word is None or not word.dead_man or not is_fresh or not 0.0 <= now - word.seen <= STALEST_SIGHT:
             return None
-        return hand
+        return word
 
 
 class Jog:
@@ -80,10 +90,14 @@ class Jog:
         self._fastest = _SHARE * robot.limit("velocity")
         self._narrowest = np.array([arm.gripper.opening_min for arm in robot.arms])
         self._widest = np.array([arm.gripper.opening_max for arm in robot.arms])
-        self.begin(np.zeros(14), np.zeros(2))
+        self.joints, self.openings = np.zeros(14), np.zeros(2)
 
-    def begin(self, joints: Array, openings: Array) -> None:
-        """From arms that are here."""
+    def obstacle(self, hand: Hand, measured: Array) -> str:
+        """None: directions begin where the arms are."""
+        return ""
+
+    def begin(self, hand: Hand, joints: Array, openings: Array) -> None:
+        """From arms that are here, whatever the hand says."""
         self.joints, self.openings = joints.copy(), openings.copy()
 
     def step(self, dt: float, hand: Hand, measured: Array) -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from clwm_common.robot.description import RobotDescription
-from clwm_operator.console.jog import SILENCE, Hand, Jog
-from clwm_operator.console.steering import Act, Arms, Ask, LetGo, OrderTeleop, Steering
+from clwm_operator.teleop.jog import SILENCE, Hand, Jog
+from clwm_operator.teleop.steering import Act, Arms, Ask, LetGo, OrderTeleop, Steering
 
 ROBOT = RobotDescription.load("dual_fr3_mujoco")
 HOME, OPENINGS = ROBOT.home, np.array([0.04, 0.04])
