@@ -33,13 +33,14 @@ def wait_for(condition, what="it"):
 class Console:
     """A running `clwm console`; port: that it listens to; said: what it has printed until it listened."""
 
-    def __init__(self, *options):
+    def __init__(self, *options, variables=None):
+        """variables: of its environment; None: those of the stand-in stack."""
         self.process = subprocess.Popen(
             [sys.executable, "-u", "-m", "clwm_bringup", "console", "--port", "0", *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=environment(),
+            env=variables or environment(),
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # background jobs ignore it
         )
         self.said = ""
