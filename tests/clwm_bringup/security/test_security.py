@@ -28,6 +28,8 @@ from clwm_operator.operator_node import OperatorNode
 from clwm_operator.recorder.episode_recorder import EpisodeRecorder
 from clwm_operator.recorder.recorder_node import RecorderNode, given_topics, recorded_topics
 from clwm_operator.recording import Recording
+from clwm_operator.teleop.device_node import JoyDevice, LeaderDevice
+from clwm_operator.teleop.mapping import JoyMapping, LeaderMapping, load_mapping
 from clwm_operator.teleop.teleop_node import TeleopNode
 
 NAMES = ("sim", "perception", "executor", "policy")
@@ -164,6 +166,9 @@ def test_a_topic_that_is_not_in_the_table_would_be_noticed(configured):
 
 def test_the_operators_nodes_open_nothing_that_the_table_does_not_grant(robot, table, recorder):
     demo, teleop = DemoNode(Recording(tuple(robot.cameras))), TeleopNode("test")
+    JoyDevice(teleop, robot, load_mapping(JoyMapping, "joy"), "/joy")
+    leading = load_mapping(LeaderMapping, "leader")
+    LeaderDevice(teleop, robot, leading, "/leader/joint_states", "/joy", False, lambda now: False)
 
     def look(condition, what):
         seen.append(opened(demo))
@@ -250,7 +255,7 @@ def test_only_the_executor_may_command_the_arms_and_only_the_policy_sends_chunks
 def test_the_topics_of_another_robot_are_those_of_its_description(robot):
     other = robot.model_copy(update={"joint_states_topic": "/other/joints"})
     text = to_xml(access_rights.access_table(other))
-    assert text.count("<topic>/other/joints</topic>") == 5 and robot.joint_states_topic + "<" not in text
+    assert text.count("<topic>/other/joints</topic>") == 5 and f">{robot.joint_states_topic}<" not in text
 
 
 def test_every_joint_state_topic_of_arms_in_namespaces_may_be_heard_by_the_executor():

@@ -2,32 +2,14 @@
 
 import http.client
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
-PATIENCE = 60.0  # s until a test gives up
-
-
-def environment():
-    """With a ROS domain of its own: the other tests' executors must not meet this one."""
-    return {**os.environ, "ROS_DOMAIN_ID": str(30 + (int(os.environ["ROS_DOMAIN_ID"]) + 5) % 70)}
-
-
-def wait_for(condition, what="it"):
-    """Look until `condition` gives something true, and return that."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    pytest.fail(f"waited {PATIENCE:.0f} s in vain for {what}")
+from ..conftest import PATIENCE, environment, wait_for
 
 
 class Console:
@@ -87,21 +69,6 @@ class Console:
         self.process.send_signal(signal.SIGINT)
         rest = self.process.communicate(timeout=PATIENCE)[0]
         return self.said + rest
-
-
-@pytest.fixture(scope="package")
-def stand_in_stack():
-    """The real executor with arms and cameras, but without a simulation."""
-    process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("stand_in_stack.py"))],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    )
-    assert "ready with 3 cameras" in process.stdout.readline()
-    yield process
-    process.terminate()
-    process.wait(PATIENCE)
 
 
 @pytest.fixture(scope="module")

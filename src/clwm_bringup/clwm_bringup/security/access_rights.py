@@ -14,6 +14,7 @@ from clwm_common.robot.description import RobotDescription
 
 _CLAIMS = "/clwm/claims"  # who has which role
 _CLOCK = "/clock"  # of those who use_sim_time
+_DEVICES = "/joy", "/leader/joint_states"  # of clwm teleop; a device on another topic is to be remapped to these
 _PARAMETERS = (
     "describe_parameters", "get_parameter_types", "get_parameters", "list_parameters", "set_parameters",
     "set_parameters_atomically",
@@ -111,20 +112,19 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
                 *seen, *joints, *images, *compressed, *camera_infos, *commands, *actions,
             ],
             calls=(),
-            serves=["/clwm/label_correction"],
         ),
         _node_of_the_operator(
             "clwm_console",
             publishes=["/clwm/teleop"],
             subscribes=["/clwm/action_chunk", "/clwm/state", "/clwm/verdict", *seen, *images, *seen_from],
-            calls=["/clwm/check_task", "/clwm/label_correction", *orders],
+            calls=["/clwm/check_task", *orders],
         ),
         _node_of_the_operator("clwm_preflight", subscribes=[_CLOCK, *joints, *images, *camera_infos], calls=asked),
         _node_of_the_operator("clwm_up", subscribes=(), publishes=["/clwm/claims"], calls=()),
         _node_of_the_operator(
             "clwm_teleop",
             publishes=["/clwm/teleop"],
-            subscribes=[_CLOCK, "/clwm/mode", "/clwm/state"],
+            subscribes=[_CLOCK, "/clwm/mode", "/clwm/state", *_DEVICES],
             calls=["/clwm/set_mode"],
         ),
     )  # fmt: skip
@@ -174,14 +174,13 @@ def _node_of_the_operator(
     calls: Iterable[str],
     publishes: Iterable[str] = (),
     sends: Iterable[str] = (),
-    serves: Iterable[str] = (),
 ) -> Access:
     return Access(
         name,
         enclave_path(OPERATOR),
         publishes=_with(publishes, "/parameter_events", "/rosout"),
         subscribes=_with(subscribes, _CLAIMS),
-        serves=_with(serves, *(f"~/{service}" for service in (*_PARAMETERS, "get_type_description"))),
+        serves=_with((), *(f"~/{service}" for service in (*_PARAMETERS, "get_type_description"))),
         calls=_with(calls),
         sends=_with(sends),
     )

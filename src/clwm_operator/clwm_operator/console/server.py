@@ -17,7 +17,6 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from clwm_common.messages import MemoryPolicy, Mode
-from clwm_common.recordings.corrections import CorrectionLabel
 from clwm_operator.console import live
 from clwm_operator.console.access import Access, Sessions
 from clwm_operator.console.desk import Answer, Desk
@@ -58,12 +57,6 @@ class World(_Strict):
 
 class ChargeOrder(_Strict):
     take: bool
-
-
-class Said(_Strict):
-    """What the last correction was."""
-
-    label: str = Field(pattern="^(NONE|DISCARDED|RECOVERY)$")
 
 
 class BadRequest(ValueError):
@@ -142,7 +135,6 @@ def application(desk: Desk, access: Access, port: int) -> ASGIApp:
                 ),
                 order("/ask", Words, lambda key, it: desk.ask(it.instruction, MemoryPolicy[it.memory])),
                 order("/world", World, lambda key, it: desk.reset_world(key, it.task, it.seed)),
-                order("/correction", Said, lambda key, it: desk.label_correction(key, CorrectionLabel[it.label])),
                 order("/charge", ChargeOrder, charge),
                 WebSocketRoute("/live", connect),
                 Mount("/static", StaticFiles(directory=STATIC)),

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from clwm_operator.teleop.jog import DeadMan, Word
 
 Array = NDArray[np.float64]
+OLDEST_ARMS = 0.3  # s that measured arms may be old to be steered from
 _CLAIM_STEPS = 5  # commands that claim the arms before they are asked for: the order travels another way than these
 
 

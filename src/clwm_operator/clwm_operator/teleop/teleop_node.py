@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import math
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from clwm_common.ros.conversions import from_msg, to_msg
 from clwm_msgs import msg
 from clwm_msgs.srv import SetMode
 from clwm_operator.operator_node import problem_with_masters
+from clwm_operator.teleop.steering import OLDEST_ARMS, Arms
 
 
 class TeleopSource:
@@ -61,6 +64,7 @@ class TeleopNode(TeleopSource, Node):
         self.poses: NDArray[np.float64] | None = None
         self.openings: NDArray[np.float64] | None = None
         self.status: Any = None
+        self._measured_at = -math.inf
         self._claims = ClaimListener(self)
         self.open_source(source)
         self._set_mode = self.create_client(SetMode, "/clwm/set_mode")
@@ -72,6 +76,13 @@ class TeleopNode(TeleopSource, Node):
         """Whether the executor is there and says where the arms are."""
         is_heard = self._targets.get_subscription_count() > 0 and self._set_mode.service_is_ready()
         return is_heard and self.joints is not None and self.status is not None
+
+    @property
+    def arms(self) -> Arms | None:
+        """As they are; None while nothing fresh is known of them."""
+        if self.joints is None or time.monotonic() - self._measured_at > OLDEST_ARMS:
+            return None
+        return Arms(self.joints, self.openings, self.owns_the_arms)
 
     @property
     def owns_the_arms(self) -> bool:
@@ -87,6 +98,10 @@ class TeleopNode(TeleopSource, Node):
         """Why nobody may be steered: targets would reach more than one executor. Empty when all is well."""
         return problem_with_masters(self, self._claims)
 
+    def listen(self, kind: type, topic: str, on_message: Callable[[Any], None]) -> None:
+        """Hear a device; of what has come meanwhile only the newest."""
+        self.create_subscription(kind, topic, on_message, qos.SENSOR)
+
     def spin(self, seconds: float) -> None:
         """Take in what has come, waiting at most so long for something."""
         rclpy.spin_once(self, timeout_sec=seconds)
@@ -100,6 +115,7 @@ class TeleopNode(TeleopSource, Node):
         return self._set_mode.call_async(SetMode.Request(mode=int(mode)))
 
     def _on_state(self, message: msg.DualArmState) -> None:
+        self._measured_at = time.monotonic()
         values = from_msg(message).values.astype(np.float64)
         self.joints, self.poses, self.openings = values[JOINTS], values[POSES].reshape(2, 7), values[GRIPPERS]
 
