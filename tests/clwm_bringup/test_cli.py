@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clwm_bringup import cli
+from clwm_common.robot.description import config_directory
 
 runner = CliRunner()
 
@@ -113,6 +115,15 @@ def test_an_unknown_model_ends_in_one_sentence():
         and done.stderr.startswith("clwm: model 'huge' is unknown")
         and "Traceback" not in done.stderr
     )
+
+
+def test_a_misspelt_parameter_ends_the_whole_stack_before_anything_moves(tmp_path, monkeypatch):
+    shutil.copytree(config_directory(), tmp_path / "config")
+    stack = tmp_path / "config" / "stack.yaml"
+    stack.write_text(stack.read_text().replace("execution_horizon", "execution_horizom"))
+    monkeypatch.setenv("CLWM_CONFIG", str(tmp_path / "config"))
+    done = clwm("up")
+    assert done.returncode == 1 and "no parameter 'execution_horizom'; did you mean 'execution_horizon'?" in done.stdout
 
 
 @pytest.mark.parametrize(

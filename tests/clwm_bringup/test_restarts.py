@@ -29,7 +29,15 @@ def test_a_node_that_lived_well_starts_afresh():
 
 def test_wrong_parameters_are_not_tried_again():
     (_, decision), *_ = die_repeatedly(Restarts(), 1, lifetime=0.1, code=WRONG_PARAMETERS)
-    assert isinstance(decision, GiveUp) and "parameters" in decision.reason
+    assert isinstance(decision, GiveUp) and "parameters" in decision.reason and decision.is_refusal
+
+
+def test_a_node_that_has_run_before_is_given_up_alone():
+    restarts = Restarts()
+    restarts.started("policy", 0.0)
+    restarts.died("policy", -9, 100.0)
+    restarts.started("policy", 101.0)
+    assert restarts.died("policy", WRONG_PARAMETERS, 102.0).is_refusal is False
 
 
 def test_a_signal_is_named_in_the_reason():

@@ -47,13 +47,13 @@ def poll_until(supervisor, condition, timeout=20.0):
         supervisor.poll(timeout=0.1)
 
 
-def test_processes_end_policy_first_and_sim_last():
+def test_processes_end_executor_first_and_sim_last():
     lines = []
     names = ("sim", "perception", "executor", "policy")
     with Supervisor([patient(name) for name in names], os.environ, lines.append) as supervisor:
         poll_until(supervisor, lambda: sum(line.text.endswith(" up") for line in lines) == 4)
     ends = [line.name for line in lines if line.text.endswith(" ends")]
-    assert set(ends[:2]) == {"policy", "perception"} and ends[2:] == ["executor", "sim"], ends
+    assert ends[0] == "executor" and set(ends[1:3]) == {"policy", "perception"} and ends[3] == "sim", ends
 
 
 def test_a_process_that_died_is_started_again_and_said_so():
@@ -69,6 +69,7 @@ def test_a_process_with_wrong_parameters_is_given_up():
     with Supervisor([Script("policy", "raise SystemExit(2)")], os.environ, lambda line: None) as supervisor:
         poll_until(supervisor, lambda: supervisor.given_up)
         assert supervisor.process_ids() == {} and "parameters" in supervisor.given_up["policy"]
+        assert supervisor.is_refused
 
 
 def test_a_process_that_ignores_the_request_to_end_is_killed(monkeypatch):

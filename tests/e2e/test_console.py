@@ -13,6 +13,9 @@ import pytest
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
+from clwm_common.recordings.corrections import CorrectionLabel
+from clwm_common.recordings.labels import Labels
+from clwm_common.recordings.reader import read_corrections, recording_files
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_stamp
 from clwm_common.ros.session import RosThread
@@ -50,6 +53,18 @@ def stack(tmp_path_factory):
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(60.0)
+
+
+@pytest.fixture(scope="module")
+def recordings(stack, tmp_path_factory):
+    """The folder of a running `clwm record`."""
+    folder = tmp_path_factory.mktemp("recordings")
+    command = [sys.executable, "-u", "-m", "clwm_bringup", "record", "--out", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert "recording to" in process.stdout.readline()
+    yield folder
+    process.terminate()
+    process.communicate(timeout=60.0)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +167,7 @@ def test_pictures_move_and_a_typed_sentence_switches_to_another_goal_that_is_don
     assert min(np.subtract(shown(seat), before)) > 10
 
 
-def test_keys_move_a_tool_by_five_centimetres_and_after_the_hand_back_the_policy_goes_on_to_success(seat):
+def test_keys_move_a_tool_by_five_centimetres_and_after_the_hand_back_the_policy_goes_on_to_success(seat, recordings):
     for seed in range(FIRST_SEED, FIRST_SEED + TRIES):
         begin(seat, "lift_tray", seed)
         type_sentence(seat, "lift_tray")
@@ -165,6 +180,12 @@ def test_keys_move_a_tool_by_five_centimetres_and_after_the_hand_back_the_policy
         if succeeds(seat, "lift_tray"):
             break
     assert seat.page.evaluate("document.querySelector('#verdict').className") == "SUCCEEDED"
+    for key, word in (("v", "recovery"), ("x", "discarded")):
+        seat.page.keyboard.press(key)
+        seat.wait(f"document.querySelector('#correction').textContent.includes('{word}')")
+    (labelled,) = [path for path in recording_files([recordings]) if Labels.of(path).corrections]
+    (correction,), (recorded,) = Labels.of(labelled).corrections, read_corrections(labelled)
+    assert correction.label is CorrectionLabel.DISCARDED and correction.overlaps(recorded)
 
 
 def test_hold_brakes_the_arms_within_400_ms_while_the_live_connection_is_blocked(browser, console, joints, seat):

@@ -26,9 +26,9 @@ SAI_HELP = "re-entry policy: sequential, fixed:<s_mid> or adaptive; empty takes 
 FOLLOW_HELP = "channels of the chunks that move the arms: joints, or poses by inverse kinematics"
 SIM_TIME_HELP = "all nodes live by /clock, which a simulated world makes"
 TELEOP_POSES_HELP = "let a human ask for poses of the tools, not only for joints"
-# First those that make chunks; then the executor, which brings the arms to rest while they still listen; then the arms'
-# drivers, which let go of them; then the rest.
-STOP_ORDER = (("policy", "perception"), ("executor",), ("left_arm", "right_arm", "left_hand", "right_hand"))
+# First the executor, which brings the arms to rest while they still listen and asks for no more chunks; then those that
+# make chunks; then the arms' drivers, which let go of them; then the rest.
+STOP_ORDER = (("executor",), ("policy", "perception"), ("left_arm", "right_arm", "left_hand", "right_hand"))
 RATE_HELP = "simulated time per real time, at most: all nodes live by /clock; 0: real time"
 PATIENCE = 0.25  # s for which a world with a clock of its own waits for a late command
 

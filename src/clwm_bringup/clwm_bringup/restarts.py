@@ -22,10 +22,11 @@ class Restart:
 
 @dataclass(frozen=True)
 class GiveUp:
-    """Leave `name` dead; `reason` says why."""
+    """Leave `name` dead; `reason` says why. is_refusal: it never ran, as it was not to be started like this."""
 
     name: str
     reason: str
+    is_refusal: bool = False
 
 
 class Restarts:
@@ -44,7 +45,8 @@ class Restarts:
         """code: as of subprocess, negative for a signal."""
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         if code == WRONG_PARAMETERS:
-            return GiveUp(name, f"{name} {how}: its parameters are wrong, see its message above")
+            never_ran = not self._deaths.get(name)
+            return GiveUp(name, f"{name} {how}: its parameters are wrong, see its message above", never_ran)
         if now - self._started.get(name, now) >= self._lived_well:
             self._deaths[name] = 0
         deaths = self._deaths[name] = self._deaths.get(name, 0) + 1

@@ -59,6 +59,7 @@ class Supervisor:
         self._restarts = restarts or Restarts()
         self._pending: dict[str, Restart] = {}
         self.given_up: dict[str, str] = {}
+        self.is_refused = False  # whether a process has refused its parameters at its first start
         self.unheard = ""
         self.restart_count = 0
 
@@ -164,6 +165,7 @@ class Supervisor:
                 self._pending[name] = decision
             case GiveUp():
                 self.given_up[name] = decision.reason
+                self.is_refused |= decision.is_refusal
 
     def _start_due(self) -> None:
         for name, restart in list(self._pending.items()):

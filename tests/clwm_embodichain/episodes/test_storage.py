@@ -26,7 +26,15 @@ def episode():
         scene="tray",
         expansion="visual,recovery",
         seed=7,
+        corrections=np.array([0] * 8 + [1, 2], np.int8),
     )
+
+
+def test_an_episode_of_which_nothing_was_said_has_no_corrections(episode, tmp_path):
+    replace(episode, corrections=None).save(tmp_path / "7.npz")
+    assert Episode.load(tmp_path / "7.npz").corrections is None
+    with pytest.raises(EpisodeError, match="corrections is int8 .9,.; expected int8 .10,."):
+        replace(episode, corrections=np.zeros(9, np.int8)).save(tmp_path / "8.npz")
 
 
 def test_what_is_saved_is_what_is_loaded(episode, tmp_path):

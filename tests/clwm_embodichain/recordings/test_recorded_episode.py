@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from clwm_common.actions import GRIPPERS, JOINTS, POSES
+from clwm_common.actions import GRIPPERS, JOINTS, POSES, ROW_DT
 from clwm_common.recordings import names
+from clwm_common.recordings.corrections import Correction, CorrectionLabel
 from clwm_common.recordings.labels import Labels
 from clwm_common.recordings.reader import RecordingError
 from clwm_embodichain.recordings.recorded_episode import recorded_episode
 
-from .conftest import HORIZON, ROBOT, Course, commanded, picture
+from .conftest import HORIZON, ROBOT, START, Course, commanded, picture
 
 ROWS = 4 * HORIZON + 4
 
@@ -85,6 +86,19 @@ def test_people_are_believed_before_the_world(record):
     assert not recorded_episode(path, 32).success
     Labels(success=True).save(path)
     assert recorded_episode(path, 32).success
+
+
+@pytest.mark.parametrize("later", [0.0, 9e6])
+def test_what_an_operator_says_of_a_correction_stands_at_its_rows_by_whatever_clock_the_stack_lives(record, later):
+    path = record(Course(human=range(12, 20)), received_later=later)
+    assert recorded_episode(path, 32).corrections is None
+    begin, end = (round((START + later + at * ROW_DT - 0.02) * 1e9) for at in (12, 20))
+    labels = Labels().corrected(Correction(begin, end, CorrectionLabel.DISCARDED))
+    labels.corrected(Correction(round((START + later + 30 * ROW_DT) * 1e9), None, CorrectionLabel.RECOVERY)).save(path)
+    episode = recorded_episode(path, 32)
+    rows = np.arange(len(episode.executed))
+    assert np.array_equal(episode.corrections == CorrectionLabel.DISCARDED, (rows >= 12) & (rows < 20))
+    assert np.array_equal(episode.corrections == CorrectionLabel.RECOVERY, rows >= 30)
 
 
 def test_a_recording_that_nobody_judged_says_how_to_label_it(record):

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from clwm_common.actions import ROW_DT
+from clwm_common.recordings.corrections import Correction, CorrectionLabel
 from clwm_common.recordings.labels import Labels
 from clwm_embodichain.commands import app
 from clwm_embodichain.episodes.storage import Episode, episode_files
 from clwm_embodichain.recordings.recorded_episode import recorded_episode
 
-from .conftest import HORIZON, Course
+from .conftest import HORIZON, START, Course
 
 SIZE = ("--picture-size", 32)
 
@@ -63,12 +65,15 @@ def test_a_recording_that_nobody_judged_keeps_all_out_unless_it_may_be_left_out(
 def test_recordings_go_to_lerobot_and_come_back_number_by_number(record, tmp_path):
     pytest.importorskip("av")
     path = record(Course(human=range(HORIZON, 2 * HORIZON)))
+    correction = Correction(round((START + HORIZON * ROW_DT) * 1e9), None, CorrectionLabel.DISCARDED)
+    Labels(success=True).corrected(correction).save(path)
     answer = data("export", path.parent, "--out", tmp_path / "lerobot", *SIZE)
     assert answer.exit_code == 0, answer.output
     assert data("import", tmp_path / "lerobot", "--out", tmp_path / "data").exit_code == 0
     (file,) = episode_files(tmp_path / "data")
     back, made = Episode.load(file), recorded_episode(path, 32)
     assert same(back, made, "images") and back.interventions.any()
+    assert set(back.corrections) == {CorrectionLabel.NONE, CorrectionLabel.DISCARDED}
     assert np.abs(back.images.astype(int) - made.images).mean() < 6
 
 

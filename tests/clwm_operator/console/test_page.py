@@ -105,6 +105,16 @@ def test_keys_move_a_tool_by_five_centimetres_and_the_arms_are_handed_back(seat)
     assert seat.page.is_hidden("#jog")
 
 
+def test_a_correction_is_labelled_by_one_key_but_not_while_somebody_types_nor_while_nothing_is_recorded(seat):
+    seat.page.fill("#sentence", "")
+    seat.page.type("#sentence", "xvz")
+    assert seat.page.input_value("#sentence") == "xvz" and seat.text("#correction") == ""
+    seat.page.evaluate("document.activeElement.blur()")
+    seat.page.keyboard.press("x")
+    seat.wait("document.querySelector('#correction').textContent.includes('nothing is recorded; start clwm record')")
+    seat.wait("document.querySelector('#history').innerText.includes('last correction: DISCARDED')")
+
+
 def test_a_button_moves_the_arms_while_it_is_pressed(seat):
     seat.take_over()
     button = seat.page.locator("#pad button", has_text="forward")

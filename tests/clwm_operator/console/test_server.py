@@ -19,7 +19,7 @@ ONE, OTHER = "1" * 32, "2" * 32
 ORDERS = {
     "/hold": {}, "/estop": {}, "/policy": {}, "/take_over": {}, "/give_up": {}, "/charge": {"take": True},
     "/task": {"instruction": "lift the tray"}, "/ask": {"instruction": "lift the tray"},
-    "/world": {"task": "lift_tray", "seed": 1},
+    "/world": {"task": "lift_tray", "seed": 1}, "/correction": {"label": "DISCARDED"},
 }  # fmt: skip
 
 

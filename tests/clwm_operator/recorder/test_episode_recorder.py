@@ -8,7 +8,11 @@ import pytest
 import yaml
 from mcap.reader import make_reader
 
+from clwm_common.messages import Mode
+from clwm_common.recordings.corrections import Correction, CorrectionLabel
+from clwm_common.recordings.labels import Labels
 from clwm_common.recordings.names import FACTS, SUMMARY
+from clwm_common.recordings.reader import RecordingError
 from clwm_operator.recorder import mcap_file
 from clwm_operator.recorder.bag_facts import offered_qos
 from clwm_operator.recorder.counts import TopicCount
@@ -84,10 +88,10 @@ def test_the_summary_tells_verdict_interventions_rates_gaps_and_losses(recorder)
     recorder.hear(NOW, TASK)
     for index, number in enumerate([7, 8, 12, 13]):
         recorder.take(message("/joints", NOW + index * SECOND // 10, number))
-    recorder.hear_human(NOW + SECOND, moves=True)
-    recorder.hear_human(NOW + 3 * SECOND, moves=False)
+    recorder.hear_mode(NOW + SECOND, Mode.TELEOP)
+    recorder.hear_mode(NOW + 3 * SECOND, Mode.HOLD)
     recorder.hear(NOW + 4 * SECOND, VerdictHeard(3, True, "sim"))
-    recorder.hear_human(NOW + 5 * SECOND, moves=True)
+    recorder.hear_mode(NOW + 5 * SECOND, Mode.TELEOP)
     recorder.take(message("/joints", NOW + 5 * SECOND, 14))
     recorder.tick(NOW + round((4.0 + LINGER) * SECOND))
     _, metadata = content(recorder.done[0].file.path)
@@ -96,6 +100,73 @@ def test_the_summary_tells_verdict_interventions_rates_gaps_and_losses(recorder)
     assert float(summary["human_seconds"]) == 3.0
     counts = json.loads(summary["topics"])["/joints"]
     assert (counts["messages"], counts["lost"], counts["longest_gap_s"]) == (5, 3, 4.7)
+
+
+DISCARDED, RECOVERY = CorrectionLabel.DISCARDED, CorrectionLabel.RECOVERY
+
+
+def corrected(recorder, begin, end=None):
+    """A human moves the arms from `begin` to `end` s."""
+    recorder.hear_mode(NOW + begin * SECOND, Mode.TELEOP)
+    if end is not None:
+        recorder.hear_mode(NOW + end * SECOND, Mode.HOLD)
+        recorder.hear_mode(NOW + end * SECOND + SECOND // 2, Mode.POLICY)
+
+
+def labels_of(recording):
+    return Labels.of(recording.file.path).corrections
+
+
+def test_a_label_goes_to_the_last_correction_alone_and_can_be_changed_and_taken_back(recorder):
+    recorder.hear(NOW, TASK)
+    corrected(recorder, 1, 2)
+    corrected(recorder, 3, 5)
+    assert recorder.label_correction(DISCARDED) == "the last correction, of 2.5 s: discarded, nobody will learn from it"
+    begin, end = NOW + 3 * SECOND, NOW + 11 * SECOND // 2
+    assert labels_of(recorder.current) == (Correction(begin, end, DISCARDED),)
+    recorder.label_correction(RECOVERY)
+    assert labels_of(recorder.current) == (Correction(begin, end, RECOVERY),)
+    recorder.label_correction(CorrectionLabel.NONE)
+    assert labels_of(recorder.current) == ()
+
+
+def test_a_correction_that_goes_on_is_labelled_to_its_end(recorder):
+    recorder.hear(NOW, TASK)
+    corrected(recorder, 1)
+    assert "which goes on" in recorder.label_correction(DISCARDED)
+    assert labels_of(recorder.current) == (Correction(NOW + SECOND, None, DISCARDED),)
+    recorder.hear_mode(NOW + 4 * SECOND, Mode.POLICY)
+    assert labels_of(recorder.current) == (Correction(NOW + SECOND, NOW + 4 * SECOND, DISCARDED),)
+
+
+def test_a_recording_that_has_ended_is_labelled_and_one_that_began_later_is_not(recorder):
+    recorder.hear(NOW, TASK)
+    corrected(recorder, 1, 2)
+    recorder.take(message("/joints", NOW + 3 * SECOND))
+    recorder.hear(NOW + 4 * SECOND, TaskHeard(4, "next", ""))
+    recorder.label_correction(RECOVERY)
+    assert [it.label for it in labels_of(recorder.done[0])] == [RECOVERY] and labels_of(recorder.current) == ()
+
+
+def test_a_correction_over_two_tasks_is_labelled_in_both_recordings(recorder):
+    recorder.hear(NOW, TASK)
+    corrected(recorder, 1)
+    recorder.take(message("/joints", NOW + 3 * SECOND))
+    recorder.hear(NOW + 4 * SECOND, TaskHeard(4, "next", ""))
+    recorder.hear_mode(NOW + 5 * SECOND, Mode.POLICY)
+    recorder.label_correction(DISCARDED)
+    assert labels_of(recorder.done[0]) == labels_of(recorder.current) != ()
+
+
+def test_what_cannot_be_labelled_is_refused_with_its_reason(recorder):
+    with pytest.raises(RecordingError, match="no human has moved the arms since the recorder began"):
+        recorder.label_correction(DISCARDED)
+    corrected(recorder, 1, 2)
+    with pytest.raises(RecordingError, match="the last correction was not recorded"):
+        recorder.label_correction(DISCARDED)
+    recorder.hear(NOW + 3 * SECOND, TASK)
+    with pytest.raises(RecordingError, match="the last correction was not recorded"):
+        recorder.label_correction(DISCARDED)
 
 
 def test_the_facts_of_the_bag_are_those_that_rosbag2_writes(recorder):

@@ -6,12 +6,14 @@ import time
 import cv2
 import numpy as np
 import pytest
+import rclpy
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from typer.testing import CliRunner
 
 from clwm_bringup.cli import app
 from clwm_common.messages import Mode, ModeStatus, TaskStatus
+from clwm_common.recordings.corrections import CorrectionLabel
 from clwm_common.recordings.labels import Labels
 from clwm_common.recordings.reader import RecordingError, read_messages, read_recording
 from clwm_common.robot.description import RobotDescription
@@ -19,6 +21,7 @@ from clwm_common.ros import qos
 from clwm_common.ros.conversions import to_msg, to_stamp
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_msgs import msg
+from clwm_msgs.srv import LabelCorrection
 from clwm_operator.recorder.episode_recorder import EpisodeRecorder
 from clwm_operator.recorder.recorder_node import RecorderNode, given_topics, recorded_topics
 from clwm_operator.recorder.span import LATE
@@ -155,6 +158,29 @@ def test_a_topic_that_is_faster_than_the_recorder_turns_loses_nothing(run):
     assert turns < 150
 
 
+def test_the_page_labels_the_last_correction_and_is_told_which_or_why_not(run):
+    stack, recorder, _, wait = run
+    client = stack.create_client(LabelCorrection, "/clwm/label_correction")
+    wait(client.service_is_ready)
+
+    def say(label):
+        answer = client.call_async(LabelCorrection.Request(label=label))
+        wait(answer.done, lambda: rclpy.spin_once(stack, timeout_sec=0.02))
+        return answer.result()
+
+    assert "there is nothing to label" in say(LabelCorrection.Request.DISCARDED).message
+    stack.give("lift the tray", EPOCH)
+    wait(lambda: recorder.current is not None)
+    stack.mode.publish(to_msg(ModeStatus(2.0, Mode.TELEOP, "keyboard")))
+    wait(lambda: recorder._human_since is not None)
+    said = say(LabelCorrection.Request.RECOVERY)
+    assert said.accepted and said.message == "the last correction, which goes on: a recovery"
+    said = say(9)
+    assert not said.accepted and "9 is not a valid CorrectionLabel" in said.message
+    (correction,) = Labels.of(recorder.current.file.path).corrections
+    assert correction.label is CorrectionLabel.RECOVERY
+
+
 @pytest.fixture
 def recording(run):
     """A recording without a verdict, whose recorder was killed."""
@@ -204,12 +230,30 @@ def test_labels_are_kept_beside_a_recording_which_stays_as_it_was(recording):
         ("[]", "must have success, tags and notes"),
         ('{"success": "yes", "tags": [], "notes": []}', "success is 'yes'; expected true, false or null"),
         ('{"success": null, "tags": [1], "notes": []}', "texts in tags and notes"),
+        (
+            '{"success": null, "tags": [], "notes": [], "corrections": [{"label": "good", "begin": 1, "end": 2}]}',
+            "expected a list of label .discarded or recovery., begin and end",
+        ),
+        ('{"success": null, "tags": [], "notes": [], "corrections": 3}', "expected a list of label"),
     ],
 )
 def test_labels_that_say_nothing_are_refused(tmp_path, text, said):
     (tmp_path / "a.labels.json").write_text(text)
     with pytest.raises(RecordingError, match=said):
         Labels.of(tmp_path / "a.mcap")
+
+
+def test_corrections_are_labelled_afterwards_by_their_number(recording):
+    assert clwm("label", recording, "--discard", 1).exit_code == 0
+    (correction,) = Labels.of(recording).corrections
+    assert correction.label is CorrectionLabel.DISCARDED
+    assert "[1 discarded]" in clwm("recordings", recording).output
+    assert clwm("label", recording, "--recovery", 1, "--tag", "slow").exit_code == 0
+    assert "[1 recovery, slow]" in clwm("recordings", recording).output
+    answer = clwm("label", recording, "--discard", 2)
+    assert answer.exit_code == 2 and "has 1 corrections, and 2 was named" in answer.output
+    assert clwm("label", recording, "--discard", 1, "--recovery", 1).exit_code == 2
+    assert [it.label for it in Labels.of(recording).corrections] == [CorrectionLabel.RECOVERY]
 
 
 def test_what_is_no_recording_is_named_and_labels_nothing(recording, tmp_path):

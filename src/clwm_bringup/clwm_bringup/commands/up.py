@@ -35,7 +35,7 @@ def up(
     """Start the stack and keep it running until Ctrl-C.
 
     Four processes: simulated robot and cameras, perception, policy, executor; the last three for a robot that has a
-    driver of its own (see clwm preflight). One that dies is started again.
+    driver of its own (see clwm preflight). One that dies is started again; one that refuses its parameters ends all.
     With --console a fifth one serves the operator's page; its address is printed.
     In another terminal: clwm task gives the arms a task, clwm watch shows what they do, clwm mode hold stops them.
     """
@@ -81,7 +81,8 @@ def up(
     processes = [*specs, page] if console else specs
     show(Line("clwm", f"starting {', '.join(process.name for process in processes)}; Ctrl-C ends them in order"))
     with Supervisor(processes, graph.environment(), show) as supervisor:
-        while not is_asked_to_stop and len(supervisor.given_up) < len(processes):
+        # A stack that lacks a process from the start is not the one that was asked for.
+        while not (is_asked_to_stop or supervisor.is_refused) and len(supervisor.given_up) < len(processes):
             supervisor.poll(timeout=0.2)
             for name, text in repeats.due(time.monotonic()):
                 terminal.print(log_lines.parse(name, text).styled())

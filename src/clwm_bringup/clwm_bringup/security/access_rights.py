@@ -112,12 +112,13 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
                 *seen, *joints, *images, *compressed, *camera_infos, *commands, *actions,
             ],
             calls=(),
+            serves=["/clwm/label_correction"],
         ),
         _node_of_the_operator(
             "clwm_console",
             publishes=["/clwm/teleop"],
             subscribes=["/clwm/action_chunk", "/clwm/state", "/clwm/verdict", *seen, *images, *seen_from],
-            calls=["/clwm/check_task", *orders],
+            calls=["/clwm/check_task", "/clwm/label_correction", *orders],
         ),
         _node_of_the_operator("clwm_preflight", subscribes=[_CLOCK, *joints, *images, *camera_infos], calls=asked),
         _node_of_the_operator("clwm_up", subscribes=(), publishes=["/clwm/claims"], calls=()),
@@ -174,13 +175,14 @@ def _node_of_the_operator(
     calls: Iterable[str],
     publishes: Iterable[str] = (),
     sends: Iterable[str] = (),
+    serves: Iterable[str] = (),
 ) -> Access:
     return Access(
         name,
         enclave_path(OPERATOR),
         publishes=_with(publishes, "/parameter_events", "/rosout"),
         subscribes=_with(subscribes, _CLAIMS),
-        serves=_with((), *(f"~/{service}" for service in (*_PARAMETERS, "get_type_description"))),
+        serves=_with(serves, *(f"~/{service}" for service in (*_PARAMETERS, "get_type_description"))),
         calls=_with(calls),
         sends=_with(sends),
     )

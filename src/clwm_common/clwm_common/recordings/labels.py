@@ -9,19 +9,27 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from clwm_common.recordings.corrections import Correction, CorrectionLabel, replaced
 from clwm_common.recordings.reader import Recording, RecordingError
+
+_CORRECTIONS = "corrections"
 
 
 @dataclass(frozen=True)
 class Labels:
-    """success: None when nobody says. tags: each once, sorted; notes: in the order in which they were made."""
+    """success: None when nobody says. tags: each once, sorted; notes: in the order in which they were made.
+
+    corrections: those that somebody has labelled, each once, in order of time.
+    """
 
     success: bool | None = None
     tags: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    corrections: tuple[Correction, ...] = ()
 
     def added(self, success: bool | None, tags: Sequence[str], notes: Sequence[str]) -> Labels:
         """With these as well; success None leaves the verdict as it is."""
@@ -31,6 +39,10 @@ class Labels:
             tags=tuple(sorted({*self.tags, *tags})),
             notes=(*self.notes, *notes),
         )
+
+    def corrected(self, correction: Correction) -> Labels:
+        """With what is said of this correction now."""
+        return replace(self, corrections=replaced(self.corrections, correction))
 
     @classmethod
     def of(cls, recording: Path) -> Labels:
@@ -42,7 +54,7 @@ class Labels:
             return cls()
         except (OSError, ValueError) as error:
             raise RecordingError(f"{path} cannot be read ({error}); mend it, or delete it and label again") from None
-        if not isinstance(given, dict) or set(given) != {"success", "tags", "notes"}:
+        if not isinstance(given, dict) or set(given) | {_CORRECTIONS} != {"success", "tags", "notes", _CORRECTIONS}:
             raise RecordingError(f"{path} must have success, tags and notes; delete it and label again")
         success, tags, notes = given["success"], given["tags"], given["notes"]
         are_texts = isinstance(tags, list) and isinstance(notes, list) and all(type(it) is str for it in tags + notes)
@@ -51,18 +63,30 @@ class Labels:
                 f"{path}: success is {success!r}; expected true, false or null, and texts in tags and notes; delete "
                 "it and label again"
             )
-        return cls(success, tuple(tags), tuple(notes))
+        try:
+            corrections = tuple(map(_correction, given.get(_CORRECTIONS, [])))
+        except (TypeError, KeyError, ValueError):
+            raise RecordingError(
+                f"{path}: corrections are {given[_CORRECTIONS]!r}; expected a list of label (discarded or recovery), "
+                "begin and end (ns); delete it and label again"
+            ) from None
+        return cls(success, tuple(tags), tuple(notes), corrections)
 
     def save(self, recording: Path) -> Path:
         """Write them beside the recording; returns where. Raises OSError."""
         path = labels_path(recording)
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
-            partial.write_text(json.dumps(asdict(self), indent=2) + "\n")
+            partial.write_text(json.dumps(self._as_plain(), indent=2) + "\n")
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
         return path
+
+    def _as_plain(self) -> dict[str, Any]:
+        said = [{"label": it.word, "begin": it.begin, "end": it.end} for it in self.corrections]
+        plain = {"success": self.success, "tags": self.tags, "notes": self.notes}
+        return plain | ({_CORRECTIONS: said} if said else {})
 
 
 def labels_path(recording: Path) -> Path:
@@ -75,3 +99,11 @@ def outcome(recording: Recording, labels: Labels) -> str:
     if labels.success is not None:
         return "success" if labels.success else "failure"
     return recording.verdict
+
+
+def _correction(given: Any) -> Correction:
+    """Raises TypeError, KeyError or ValueError for what is none."""
+    begin, end, label = given["begin"], given["end"], CorrectionLabel[given["label"].upper()]
+    if type(begin) is not int or type(end) not in (int, type(None)) or not label:
+        raise ValueError
+    return Correction(begin, end, label)

@@ -13,6 +13,8 @@ from mcap.reader import McapReader, make_reader
 from mcap.records import Schema
 from mcap_ros2.decoder import DecoderFactory
 
+from clwm_common.messages import Mode
+from clwm_common.recordings.corrections import Correction, corrections_of
 from clwm_common.recordings.names import FACTS, FORMAT, MODE, SUFFIX, SUMMARY, VERDICT
 
 TELEOP = 1  # of ModeStatus and DualArmState
@@ -128,6 +130,11 @@ class Decoders:
                 f"'{schema.encoding if schema else 'none'}'; expected cdr and ros2msg"
             )
         return decode
+
+
+def read_corrections(path: Path) -> list[Correction]:
+    """What humans did in a recording, by its modes, without what people say of it. Raises RecordingError."""
+    return corrections_of((it.time, Mode(it.message.mode)) for it in read_messages(path, (MODE,)))
 
 
 def read_attachment(path: Path, name: str) -> bytes:

@@ -16,6 +16,7 @@ from clwm_common.actions import ACTION_DIM, CHUNK_ROWS
 
 IMAGE_STRIDE = 4  # rows from one set of pictures to the next: 0.2 s
 FORMAT_VERSION = 2
+_OPTIONAL = {"corrections"}
 _TEXTS = ("instructions", "goals", "cameras", "scene", "expansion")
 
 
@@ -49,6 +50,7 @@ class Episode:
     expansion: str  # the parts that were on, as `Expansion` writes them
     seed: int
     channels: NDArray[np.bool_] = field(default_factory=lambda: np.ones(ACTION_DIM, bool))  # (30,) that mean something
+    corrections: NDArray[np.int8] | None = None  # (T,) a CorrectionLabel each, of an operator; None: nothing is said
 
     @property
     def kind(self) -> str:
@@ -64,6 +66,7 @@ class Episode:
         try:
             with partial.open("wb") as file:
                 values = {one.name: getattr(self, one.name) for one in fields(self)}
+                values = {name: value for name, value in values.items() if value is not None}
                 values |= {name: np.array(values[name], dtype=np.str_) for name in _TEXTS}
                 np.savez_compressed(file, format_version=FORMAT_VERSION, **values)
             partial.replace(path)
@@ -85,9 +88,9 @@ class Episode:
         if version is None or int(version) != FORMAT_VERSION:
             raise EpisodeError(f"episode {path} has format {version}; expected {FORMAT_VERSION}: record it again")
         names = {one.name for one in fields(cls)}
-        if missing := sorted(names - set(arrays)):
+        if missing := sorted(names - set(arrays) - _OPTIONAL):
             raise EpisodeError(f"episode {path} lacks {', '.join(missing)}; record it again")
-        values: dict[str, Any] = {name: arrays[name] for name in names}
+        values: dict[str, Any] = {name: arrays[name] for name in names & set(arrays)}
         for name in _TEXTS:
             text = arrays[name].tolist()
             values[name] = tuple(text) if isinstance(text, list) else text
@@ -123,6 +126,8 @@ def _check(episode: Episode, path: Path) -> None:
         "asked": (np.int64, (sets,)),
         "channels": (np.bool_, (ACTION_DIM,)),
     }
+    if episode.corrections is not None:
+        expected["corrections"] = (np.int8, (rows,))
     for name, (dtype, shape) in expected.items():
         array = getattr(episode, name)
         if array.dtype != dtype or array.shape != shape:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clwm_common.actions import ACTION_DIM, CHUNK_ROWS, ROW_DT
+from clwm_common.recordings.corrections import CorrectionLabel
 from clwm_embodichain.episodes.storage import IMAGE_STRIDE, Episode
 from clwm_embodichain.lerobot.layout import Feature, pictures_feature
 from clwm_embodichain.lerobot.reader import DataSet, Frames
@@ -20,6 +21,7 @@ from clwm_embodichain.lerobot.writer import Pictures
 
 FPS = round(1.0 / ROW_DT)
 CAMERA = "observation.images."
+_SAID = ["" if label is CorrectionLabel.NONE else label.name.lower() for label in CorrectionLabel]
 _AXES = ("x", "y", "z", "qx", "qy", "qz", "qw")
 CHANNELS = [
     *(f"{side}_eef_{axis}" for side in ("left", "right") for axis in _AXES),
@@ -35,6 +37,7 @@ _COLUMNS = {
     "expert.command": _ROW,
     "expert.plan": Feature(dtype="float32", shape=(CHUNK_ROWS * ACTION_DIM,)),
     "intervention": Feature(dtype="bool", shape=(1,)),
+    "correction": Feature(dtype="string", shape=(1,)),
     "next.success": Feature(dtype="bool", shape=(1,)),
     "goal": Feature(dtype="string", shape=(1,)),
     "scene": Feature(dtype="string", shape=(1,)),
@@ -52,7 +55,9 @@ def features_of(episode: Episode) -> dict[str, Feature]:
 
 def is_own(features: Mapping[str, Feature]) -> bool:
     """Whether a data set was exported from episodes of this project."""
-    return all(name in features and features[name].shape == feature.shape for name, feature in _COLUMNS.items())
+    # Sets of before corrections were labelled have no column of them.
+    needed = {name: feature for name, feature in _COLUMNS.items() if name != "correction"}
+    return all(name in features and features[name].shape == feature.shape for name, feature in needed.items())
 
 
 def frames_of(episode: Episode) -> tuple[dict[str, NDArray], dict[str, Pictures], list[str], NDArray[np.int64]]:
@@ -60,6 +65,7 @@ def frames_of(episode: Episode) -> tuple[dict[str, NDArray], dict[str, Pictures]
     rows = len(episode.executed)
     picture = np.arange(rows) // IMAGE_STRIDE
     asked = episode.asked[picture]
+    said = np.zeros(rows, np.int8) if episode.corrections is None else episode.corrections
     ends_well = np.zeros(rows, bool)
     ends_well[-1] = episode.success
     columns = {
@@ -69,6 +75,7 @@ def frames_of(episode: Episode) -> tuple[dict[str, NDArray], dict[str, Pictures]
         "expert.command": episode.commands,
         "expert.plan": episode.plans.reshape(len(episode.plans), -1)[picture],
         "intervention": episode.interventions,
+        "correction": np.array([_SAID[label] for label in said], dtype=object),
         "next.success": ends_well,
         "goal": np.array(episode.goals, dtype=object)[asked],
         "scene": np.full(rows, episode.scene, dtype=object),
@@ -99,6 +106,7 @@ def episode_of(source: DataSet, frames: Frames) -> Episode:
         executed=columns["observation.command"],
         states=columns["observation.state"],
         interventions=columns["intervention"],
+        corrections=_corrections(columns.get("correction")),
         asked=asked,
         instructions=instructions,
         goals=goals,
@@ -109,6 +117,13 @@ def episode_of(source: DataSet, frames: Frames) -> Episode:
         seed=int(columns["seed"][0]),
         channels=columns["channels"][0],
     )
+
+
+def _corrections(words: NDArray | None) -> NDArray[np.int8] | None:
+    """As an episode has them; None where nothing is said of any row."""
+    if words is None or not any(words):
+        return None
+    return np.array([_SAID.index(word) for word in words], np.int8)
 
 
 def _askings(frames: Frames, image_rows: NDArray) -> tuple[NDArray[np.int64], tuple[str, ...], tuple[str, ...]]:

@@ -111,8 +111,20 @@ def recorded_episode(path: Path, picture_size: int) -> Episode:
         scene=TABLE.name if heard.world is not None and heard.world.task in TASKS else SCENE,
         # A number of its own, and those that were recorded later are larger.
         seed=round(1000 * float(recording.facts["began"])),
+        corrections=_corrections(labels, np.interp(times, heard.state_times, heard.state_received)),
         channels=np.array([state.valid for state in heard.states], bool).all(axis=0),
     )
+
+
+def _corrections(labels: Labels, received: NDArray[np.float64]) -> NDArray[np.int8] | None:
+    """What an operator has said of rows; received: (T,) s on the recorder's clock."""
+    if not labels.corrections:
+        return None
+    rows = np.zeros(len(received), np.int8)
+    for it in labels.corrections:
+        end = np.inf if it.end is None else 1e-9 * it.end
+        rows[(1e-9 * it.begin <= received) & (received <= end)] = it.label
+    return rows
 
 
 def _listen(recording: Recording, robot: RobotDescription) -> _Heard:

@@ -17,13 +17,14 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from clwm_common.actions import GRIPPERS, JOINTS, POSES
 from clwm_common.messages import ChunkTimeline, MemoryPolicy, Mode, Verdict
+from clwm_common.recordings.corrections import CorrectionLabel
 from clwm_common.robot.description import RobotDescription
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg
 from clwm_common.ros.executor import shortest_period
 from clwm_common.ros.session import into
 from clwm_msgs import msg
-from clwm_msgs.srv import CheckTask, ResetWorld, SetMode, SetTask
+from clwm_msgs.srv import CheckTask, LabelCorrection, ResetWorld, SetMode, SetTask
 from clwm_operator.console.page_state import path_story
 from clwm_operator.console.pictures import JPEG, as_jpeg
 from clwm_operator.console.projection import Pinhole
@@ -92,6 +93,7 @@ class ConsoleNode(TeleopSource, OperatorNode):
         self.open_source(SOURCE)
         self._set_mode = self.create_client(SetMode, "/clwm/set_mode")
         self._check_task = self.create_client(CheckTask, "/clwm/check_task")
+        self._label = self.create_client(LabelCorrection, "/clwm/label_correction")
 
     def watch(self, is_watched: bool) -> None:
         """See pictures and measured arms, or do without. On the thread of ROS."""
@@ -144,9 +146,15 @@ class ConsoleNode(TeleopSource, OperatorNode):
         """Begin an episode of the simulated world. Raises OrderError."""
         return self._order(self._reset, ResetWorld.Request(task=task, seed=seed))
 
-    def _order(self, client: Any, request: Any) -> Future[Any]:
+    def label_correction(self, label: CorrectionLabel) -> Future[Any]:
+        """Say of the last correction what it was. Raises OrderError."""
+        return self._order(
+            self._label, LabelCorrection.Request(label=int(label)), "nothing is recorded; start clwm record"
+        )
+
+    def _order(self, client: Any, request: Any, remedy: str = "is the stack up (clwm up)?") -> Future[Any]:
         if not client.service_is_ready():
-            raise OrderError(f"nobody serves {client.srv_name}; is the stack up (clwm up)?")
+            raise OrderError(f"nobody serves {client.srv_name}; {remedy}")
         return into(client.call_async(request))
 
     def _require_one_executor(self) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from clwm_common.messages import MemoryPolicy, Mode, goal_problem, instruction_problem
+from clwm_common.recordings.corrections import CorrectionLabel
 from clwm_operator.console.access import Role
 from clwm_operator.console.charge import Charge, Seat
 from clwm_operator.console.console_node import ConsoleNode, OrderError
@@ -180,6 +181,13 @@ class Desk:
             return Answer(409, f"robot '{self.facts.robot}' is not simulated: its world cannot be reset")
         self._perform(self._steering.give_back())
         return await self._order(self.name_of(key), f"world {task}, seed {seed}", lambda: self.node.reset(task, seed))
+
+    async def label_correction(self, key: str, label: CorrectionLabel) -> Answer:
+        """Say of the last correction what it was; whoever records keeps it."""
+        if refusal := self.charge.problem(key):
+            return Answer(409, refusal)
+        what = f"last correction: {label.name}"
+        return await self._order(self.name_of(key), what, lambda: self.node.label_correction(label))
 
     def change_charge(self, key: str, is_taken: bool) -> Answer:
         """Take charge, from whoever has it, or give it up. Whoever steered lets go."""

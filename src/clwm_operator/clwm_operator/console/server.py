@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from clwm_common.messages import MemoryPolicy, Mode
+from clwm_common.recordings.corrections import CorrectionLabel
 from clwm_operator.console import live
 from clwm_operator.console.access import Access, Sessions
 from clwm_operator.console.desk import Answer, Desk
@@ -57,6 +58,12 @@ class World(_Strict):
 
 class ChargeOrder(_Strict):
     take: bool
+
+
+class Said(_Strict):
+    """What the last correction was."""
+
+    label: str = Field(pattern="^(NONE|DISCARDED|RECOVERY)$")
 
 
 class BadRequest(ValueError):
@@ -135,6 +142,7 @@ def application(desk: Desk, access: Access, port: int) -> ASGIApp:
                 ),
                 order("/ask", Words, lambda key, it: desk.ask(it.instruction, MemoryPolicy[it.memory])),
                 order("/world", World, lambda key, it: desk.reset_world(key, it.task, it.seed)),
+                order("/correction", Said, lambda key, it: desk.label_correction(key, CorrectionLabel[it.label])),
                 order("/charge", ChargeOrder, charge),
                 WebSocketRoute("/live", connect),
                 Mount("/static", StaticFiles(directory=STATIC)),

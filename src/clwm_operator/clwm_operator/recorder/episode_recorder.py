@@ -5,6 +5,7 @@ Knows no clock, no thread and no ROS; times are ns, those of messages on the clo
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import re
@@ -14,7 +15,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
+from clwm_common.messages import Mode
+from clwm_common.recordings.corrections import CorrectionLabel, Corrections
+from clwm_common.recordings.labels import Labels
 from clwm_common.recordings.names import FACTS, FORMAT, SUFFIX, SUMMARY
+from clwm_common.recordings.reader import RecordingError
 from clwm_operator.recorder.bag_facts import bag_document
 from clwm_operator.recorder.counts import TopicCount
 from clwm_operator.recorder.mcap_file import McapFile
@@ -23,6 +28,11 @@ from clwm_operator.recorder.span import Begin, Command, End, EpisodeSpan, Event,
 
 LIBRARY = "clwm record"
 PRE_ROLL = 1_000_000_000  # ns before a task that are kept of it: the first request comes before the task is told
+_SAID = {
+    CorrectionLabel.NONE: "nothing is said of it any more",
+    CorrectionLabel.DISCARDED: "discarded, nobody will learn from it",
+    CorrectionLabel.RECOVERY: "a recovery",
+}
 FLUSH_PERIOD = 300_000_000  # ns; what a killed recorder loses at most
 
 
@@ -91,6 +101,7 @@ class EpisodeRecorder:
         self._latched: dict[str, Message] = {}
         self._before: deque[Message] = deque()
         self._human_since: int | None = None
+        self._corrections = Corrections()
         self._flushed = self._newest = 0
         self.current: Recording | None = None
         self.done: list[Recording] = []
@@ -112,15 +123,50 @@ class EpisodeRecorder:
         """A task, a verdict or a reset of the world, after `take` of the message that told it."""
         self._perform(now, self._span.step(now * 1e-9, event))
 
-    def hear_human(self, now: int, *, moves: bool) -> None:
-        """Whether a human moves the arms from now on."""
-        recording = self.current
+    def hear_mode(self, now: int, mode: Mode) -> None:
+        """Who moves the arms from now on."""
+        recording, moves, was_going_on = self.current, mode is Mode.TELEOP, self._corrections.is_going_on
+        self._corrections.hear(now, mode)
+        if was_going_on and not self._corrections.is_going_on and self._corrections.found[-1].label:
+            with contextlib.suppress(RecordingError):  # what was said while it went on stays
+                self._guarded(self._save_label)
         if moves and self._human_since is None:
             self._human_since = now
         elif not moves and self._human_since is not None:
             if recording is not None:
                 recording.interventions.append((max(self._human_since, recording.began), now))
             self._human_since = None
+
+    def label_correction(self, label: CorrectionLabel) -> str:
+        """Keep beside the recordings that have it what the last correction was. Returns it in words.
+
+        Raises RecordingError when there is no correction, no recording has it, or labels that are there are broken,
+        and OSError.
+        """
+        if not self._corrections.found:
+            raise RecordingError("no human has moved the arms since the recorder began: there is nothing to label")
+        before = self._corrections.found[-1]
+        self._corrections.label_last(label)
+        try:
+            self._save_label()
+        except (RecordingError, OSError):
+            self._corrections.found[-1] = before
+            raise
+        lasts = "which goes on" if before.end is None else f"of {(before.end - before.begin) * 1e-9:.1f} s"
+        return f"the last correction, {lasts}: {_SAID[label]}"
+
+    def _save_label(self) -> None:
+        correction = self._corrections.found[-1]
+        recordings = [*self.done, *([] if self.current is None else [self.current])]
+        having = [it for it in recordings if it is self.current or it.last >= correction.begin]
+        if correction.end is not None:
+            having = [it for it in having if it.began <= correction.end]
+        if not having:
+            raise RecordingError(
+                "the last correction was not recorded: no task was given then, or it was judged before"
+            )
+        for recording in having:
+            Labels.of(recording.file.path).corrected(correction).save(recording.file.path)
 
     def tick(self, now: int) -> None:
         """Put on the disk what has come, and look whether there is room for more."""

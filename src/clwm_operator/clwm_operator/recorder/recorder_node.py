@@ -19,11 +19,15 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float64, Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory
 
+from clwm_common.messages import Mode
 from clwm_common.recordings import names
+from clwm_common.recordings.corrections import CorrectionLabel
 from clwm_common.robot.description import RobotDescription
 from clwm_common.ros import qos
+from clwm_common.ros.conversions import cut_text
 from clwm_common.ros.message_log import definition, type_name
 from clwm_msgs import msg
+from clwm_msgs.srv import LabelCorrection
 from clwm_operator.recorder.bag_facts import offered_qos
 from clwm_operator.recorder.cdr import LAYOUTS, trimmed
 from clwm_operator.recorder.episode_recorder import EpisodeRecorder
@@ -146,6 +150,7 @@ class RecorderNode(Node):
             subscription = self.create_subscription(kind, topic, _with_information(on_message), profile, raw=True)
             if kind is not Image:
                 self._small.append(subscription)
+        self.create_service(LabelCorrection, "/clwm/label_correction", self._on_label)
         self.create_timer(TICK, self._on_tick)
 
     def stop(self) -> None:
@@ -196,7 +201,22 @@ class RecorderNode(Node):
             self._recorder.hear(now, VerdictHeard(message.task_epoch, succeeded, message.judge))
 
     def _on_mode(self, now: int, message: msg.ModeStatus) -> None:
-        self._recorder.hear_human(now, moves=message.mode == msg.ModeStatus.MODE_TELEOP)
+        self._recorder.hear_mode(now, Mode(message.mode))
+
+    def _on_label(
+        self, request: LabelCorrection.Request, response: LabelCorrection.Response
+    ) -> LabelCorrection.Response:
+        self._take_what_waits()  # the mode may have changed just now
+        try:
+            response.message = self._recorder.label_correction(CorrectionLabel(request.label))
+            response.accepted = True
+        except ValueError as error:
+            response.message = cut_text(str(error), response, "message")
+        except OSError as error:
+            response.message = (
+                f"the label cannot be written ({error.strerror}); make room on the disk, and say it again"
+            )
+        return response
 
     def _on_episode(self, now: int, message: msg.EpisodeStatus) -> None:
         self._recorder.hear(now, WorldHeard(message.episode))

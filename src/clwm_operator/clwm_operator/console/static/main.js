@@ -2,6 +2,7 @@
 
 import { Cameras } from "./cameras.js";
 import { Charts } from "./charts.js";
+import { Corrections } from "./corrections.js";
 import { Live } from "./live.js";
 import { order } from "./orders.js";
 import { Panels } from "./panels.js";
@@ -16,6 +17,7 @@ const cameras = new Cameras(by("cameras"), live);
 const charts = new Charts(live);
 const panels = new Panels(live, give);
 const steering = new Steering(live, give);
+new Corrections(give);
 let told = 0;
 
 /** Give an order, and show what was answered. */
