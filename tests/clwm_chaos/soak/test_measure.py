@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clwm_chaos.soak.course import SoakCourse
-from clwm_chaos.soak.measure import Sample, Soak, growth, summarise
+from clwm_chaos.soak.measure import OperatorSide, Sample, Soak, growth, summarise
 from clwm_chaos.soak.picture import draw_soak
 from clwm_common.messages import Mode
 from clwm_common.process_usage import usage
@@ -38,6 +38,19 @@ def test_a_good_run_meets_every_target():
     assert result["not_met"] == []
     assert (result["boundaries"], result["stalls"], result["successes"]) == (400, 0, 1)
     assert result["cpu_share"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("console", "pictures", "recordings", "said"),
+    [(60.0, 18_000, 90, []), (90.1, 18_000, 90, ["of one core for console and recorder"]),
+     (60.0, 0, 90, ["nothing was"]), (60.0, 18_000, 0, ["nothing was measured of them"])],
+)  # fmt: skip
+def test_console_and_recorder_share_a_quarter_of_a_core_and_have_something_to_do(console, pictures, recordings, said):
+    soak = good_soak()
+    soak.operator = OperatorSide(600.0, console, 60.0, pictures, recordings)
+    result = summarise(soak, 600.0)
+    assert result["operator_cpu_share"] == pytest.approx((console + 60.0) / 600.0)
+    assert len(result["not_met"]) == len(said) and all(word in result["not_met"][0] for word in said)
 
 
 def test_a_chunk_from_rest_or_cancelled_is_no_boundary():

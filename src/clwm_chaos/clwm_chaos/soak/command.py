@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingC
 
 from clwm_bringup import graph
 from clwm_bringup.log_lines import LogFiles
+from clwm_bringup.supervisor import Line, Supervisor
 from clwm_common.files.model_files import ModelFiles, output_folder
 from clwm_common.terminal.console import PlainConsole, description_column
 
@@ -24,15 +25,21 @@ def soak(
     robot: Annotated[str, typer.Option(help="name of a file in config/robots")] = graph.StackOptions.robot,
     model: Annotated[str, typer.Option(help="name of a file in config/models")] = graph.StackOptions.model,
     sai: Annotated[str, typer.Option(help=graph.SAI_HELP)] = "",
+    operator: Annotated[
+        bool, typer.Option("--operator", help="with the operator's page, one viewer, and clwm record beside it")
+    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the report here, a PNG beside it")] = None,
 ) -> None:
     """Let the policy work for an hour: stalls, the executor's memory and processor time, missed joint states.
 
+    With --operator also what console and recorder cost beside it, with the simulated cameras' pictures of 128 x 128.
+
     Writes a report and a picture; Ctrl-C ends it early, with a report of what was measured until then. Ends with 1
     when a target is missed.
     """
-    from clwm_bringup.supervisor import Supervisor
+    from clwm_chaos.soak.beside import OperatorProcesses
     from clwm_chaos.soak.course import SoakCourse
+    from clwm_common.recordings.reader import RecordingError
     from clwm_operator.operator_node import StackError
 
     console = PlainConsole(highlight=False, soft_wrap=True)
@@ -41,6 +48,8 @@ def soak(
     options = graph.StackOptions(robot=robot, model=model, sai=sai, seed=seed)
     description, specs = graph.simulated_robot(robot), graph.build_graph(options)
     tasks = ModelFiles.load(model).tasks
+    beside = OperatorProcesses(robot, model, (folder / "recordings").absolute()) if operator else None
+    processes = [*specs, *(beside.specs if beside else ())]
     console.print(f"{minutes:g} minutes of operation, then a report: {report_file}")
     said_at = time.monotonic()
 
@@ -57,15 +66,27 @@ def soak(
     try:
         with Progress(*columns, console=console, transient=True) as progress, LogFiles(folder / "logs") as files:
             bar = progress.add_task("starting the stack", total=60.0 * minutes)
-            with Supervisor(specs, graph.environment(), lambda line: files.write(line.name, line.text)) as supervisor:
+
+            def hear(line: Line) -> None:
+                files.write(line.name, line.text)
+                if beside:
+                    beside.hear(line)
+
+            with Supervisor(processes, graph.environment(), hear) as supervisor:
                 with SoakCourse(supervisor, description, tasks, show) as course:
                     course.wait_until_active([spec.name for spec in specs])
+                    if beside:
+                        beside.begin(supervisor)
                     try:
                         course.run(60.0 * minutes, seed)
                     except KeyboardInterrupt:
                         is_interrupted = True
                     measured, seconds = course.finish(), course.elapsed
-    except StackError as error:
+                    if beside:
+                        measured.operator = beside.end()
+            if beside:
+                measured.operator = beside.with_recordings(measured.operator)
+    except (StackError, RecordingError) as error:
         console.error(f"{error}; the nodes' logs are in {folder / 'logs'}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

@@ -13,6 +13,7 @@ from clwm_operator.recording import Chunk
 STALL_LIMIT = 0.01  # of the boundaries between chunks
 GROWTH_LIMIT = 5.0  # MB
 CPU_LIMIT = 0.15  # of one core
+OPERATOR_LIMIT = 0.25  # of one core, console and recorder together
 SHARE_LIMIT = 150.0  # MB
 WARM_UP = 0.1  # of the run, in which buffers fill, is left out of the growth
 
@@ -27,6 +28,36 @@ class Sample:
     processor: float
 
 
+@dataclass(frozen=True)
+class OperatorSide:
+    """What ran beside the stack for its operator, over the whole run.
+
+    console, recorder: s of processor time in `seconds`. pictures: shown to the one page that looked on. recordings,
+    lost: files, and messages that did not reach them.
+    """
+
+    seconds: float
+    console: float
+    recorder: float
+    pictures: int
+    recordings: int = 0
+    lost: int = 0
+    bytes: int = 0
+
+    def report(self) -> dict[str, Any]:
+        """Plain values; shares are of one core."""
+        console, recorder = self.console / self.seconds, self.recorder / self.seconds
+        return {
+            "console_cpu_share": console,
+            "recorder_cpu_share": recorder,
+            "operator_cpu_share": console + recorder,
+            "pictures_per_second": self.pictures / self.seconds,
+            "recordings": self.recordings,
+            "recorded_messages_lost": self.lost,
+            "recorded_mb": self.bytes / 1e6,
+        }
+
+
 @dataclass
 class Soak:
     """Everything of one run; instants in s since it began.
@@ -34,6 +65,7 @@ class Soak:
     gaps: longest times between joint states, each longer than the executor's state_timeout, as (instant, length).
     reported_misses: how many times the executor said in its diagnostics that they were stale. boundaries: see `add`.
     holds: when the executor was found to hold the arms, and why, until an operator set POLICY before the next episode.
+    operator: what ran beside it, None when nothing did.
     """
 
     samples: list[Sample] = field(default_factory=list)
@@ -43,6 +75,7 @@ class Soak:
     holds: list[tuple[float, str]] = field(default_factory=list)
     reported_misses: int = 0
     restarts: int = 0
+    operator: OperatorSide | None = None
 
     def add(self, chunks: Sequence[Chunk], began_at: float) -> None:
         """Every chunk that was to follow another one while the arms moved is a boundary, with the time it stalled.
@@ -91,6 +124,7 @@ def summarise(soak: Soak, seconds: float) -> dict[str, Any]:
         "holds": len(soak.holds),
         "reasons_of_holds": [reason for _, reason in soak.holds],
     }
+    result |= {} if soak.operator is None else soak.operator.report()
     return {**result, "not_met": not_met(result)}
 
 
@@ -103,6 +137,11 @@ def not_met(result: dict[str, Any]) -> list[str]:
         ("cpu_share", CPU_LIMIT, "of one core"),
         ("misses_without_diagnostic", 0, "missed joint states that no diagnostic told of"),
         ("restarts", 0, "nodes had to be started again"),
+        ("operator_cpu_share", OPERATOR_LIMIT, "of one core for console and recorder"),
     )
-    found = [f"{result[name]:.3g} {text}; limit {limit}" for name, limit, text in targets if result[name] > limit]
+    found = [
+        f"{result[name]:.3g} {text}; limit {limit}" for name, limit, text in targets if result.get(name, 0) > limit
+    ]
+    if "pictures_per_second" in result and not (result["pictures_per_second"] and result["recordings"]):
+        found.append("the page was shown no pictures, or nothing was recorded: nothing was measured of them")
     return found if result["boundaries"] else [*found, "no chunk followed another one: nothing was measured"]

@@ -71,7 +71,12 @@ def soak(report: dict[str, Any]) -> list[Rows]:
     missed = f"{report['joint_state_gaps']}, {report['misses_without_diagnostic']}"
     held = str(report["holds"])
     header += ["joint states missed, without a diagnostic", "held by a refused chunk"]
-    return [Rows(header, [[*row, missed, held]])]
+    row += [missed, held]
+    if "operator_cpu_share" in report:
+        header += ["console, recorder, of one core", "recordings, messages lost"]
+        shares = [f"{100 * report[f'{name}_cpu_share']:.1f} %" for name in ("console", "recorder")]
+        row += [", ".join(shares), f"{report['recordings']}, {report['recorded_messages_lost']}"]
+    return [Rows(header, [row])]
 
 
 def experts(report: dict[str, Any]) -> list[Rows]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import subprocess
@@ -19,6 +18,7 @@ from clwm_common.robot.description import RobotDescription
 from clwm_common.terminal.console import PlainConsole
 from clwm_common.terminal.progress import progress
 from clwm_evaluation.report import Measured, Rows, measurement
+from clwm_operator.console.onlooker import onlooker
 
 DOMAIN_SHIFT = 50  # the load must not reach a stack that runs on this machine
 GOALS = {"nobody": 0.03, "one page": 0.25}  # of one core
@@ -45,7 +45,7 @@ def console(
             time.sleep(3.0)  # it has come up
             found["nobody"] = _measure(process, seconds)
             advance(1, "nobody")
-            with _page(port) as page:
+            with onlooker(port) as page:
                 page.look(3.0)
                 before = page.pictures
                 found["one page"] = _measure(process, seconds, page.look)
@@ -54,34 +54,6 @@ def console(
     report = summarise(found) | {"seconds": seconds}
     title = "the console's process, three cameras of 640 x 480 at 20 Hz"
     return Measured(report, [page_tables(report)[0].table(title)])
-
-
-class _Page:
-    """What a browser does with the live connection: it takes everything, and says that it has shown each picture."""
-
-    def __init__(self, socket: Any) -> None:
-        self._socket = socket
-        self.pictures = 0
-
-    def look(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0.0:
-            with contextlib.suppress(TimeoutError):
-                message = self._socket.recv(timeout=left)
-                if isinstance(message, bytes):
-                    self.pictures += 1
-                    self._socket.send(json.dumps({"kind": "got", "camera": message[0]}))
-                elif '"kind":"state"' in message:
-                    self._socket.send(json.dumps({"kind": "seen"}))
-
-
-@contextlib.contextmanager
-def _page(port: int) -> Iterator[_Page]:
-    from websockets.sync.client import connect
-
-    with connect(f"ws://127.0.0.1:{port}/live", max_size=None, compression=None) as socket:
-        socket.send(json.dumps({"kind": "hello", "key": "0" * 32}))
-        yield _Page(socket)
 
 
 @contextlib.contextmanager
