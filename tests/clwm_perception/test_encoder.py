@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import DINOv3ViTConfig, DINOv3ViTModel
+from transformers import DINOv3ConvNextConfig, DINOv3ConvNextModel, DINOv3ViTConfig, DINOv3ViTModel
 
 from clwm_perception import backends
 from clwm_perception.checkpoint import EncoderError, weights_hash
@@ -60,6 +60,45 @@ def _reference(folder, images, pool):
         for column in range(side):
             grid[:, row // pool, column // pool] += hidden[:, 1 + REGISTERS + row * side + column] / pool**2
     return grid
+
+
+@pytest.fixture(scope="module")
+def convnext(tmp_path_factory):
+    """The other member of the family, of the same grid and width."""
+    folder = tmp_path_factory.mktemp("convnext")
+    torch.manual_seed(3)
+    config = DINOv3ConvNextConfig(
+        hidden_sizes=[8, 16, CHANNELS],
+        depths=[1, 1, 2],
+        image_size=SIDE,
+        initializer_range=0.2,
+        layer_scale_init_value=1.0,
+    )
+    DINOv3ConvNextModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("pool", [1, 2])
+def test_a_convnexts_features_are_the_last_stage_in_its_place_in_the_picture(convnext, images, pool):
+    encoder = Encoder.load(convnext, backend="torch", pool=pool)
+    pixels = encoder.checkpoint.preprocessing(images)
+    model = DINOv3ConvNextModel.from_pretrained(convnext).eval()
+    with torch.no_grad():
+        stage = model.layer_norm(model.model(pixels).last_hidden_state.permute(0, 2, 3, 1)).numpy()
+    side = SIDE // 16
+    assert encoder.checkpoint.grid(1) == (side, side)
+    expected = np.zeros((len(images), side // pool, side // pool, CHANNELS))
+    for row, column in np.ndindex(side, side):
+        expected[:, row // pool, column // pool] += stage[:, row, column] / pool**2
+    np.testing.assert_allclose(encoder._backend(pixels), expected, atol=1e-5)
+
+
+def test_a_convnext_runs_on_onnx_runtime_as_on_torch(convnext, images, tmp_path, monkeypatch):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    monkeypatch.setenv("CLWM_CACHE", str(tmp_path))
+    encoder = Encoder.load(convnext, backend="onnxruntime")
+    np.testing.assert_allclose(encoder(images), Encoder.load(convnext, backend="torch")(images), atol=2e-3)
 
 
 @pytest.mark.parametrize("pool", [1, 2, 4])
@@ -181,7 +220,10 @@ def test_weights_that_are_not_finite_are_refused(folder):
         (lambda folder: shutil.rmtree(folder), "does not exist"),
         (lambda folder: (folder / "config.json").unlink(), "config.json does not exist"),
         (lambda folder: (folder / "config.json").write_text("{"), "not JSON"),
-        (lambda folder: (folder / "config.json").write_text('{"model_type": "dinov3_convnext"}'), "dinov3_convnext"),
+        (
+            lambda folder: (folder / "config.json").write_text('{"model_type": "dinov2"}'),
+            "'dinov2'; expected 'dinov3_vit' or",
+        ),
         (lambda folder: (folder / "model.safetensors").unlink(), "no model.safetensors"),
         (lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"), "pickles can run code"),
     ],

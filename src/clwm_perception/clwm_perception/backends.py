@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clwm_perception.checkpoint import EncoderCheckpoint, EncoderError
+from clwm_perception.checkpoint import EncoderCheckpoint, EncoderError, patch_size_of
 
 # Largest accepted difference of a pooled feature between torch and ONNX Runtime; features are of order 1.
 PARITY = 1e-4
@@ -30,18 +30,18 @@ class Backend(Protocol):
 
 
 class PooledEncoder(torch.nn.Module):
-    """The network as it is used: patch tokens after CLS and registers, as a grid, mean-pooled `pool` x `pool`."""
+    """The network as it is used: patch tokens, the last ones, as a grid, mean-pooled `pool` x `pool`."""
 
     def __init__(self, model: Any, pool: int) -> None:
         super().__init__()
         self.model = model
         self.pool = pool
-        self.patch = model.config.patch_size
-        self.prefix = 1 + model.config.num_register_tokens
+        self.patch = patch_size_of(model.config.to_dict())
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        tokens = self.model(pixel_values=pixels).last_hidden_state[:, self.prefix :]
-        return pool_tokens(tokens, pixels.shape[-2] // self.patch, pixels.shape[-1] // self.patch, self.pool)
+        rows, columns = (side // patch for side, patch in zip(pixels.shape[-2:], self.patch, strict=True))
+        tokens = self.model(pixel_values=pixels).last_hidden_state[:, -rows * columns :]
+        return pool_tokens(tokens, rows, columns, self.pool)
 
 
 def pool_tokens(tokens: torch.Tensor, rows: int, columns: int, pool: int) -> torch.Tensor:

@@ -1,9 +1,10 @@
-"""An encoder on disk: a Hugging Face folder of the DINOv3 ViT architecture, ours or one the user has."""
+"""An encoder on disk: a Hugging Face folder of the DINOv3 family, a ViT or a ConvNeXt, ours or one the user has."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from clwm_perception.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessin
 
 WEIGHTS = "model.safetensors"
 SHARD_INDEX = "model.safetensors.index.json"
-ARCHITECTURE = "dinov3_vit"
+ARCHITECTURES = ("dinov3_vit", "dinov3_convnext")
+_STEM = 4  # px, side of the patches that a ConvNeXt begins with; each stage after the first halves the grid
 POOL = 2  # side of the square of patch tokens that one feature is the mean of, unless somebody asks for another
 
 
@@ -46,14 +48,14 @@ class EncoderCheckpoint:
         return rows // pool, columns // pool
 
     def load_model(self) -> Any:
-        """Build transformers' DINOv3ViTModel in float32, evaluation mode, with these weights and no others.
+        """Build transformers' model of the architecture in float32, evaluation mode, with these weights and no others.
 
         Raises EncoderError when a weight is missing, unknown or of another shape than the configuration says:
         transformers itself would fill such a weight with random numbers and only warn.
         """
         import torch
         from safetensors import SafetensorError
-        from transformers import DINOv3ViTModel
+        from transformers import AutoModel
         from transformers.utils import logging as transformers_logging
 
         verbosity = transformers_logging.get_verbosity()
@@ -61,7 +63,7 @@ class EncoderCheckpoint:
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
         try:
-            model, report = DINOv3ViTModel.from_pretrained(
+            model, report = AutoModel.from_pretrained(
                 self.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
             )
         except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
@@ -90,12 +92,11 @@ def open_checkpoint(folder: str | Path) -> EncoderCheckpoint:
         )
     config = _read_json(folder / "config.json", required=True)
     kind = config.get("model_type")
-    if kind != ARCHITECTURE:
-        raise EncoderError(
-            f"{folder / 'config.json'}: model_type is {kind!r}; expected '{ARCHITECTURE}', a ViT and not a ConvNeXt"
-        )
+    if kind not in ARCHITECTURES:
+        expected = " or ".join(f"'{name}'" for name in ARCHITECTURES)
+        raise EncoderError(f"{folder / 'config.json'}: model_type is {kind!r}; expected {expected}")
     ours = _read_json(folder / "clwm.json")
-    patch_size = _pair(config.get("patch_size", 16))
+    patch_size = patch_size_of(config)
     return EncoderCheckpoint(
         folder=folder,
         encoder_id=str(ours.get("id", folder.resolve().name)),
@@ -103,6 +104,14 @@ def open_checkpoint(folder: str | Path) -> EncoderCheckpoint:
         preprocessing=_preprocessing(folder, config, ours, patch_size),
         patch_size=patch_size,
     )
+
+
+def patch_size_of(config: Mapping[str, Any]) -> tuple[int, int]:
+    """(height, width) px of the picture that one token stands for; config: what config.json says."""
+    if config["model_type"] == "dinov3_convnext":
+        stages = len(config["hidden_sizes"]) if "hidden_sizes" in config else 4
+        return _pair(_STEM << stages - 1)
+    return _pair(config.get("patch_size", 16))
 
 
 def weights_hash(folder: str | Path) -> str:

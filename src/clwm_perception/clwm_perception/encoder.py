@@ -19,7 +19,7 @@ BACKENDS = ("auto", "torch", "onnxruntime")
 
 
 class Encoder:
-    """A loaded DINOv3 ViT. Calling it encodes pictures; several threads may do so at once.
+    """A loaded encoder. Calling it encodes pictures; several threads may do so at once.
 
     backend_note says which backend runs and, when it is not the one asked for, why.
     """
@@ -82,5 +82,7 @@ class Encoder:
             raise EncoderError(str(error)) from None
         features = self._backend(pixels)
         if not np.abs(features).max() <= np.finfo(np.float16).max:
-            raise EncoderError("features are not finite in float16; the weights are damaged or not a DINOv3 ViT")
+            raise EncoderError(
+                "features are not finite in float16; the weights are damaged or not of the DINOv3 family"
+            )
         return features.astype(np.float16)

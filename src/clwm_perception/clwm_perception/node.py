@@ -46,7 +46,7 @@ class PerceptionNode(ClwmNode):
     ROLE = "perception"
     PARAMETERS = (
         Parameter("robot", "dual_fr3_mujoco", "name of the robot description in config/robots, which has the cameras"),
-        Parameter("encoder", "models/nano/encoder", "Hugging Face folder of a DINOv3 ViT"),
+        Parameter("encoder", "models/nano/encoder", "Hugging Face folder of a DINOv3 ViT or ConvNeXt"),
         Parameter("backend", "auto", "what runs the encoder", choices=BACKENDS),
         Parameter("pool", POOL, "side of the square of patch tokens averaged into one feature", minimum=1, maximum=16),
         Parameter("encoder_threads", 2, "pictures that are encoded at a time", minimum=1, maximum=16),

@@ -1,6 +1,7 @@
 """Shards on disk, roll-outs, and pictures with what is true in them."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ import pytest
 from clwm_common.robot.description import RobotDescription
 from clwm_embodichain.training.encoder.data import EncoderDataError, FramePool, read_shard, remove_shard, write_shard
 from clwm_embodichain.training.encoder.render import Photographer
-from clwm_embodichain.training.encoder.roles import OWNERS, ROLES, SEGMENTS
+from clwm_embodichain.training.encoder.roles import BASES, OWNERS, ROLES, SEGMENTS, TOOLS
 from clwm_embodichain.training.encoder.states import STARTS, RollOuts
+from clwm_sim.stage import ARM_SEGMENTS
 from clwm_sim.world import ROBOT
 
 
@@ -74,6 +76,16 @@ def test_missing_or_damaged_pictures_name_the_file_and_the_command_that_makes_th
         read_shard(tmp_path / "toy-0.npz")
 
 
+def test_pictures_of_other_roles_are_refused_by_name(tmp_path, toy_frames):
+    frames = toy_frames(2, 0)
+    old = replace(frames, poses=frames.poses[:, :-2], present=frames.present[:, :-2])
+    write_shard(tmp_path / "toy-0.npz", old)
+    with pytest.raises(
+        EncoderDataError, match=rf"toy-0\.npz has {len(ROLES) - 2} roles instead of {len(ROLES)}; remove"
+    ):
+        read_shard(tmp_path / "toy-0.npz")
+
+
 def test_a_damaged_shard_is_reported_and_not_passed_over(tmp_path, toy_frames):
     write_shard(tmp_path / "toy-0.npz", toy_frames(2, 0))
     pool = FramePool(tmp_path)
@@ -100,10 +112,14 @@ def test_points_and_segments_lie_where_the_pictures_show_the_objects(roll_outs, 
     frames = photographer.shoot(stage, [0.0, 1.0], np.random.default_rng(0))
     assert frames.images.shape == (1, 2, 3, 128, 128, 3)
     assert np.abs(frames.images[0, 0].astype(int) - frames.images[0, 1]).mean() > 5.0
-    named = [index for index, role in enumerate(ROLES) if frames.present[0, index] and " tool" not in role]
+    named = [n for n, role in enumerate(ROLES) if frames.present[0, n] and role not in (*TOOLS, *BASES)]
     assert len(named) >= 3
     for look in range(2):
         shown = frames.segments[0, look, 0]
+        for base, arm in zip(BASES, ARM_SEGMENTS, strict=True):
+            u, v = frames.pixels[0, look, 0, ROLES.index(base) == OWNERS][0]
+            u, v = np.clip([u / 4.0, v / 4.0], 0, 31).round().astype(int)
+            assert SEGMENTS.index(arm) in shown[max(v - 1, 0) : v + 2, max(u - 1, 0) : u + 2], base
         for index in named:
             number = SEGMENTS.index(ROLES[index])
             v, u = np.argwhere(shown == number).mean(axis=0)

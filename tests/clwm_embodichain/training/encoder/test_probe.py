@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from clwm_embodichain.training.encoder.data import FramePool, write_shard
-from clwm_embodichain.training.encoder.probe import Errors, groups, is_passed, probe_scene, untrained
+from clwm_embodichain.training.encoder.data import FramePool, Frames, write_shard
+from clwm_embodichain.training.encoder.probe import Errors, groups, is_passed, pixels_of, probe_scene, untrained
 from clwm_embodichain.training.encoder.ridge import fit_probe
-from clwm_embodichain.training.encoder.roles import ROLES
+from clwm_embodichain.training.encoder.roles import BASES, FIRST_POINTS, OWNERS, ROLES
 from clwm_embodichain.training.encoder.train import save_encoder
 from clwm_embodichain.training.encoder.trainer import EncoderTrainer
 
@@ -21,6 +21,31 @@ def test_the_probe_recovers_a_linear_map_from_more_numbers_than_states():
     probe = fit_probe(inputs[:250], latent[:250] @ truth)
     residual = probe(inputs[250:]) - latent[250:] @ truth
     assert np.abs(residual).mean() < 0.1 * np.abs(latent @ truth).mean()
+
+
+def test_exact_pixels_place_things_only_together_with_the_bases_when_the_camera_moves():
+    rng = np.random.default_rng(0)
+    tray, bases = ROLES.index("tray"), [ROLES.index(name) for name in BASES]
+
+    def states(count):
+        """A tray on a table that a camera sees, which is shifted by up to 10 px."""
+        poses = np.zeros((count, len(ROLES), 5), np.float32)
+        poses[:, tray, :2] = rng.uniform(0.3, 0.7, (count, 2))
+        shift = rng.uniform(-10.0, 10.0, (count, 1, 2))
+        pixels = np.full((count, 1, 3, len(OWNERS), 2), np.nan, np.float32)
+        pixels[:, 0, 0, OWNERS == tray] = 100.0 * poses[:, tray, None, :2] + shift
+        pixels[:, 0, 0, FIRST_POINTS[bases]] = np.array([[10.0, 5.0], [90.0, 5.0]]) + shift
+        present = np.isin(np.arange(len(ROLES)), [tray, *bases])[None].repeat(count, axis=0)
+        images = np.zeros((count, 1, 3, 128, 128, 3), np.uint8)
+        return Frames(images, poses, present, pixels, np.zeros((count, 1, 3, 32, 32), np.uint8))
+
+    train, test = states(200), states(60)
+
+    def millimetres(with_bases):
+        inputs, unseen = (pixels_of(frames, with_bases) for frames in (train, test))
+        return probe_scene(train, test, inputs, unseen)["tray"].medians["mm"]
+
+    assert millimetres(with_bases=True) < 3.0 < 30.0 < millimetres(with_bases=False)
 
 
 def test_features_that_hold_the_places_pass_and_the_mean_does_not(toy_frames):

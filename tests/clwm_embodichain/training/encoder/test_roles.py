@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from clwm_embodichain.training.encoder.roles import (
+    ASKED,
+    BASES,
     OWNERS,
     ROLES,
+    TOOLS,
     RoleError,
     pose_errors,
     role_of,
@@ -27,9 +30,8 @@ def turned(yaw):
 
 
 def seen(layout, name, **state):
-    return truth_of(
-        layout, Situation({name: State(**state)}, np.array([[0.4, 0.2, 0.3], [0.4, -0.2, 0.3]]), np.zeros(2))
-    )
+    now = Situation({name: State(**state)}, np.array([[0.4, 0.2, 0.3], [0.4, -0.2, 0.3]]), np.zeros(2))
+    return truth_of(layout, now, np.array([[0.0, 0.3, 0.0], [0.0, -0.3, 0.0]]))
 
 
 @pytest.mark.parametrize("name", scenes())
@@ -44,7 +46,7 @@ def test_an_object_is_found_by_the_colour_that_an_instruction_would_name():
     layout = Layout.of(block(np.random.default_rng(0), "block0", (0.4, 0.1), "purple"))
     truth = seen(layout, "block0", position=np.array([0.4, 0.1, 0.02]), rotation=turned(0.2))
     index = ROLES.index("purple block")
-    assert [ROLES[n] for n in np.flatnonzero(truth.present)] == ["purple block", "left tool", "right tool"]
+    assert [ROLES[n] for n in np.flatnonzero(truth.present)] == ["purple block", *TOOLS, *BASES]
     np.testing.assert_allclose(truth.poses[index, :3], [0.4, 0.1, 0.02], atol=1e-6)
     np.testing.assert_allclose(truth.points[index == OWNERS], [[0.4, 0.1, 0.02]], atol=1e-6)
 
@@ -88,6 +90,15 @@ def test_errors_are_in_millimetres_and_in_degrees_of_the_object_itself():
     assert away[0] == pytest.approx(5.0) and off[0] == pytest.approx(3.0)
     away, off = pose_errors(estimate, truth, ROLES.index("red pad"))
     assert away[0] == pytest.approx(3.0) and np.isnan(off[0])
+
+
+def test_an_arms_base_is_a_point_to_find_and_no_pose_to_tell():
+    layout = Layout.of(block(np.random.default_rng(0), "block0", (0.4, 0.1), "purple"))
+    truth = seen(layout, "block0", position=np.array([0.4, 0.1, 0.02]), rotation=turned(0.2))
+    index = ROLES.index("right base")
+    np.testing.assert_allclose(truth.points[index == OWNERS], [[0.0, -0.3, 0.0]], atol=1e-6)
+    assert truth.present[index] and not ASKED[index].any()
+    assert not scaled(truth.poses[None])[0, index].any()
 
 
 def test_an_object_without_a_role_is_named():

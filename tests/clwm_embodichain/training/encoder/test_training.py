@@ -2,6 +2,8 @@
 
 import json
 import sys
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 
 from clwm_embodichain.training.encoder import train
 from clwm_embodichain.training.encoder.data import FramePool, write_shard
-from clwm_embodichain.training.encoder.model import TrainingConfig
+from clwm_embodichain.training.encoder.model import TrainingConfig, build_model
 from clwm_embodichain.training.encoder.stability import distillation_loss, effective_rank, relative_distance
 from clwm_embodichain.training.encoder.train import save_encoder
 from clwm_embodichain.training.encoder.trainer import EncoderTrainer
@@ -24,8 +26,14 @@ def pool(tmp_path, toy_frames):
     return FramePool(tmp_path)
 
 
-def test_losses_fall_and_poses_are_found_better_than_at_the_start(pool, toy_frames, toy_config):
-    trainer = EncoderTrainer(toy_config, pool)
+@pytest.fixture(params=["vit", "convnext"])
+def config(request, toy_config):
+    """Of both families."""
+    return replace(toy_config, family=request.param)
+
+
+def test_losses_fall_and_poses_are_found_better_than_at_the_start(pool, toy_frames, config):
+    trainer = EncoderTrainer(config, pool)
     held_out = toy_frames(24, 9)
     before = trainer.evaluate(held_out)
     losses = [trainer.step() for _ in range(60)]
@@ -67,6 +75,33 @@ def test_a_checkpoint_of_another_size_is_refused(pool, toy_config):
         other.resume(EncoderTrainer(toy_config, pool).state())
 
 
+def test_a_state_of_before_there_were_families_is_refused_and_not_misread(pool, toy_config):
+    trainer = EncoderTrainer(toy_config, pool)
+    state = trainer.state()
+    del state["config"]["family"]
+    with pytest.raises(ValueError, match=r"family=None, this run vit; choose another --run folder"):
+        trainer.resume(state)
+
+
+@pytest.mark.parametrize(("patch", "channels"), [(24, 32), (64, 64), (16, 34)])
+def test_a_convnext_that_stages_do_not_lead_to_is_refused(toy_config, patch, channels):
+    config = replace(toy_config, family="convnext", patch=patch, channels=channels)
+    with pytest.raises(ValueError, match=f"patch {patch} and {channels} channels.*4, 8, 16, 32"):
+        build_model(config)
+
+
+def test_an_unknown_family_is_refused_with_those_that_there_are(toy_config):
+    with pytest.raises(ValueError, match="'swin'; expected 'vit' or 'convnext'"):
+        build_model(replace(toy_config, family="swin"))
+
+
+def test_the_time_of_a_training_is_that_of_the_processor_not_of_the_wall(pool, toy_config):
+    trainer = EncoderTrainer(toy_config, pool)
+    before = time.process_time()
+    trainer.step()
+    assert 0.0 < trainer.seconds <= time.process_time() - before
+
+
 def test_the_budget_ends_with_the_minutes_or_the_steps_whichever_comes_first():
     config = TrainingConfig(minutes=10.0, steps=100)
     assert config.progress(50, 60.0) == 0.5
@@ -75,9 +110,9 @@ def test_the_budget_ends_with_the_minutes_or_the_steps_whichever_comes_first():
 
 
 def test_the_saved_folder_gives_the_trainers_own_features_and_weighs_two_bytes_a_number(
-    pool, tmp_path, toy_frames, toy_config
+    pool, tmp_path, toy_frames, config
 ):
-    trainer = EncoderTrainer(toy_config, pool)
+    trainer = EncoderTrainer(config, pool)
     trainer.step()
     save_encoder(trainer, tmp_path / "encoder", {"id": "toy", "pool": 2})
     images = toy_frames(1, 3).images[0, 0]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clwm_embodichain.training.encoder.roles import ASKED, OWNERS
+from clwm_embodichain.training.encoder.roles import ASKED, OWNERS, ROLES
 
 SEGMENT_STRIDE = 4  # px from one look at what a picture shows to the next
 _PICTURES = ".pictures.npy"
@@ -85,6 +85,8 @@ def read_shard(path: Path) -> Frames:
             frames = Frames(images, *(data[field.name] for field in fields(Frames) if field.name != "images"))
     except (OSError, KeyError, ValueError, EOFError) as error:
         raise _nothing_there(f"{path} cannot be read ({error})") from error
+    if frames.poses.shape[1] != len(ROLES):
+        raise _nothing_there(f"{path} has {frames.poses.shape[1]} roles instead of {len(ROLES)}; remove it")
     if not np.isfinite(frames.poses).all():
         raise _nothing_there(f"{path}: its poses are not finite")
     return frames

@@ -3,6 +3,8 @@
 `python -m clwm_embodichain.training.encoder.probe` fits ridge regressions on states in looks of full strength, scene by
 scene, and reports their errors on states and looks that neither they nor the encoder has seen; how far apart features
 are of one state in two looks; and the same of the shipped encoder, of an untrained one, and of predicting the mean.
+Beside them stand probes of exact pixels instead of features: of all things in the head picture, which do not say how
+the camera is mounted, and of the arms' bases too, which do.
 """
 
 from __future__ import annotations
@@ -21,10 +23,19 @@ from numpy.typing import NDArray
 from clwm_common.provenance import commit, machine
 from clwm_common.robot.description import RobotDescription
 from clwm_embodichain.training.encoder.data import Frames, read_shard, write_shard
-from clwm_embodichain.training.encoder.model import TrainingConfig, build_model
+from clwm_embodichain.training.encoder.model import SIZES, TrainingConfig, build_model
 from clwm_embodichain.training.encoder.render import SCHEDULE, Photographer, frames_of
 from clwm_embodichain.training.encoder.ridge import fit_probe
-from clwm_embodichain.training.encoder.roles import ROLES, TOOLS, pose_errors, scaled, unscaled
+from clwm_embodichain.training.encoder.roles import (
+    ASKED,
+    BASES,
+    FIRST_POINTS,
+    ROLES,
+    TOOLS,
+    pose_errors,
+    scaled,
+    unscaled,
+)
 from clwm_embodichain.training.encoder.stability import relative_distance
 from clwm_embodichain.training.encoder.states import RollOuts
 from clwm_perception.backends import PooledEncoder, TorchBackend
@@ -36,6 +47,7 @@ GATE = {"mm": 8.0, "deg": 5.0, "looks_apart": 0.35, "share_of_mean": 0.5}
 SCENES = tuple(sorted(set(SCHEDULE)))
 # Seeds that no training, no recorded episode and no evaluation uses.
 TRAIN_SEED, TEST_SEED = 2_000_000, 3_000_000
+_PIXELS = {"pixels": False, "pixels_and_bases": True}  # controls: are the arms' bases among them
 FEW = 20  # states with an object below which nothing is said of it
 Encode = Callable[[NDArray[np.uint8]], NDArray]
 
@@ -75,12 +87,28 @@ def features_of(encode: Encode, frames: Frames) -> NDArray[np.float32]:
     return np.array(rows)
 
 
+def pixels_of(frames: Frames, with_bases: bool) -> NDArray[np.float32]:
+    """Where the first look's head picture shows each thing, from -1 to 1, with a 1 if it is there at all, by role and
+    summed by kind: (n, numbers). with_bases: of the arms too.
+    """
+    size = frames.images.shape[-2]
+    places = (2.0 * frames.pixels[:, 0, 0, FIRST_POINTS] + 1.0) / size - 1.0
+    found = np.concatenate([places, np.ones((*places.shape[:2], 1))], axis=2) * frames.present[..., None]
+    kinds = {role: role.rpartition(" ")[2] for role in ROLES if role not in (*TOOLS, *BASES)}
+    summed = [
+        found[:, [ROLES.index(role) for role, each in kinds.items() if each == kind]].sum(axis=1)
+        for kind in dict.fromkeys(kinds.values())
+    ]
+    told = [index for index, role in enumerate(ROLES) if with_bases or role not in BASES]
+    return np.nan_to_num(np.concatenate([found[:, told].reshape(len(found), -1), *summed], axis=1)).astype(np.float32)
+
+
 def groups(present: NDArray[np.bool_]) -> list[tuple[str, list[int]]]:
     """What a probe is fitted for, by kind: each colour by itself where a scene shows several of a kind at once, all
     colours together where there is only one, which needs no colour to be named. present: (n, roles).
     """
     kinds: dict[str, list[int]] = {}
-    for index in np.flatnonzero(present.any(axis=0)):
+    for index in np.flatnonzero(present.any(axis=0) & ASKED.any(axis=1)):
         role = ROLES[index]
         kinds.setdefault(role if role in TOOLS else role.rpartition(" ")[2], []).append(int(index))
     result = []
@@ -119,15 +147,19 @@ def _poses(frames: Frames, indices: list[int]) -> NDArray[np.float32]:
 def run_probe(
     encoders: Mapping[str, Encode], folder: Path, train: int, test: int
 ) -> tuple[dict[str, dict[str, dict[str, Errors]]], dict[str, dict[str, float]]]:
-    """Errors by encoder, scene and kind of object, of `mean` too; by encoder how far looks are apart: among the states
-    of all scenes, and, which is harder, among those of one scene.
+    """Errors by encoder, scene and kind of object, of `mean` and of exact pixels too; by encoder how far looks
+    are apart: among the states of all scenes, and, which is harder, among those of one scene.
     """
-    errors: dict[str, dict[str, dict[str, Errors]]] = {name: {} for name in (*encoders, "mean")}
+    errors: dict[str, dict[str, dict[str, Errors]]] = {name: {} for name in (*encoders, *_PIXELS, "mean")}
     features: dict[str, list[NDArray]] = {name: [] for name in encoders}
     for scene in SCENES:
         fitted = frames_for(folder, scene, train, TRAIN_SEED, looks=1)
         unseen = frames_for(folder, scene, test, TEST_SEED, looks=2)
         errors["mean"][scene] = probe_scene(fitted, unseen, None, None)
+        for name, with_bases in _PIXELS.items():
+            errors[name][scene] = probe_scene(
+                fitted, unseen, *(pixels_of(each, with_bases) for each in (fitted, unseen))
+            )
         for name, encode in encoders.items():
             inputs, tested = features_of(encode, fitted)[:, 0], features_of(encode, unseen)
             features[name].append(tested)
@@ -146,7 +178,7 @@ def run_probe(
 def untrained(folder: Path) -> Encode:
     """The encoder of a folder as it was before its training."""
     facts = json.loads((folder / "clwm.json").read_text())
-    sizes = {name: facts["training"][name] for name in ("channels", "layers", "heads", "patch", "image_size", "pool")}
+    sizes = {name: facts["training"][name] for name in SIZES}
     backend = TorchBackend(PooledEncoder(build_model(TrainingConfig(**sizes)).eval(), sizes["pool"]))
     preprocess = Encoder.load(folder, "torch", sizes["pool"]).checkpoint.preprocessing
     return lambda images: backend(preprocess(images)).astype(np.float16)

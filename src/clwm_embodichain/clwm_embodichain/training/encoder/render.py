@@ -38,12 +38,13 @@ class Photographer:
 
     def __init__(self, robot: RobotDescription, image_size: int = IMAGE_SIZE) -> None:
         self._stage = Stage(TABLE, robot, image_size)
+        self._bases = np.array([arm.base_position for arm in robot.arms])
 
     def shoot(self, state: Stage, strengths: list[float], rng: np.random.Generator) -> Frames:
         """One state in as many looks as `strengths` has entries, 0 for the nominal one and 1 for the full spread."""
         stage = self._stage
         stage.become(state)
-        truth = truth_of(stage.layout, stage.situation())
+        truth = truth_of(stage.layout, stage.situation(), self._bases)
         columns = _segment_column(stage)
         images, pixels, segments = [], [], []
         for strength in strengths:

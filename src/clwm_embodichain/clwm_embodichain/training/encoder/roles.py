@@ -25,11 +25,14 @@ class Kind:
     """symmetry: turns by 2 pi / symmetry look the same, 0: no angle is asked for; has_height: whether z is asked for.
 
     points: what is found in pictures: 1 is the object's origin, or its only grip; 3 its two grips too.
+    is_fixed: it stands where it always does, so that its pose is not asked for; where pictures show it says how their
+    cameras are mounted, without which a place in a picture is no place in the world.
     """
 
     symmetry: int
     has_height: bool = True
     points: int = 1
+    is_fixed: bool = False
 
 
 _COLOURED = {"block": Kind(4), "pad": Kind(0, False), "bar": Kind(2, points=3), "lever": Kind(1)}
@@ -41,21 +44,29 @@ _PLAIN = {
     "pot": Kind(2, points=3),
 }
 TOOLS = ("left tool", "right tool")
+BASES = ("left base", "right base")  # of the arms
 
 KINDS: dict[str, Kind] = {
     **{f"{colour} {name}": kind for name, kind in _COLOURED.items() for colour in PALETTE},
     **_PLAIN,
     **dict.fromkeys(TOOLS, Kind(0)),
+    **dict.fromkeys(BASES, Kind(0, is_fixed=True)),
 }
 ROLES: tuple[str, ...] = tuple(KINDS)
 NUMBERS = 5  # of a pose: x, y, z, sine and cosine of its angle times its symmetry
 SYMMETRY = np.array([kind.symmetry for kind in KINDS.values()])
 # (roles, 5): which numbers are asked for at all.
 ASKED = np.array([[True, True, kind.has_height, *[kind.symmetry > 0] * 2] for kind in KINDS.values()])
+ASKED &= ~np.array([[kind.is_fixed] for kind in KINDS.values()])
 # (points,): whose each point is.
 OWNERS = np.repeat(np.arange(len(ROLES)), [kind.points for kind in KINDS.values()])
 FIRST_POINTS = np.searchsorted(OWNERS, np.arange(len(ROLES)))  # (roles,): of each role
-SEGMENTS: tuple[str, ...] = (*(role for role in ROLES if role not in TOOLS), *ARM_SEGMENTS, TABLE_SEGMENT, "rest")
+SEGMENTS: tuple[str, ...] = (
+    *(role for role in ROLES if role not in (*TOOLS, *BASES)),
+    *ARM_SEGMENTS,
+    TABLE_SEGMENT,
+    "rest",
+)
 
 _CENTRE = np.array([0.48, 0.0, 0.05, 0.0, 0.0])
 # In these units poses are of order 1, and a degree of whatever symmetry weighs as much as 7 mm.
@@ -82,8 +93,11 @@ def role_of(thing: Thing) -> str:
     return role
 
 
-def truth_of(layout: Layout, now: Situation) -> Truth:
-    """Poses and points of all that is there. Raises RoleError for an object that no role describes."""
+def truth_of(layout: Layout, now: Situation, bases: NDArray) -> Truth:
+    """Poses and points of all that is there; bases: (2, 3) m, of the arms.
+
+    Raises RoleError for an object that no role describes.
+    """
     poses = np.zeros((len(ROLES), NUMBERS), np.float32)
     present = np.zeros(len(ROLES), bool)
     points = np.zeros((len(OWNERS), 3), np.float32)
@@ -100,7 +114,7 @@ def truth_of(layout: Layout, now: Situation) -> Truth:
         role = role_of(thing)
         places = _places(thing, state, KINDS[role].points)
         fill(role, places, state.yaw if thing.hinge is None else state.angle)
-    for role, place in zip(TOOLS, now.tcp, strict=True):
+    for role, place in zip((*TOOLS, *BASES), (*now.tcp, *bases), strict=True):
         fill(role, [place], 0.0)
     return Truth(poses, present, points)
 

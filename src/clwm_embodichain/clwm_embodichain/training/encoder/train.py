@@ -34,6 +34,7 @@ HELD_OUT_SEED = 1_000_000  # seeds of training begin at 0
 HELD_OUT_STATES = 20  # of each scene, looked at between steps
 KEEP_MINUTES = 4.0
 GRAPH_BYTES = 6_000_000  # a larger one is exported where it is used
+_FAMILIES = {"vit": "ViT", "convnext": "ConvNeXt"}
 _PANELS = (
     (
         ("block_mm", "pad_mm", "bar_mm", "lever_mm", "tray_mm", "pot_mm", "tool_mm"),
@@ -88,7 +89,8 @@ def facts_of(trainer: EncoderTrainer, errors: dict[str, float], initial: Path | 
     return before | {
         "id": "clwm-next-encoder",
         "pool": trainer.config.pool,
-        "architecture": "DINOv3 ViT, trained from random weights on simulated scenes; not Meta's weights",
+        "architecture": f"DINOv3 {_FAMILIES[trainer.config.family]}, trained from random weights on simulated scenes; "
+        "not Meta's weights",
         "training": asdict(trainer.config) | {"seconds": round(trainer.seconds), "steps_done": trainer.steps_done},
         "held_out": {name: round(value, 3) for name, value in errors.items()},
         "commands": [

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import DINOv3ViTModel
+from transformers import PreTrainedModel
 
 from clwm_embodichain.training.encoder.data import FramePool, Frames
 from clwm_embodichain.training.encoder.heads import (
@@ -21,8 +21,9 @@ from clwm_embodichain.training.encoder.heads import (
     positions,
     segment_loss,
 )
-from clwm_embodichain.training.encoder.model import REGISTERS, TrainingConfig, build_model, whiten_patches
-from clwm_embodichain.training.encoder.roles import FIRST_POINTS, ROLES, pose_errors, scaled, unscaled
+from clwm_embodichain.training.encoder.model import SIZES, TrainingConfig, build_model, whiten_patches
+from clwm_embodichain.training.encoder.remounting import remount
+from clwm_embodichain.training.encoder.roles import ASKED, FIRST_POINTS, ROLES, pose_errors, scaled, unscaled
 from clwm_embodichain.training.encoder.stability import distillation_loss, effective_rank, relative_distance
 from clwm_embodichain.training.muon import Muon
 from clwm_embodichain.training.trainer import Trainer, moving_average
@@ -45,18 +46,16 @@ _DISTILLED_FROM = 0.3  # of the budget on with full weight: before, there is lit
 _CLIP = 5.0
 _EMA_RAMP = 10.0
 _REFRESH_EVERY = 50  # steps from one look for new shards to the next
-_SIZES = ("channels", "layers", "heads", "patch", "image_size", "pool")
 
 
 class EncoderTrainer(Trainer):
     """A step is a batch that depends on nothing but the seed, the number of steps and the pool."""
 
-    def __init__(self, config: TrainingConfig, pool: FramePool, initial: DINOv3ViTModel | None = None) -> None:
+    def __init__(self, config: TrainingConfig, pool: FramePool, initial: PreTrainedModel | None = None) -> None:
         """initial: an encoder of this size whose weights to begin with."""
         self.config = config
         self.pool = pool
         model = build_model(config).train()
-        model.set_attn_implementation("eager")  # torch's fused one goes back ten times slower on a CPU in bfloat16
         self.supervision = Supervision(config.channels, config.grid // config.pool, config.image_size)
         self._preprocess = Preprocessing((config.image_size, config.image_size))
         sample = pool.draw(np.random.default_rng(config.seed), 64).images
@@ -83,26 +82,30 @@ class EncoderTrainer(Trainer):
             ),
         ]
         average = moving_average(model, config.ema, _EMA_RAMP)
-        super().__init__(model, optimisers, _CLIP, time.monotonic, average, head=self.supervision)
+        super().__init__(model, optimisers, _CLIP, time.process_time, average, head=self.supervision)
         self.ema.requires_grad_(False)
 
     @property
     def progress(self) -> float:
         return self.config.progress(self.steps_done, self.seconds)
 
-    def grids(self, model: DINOv3ViTModel, images: np.ndarray) -> tuple[Tensor, Tensor]:
+    def grids(self, model: PreTrainedModel, images: np.ndarray) -> tuple[Tensor, Tensor]:
         """Patch grid (n, grid, grid, C) and pooled grid of pictures (n, height, width, 3)."""
         side = self.config.grid
         with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bfloat16):
             tokens = model(pixel_values=self._preprocess(images)).last_hidden_state
-        tokens = tokens[:, 1 + REGISTERS :].float()
+        tokens = tokens[:, -side * side :].float()
         return tokens.unflatten(1, (side, side)), pool_tokens(tokens, side, side, self.config.pool)
 
     def losses(self) -> tuple[dict[str, Tensor], Tensor]:
         if self.steps_done % _REFRESH_EVERY == 0:
             self.pool.refresh()
         rng = np.random.default_rng([self.config.seed, 1, self.steps_done])
-        found = self._losses(self.pool.draw(rng, self.config.states), taught=int(rng.integers(2)))
+        frames = self.pool.draw(rng, self.config.states)
+        taught = int(rng.integers(2))
+        if self.config.remounts:
+            frames = remount(frames, rng)
+        found = self._losses(frames, taught)
         weights = WEIGHTS | {"distillation": WEIGHTS["distillation"] * min(1.0, self.progress / _DISTILLED_FROM)}
         total = torch.stack([weights[name] * loss for name, loss in found.items()]).sum()
         return found | {"total": total}, total
@@ -180,10 +183,10 @@ class EncoderTrainer(Trainer):
 
     def resume(self, state: dict[str, Any]) -> None:
         """Raises ValueError for a network of another size."""
-        for name in _SIZES:
-            if state["config"][name] != getattr(self.config, name):
+        for name in SIZES:
+            if state["config"].get(name) != getattr(self.config, name):
                 raise ValueError(
-                    f"checkpoint has {name}={state['config'][name]}, this run {getattr(self.config, name)}; "
+                    f"checkpoint has {name}={state['config'].get(name)}, this run {getattr(self.config, name)}; "
                     "choose another --run folder"
                 )
         super().resume(state)
@@ -195,7 +198,7 @@ def median_errors(estimate: np.ndarray, frames: Frames) -> dict[str, float]:
     found: dict[str, list[np.ndarray]] = {}
     for index, role in enumerate(ROLES):
         there = frames.present[:, index]
-        if not there.any():
+        if not there.any() or not ASKED[index].any():
             continue
         kind = role.rpartition(" ")[2]
         errors = pose_errors(estimate[there, index], frames.poses[there, index], index)
