@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clwm_perception.image_formats import ENCODINGS, from_compressed, from_raw
+from clwm_perception.image_formats import ENCODINGS, PackedPicture, from_compressed, from_raw
 from clwm_perception.preprocess import ImageError
+from tests.clwm_perception.pngs import with_wrong_pixels
 
 HEIGHT, WIDTH = 8, 12
 # Blocks of 4 x 4 pixels, so that neither a Bayer pattern nor shared chroma blurs their insides.
@@ -187,6 +188,43 @@ def test_a_small_file_that_unpacks_to_a_huge_picture_is_refused_before_it_is_unp
 def test_what_is_no_whole_jpeg_or_png_is_refused_with_what_it_is(declared, data, said):
     with pytest.raises(ImageError, match=said):
         from_compressed(declared, data)
+
+
+def test_a_png_that_is_read_late_is_not_unpacked_until_it_is_looked_at_and_is_the_same_picture(monkeypatch):
+    unpack, unpacked = cv2.imdecode, []
+    monkeypatch.setattr(cv2, "imdecode", lambda *given: (unpacked.append(1), unpack(*given))[1])
+    late = from_compressed("png", PNG + b"\0\0", late=True)
+    assert isinstance(late, PackedPicture) and (late.height, late.width) == (HEIGHT, WIDTH) and not unpacked
+    np.testing.assert_array_equal(late.rgb(), PICTURE)
+    assert unpacked
+    deep = cv2.imencode(".png", GREY[..., 0].astype(np.uint16))[1].tobytes()
+    np.testing.assert_array_equal(from_compressed("mono16", deep, significant_bits=8, late=True).rgb(), GREY)
+
+
+def test_a_jpeg_is_unpacked_at_once_though_it_is_read_late():
+    with pytest.raises(ImageError, match="cannot be unpacked"):
+        from_compressed("jpeg", JPEG[:200] + b"\xff\xd9", late=True)
+
+
+@settings(max_examples=100, deadline=None)
+@given(place=st.integers(0, len(PNG) - 1), flipped=st.integers(1, 255))
+def test_every_wrong_byte_of_a_png_is_noticed_without_unpacking_it(place, flipped):
+    data = bytearray(PNG)
+    data[place] ^= flipped
+    with pytest.raises(ImageError):
+        from_compressed("", bytes(data), 3 * HEIGHT * WIDTH * 64, late=True)
+
+
+@pytest.mark.parametrize("cut", [PNG[:8] + PNG[8:24], PNG[:-40] + PNG[-12:], PNG[:33] + PNG[-8:]])
+def test_a_png_that_is_cut_anywhere_is_refused_without_unpacking_it(cut):
+    with pytest.raises(ImageError, match="cut off|checksums"):
+        from_compressed("png", cut, late=True)
+
+
+def test_a_png_of_right_checksums_that_is_no_picture_says_so_when_it_is_looked_at():
+    late = from_compressed("png", with_wrong_pixels(PNG), late=True)
+    with pytest.raises(ImageError, match="cannot be unpacked"):
+        late.rgb()
 
 
 @settings(max_examples=100, deadline=None)

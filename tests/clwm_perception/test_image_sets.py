@@ -43,6 +43,24 @@ def test_when_the_wanted_frame_was_lost_the_next_set_answers():
     assert answer.images.stamp == 1.10
 
 
+def test_a_request_whose_picture_was_of_no_use_is_answered_by_another_set():
+    synchroniser = Synchroniser(CONFIG)
+    _feed(synchroniser, 1.0)
+    answer = synchroniser.request(7, 1.0)
+    assert synchroniser.without(answer, "left_wrist") is None and synchroniser.is_waiting
+    (answer,) = _feed(synchroniser, 1.05)
+    assert (answer.chunk_id, answer.observe_at, answer.images.stamps[1]) == (7, 1.0, 1.05)
+
+
+def test_a_picture_of_no_use_leaves_a_set_with_the_cameras_other_pictures_of_that_instant():
+    synchroniser = Synchroniser(CONFIG)
+    synchroniser.add("left_wrist", 1.01, "l")
+    _feed(synchroniser, 1.0)
+    answer = synchroniser.request(7, 1.0)
+    assert answer.images.stamps == (1.0, 1.0, 1.0)
+    assert synchroniser.without(answer, "left_wrist").images.stamps == (1.0, 1.01, 1.0)
+
+
 def test_a_set_is_not_made_across_the_skew_limit():
     synchroniser = Synchroniser(CONFIG)
     synchroniser.request(1, 1.0)

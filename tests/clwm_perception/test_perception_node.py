@@ -24,6 +24,7 @@ from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_msgs.msg import FeatureFrame, ObservationRequest
 from clwm_perception.encoder import Encoder
 from clwm_perception.node import NICENESS, PerceptionNode, own_cores
+from tests.clwm_perception.pngs import with_wrong_pixels
 
 CAMERAS = ("head", "left_wrist", "right_wrist")
 SIDE = 32
@@ -97,10 +98,10 @@ class Rig:
         message.data = array.array("B", picture.tobytes())
         self._send[camera].publish(message)
 
-    def send_png(self, camera, stamp, picture):
+    def send_png(self, camera, stamp, picture, damage=lambda png: png):
         message = CompressedImage(format="rgb8; png compressed bgr8")
         message.header.stamp = to_stamp(stamp)
-        message.data = array.array("B", cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+        message.data = array.array("B", damage(cv2.imencode(".png", picture[..., ::-1])[1].tobytes()))
         self._send[camera].publish(message)
 
     def spin_until(self, condition, meanwhile=lambda: None, seconds=20.0):
@@ -216,6 +217,28 @@ def test_cameras_that_send_wide_pictures_as_png_are_cropped_as_the_robots_file_s
         )
         expected = Encoder.load(folder, backend="torch")(wide[:, :, SIDE // 2 : -SIDE // 2])
         np.testing.assert_array_equal(from_msg(rig.frames[0]).features, expected)
+    finally:
+        rig.close()
+
+
+def test_a_camera_whose_pngs_are_no_pictures_is_named_and_the_request_is_answered_once_they_are(folder, robot_with):
+    rig = Rig(folder, CompressedImage, robot=robot_with(transport="compressed"))
+    picture = np.zeros((SIDE, SIDE, 3), np.uint8)
+
+    def send(damage):
+        now = rig.node.now()
+        rig.send_png("left_wrist", now, picture, damage)
+        rig.send_png("head", now, picture)
+        rig.send_png("right_wrist", now, picture)
+
+    try:
+        rig.ask(1, rig.node.now())
+        said = "'left_wrist' cannot be used"
+        rig.spin_until(lambda: said in rig.node.diagnose().message, lambda: send(with_wrong_pixels))
+        assert "/left_wrist/image_raw/compressed: it cannot be unpacked" in rig.node.diagnose().message
+        assert rig.waits and not rig.frames
+        rig.spin_until(lambda: rig.frames, lambda: send(lambda png: png))
+        assert rig.node.diagnose().level == 0
     finally:
         rig.close()
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clwm_common.robot.camera_source import CameraSource
 from clwm_perception.framing import Framing, Window
-from clwm_perception.image_formats import RawPicture, from_compressed, from_raw
+from clwm_perception.image_formats import PackedPicture, RawPicture, from_compressed, from_raw
 from clwm_perception.preprocess import ImageError
 from clwm_perception.rectification import Calibration, Rectifier
 
@@ -19,7 +19,7 @@ from clwm_perception.rectification import Calibration, Rectifier
 class CameraPicture:
     """A picture that can be used, not yet converted: most are never looked at."""
 
-    raw: RawPicture
+    raw: RawPicture | PackedPicture
     framing: Framing | None
     window: Window
     rectify: Rectifier | None = None
@@ -30,12 +30,12 @@ class CameraPicture:
         return self.raw.height, self.raw.width
 
     def whole(self) -> NDArray[np.uint8]:
-        """RGB (height, width, 3), rectified if the robot's file says so."""
+        """RGB (height, width, 3), rectified if the robot's file says so. Raises ImageError where it was read late."""
         picture = self.raw.rgb()
         return picture if self.rectify is None else self.rectify(picture)
 
     def pixels(self) -> NDArray[np.uint8]:
-        """RGB of the encoder's size. Raises ImageError when nobody has said it."""
+        """RGB of the encoder's size. Raises ImageError when nobody has said it, and as `whole`."""
         if self.framing is None:
             raise ImageError("the size of the encoder's pictures is not known; name a model")
         return self.framing.apply(self.whole())
@@ -44,14 +44,18 @@ class CameraPicture:
 class CameraReader:
     """Knows what a robot's file says of one camera."""
 
-    def __init__(self, camera: str, source: CameraSource, size: tuple[int, int] | None, largest: int) -> None:
+    def __init__(
+        self, camera: str, source: CameraSource, size: tuple[int, int] | None, largest: int, reads_late: bool = False
+    ) -> None:
         """source: with its topics. size: (height, width) that the encoder takes; None where no encoder is known, and
-        pictures of any size will do. largest: bytes of a picture's RGB.
+        pictures of any size will do. largest: bytes of a picture's RGB. reads_late: what has checksums is unpacked when
+        it is looked at, for whoever looks at few pictures.
         """
         self.source = source
         self.calibration: Calibration | None = None
         self._framing = None if size is None else Framing(camera, source, size)
         self._largest = largest
+        self._reads_late, self._is_trusted = reads_late, True
         self._rectifier: Rectifier | None = None
         self._problem = f"no CameraInfo on {source.info_topic}; start what publishes it, or set 'rectify' to false"
 
@@ -66,6 +70,10 @@ class CameraReader:
         except ImageError as error:
             self._problem = str(error)
 
+    def distrust(self) -> None:
+        """A picture that was read late was none: unpack all that come, until one is a picture again."""
+        self._is_trusted = False
+
     def read(self, message: Any) -> CameraPicture:
         """Of a sensor_msgs/Image or, by the source's transport, CompressedImage.
 
@@ -79,7 +87,9 @@ class CameraReader:
     def _read(self, message: Any) -> CameraPicture:
         bits = self.source.significant_bits
         if self.source.transport == "compressed":
-            raw = from_compressed(message.format, bytes(message.data), self._largest, bits)
+            late = self._reads_late and self._is_trusted
+            raw = from_compressed(message.format, bytes(message.data), self._largest, bits, late)
+            self._is_trusted = True
         else:
             big, data = bool(message.is_bigendian), message.data
             raw = from_raw(message.encoding, message.height, message.width, message.step, data, big, bits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import zlib
 from dataclasses import dataclass
 
 import cv2
@@ -78,6 +79,21 @@ class RawPicture:
         return values if self.conversion is None else cv2.cvtColor(values, self.conversion)
 
 
+@dataclass(frozen=True)
+class PackedPicture:
+    """A PNG whose bytes agree with their checksums, unpacked only when it is looked at."""
+
+    height: int
+    width: int
+    declared: str
+    data: bytes
+    significant_bits: int
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """(height, width, 3). Raises ImageError: right checksums do not make it a picture."""
+        return from_compressed(self.declared, self.data, significant_bits=self.significant_bits).rgb()
+
+
 def from_raw(
     encoding: str,
     height: int,
@@ -119,12 +135,13 @@ def from_raw(
 
 
 def from_compressed(
-    declared: str, data: bytes, largest: int | None = None, significant_bits: int = FULL_DEPTH
-) -> RawPicture:
+    declared: str, data: bytes, largest: int | None = None, significant_bits: int = FULL_DEPTH, late: bool = False
+) -> RawPicture | PackedPicture:
     """Unpack the data of a sensor_msgs/CompressedImage. What it is its first bytes say: JPEG or PNG.
 
     declared: its `format`, as image_transport writes it; where that says that a Bayer pattern was compressed, it is
-    resolved. largest: bytes that it may unpack to, 3 a pixel. significant_bits: of a value of 16 bits.
+    resolved. largest: bytes that it may unpack to, 3 a pixel. significant_bits: of a value of 16 bits. late: a PNG is
+    not unpacked yet, only compared with its checksums; a JPEG has none.
     Raises ImageError for another kind, for one that is cut off, damaged or too large.
     """
     height, width = compressed_size(declared, data)
@@ -135,6 +152,9 @@ def from_compressed(
             f"it unpacks to {width} x {height} pixels, {3 * height * width} bytes; expected at most {largest}: lower "
             "the camera's resolution, or raise perception's image_bytes in config/stack.yaml"
         )
+    if late and data[:8] == _PNG:
+        _require_checksums(data)
+        return PackedPicture(height, width, declared, data, significant_bits)
     try:
         values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
@@ -169,6 +189,16 @@ def _require_whole(data: bytes, mark: bytes, tail: int) -> None:
     """libjpeg paints what is missing grey and says nothing; drivers may pad the end with zeros."""
     if mark not in data.rstrip(b"\0")[-tail:]:
         raise ImageError(f"its {len(data)} bytes are cut off before the end; look at the camera's driver and cable")
+
+
+def _require_checksums(data: bytes) -> None:
+    octets, place, kind = memoryview(data), len(_PNG), b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", octets, place) if place + 8 <= len(octets) else (len(octets), b"")
+        end = place + 8 + length
+        if end + 4 > len(octets) or octets[end : end + 4] != struct.pack(">I", zlib.crc32(octets[place + 4 : end])):
+            raise ImageError("its bytes do not agree with their checksums; look at the camera's driver and cable")
+        place = end + 4
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:

@@ -116,6 +116,15 @@ class Synchroniser:
             return None
         return self._answer()
 
+    def without(self, answer: Answer, camera: str) -> Answer | None:
+        """The request of `answer` once more, without the picture of `camera` in it; the answer if it can be had."""
+        track = self._tracks[camera]
+        stamp = answer.images.stamps[self.config.cameras.index(camera)]
+        if stamp in track.stamps:
+            place = track.stamps.index(stamp)
+            del track.stamps[place], track.pictures[place]
+        return self.request(answer.chunk_id, answer.observe_at)
+
     def may_answer(self, stamp: float) -> bool:
         """Whether a picture captured at `stamp` can be part of the answer that is waited for."""
         return self._request is not None and stamp >= self._request[1] - self._tolerance

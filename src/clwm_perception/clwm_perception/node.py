@@ -87,7 +87,7 @@ class PerceptionNode(ClwmNode):
         self._encode_seconds = 0.0
         self._frames = self.create_lifecycle_publisher(FeatureFrameMsg, "/clwm/feature_frame", qos.CRITICAL)
         self._readers = {
-            camera: CameraReader(camera, robot.camera_source(camera), size, self.params.image_bytes)
+            camera: CameraReader(camera, robot.camera_source(camera), size, self.params.image_bytes, reads_late=True)
             for camera in cameras
         }
         for camera, reader in self._readers.items():
@@ -174,14 +174,22 @@ class PerceptionNode(ClwmNode):
         started = time.perf_counter()
         for picture in answer.images.pictures:
             picture.start()
-        features = np.stack([picture.features() for picture in answer.images.pictures])
+        features = []
+        for camera, picture in zip(self._sets.config.cameras, answer.images.pictures, strict=True):
+            try:
+                features.append(picture.features())
+            except ImageError as error:
+                self._readers[camera].distrust()
+                self._watch.refuse(self.now(), camera, f"{self._readers[camera].source.topic}: {error}")
+                self._publish(self._sets.without(answer, camera))
+                return
         self._encode_seconds = time.perf_counter() - started
         self._answered += 1
         self._frames.publish(
             to_msg(
                 FeatureFrame(
                     stamp=answer.images.stamp,
-                    features=features,
+                    features=np.stack(features),
                     cameras=self._sets.config.cameras,
                     encoder_id=self._encoder.encoder_id,
                     encoder_hash=self._encoder.weights_hash,
