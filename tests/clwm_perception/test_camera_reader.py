@@ -10,14 +10,20 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from clwm_common.robot.camera_source import CameraSource, Crop
 from clwm_perception.camera_reader import CameraReader
 from clwm_perception.preprocess import ImageError
+from tests.clwm_perception.pngs import with_wrong_pixels
 
 HEIGHT, WIDTH = 96, 128
 PICTURE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
 
 
-def reader(size=(32, 32), largest=1_000_000, **source):
+def reader(size=(32, 32), largest=1_000_000, reads_late=False, **source):
     given = {"topic": "/wrist/color/image_raw", "crop": "centre", "resize": "scale", **source}
-    return CameraReader("wrist", CameraSource(**given).named("wrist"), size, largest)
+    return CameraReader("wrist", CameraSource(**given).named("wrist"), size, largest, reads_late)
+
+
+def png(damage=lambda data: data):
+    data = damage(cv2.imencode(".png", PICTURE[..., ::-1])[1].tobytes())
+    return CompressedImage(format="rgb8; png compressed bgr8", data=data)
 
 
 def image(picture=PICTURE, encoding="rgb8", **fields):
@@ -42,9 +48,29 @@ def test_what_is_read_has_the_encoders_size_and_the_part_that_was_asked_for():
 
 
 def test_compressed_pictures_are_read_from_messages_of_their_own_kind():
-    data = cv2.imencode(".png", PICTURE[..., ::-1])[1].tobytes()
-    seen = reader(transport="compressed").read(CompressedImage(format="rgb8; png compressed bgr8", data=data))
+    seen = reader(transport="compressed").read(png())
     np.testing.assert_array_equal(seen.whole(), PICTURE)
+
+
+def test_a_late_reader_unpacks_no_png_that_nobody_looks_at(monkeypatch):
+    unpack, unpacked = cv2.imdecode, []
+    monkeypatch.setattr(cv2, "imdecode", lambda *given: (unpacked.append(1), unpack(*given))[1])
+    late = reader(transport="compressed", reads_late=True)
+    first, second = late.read(png()), late.read(png())
+    assert first.size == (HEIGHT, WIDTH) and not unpacked
+    np.testing.assert_array_equal(second.whole(), PICTURE)
+    assert len(unpacked) == 1
+
+
+def test_a_late_reader_that_is_told_of_a_png_that_was_none_unpacks_each_until_one_is_a_picture():
+    late = reader(transport="compressed", reads_late=True)
+    late.read(png(with_wrong_pixels))
+    late.distrust()
+    for _ in range(2):
+        with pytest.raises(ImageError, match="^/wrist/color/image_raw: it cannot be unpacked"):
+            late.read(png(with_wrong_pixels))
+    np.testing.assert_array_equal(late.read(png()).whole(), PICTURE)
+    late.read(png(with_wrong_pixels))
 
 
 @pytest.mark.parametrize(
