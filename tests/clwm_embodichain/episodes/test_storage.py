@@ -27,6 +27,7 @@ def episode():
         expansion="visual,recovery",
         seed=7,
         corrections=np.array([0] * 8 + [1, 2], np.int8),
+        held=np.arange(10) > 8,
     )
 
 

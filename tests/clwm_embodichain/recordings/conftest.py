@@ -29,12 +29,13 @@ EPOCH, START, HORIZON = 7, 1_796_000_000.0, 12
 class Course:
     """An episode of `chunks` horizons, at `START`; rows are what is commanded at START + i * 0.05 s.
 
-    human: rows that a human commands. replaced_at: row at which another trajectory is sent.
+    human: rows that a human commands; held: in which nobody does. replaced_at: row at which another trajectory is sent.
     judged: the world's verdict, None for none. skip: topics that are left out.
     """
 
     chunks: int = 4
     human: range = range(0)
+    held: range = range(0)
     judged: bool | None = True
     skip: tuple[str, ...] = ()
     size: tuple[int, int] = (32, 32)
@@ -93,7 +94,7 @@ def messages(course):
     for index in range(count):
         at = START + index * ROW_DT
         is_human = index in course.human
-        mode = core.Mode.TELEOP if is_human else core.Mode.POLICY
+        mode = core.Mode.TELEOP if is_human else core.Mode.HOLD if index in course.held else core.Mode.POLICY
         values = rows[index] + np.float32(0.001)
         state = core.DualArmState(at, values, np.ones(30, bool), mode=mode, task_epoch=EPOCH)
         if index not in course.state_gap:

@@ -50,6 +50,12 @@ def test_what_a_human_did_is_flagged_row_by_row_and_commanded_by_what_was_sent(r
     assert np.allclose(episode.executed[late, GRIPPERS], rows[late, GRIPPERS], atol=1e-6)
 
 
+def test_rows_of_arms_that_are_held_are_told_from_those_that_anybody_moves(record):
+    episode = recorded_episode(record(Course(human=range(17, 30), held=range(12, 17))), 32)
+    assert np.flatnonzero(episode.held).tolist() == list(range(12, 17))
+    assert np.flatnonzero(episode.interventions).tolist() == list(range(17, 30))
+
+
 def test_a_committed_row_that_was_never_carried_out_is_not_taken_for_one(record, rows, monkeypatch):
     """The arms brake instead of it."""
     from . import conftest

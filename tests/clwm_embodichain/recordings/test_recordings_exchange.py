@@ -64,7 +64,7 @@ def test_a_recording_that_nobody_judged_keeps_all_out_unless_it_may_be_left_out(
 
 def test_recordings_go_to_lerobot_and_come_back_number_by_number(record, tmp_path):
     pytest.importorskip("av")
-    path = record(Course(human=range(HORIZON, 2 * HORIZON)))
+    path = record(Course(human=range(HORIZON, 2 * HORIZON), held=range(4)))
     correction = Correction(round((START + HORIZON * ROW_DT) * 1e9), None, CorrectionLabel.DISCARDED)
     Labels(success=True).corrected(correction).save(path)
     answer = data("export", path.parent, "--out", tmp_path / "lerobot", *SIZE)
@@ -73,6 +73,7 @@ def test_recordings_go_to_lerobot_and_come_back_number_by_number(record, tmp_pat
     (file,) = episode_files(tmp_path / "data")
     back, made = Episode.load(file), recorded_episode(path, 32)
     assert same(back, made, "images") and back.interventions.any()
+    assert np.flatnonzero(back.held).tolist() == list(range(4))
     assert set(back.corrections) == {CorrectionLabel.NONE, CorrectionLabel.DISCARDED}
     assert np.abs(back.images.astype(int) - made.images).mean() < 6
 

@@ -28,7 +28,7 @@ class FeatureEpisode:
     asked: (n,) which of `instructions` and `goals` holds at the pictures. features: (n, cameras, rows, columns, C)
     float16 at rows `image_rows` (n,). plans: (n, 16, 30) what the expert would command from there on if nothing
     disturbed it; executed: (T, 30) what was commanded, with noise; states: (T, 30) measured at the same instants.
-    channels: (30,) which of them mean something; the others are 0.
+    channels: (30,) which of them mean something; the others are 0. weights: (T,) what imitating a row counts; None: 1.
     """
 
     scene: str
@@ -42,14 +42,17 @@ class FeatureEpisode:
     executed: NDArray[np.float32]
     states: NDArray[np.float32]
     channels: NDArray[np.bool_] = field(default_factory=lambda: np.ones(ACTION_DIM, bool))
+    weights: NDArray[np.float32] | None = None
 
     @classmethod
-    def of(cls, episode: Episode, features: NDArray[np.float16]) -> FeatureEpisode:
-        """`episode` with `features` in place of its pictures."""
-        return cls(
-            features=features,
-            **{one.name: getattr(episode, one.name) for one in fields(cls) if one.name != "features"},
-        )
+    def of(
+        cls, episode: Episode, features: NDArray[np.float16], weights: NDArray[np.float32] | None = None
+    ) -> FeatureEpisode:
+        """`episode` with `features` in place of its pictures. weights: None: 1 of each row that may be imitated."""
+        if weights is None and not (imitable := episode.imitable).all():
+            weights = imitable.astype(np.float32)
+        own = {one.name for one in fields(cls)} - {"features", "weights"}
+        return cls(features=features, weights=weights, **{name: getattr(episode, name) for name in own})
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clwm_common.actions import ACTION_DIM, CHUNK_ROWS
+from clwm_common.recordings.corrections import CorrectionLabel
 
 IMAGE_STRIDE = 4  # rows from one set of pictures to the next: 0.2 s
 FORMAT_VERSION = 2
-_OPTIONAL = {"corrections"}
+_OPTIONAL = {"corrections", "held"}
 _TEXTS = ("instructions", "goals", "cameras", "scene", "expansion")
 
 
@@ -51,11 +52,22 @@ class Episode:
     seed: int
     channels: NDArray[np.bool_] = field(default_factory=lambda: np.ones(ACTION_DIM, bool))  # (30,) that mean something
     corrections: NDArray[np.int8] | None = None  # (T,) a CorrectionLabel each, of an operator; None: nothing is said
+    held: NDArray[np.bool_] | None = None  # (T,) arms that nobody was to move; None: nothing is said
 
     @property
     def kind(self) -> str:
         """Of the goal that was asked for first: what the episode was recorded for."""
         return kind_of(self.goals[0])
+
+    @property
+    def imitable(self) -> NDArray[np.bool_]:
+        """(T,) rows that may be imitated: not those of held arms, nor of a correction that its operator discarded."""
+        found = np.ones(len(self.executed), bool)
+        if self.held is not None:
+            found &= ~self.held
+        if self.corrections is not None:
+            found &= self.corrections != CorrectionLabel.DISCARDED
+        return found
 
     def save(self, path: str | Path) -> None:
         """Write to `path`, which appears only when complete. Raises EpisodeError when the arrays disagree."""
@@ -128,6 +140,8 @@ def _check(episode: Episode, path: Path) -> None:
     }
     if episode.corrections is not None:
         expected["corrections"] = (np.int8, (rows,))
+    if episode.held is not None:
+        expected["held"] = (np.bool_, (rows,))
     for name, (dtype, shape) in expected.items():
         array = getattr(episode, name)
         if array.dtype != dtype or array.shape != shape:

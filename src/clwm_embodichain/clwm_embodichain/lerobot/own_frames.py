@@ -38,6 +38,7 @@ _COLUMNS = {
     "expert.plan": Feature(dtype="float32", shape=(CHUNK_ROWS * ACTION_DIM,)),
     "intervention": Feature(dtype="bool", shape=(1,)),
     "correction": Feature(dtype="string", shape=(1,)),
+    "held": Feature(dtype="bool", shape=(1,)),
     "next.success": Feature(dtype="bool", shape=(1,)),
     "goal": Feature(dtype="string", shape=(1,)),
     "scene": Feature(dtype="string", shape=(1,)),
@@ -55,8 +56,8 @@ def features_of(episode: Episode) -> dict[str, Feature]:
 
 def is_own(features: Mapping[str, Feature]) -> bool:
     """Whether a data set was exported from episodes of this project."""
-    # Sets of before corrections were labelled have no column of them.
-    needed = {name: feature for name, feature in _COLUMNS.items() if name != "correction"}
+    # Sets of before corrections were labelled have no columns of them.
+    needed = {name: feature for name, feature in _COLUMNS.items() if name not in ("correction", "held")}
     return all(name in features and features[name].shape == feature.shape for name, feature in needed.items())
 
 
@@ -75,6 +76,7 @@ def frames_of(episode: Episode) -> tuple[dict[str, NDArray], dict[str, Pictures]
         "expert.command": episode.commands,
         "expert.plan": episode.plans.reshape(len(episode.plans), -1)[picture],
         "intervention": episode.interventions,
+        "held": np.zeros(rows, bool) if episode.held is None else episode.held,
         "correction": np.array([_SAID[label] for label in said], dtype=object),
         "next.success": ends_well,
         "goal": np.array(episode.goals, dtype=object)[asked],
@@ -107,6 +109,7 @@ def episode_of(source: DataSet, frames: Frames) -> Episode:
         states=columns["observation.state"],
         interventions=columns["intervention"],
         corrections=_corrections(columns.get("correction")),
+        held=held if (held := columns.get("held")) is not None and held.any() else None,
         asked=asked,
         instructions=instructions,
         goals=goals,

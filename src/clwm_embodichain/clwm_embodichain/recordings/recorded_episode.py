@@ -97,13 +97,14 @@ def recorded_episode(path: Path, picture_size: int) -> Episode:
     times = _grid(path, heard, pictures)
     states = _states(path, heard, times)
     executed = _executed(heard, robot, times, states)
-    modes = np.array([state.mode for state in heard.states])
+    modes = np.array([state.mode for state in heard.states])[nearest_of(np.array(heard.state_times), times)]
     return episode_on_grid(
         times,
         pictures,
         states,
         executed,
-        interventions=modes[nearest_of(np.array(heard.state_times), times)] == TELEOP,
+        interventions=modes == TELEOP,
+        held=modes > TELEOP,
         instructions=(recording.instruction,),
         goals=(heard.goal or recording.facts.get("goal") or GOAL,),
         cameras=tuple(robot.cameras),

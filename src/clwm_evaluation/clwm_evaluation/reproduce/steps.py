@@ -12,7 +12,7 @@ from clwm_evaluation.suites.conditions import SUITES
 MODELS = ("nano",)
 _COPY = "import shutil, sys; [shutil.copy2(it, sys.argv[-1]) for it in sys.argv[1:-1]]"
 # Of one episode of each goal under every condition; a cue of 60 chunks is 40 s of simulated time.
-_SUITE_MINUTES = {"goals": 2.0, "instructions": 1.5, "looks": 1.6, "physics": 1.7, "memory": 1.2}
+_SUITE_MINUTES = {"goals": 2.0, "instructions": 1.5, "looks": 1.6, "cameras": 0.7, "physics": 1.7, "memory": 1.2}
 _SHARDS = 8  # of pictures, one of each scene and a second one of the blocks
 
 

@@ -55,7 +55,8 @@ def evaluate(
     json_file: JsonFile = None,
     video: Annotated[Path | None, typer.Option(help="film the first episode as an mp4")] = None,
     suite: Annotated[
-        str | None, typer.Option(help="all conditions of goals, instructions, looks, physics or memory, not one task")
+        str | None,
+        typer.Option(help="conditions of goals, instructions, looks, cameras, physics or memory, not one task"),
     ] = None,
     goals: Annotated[
         str | None, typer.Option(help="of a suite, as train-policy takes them; default: what the policy was taught")

@@ -21,6 +21,7 @@ from clwm_sim.stage import Stage
 CUE_DELAYS = (2, 20, 60)  # chunks
 DISTRACTORS = 3
 SLIPPERY = 0.6
+HEAD_TURNED, TURN = "head-turned", 6.0  # deg
 _CROWDED = 2.0  # strength of looks at which as many distractors are drawn as there may be
 _DRAWS = 20
 
@@ -106,6 +107,16 @@ SUITES: dict[str, tuple[Condition, ...]] = {
             lambda stage, rng: stage.randomise_appearance(rng, strength=2.5, camera_jitter=0.0),
         ),
         Condition("distractors", "three things that no goal is about", _distractors, expert=True),
+    ),
+    "cameras": (
+        replace(NOMINAL_CONDITION, expert=False),
+        Condition(
+            HEAD_TURNED,
+            f"head camera turned sideways by {TURN:g} degrees",
+            lambda stage, rng: stage.apply_looks(
+                Looks(cameras={"head": CameraLook(turn=(0.0, math.radians(TURN), 0.0))})
+            ),
+        ),
     ),
     "physics": (
         NOMINAL_CONDITION,

@@ -16,7 +16,7 @@ from clwm_evaluation.success_rates.evaluation import EvaluationSettings
 from clwm_evaluation.suites.conditions import SUITES, Condition
 from clwm_evaluation.suites.world import SuiteWorld
 from clwm_evaluation.virtual.chunk_sources import ExpertSource, ForgetfulSource, ModelSource
-from clwm_evaluation.virtual.stack import Latency, VirtualStack, stands_still
+from clwm_evaluation.virtual.stack import Latency, OnTick, VirtualStack, stands_still
 from clwm_sim.experts.goal_expert import GoalExpert
 from clwm_sim.scenes.task_table import TABLE
 
@@ -90,8 +90,8 @@ class Episodes:
         self._sources: dict[bool, ModelSource] = {}
         self._expert: ExpertSource | None = None
 
-    def run(self, job: Job) -> tuple[Outcome, Pictures]:
-        """One episode from its reset to its end."""
+    def run(self, job: Job, attend: Callable[[SuiteWorld], OnTick] | None = None) -> tuple[Outcome, Pictures]:
+        """One episode from its reset to its end. attend: makes what is called at every tick of a virtual stack."""
         condition = self._conditions[job.condition]
         task = task_of(job.goal, condition)
         world = self._world = self._world or SuiteWorld(task)
@@ -103,7 +103,9 @@ class Episodes:
             source = self._expert = self._expert or ExpertSource(world.robot)
         else:
             source = self._source(condition.forgets)
-        result = VirtualStack(world, source, self._latency).run(job.seed)
+        stack = VirtualStack(world, source, self._latency)
+        stack.on_tick = attend and attend(world)
+        result = stack.run(job.seed)
         outcome = Outcome(
             result.outcome,
             world.reason(result.fault),

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from clwm_common.control.joint_trajectory_controller import TrajectoryRefused
 from clwm_common.control.trajectory import JointTrajectory
-from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, MemoryPolicy, SaiReport
+from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, MemoryPolicy, Mode, SaiReport
 from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_evaluation.virtual.chunk_sources import ChunkSource, NoAnswer
@@ -58,6 +58,7 @@ EVENT_TIMES = (0.3, 1.2)  # s: after the first chunk began, and before the hands
 EVENT_LATEST = 4.0  # s: until then it is tried again whether something has become free
 _EVENT_STREAM = 5
 _SIDES = ("left", "right")
+OnTick = Callable[[float, Mode], Iterable[Event]]  # now, and who moves the arms
 
 
 def stands_still() -> float:
@@ -151,6 +152,8 @@ class VirtualStack:
         self._margins = margins_of(world.robot)
         # Called for every chunk that came in time while the one before moved the arms: now, paths before and after it.
         self.on_seam: Callable[[float, Path, Path, ActionChunk], None] | None = None
+        # Called at every tick, once the arms were measured; the executor is told what it returns.
+        self.on_tick: OnTick | None = None
 
     def instruction(self, seed: int) -> str:
         """The sentence that the episode of `seed` is asked for with."""
@@ -253,6 +256,9 @@ class VirtualStack:
         self._step(now, MeasuredArms(now, measured.positions, measured.velocities, measured.widths))
         if self._on_frame is not None and self._ticks % TICKS_PER_FRAME == 0:
             self._on_frame(self._world.time)
+        if self.on_tick is not None:
+            for event in self.on_tick(now, self._scheduler.mode):
+                self._step(now, event)
         self._ticks += 1
         self._schedule(EPISODE_START + self._ticks * TICK, _Order.TICK, self._tick)
 

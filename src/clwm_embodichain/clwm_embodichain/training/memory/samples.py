@@ -49,6 +49,7 @@ def side_samples(
         executed_mask=torch.from_numpy(~at_start)[:, None].expand(-1, HORIZON),
         target=target,
         committed=target,
+        weight=torch.ones(target.shape[:2]),
         target_jacobian=bent,
         committed_jacobian=bent,
         language=language.repeat_interleave(OBSERVATIONS, dim=0),

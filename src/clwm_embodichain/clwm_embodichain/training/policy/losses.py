@@ -180,6 +180,7 @@ def _action_loss(
     pose = (jacobian @ joints).square().mean((-1, -2, -3))
     error = (difference.square() * channel_weights(settings)).mean(-1) + settings.pose_weight * pose
     free = (~committed).float()
+    error = error * batch.weight.repeat_interleave(noises, dim=0)
     return ((error * free).sum(1) / free.sum(1) * _weight(s, settings)).unflatten(0, (count, noises)).mean(1)
 
 

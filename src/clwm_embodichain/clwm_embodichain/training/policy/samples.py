@@ -60,9 +60,9 @@ class Samples:
     episode's end). proprioception and predicted_proprioception: (n, 60), measured and foreseen by the state predictor.
     executed: (n, 12, 30), executed_mask: (n, 12). target: (n, 16, 30) the expert's plan from here. committed: (n, 16,
     30) the four rows really executed from here, then the expert's plan from where they led: the chunk after a
-    committed prefix of 4. target_jacobian, committed_jacobian: (n, 16, 2, 6, 7) float16, how much pose error (in
-    POSE_SCALE) a coded joint error makes. language: (n, 384). task: (n,). first, last: (n,) range of the sample's
-    episode.
+    committed prefix of 4. weight: (n, 16) what each row of both counts. target_jacobian, committed_jacobian: (n, 16, 2,
+    6, 7) float16, how much pose error (in POSE_SCALE) a coded joint error makes. language: (n, 384). task: (n,). first,
+    last: (n,) range of the sample's episode.
     """
 
     features: Tensor
@@ -73,6 +73,7 @@ class Samples:
     executed_mask: Tensor
     target: Tensor
     committed: Tensor
+    weight: Tensor
     target_jacobian: Tensor
     committed_jacobian: Tensor
     language: Tensor
@@ -104,7 +105,8 @@ def _windows(episode: FeatureEpisode) -> dict[str, NDArray[Any]]:
     arrays = {name: getattr(episode, name) for name in ("features", "plans", "executed", "states")}
     check_finite(f"episode of {episode.scene}, {episode.goals[0]}, seed {episode.seed}", arrays)
     rows, length = episode.image_rows, len(episode.executed)
-    ahead = np.minimum(rows[:, None] + np.arange(LONGEST_PREFIX), length - 1)
+    chunk = np.minimum(rows[:, None] + np.arange(CHUNK_ROWS), length - 1)
+    ahead = chunk[:, :LONGEST_PREFIX]
     behind = rows[:, None] + np.arange(-HORIZON, 0)
     stride = int(rows[1] - rows[0]) if len(rows) > 1 else HORIZON
     if stride != LONGEST_PREFIX:
@@ -118,6 +120,7 @@ def _windows(episode: FeatureEpisode) -> dict[str, NDArray[Any]]:
     return {
         "target": episode.plans,
         "committed": committed,
+        "weight": np.ones(chunk.shape, np.float32) if episode.weights is None else episode.weights[chunk],
         "executed": episode.executed[np.maximum(behind, 0)],
         "mask": behind >= 0,
         "anchor": episode.executed[np.minimum(rows, length - 1)],
@@ -205,6 +208,7 @@ def build_samples(
                 "executed_mask": torch.from_numpy(part["mask"]),
                 "target": _tensor(codec.encode_rows(part["target"], wide)),
                 "committed": _tensor(codec.encode_rows(part["committed"], wide)),
+                "weight": torch.from_numpy(part["weight"]),
                 "target_jacobian": bent,
                 "committed_jacobian": torch.where(
                     torch.from_numpy(part["goes_on"])[:, None, None, None, None],

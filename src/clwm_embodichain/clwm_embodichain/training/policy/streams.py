@@ -102,6 +102,34 @@ class RecordedStreams:
         return True
 
 
+class MixedStreams:
+    """Those of several sources side by side, one after the other in every batch."""
+
+    def __init__(self, *parts: ObservationStreams) -> None:
+        self._parts = parts
+
+    @property
+    def walks(self) -> int:
+        return sum(part.walks for part in self._parts)
+
+    def next(self) -> StreamStep:
+        steps = [part.next() for part in self._parts]
+        batch = concatenate([step.batch for step in steps])
+        future, fresh = (torch.cat([getattr(step, name) for step in steps]) for name in ("future", "fresh"))
+        return StreamStep(batch, future, fresh)
+
+    def state(self) -> dict[str, Any]:
+        """Of each part."""
+        return {"parts": [part.state() for part in self._parts]}
+
+    def resume(self, state: dict[str, Any]) -> bool:
+        """False as soon as one part starts afresh."""
+        parts = state.get("parts", [])
+        if len(parts) != len(self._parts):
+            return False
+        return all([part.resume(one) for part, one in zip(self._parts, parts, strict=True)])
+
+
 class OnlineStreams:
     """Walks through whatever `draw` gives next: the samples of one whole trajectory. `draw` may wait for it."""
 

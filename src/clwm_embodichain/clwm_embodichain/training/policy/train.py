@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import torch
 import typer
 
-from clwm_common.files.policy_document import PolicyInputs
+from clwm_common.files.policy_document import CheckpointError, PolicyInputs
 from clwm_common.robot.description import RobotDescription, RobotError
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_common.terminal.console import PlainConsole
@@ -34,13 +34,15 @@ from clwm_embodichain.stream.sources import (
 )
 from clwm_embodichain.training.curves import Curves, draw_curves
 from clwm_embodichain.training.loop import resume, run_training
+from clwm_embodichain.training.policy.experience import ExperienceSettings, beside, keep_coding, load_experience
+from clwm_embodichain.training.policy.samples import Coding
 from clwm_embodichain.training.policy.trainer import PolicyTrainer, TrainingSettings
 from clwm_embodichain.training.policy.validation import validate
 from clwm_embodichain.training.report import write_report
 from clwm_embodichain.training.states import TrainingStates
 from clwm_embodichain.training.trained_inputs import trained_inputs
 from clwm_perception.encoder import Encoder
-from clwm_policy.model.checkpoint import Policy, save_policy
+from clwm_policy.model.checkpoint import Policy, load_policy, save_policy
 from clwm_policy.model.clwm import Clwm
 from clwm_policy.model.language import SentenceEncoder
 from clwm_policy.model.sizes import PRESETS, ClwmConfig
@@ -54,7 +56,7 @@ PANELS = (
     (("eef_mm", "eef_p90_mm"), "held-out chunk error [mm]", "log"),
     (("surrogate_error", "copy_error"), "relative error of the next feature", "linear"),
 )
-SETTINGS, STREAM = TrainingSettings(), OnlineSettings()
+SETTINGS, STREAM, EXPERIENCE = TrainingSettings(), OnlineSettings(), ExperienceSettings()
 
 
 def main(
@@ -73,6 +75,22 @@ def main(
     workers: Annotated[int, typer.Option(min=1, help="that simulate, on a core each (online)")] = STREAM.workers,
     reuse: Annotated[int, typer.Option(min=1, help="walks through a trajectory at most (online)")] = STREAM.reuse,
     capacity: Annotated[int, typer.Option(min=1, help="trajectories at hand at once (online)")] = STREAM.capacity,
+    from_checkpoint: Annotated[
+        Path | None, typer.Option(help="policy to go on from: its .safetensors, or the model's folder")
+    ] = None,
+    experience: Annotated[
+        list[Path] | None,
+        typer.Option("--from", help="recordings of clwm record, or a folder of them, to learn from beside; repeat it"),
+    ] = None,
+    intervention_weight: Annotated[
+        float, typer.Option(min=0.0, help="what a row of the human counts, one of the policy counting 1 (--from)")
+    ] = EXPERIENCE.intervention_weight,
+    before_takeover: Annotated[
+        float, typer.Option(min=0.0, help="s before a take-over that are not imitated (--from)")
+    ] = EXPERIENCE.before_takeover,
+    experience_streams: Annotated[
+        int | None, typer.Option(min=1, help="of the --streams that walk through --from; default: half of them")
+    ] = None,
     encoder: Annotated[Path, typer.Option(help="the frozen encoder's folder")] = Path("models/nano/encoder"),
     out: Annotated[Path, typer.Option(help="state and curves of the training")] = Path("out/policy"),
     export: Annotated[
@@ -112,6 +130,19 @@ def main(
         jacobians = DualArmKinematics(RobotDescription.load(robot)).jacobians
         coder = SampleCoder(SentenceEncoder().embed, jacobians, parse_choices(goals))
         parts = Expansion.parse(expansion)
+        start = None
+        if from_checkpoint is not None:
+            start = load_policy(checkpoint_file(from_checkpoint), loaded.weights_hash)
+            keep_coding(Coding(start.codec, start.features, start.state_predictor), out)
+        lived, others = None, streams
+        if experience:
+            weighing = ExperienceSettings(intervention_weight=intervention_weight, before_takeover=before_takeover)
+            others = streams - (experience_streams or streams // 2)
+            if not 0 < others < streams:
+                raise ValueError(
+                    f"{streams} streams, {streams - others} of them through --from; expected at least one for each"
+                )
+            lived = load_experience(experience, features / loaded.weights_hash, loaded, weighing, console)
         if cluster and not online:
             raise ValueError("--cluster is for trajectories that are simulated meanwhile; add --online")
         if not cluster and (address or learners):
@@ -126,24 +157,27 @@ def main(
                 )
                 held_out = held_out_episodes(out / "held_out", loaded, coder.choices, parts, workers, console)
                 simulated = online_source(
-                    stream, encoder, held_out, out, coder, streams, seed, console, parts, success, placement.workers
+                    stream, encoder, held_out, out, coder, others, seed, console, parts, success, placement.workers
                 )
                 source = stack.enter_context(simulated)
             else:
                 cache = features / loaded.weights_hash
-                source = recorded_source(data, cache, out, loaded, coder, streams, seed)
+                source = recorded_source(data, cache, out, loaded, coder, others, seed)
+            if lived is not None:
+                source = beside(source, lived, coder, streams - others, seed)
             is_done = train(
                 source,
                 coder.choices,
                 settings,
                 preset,
-                trained_inputs(coder.choices, loaded.checkpoint, coder.embed),
+                start.inputs if start else trained_inputs(coder.choices, loaded.checkpoint, coder.embed),
                 loaded.weights_hash,
                 out,
                 export,
                 export_minutes,
                 console,
                 placement.trainer,
+                start,
             )
     except (PolicyDataError, EpisodeError, RingError, RobotError, ValueError, RuntimeError) as error:
         console.error(error)
@@ -165,18 +199,19 @@ def train(
     export_minutes: float,
     console: PlainConsole,
     make_trainer: Callable[..., PolicyTrainer | LearnerGroup] = PolicyTrainer,
+    start: Policy | None = None,
 ) -> bool:
     """Train until the budget is used; every `export_minutes`, and at the end, save, validate and export.
 
-    inputs: what the policy says of them. make_trainer: from model, streams, coding, settings and `goals`. False when
-    somebody stopped it before.
+    inputs: what the policy says of them. make_trainer: from model, streams, coding, settings and `goals`. start: the
+    policy to go on from, in place of new weights of `preset`. False when somebody stopped it before.
     """
     coding = source.coding
-    config = _config(preset, coding.features.channels)
     console.print(source.summary)
     torch.manual_seed(settings.seed)
     kinds = kinds_of(choices)
-    trainer = make_trainer(Clwm(config), source.streams, coding, settings, goals=kinds)
+    model = start.model.train() if start else Clwm(_config(preset, coding.features.channels))
+    trainer = make_trainer(model, source.streams, coding, settings, goals=kinds)
     states, curves = TrainingStates(out, "trainer"), Curves(out / "curves.jsonl")
     resume(states, trainer, console)
 
@@ -199,6 +234,7 @@ def train(
         by_goal = (tuple(f"action/{kind}" for kind in kinds), "action loss by goal", "log")
         figure = draw_curves(out / "curves.png", [*PANELS, by_goal], {"": out / "curves.jsonl"})
         facts = source.facts() | {
+            **({"from_checkpoint": start.policy_hash} if start else {}),
             "tasks": list(kinds),
             "steps": trainer.steps_done,
             "skipped_steps": trainer.skipped,
@@ -223,6 +259,14 @@ def train(
         console.print(f"step {trainer.steps_done}: " + ", ".join(f"{k} {v:.3g}" for k, v in result.items()))
 
     return run_training(trainer, curves, keep, export_minutes, console, known)
+
+
+def checkpoint_file(place: Path) -> Path:
+    """The policy of a model's folder, or the file itself. Raises CheckpointError when it is not there."""
+    path = place / "policy.safetensors" if place.is_dir() else place
+    if not path.is_file():
+        raise CheckpointError(f"--from-checkpoint {place}: {path} does not exist; name a policy's .safetensors")
+    return path
 
 
 def _config(preset: str, channels: int) -> ClwmConfig:
