@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "clwm_franka": CORES,
     "clwm_embodichain": CORES | {"clwm_perception", "clwm_policy", "clwm_sim"},
     "clwm_bringup": STACK,
-    "clwm_operator": CORES | {"clwm_bringup", "clwm_perception", "clwm_policy", "clwm_sim"},
+    "clwm_operator": CORES | {"clwm_bringup", "clwm_description", "clwm_perception", "clwm_policy", "clwm_sim"},
     "clwm_chaos": EVERYDAY,
     "clwm_evaluation": EVERYDAY | {"clwm_description", "clwm_embodichain"},
 }

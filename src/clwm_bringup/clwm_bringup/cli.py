@@ -23,7 +23,10 @@ COMMANDS = {
     ),
     "watch": CommandPlace("clwm_operator.commands.operator", "watch", "Watch the running stack"),
     "console": CommandPlace("clwm_operator.commands.console", "console", "Serve the operator's page for a browser"),
-    "teleop": CommandPlace("clwm_operator.commands.teleop", "teleop", "Take the arms over from a terminal"),
+    "foxglove": CommandPlace("clwm_operator.commands.foxglove", "foxglove", "Serve the running stack for Foxglove"),
+    "teleop": CommandPlace(
+        "clwm_operator.commands.teleop", "teleop", "Take the arms over: keyboard, gamepad or leader"
+    ),
     "eval": CommandPlace(
         "clwm_evaluation.success_rates.command", "evaluate", "Success under a virtual clock, of one task or a suite"
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-OPERATOR = "operator"  # the command line: clwm demo, soak, teleop, task, mode, watch, record and preflight
+OPERATOR = "operator"  # the command line: clwm demo, soak, teleop, foxglove, task, mode, watch, record and preflight
 
 
 def enclave_path(name: str) -> str:

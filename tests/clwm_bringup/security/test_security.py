@@ -24,6 +24,8 @@ from clwm_common.ros.lifecycle import ClwmNode
 from clwm_msgs.action import RunTask
 from clwm_operator.console.console_node import ConsoleNode
 from clwm_operator.demo.demo_node import DemoNode
+from clwm_operator.foxglove.foxglove_node import FoxgloveNode, served_topics
+from clwm_operator.foxglove.topics import FRAMES, TIMELINE
 from clwm_operator.operator_node import OperatorNode
 from clwm_operator.recorder.episode_recorder import EpisodeRecorder
 from clwm_operator.recorder.recorder_node import RecorderNode, given_topics, recorded_topics
@@ -188,7 +190,16 @@ def test_the_operators_nodes_open_nothing_that_the_table_does_not_grant(robot, t
     console = ConsoleNode(robot)
     console.watch(True)
     assert opened(console) == without_clock(granted(table["clwm_console"]))
-    for node in (demo, teleop, preflight, console):
+    nothing = [lambda *_: None] * 4
+    foxglove = FoxgloveNode(robot, *nothing)
+    topics = [*served_topics(robot), FRAMES, TIMELINE]
+    for topic in topics:
+        foxglove.watch(topic)
+    assert opened(foxglove) == without_clock(granted(table["clwm_foxglove"]))
+    for topic in topics:
+        foxglove.leave(topic)
+    assert not opened(foxglove)[1] - {CLOCK, "/parameter_events"}, "nobody looks, and it listens"
+    for node in (demo, teleop, preflight, console, foxglove):
         node.destroy_node()
 
 

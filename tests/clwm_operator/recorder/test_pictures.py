@@ -58,3 +58,24 @@ def test_what_cannot_be_compressed_is_refused_with_its_reason(change, said):
 def test_bytes_that_are_no_image_are_refused(length):
     with pytest.raises(ImageError):
         compressed(serialize_message(image("rgb8", [1, 2, 3]))[:length], 90)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pixel", "seen"),
+    [("mono16", [0, 128], [128] * 3), ("bayer_rggb8", [90], [90] * 3), ("yuv422", [128, 126], [128] * 3)],
+)
+def test_to_be_seen_any_encoding_becomes_a_picture_in_colour_and_recorded_it_stays_as_it_is(encoding, pixel, seen):
+    message = serialize_message(image(encoding, pixel))
+    found = deserialize_message(compressed(message, 95, is_to_be_seen=True), CompressedImage)
+    picture = cv2.imdecode(np.frombuffer(found.data, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == (20, 24, 3) and np.abs(picture[10, 12].astype(int) - seen).max() < 6
+    assert found.format == "rgb8; jpeg compressed bgr8"
+    with pytest.raises(ImageError, match=f"encoding is '{encoding}'"):
+        compressed(message, 95)
+
+
+def test_to_be_seen_the_byte_order_of_the_message_counts():
+    message = image("mono16", [128, 0])
+    message.is_bigendian = 1
+    found = deserialize_message(compressed(serialize_message(message), 95, is_to_be_seen=True), CompressedImage)
+    assert abs(int(cv2.imdecode(np.frombuffer(found.data, np.uint8), cv2.IMREAD_COLOR)[10, 12, 0]) - 128) < 6

@@ -120,6 +120,14 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
             subscribes=["/clwm/action_chunk", "/clwm/state", "/clwm/verdict", *seen, *images, *seen_from],
             calls=["/clwm/check_task", "/clwm/label_correction", *orders],
         ),
+        _node_of_the_operator(
+            "clwm_foxglove",
+            subscribes=[
+                "/clwm/action_chunk", "/clwm/chunk_refusal", "/clwm/chunk_request", "/clwm/sai_report", "/clwm/state",
+                "/clwm/teleop", "/clwm/verdict", "/rosout", *seen, *joints, *images, *camera_infos, *commands, *actions,
+            ],
+            calls=(),
+        ),
         _node_of_the_operator("clwm_preflight", subscribes=[_CLOCK, *joints, *images, *camera_infos], calls=asked),
         _node_of_the_operator("clwm_up", subscribes=(), publishes=["/clwm/claims"], calls=()),
         _node_of_the_operator(

@@ -95,6 +95,11 @@ def as_logged(message: Any) -> Any:
     return deserialize_message(serialize_message(message), type(message))
 
 
+def serialised(message: Any) -> bytes:
+    """A ROS message as it travels, and is kept."""
+    return serialize_message(message)
+
+
 def type_name(kind: type) -> str:
     """`clwm_msgs/msg/ActionChunk` of that class."""
     return f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}"
