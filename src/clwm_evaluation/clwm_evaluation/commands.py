@@ -55,6 +55,9 @@ MEASUREMENTS = {
     "cameras": CommandPlace(
         "clwm_evaluation.process_cost.cameras", "cameras", "Processor time of perception for cameras of every encoding"
     ),
+    "foxglove": CommandPlace(
+        "clwm_evaluation.process_cost.foxglove", "foxglove", "Processor time of clwm foxglove, watched or not"
+    ),
     "recorder": CommandPlace(
         "clwm_evaluation.process_cost.recorder", "recorder", "Processor time of clwm record, pictures and joints"
     ),

@@ -49,6 +49,7 @@ TITLES = {
     "cameras": "Cameras (`clwm bench cameras`)",
     "recorder": "Recording (`clwm bench recorder`)",
     "console": "The operator's console (`clwm bench console`)",
+    "foxglove": "The stack in Foxglove (`clwm bench foxglove`)",
     "overhead": "The engine around the model's calls (`clwm bench overhead`)",
 }
 # Reports of `clwm chaos` and `clwm soak` are told by what only they have.

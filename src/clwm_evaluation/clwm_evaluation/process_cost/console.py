@@ -41,14 +41,14 @@ def console(
     domain = (int(os.environ.get("ROS_DOMAIN_ID", "0")) + DOMAIN_SHIFT) % 100
     found: dict[str, dict[str, float]] = {}
     with progress(console, "console", len(GOALS)) as advance, playing(RobotDescription.load(ROBOT), domain):
-        with _running_console(domain) as (process, port):
+        with running_server("console", domain) as (process, port):
             time.sleep(3.0)  # it has come up
-            found["nobody"] = _measure(process, seconds)
+            found["nobody"] = share_of(process, seconds)
             advance(1, "nobody")
             with onlooker(port) as page:
                 page.look(3.0)
                 before = page.pictures
-                found["one page"] = _measure(process, seconds, page.look)
+                found["one page"] = share_of(process, seconds, page.look)
                 found["one page"]["pictures_per_second"] = round((page.pictures - before) / seconds, 1)
                 advance(1, "one page")
     report = summarise(found) | {"seconds": seconds}
@@ -57,17 +57,17 @@ def console(
 
 
 @contextlib.contextmanager
-def _running_console(domain: int) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Raises ConsoleBenchError when it does not come up."""
-    command = [sys.executable, "-u", "-m", "clwm_bringup", "console", "--port", "0"]
+def running_server(name: str, domain: int) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A command that serves, in a ROS domain, and its port. Raises ConsoleBenchError when it does not come up."""
+    command = [sys.executable, "-u", "-m", "clwm_bringup", name, "--port", "0"]
     environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         said = ""
-        while (found := re.search(r"http://\S+:(\d+)/", said)) is None:
+        while (found := re.search(r"(?:http|ws)://\S+:(\d+)", said)) is None:
             line = process.stdout.readline() if process.stdout else ""
             if not line:
-                raise ConsoleBenchError(f"the console did not come up: {said[-300:]}")
+                raise ConsoleBenchError(f"clwm {name} did not come up: {said[-300:]}")
             said += line
         yield process, int(found[1])
     finally:
@@ -75,13 +75,13 @@ def _running_console(domain: int) -> Iterator[tuple[subprocess.Popen[str], int]]
         process.wait(timeout=20.0)
 
 
-def _measure(process: subprocess.Popen[str], seconds: float, wait: Any = time.sleep) -> dict[str, float]:
+def share_of(process: subprocess.Popen[str], seconds: float, wait: Any = time.sleep) -> dict[str, float]:
     """Share of a core, and memory. Raises ConsoleBenchError when the process has ended."""
     before, began = usage(process.pid), time.monotonic()
     wait(seconds)
     after = usage(process.pid)
     if before is None or after is None:
-        raise ConsoleBenchError("the console ended while it was measured; start `clwm console` to see why")
+        raise ConsoleBenchError("the server ended while it was measured; start it by hand to see why")
     share = (after.processor - before.processor) / (time.monotonic() - began)
     return {"processor_share": round(share, 4), "memory_mb": round(after.share / 1e6)}
 

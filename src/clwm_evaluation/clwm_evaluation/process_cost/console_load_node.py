@@ -11,7 +11,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, JointState
 
 from clwm_common.messages import ChunkTimeline, DualArmState, Mode, ModeStatus, SaiReport, TaskStatus
 from clwm_common.robot.description import RobotDescription
@@ -37,6 +37,7 @@ class ConsoleLoadNode(Node):
         )
         topics = [robot.camera_source(name).topic for name in robot.cameras]
         self._state = self.create_publisher(msg.DualArmState, "/clwm/state", qos.STATE)
+        self._joints = self.create_publisher(JointState, robot.joint_states_topic, qos.SENSOR)
         self._chunks = self.create_publisher(msg.ChunkTimeline, "/clwm/chunk_timeline", qos.REPORT)
         self._health = self.create_publisher(DiagnosticArray, "/diagnostics", qos.REPORT)
         mode = self.create_publisher(msg.ModeStatus, "/clwm/mode", qos.LATCHED)
@@ -47,6 +48,8 @@ class ConsoleLoadNode(Node):
         )
         self._home = np.zeros(30, np.float32)
         self._home[14:28] = robot.home
+        fingers = [arm.gripper.finger_joint for arm in robot.arms]
+        self._joint_state = JointState(name=[*robot.joint_names, *fingers], position=[*robot.home.tolist(), 0.04, 0.04])
         self._count = 0
         self.create_timer(PICTURE_PERIOD, Pictures(self, picture, topics).send)
         self.create_timer(STATE_PERIOD, self._send_state)
@@ -58,6 +61,7 @@ class ConsoleLoadNode(Node):
 
     def _send_state(self) -> None:
         self._state.publish(to_msg(DualArmState(self._now(), self._home, np.ones(30, np.bool_), mode=Mode.POLICY)))
+        self._joints.publish(self._joint_state)
 
     def _send_chunk(self) -> None:
         self._count += 1
