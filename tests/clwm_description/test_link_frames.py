@@ -6,7 +6,7 @@ import pytest
 from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.joint_chain import position_and_quaternion
 from clwm_common.robot.kinematics import DualArmKinematics
-from clwm_description.link_frames import LinkFrames
+from clwm_description.link_frames import ArmFrames, LinkFrames
 from clwm_description.urdf import Choices, robot_urdf
 
 ROBOT = RobotDescription.load("dual_fr3_mujoco")
@@ -71,3 +71,27 @@ def test_a_joint_that_no_arm_has_is_refused_by_name():
     urdf = '<robot name="r"><joint name="j" type="floating"><parent link="a"/><child link="b"/></joint></robot>'
     with pytest.raises(ValueError, match="joint 'j' is floating; expected fixed, revolute"):
         LinkFrames(urdf)
+
+
+@pytest.mark.parametrize("name", ["dual_fr3_mujoco", "dual_aloha"])
+def test_frames_by_kinematics_are_there_for_any_arms_once_all_their_joints_are_known(name):
+    robot = RobotDescription.load(name)
+    frames, joints = ArmFrames(robot), robot.home
+    positions = dict(zip(robot.joint_names, joints[robot.channels], strict=True))
+    found = {it.child: it for it in frames.at(positions)}
+    last = len(robot.left.joint_names)
+    assert {"left_link0", f"right_link{last}", "left_hand"} <= set(found) and f"left_link{last + 1}" not in found
+    for side, pose in zip(("left", "right"), DualArmKinematics(robot).poses(joints), strict=True):
+        assert found[f"{side}_tool"].pose == pytest.approx(pose) and found[f"{side}_tool"].parent == "world"
+    positions.popitem()
+    assert all("camera" in it.child or "optical" in it.child for it in frames.at(positions))
+
+
+def test_frames_by_kinematics_put_wrist_cameras_where_the_urdf_has_them(frames):
+    positions = dict(zip(ROBOT.joint_names, ROBOT.home, strict=True)) | FINGERS
+    by_urdf, by_kinematics = frames.at(positions), ArmFrames(ROBOT).at(positions)
+    for camera in ("head", "left_wrist", "right_wrist"):
+        one, other = (np.array(in_the_world(it, f"{camera}_optical_frame")) for it in (by_urdf, by_kinematics))
+        assert one[:3] == pytest.approx(other[:3], abs=1e-3) and abs(one[3:] @ other[3:]) == pytest.approx(
+            1.0, abs=1e-3
+        )

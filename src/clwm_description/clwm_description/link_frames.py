@@ -1,4 +1,4 @@
-"""Where the links of a URDF are, each in the frame of the link that carries it."""
+"""Where the links of a robot are, each in the frame of what carries it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.joint_chain import placement, position_and_quaternion
+from clwm_common.robot.kinematics import DualArmKinematics
 
 Array = NDArray[np.float64]
 
@@ -67,6 +69,42 @@ class LinkFrames:
         """With joints at these positions, by name (rad, m); a link whose joint is not among them is left out."""
         moved = [it.frame(positions[it.source]) for it in self._moving if it.source in positions]
         return [*self._fixed, *moved]
+
+
+class ArmFrames:
+    """Links, hands and tools of any two arms, by their kinematics, and the cameras whose mounting is known.
+
+    Of each arm `left_link0` to its last link, `left_hand` and `left_tool`, in `world`; `<camera>_optical_frame`.
+    """
+
+    def __init__(self, robot: RobotDescription) -> None:
+        """Raises RobotError when the robot's URDF is missing."""
+        self._kinematics, self._robot = DualArmKinematics(robot), robot
+        links = [f"link{number}" for number in range(len(robot.left.joint_names) + 1)]
+        self._places = [*enumerate(links), (8, "hand")]
+        mountings = {name: robot.camera_source(name).mounting for name in robot.cameras}
+        self._cameras = [
+            LinkFrame(it.parent, f"{name}_optical_frame", (*it.position, *it.orientation))
+            for name, it in mountings.items()
+            if it is not None
+        ]
+
+    def at(self, positions: Mapping[str, float]) -> list[LinkFrame]:
+        """With joints at these positions, by name [rad]; only cameras while one of the arms' is missing."""
+        names = self._robot.joint_names
+        if not all(name in positions for name in names):
+            return list(self._cameras)
+        joints = np.zeros(14)
+        joints[self._robot.channels] = [positions[name] for name in names]
+        frames, tools = self._kinematics.link_frames(joints)[0], self._kinematics.poses(joints)
+        found = list(self._cameras)
+        for index, side in enumerate(("left", "right")):
+            found += [
+                LinkFrame("world", f"{side}_{link}", tuple(position_and_quaternion(frames[index, place])))
+                for place, link in self._places
+            ]
+            found.append(LinkFrame("world", f"{side}_tool", tuple(tools[index].tolist())))
+        return found
 
 
 def _joint(joint: ElementTree.Element) -> _Joint:

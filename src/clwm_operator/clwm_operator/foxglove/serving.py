@@ -19,7 +19,7 @@ from clwm_common.messages import ChunkTimeline
 from clwm_common.robot.description import RobotDescription, RobotError
 from clwm_common.ros.message_log import definition, serialised, type_name
 from clwm_common.ros.session import RosThread
-from clwm_description.link_frames import LinkFrames
+from clwm_description.link_frames import ArmFrames, LinkFrames
 from clwm_description.urdf import MESH_PACKAGE, Choices, robot_urdf
 from clwm_operator.foxglove.foxglove_node import FoxgloveNode, served_topics
 from clwm_operator.foxglove.topics import DESCRIPTION, FRAMES, TIMELINE, TIMELINE_SCHEMA, sai_timeline
@@ -34,16 +34,23 @@ class ServeError(RuntimeError):
 
 
 class Model:
-    """The robot's URDF, and the meshes that it names, for who has no files of ours. urdf: empty: there is none."""
+    """The robot's URDF with the meshes that it names, for who has no files of ours, and its frames.
+
+    urdf: empty, with a note for people, where there is none of both arms.
+    """
 
     def __init__(self, robot: RobotDescription) -> None:
         self.urdf, self.note = "", ""
+        self.frames: LinkFrames | ArmFrames
         try:
             self.urdf = robot_urdf(robot, Choices(hardware="", meshes=MESH_PACKAGE))
-        except RobotError as error:
-            self.note = f"no robot model and no transforms are served: {error}"
+            self.frames = LinkFrames(self.urdf)
+        except RobotError:
+            self.frames = ArmFrames(robot)
+            self.note = (
+                f"robot '{robot.name}' has other arms than two FR3: their frames are shown, the arms are not drawn"
+            )
         self._meshes = set(re.findall(r'filename="([^"]+)"', self.urdf))
-        self.frames = LinkFrames(self.urdf) if self.urdf else None
 
     def mesh(self, uri: str) -> bytes | None:
         """The file of a mesh of the model, and of nothing else."""
@@ -60,10 +67,9 @@ class _Served:
         self._model = model
         self._channels = {name: self._channel(name, kind) for name, (kind, _) in served_topics(robot).items()}
         self._channels[TIMELINE] = foxglove.Channel(TIMELINE, schema=TIMELINE_SCHEMA, context=self.context)
-        self._frames = None
-        if model.frames is not None:
+        self._frames = FrameTransformsChannel(FRAMES, context=self.context)
+        if model.urdf:
             self._channels[DESCRIPTION] = self._channel(DESCRIPTION, String)
-            self._frames = FrameTransformsChannel(FRAMES, context=self.context)
         self.node: FoxgloveNode | None = None
 
     def send(self, topic: str, data: bytes) -> None:
@@ -73,8 +79,6 @@ class _Served:
         self._channels[TIMELINE].log(sai_timeline(timeline), log_time=self.node.now)
 
     def on_joints(self, positions: Mapping[str, float]) -> None:
-        if self._frames is None:
-            return
         now = self.node.now
         at = Timestamp(now // 1_000_000_000, now % 1_000_000_000)
         transforms = []
