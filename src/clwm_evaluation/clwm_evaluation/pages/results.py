@@ -133,6 +133,9 @@ def page(reports: dict[str, dict[str, Any]]) -> str:
     if probe := reports.get("encoder_probe.json"):
         lines += ["## Encoder probe gate", "", *stack_tables.encoder_probe(probe).markdown(), ""]
         lines += [_source("encoder_probe.json", probe), ""]
+    if families := reports.get("encoder_families.json"):
+        lines += ["## Members of the encoder's family", "", *stack_tables.encoder_families(families).markdown(), ""]
+        lines += [_source("encoder_families.json", families), ""]
     if speed := reports.get("sim_realtime.json"):
         lines += ["## Speed of the simulation", ""]
         lines.append(

@@ -177,6 +177,22 @@ def encoder_probe(probe: dict[str, Any]) -> Rows:
     return Rows(["median error, mm / degrees", "encoder", "shipped one", "untrained", "predicting the mean"], rows)
 
 
+def encoder_families(report: dict[str, Any]) -> Rows:
+    """A row for each training: its length, last loss and held-out errors."""
+    errors = ("block_mm", "pad_mm", "bar_mm", "lever_mm", "tray_mm", "pot_mm", "looks_apart")
+    rows = [
+        [
+            f"{name}, rate {each['config']['learning_rate']:g}",
+            f"{each['minutes']:.1f}",
+            str(each["steps"]),
+            f"{each['losses']['total']:.2f}",
+            *(f"{each['held_out'][error]:.3g}" for error in errors),
+        ]
+        for name, each in report["runs"].items()
+    ]
+    return Rows(["training", "processor minutes", "steps", "loss", *errors], rows)
+
+
 def link(name: str) -> str:
     """To a result file, from docs/."""
     return f"[{name}](../benchmarks/results/{name})"
