@@ -168,6 +168,8 @@ def test_a_task_is_checked_before_it_is_begun(graph):
     refused = check(memory_policy=2)
     assert not refused.accepted and "no memory was kept for the task 'dance'" in refused.message
     assert "9" in check(memory_policy=9).message
+    refused = check(accept_estimate=True)
+    assert not refused.accepted and "the policy has no success head" in refused.message
 
 
 def test_a_sentence_unlike_all_known_ones_is_refused_with_the_nearest_until_somebody_insists(

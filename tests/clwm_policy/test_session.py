@@ -7,16 +7,18 @@ import pytest
 
 from clwm_common.clocks import VirtualClock
 from clwm_common.messages import ActionChunk, MemoryPolicy, ObservationRequest, RefusalKind, SaiReport
-from clwm_policy.errors import UnknownSnapshot
+from clwm_policy.errors import NoEstimate, UnknownSnapshot
+from clwm_policy.model.success_head import Sizes, SuccessFacts, SuccessHead
 from clwm_policy.session import TRANSPORT, ClockJumped, Notice, Session, Severity
+from clwm_policy.success_estimate import SuccessEstimate
 
 
 class Stack:
     """A session with its clock, fed by a made-up episode."""
 
-    def __init__(self, episode):
+    def __init__(self, episode, **session):
         self.episode, self.clock = episode, VirtualClock(0.0)
-        self.session = Session(episode.engine, self.clock.now)
+        self.session = Session(episode.engine, self.clock.now, **session)
 
     def ask(self, **changes):
         request = self.episode.next_request(**changes)
@@ -218,3 +220,22 @@ def test_stopping_drops_the_pending_chunk_and_keeps_the_memory(stack):
     assert refusal.kind is RefusalKind.INACTIVE and refusal.may_pass
     assert kinds(stack.answer()) == [Notice]
     assert stack.episode.engine.memory.digest() == before
+
+
+def test_a_report_says_how_probable_success_is_in_the_frame_that_its_chunk_answers_to(make_episode):
+    episode = make_episode("fixed:0.5")
+    sizes = Sizes(cameras=3, rows=2, columns=2, channels=6, text_width=384)
+    facts = SuccessFacts(encoder_sha256="e" * 64, sizes=sizes, goals=("lift",), threshold=0.5, chunks=2)
+    success = SuccessEstimate(SuccessHead(sizes).eval(), facts, episode.engine.known_sentences)
+    stack = Stack(episode, success=success)
+    request, _ = stack.ask()
+    report = stack.answer()[-1]
+    assert report.success_estimate == success.probability(episode.frame().features, request.instruction)
+    assert stack.session.require_estimate(request.instruction).threshold == 0.5
+
+
+def test_without_a_success_head_a_report_says_nothing_of_success_and_none_is_promised(stack):
+    stack.ask()
+    assert np.isnan(stack.answer()[-1].success_estimate)
+    with pytest.raises(NoEstimate, match="cannot estimate its success"):
+        stack.session.require_estimate("lift the tray")

@@ -11,7 +11,7 @@ from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from clwm_common.files.model_files import ModelFiles
-from clwm_common.messages import ChunkRefusal, TeleopCommand, Verdict
+from clwm_common.messages import ChunkRefusal, SaiReport, TeleopCommand, Verdict
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg, to_msg, to_stamp
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
@@ -56,6 +56,9 @@ class Bench:
         self.objection = ""
         if has_policy:
             self.node.create_service(CheckTask, "/clwm/check_task", self._on_check)
+        self._reports = self.node.create_publisher(msg.SaiReport, "/clwm/sai_report", qos.REPORT)
+        self.verdicts: list[msg.Verdict] = []
+        self.node.create_subscription(msg.Verdict, "/clwm/verdict", self.verdicts.append, qos.VERDICT)
         self._episodes = self.node.create_publisher(EpisodeStatus, "/clwm_sim/episode", qos.REPORT)
         self._teleop = self.node.create_publisher(msg.TeleopCommand, "/clwm/teleop", qos.TELEOP)
         self.set_task = self.node.create_client(SetTask, "/clwm/set_task")
@@ -113,6 +116,8 @@ class Bench:
     def _on_check(self, request, response):
         objection = "" if request.insist else self.objection
         response.accepted, response.message = not objection, objection
+        if request.accept_estimate:
+            response.success_threshold, response.success_chunks, response.success_error = 0.9, 2, "wrong 1 of 9"
         return response
 
     def refuse(self, request, kind, reason, may_pass=False) -> None:
@@ -128,11 +133,17 @@ class Bench:
         stamp = to_stamp(self.executor_node.now())
         self._episodes.publish(EpisodeStatus(stamp=stamp, task="lift_tray", episode=number, succeeded=succeeded))
 
-    def run(self, instruction="lift the tray", timeout=60.0, insist=False):
+    def estimate(self, *values) -> None:
+        """What the policy believes of its success, a chunk each."""
+        epoch = self.executor_node.scheduler.task_epoch
+        for number, value in enumerate(values):
+            self._reports.publish(to_msg(SaiReport(number, epoch, "adaptive", success_estimate=value)))
+
+    def run(self, instruction="lift the tray", timeout=60.0, **changes):
         """A future of the result of a run."""
         self.wait_for(self.run_task.server_is_ready)
         goal = self.run_task.send_goal_async(
-            RunTask.Goal(instruction=instruction, timeout=timeout, insist=insist),
+            RunTask.Goal(instruction=instruction, timeout=timeout, **changes),
             lambda m: self.feedback.append(m.feedback),
         )
         self.wait_for(goal.done)

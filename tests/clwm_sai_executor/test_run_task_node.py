@@ -4,6 +4,7 @@ import pytest
 
 from clwm_common.messages import Judgement, RefusalKind
 from clwm_common.ros.lifecycle import ClwmNode
+from clwm_common.verdicts import OPERATOR, OWN_ESTIMATE
 from clwm_msgs.action import RunTask
 from clwm_msgs.srv import SetMode, SetTask
 
@@ -145,3 +146,68 @@ def test_time_that_did_not_pass_does_not_end_a_run_and_a_clock_that_stands_is_to
     bench.wait_for(lambda: bench.status()["fault"] == "")
     bench.judge(Judgement.SUCCEEDED)
     assert bench.result(run).outcome == RunTask.Result.SUCCEEDED
+
+
+@pytest.mark.parametrize(("said", "outcome"), [(Judgement.SUCCEEDED, 0), (Judgement.FAILED, 1)])
+def test_an_operators_word_ends_a_run_also_where_the_world_has_not_judged_it_yet(bench, said, outcome):
+    run = bench.run()
+    bench.request()
+    bench.judge(Judgement.OPEN, judge="sim")
+    bench.judge(said, judge=OPERATOR, reason="seen by eye")
+    result = bench.result(run)
+    assert (result.outcome, result.message) == (outcome, "operator: seen by eye")
+
+
+def test_an_operators_word_ends_a_task_that_nobody_waits_for_and_the_worlds_does_not(bench):
+    assert bench.call(bench.set_task, SetTask.Request(instruction="lift the tray")).accepted
+    bench.request()
+    bench.judge(Judgement.SUCCEEDED, judge="sim")
+    bench.judge(Judgement.SUCCEEDED, judge=OPERATOR, epoch=bench.executor_node.scheduler.task_epoch - 1)
+    bench.wait_for(lambda: len(bench.executor_node.verdicts.of(bench.executor_node.scheduler.task_epoch - 1)) == 1)
+    assert bench.status()["instruction"] == "lift the tray"
+    bench.judge(Judgement.SUCCEEDED, judge=OPERATOR)
+    bench.wait_for(lambda: bench.status()["instruction"] == "")
+
+
+def test_an_estimate_that_was_asked_for_ends_a_run_that_nobody_judges_and_is_named_as_one(bench):
+    run = bench.run(accept_estimate=True)
+    bench.request()
+    bench.judge(Judgement.UNJUDGED, judge="sim", reason="what is a tray?")
+    bench.wait_for(lambda: any("own estimate may end it" in feedback.note for feedback in bench.feedback))
+    bench.estimate(0.95, 0.5, 0.95, 0.97)
+    result = bench.result(run)
+    assert result.outcome == RunTask.Result.SUCCEEDED
+    assert result.message.startswith("the policy's own estimate: 0.97, and at least 0.90 in 2 chunks in a row")
+    assert result.message.endswith("Known error: wrong 1 of 9")
+    assert bench.wait_for(lambda: [it for it in bench.verdicts if it.judge == OWN_ESTIMATE])
+
+
+def test_an_estimate_ends_a_task_that_nobody_waits_for_where_that_was_accepted(bench):
+    assert bench.call(bench.set_task, SetTask.Request(instruction="lift the tray", accept_estimate=True)).accepted
+    bench.request()
+    bench.estimate(0.95, 0.95)
+    bench.wait_for(lambda: bench.status()["instruction"] == "")
+
+
+@pytest.mark.parametrize("accepts", [False, True])
+def test_an_estimate_ends_nothing_that_the_world_judges_or_that_nobody_has_offered_it(bench, accepts):
+    run = bench.run(accept_estimate=accepts)
+    bench.request()
+    if accepts:
+        bench.judge(Judgement.OPEN, judge="sim")
+        bench.wait_for(lambda: bench.executor_node.verdicts.of(bench.executor_node.scheduler.task_epoch))
+    bench.estimate(*[0.99] * 9)
+    bench.judge(Judgement.FAILED, judge="sim", reason="the tray fell")
+    result = bench.result(run)
+    assert (result.outcome, result.message) == (RunTask.Result.FAILED, "sim: the tray fell")
+    assert not [it for it in bench.verdicts if it.judge == OWN_ESTIMATE]
+
+
+def test_the_estimate_of_one_task_ends_no_later_one(bench):
+    bench.call(bench.set_task, SetTask.Request(instruction="lift the tray", accept_estimate=True))
+    bench.request()
+    bench.call(bench.set_task, SetTask.Request(instruction="put the block on the pad"))
+    bench.estimate(*[0.99] * 9)
+    run = bench.run(timeout=1.0)
+    assert bench.result(run).outcome == RunTask.Result.TIMED_OUT
+    assert not [it for it in bench.verdicts if it.judge == OWN_ESTIMATE]

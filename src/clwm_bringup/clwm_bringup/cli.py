@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": CommandPlace("clwm_operator.commands.demo", "demo", "Run four episodes; table, video, timeline and report"),
     "up": CommandPlace("clwm_bringup.commands.up", "up", "Start the stack and keep it running until Ctrl-C"),
     "task": CommandPlace("clwm_operator.commands.operator", "task", "Give the arms of the running stack a task"),
+    "verdict": CommandPlace("clwm_operator.commands.operator", "verdict", "Say that the task is done, or has failed"),
     "mode": CommandPlace("clwm_operator.commands.operator", "mode", "Choose who moves the arms: policy, hold or estop"),
     "recover": CommandPlace(
         "clwm_operator.commands.operator", "recover", "Let a stopped Franka arm take commands again"
@@ -55,6 +56,9 @@ COMMANDS = {
     "train-policy": CommandPlace(
         "clwm_embodichain.training.policy.train", "main", "Train the policy, on recorded episodes or online"
     ),
+    "train-success": CommandPlace(
+        "clwm_embodichain.training.success.train", "train", "Train the policy's estimate of its own success"
+    ),
 }
 EPILOG = (
     "Examples:  clwm demo  |  clwm up --task place_block --sai sequential  |  "
@@ -65,7 +69,7 @@ EPILOG = (
 WITHOUT_ROS = {
     *("recordings", "label"),
     *("eval", "chaos", "calibrate", "bench", "export", "security", "new-robot", "reproduce"),
-    *("data", "describe", "train-encoder", "train-policy"),
+    *("data", "describe", "train-encoder", "train-policy", "train-success"),
 }
 
 # What is wrong with a place that the user has named, and with nothing in the program.

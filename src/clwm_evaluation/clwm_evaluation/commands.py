@@ -64,6 +64,11 @@ MEASUREMENTS = {
     "sentences": CommandPlace(
         "clwm_evaluation.suites.sentences", "sentences", "Unknown sentences told from known ones that are worded anew"
     ),
+    "estimate": CommandPlace(
+        "clwm_evaluation.measurements.success_estimate",
+        "estimate",
+        "How often the policy's own estimate of success is wrong",
+    ),
     "libfranka": CommandPlace(
         "clwm_evaluation.libfranka.command", "libfranka", "The policy through libfranka's protocol, and missed cycles"
     ),

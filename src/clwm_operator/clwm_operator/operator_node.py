@@ -13,11 +13,13 @@ from rclpy.action import ActionClient
 from rclpy.node import Node, NodeNameNonExistentError
 from std_srvs.srv import Trigger
 
-from clwm_common.messages import MemoryPolicy, Mode
+from clwm_common.messages import Judgement, MemoryPolicy, Mode, Verdict
 from clwm_common.ros import qos
 from clwm_common.ros.claiming import ClaimListener
-from clwm_common.ros.conversions import from_msg
+from clwm_common.ros.conversions import from_msg, to_msg
 from clwm_common.ros.diagnostics import Health, Level, from_status
+from clwm_common.verdicts import OPERATOR
+from clwm_msgs import msg
 from clwm_msgs.action import RunTask
 from clwm_msgs.msg import ChunkTimeline, EpisodeStatus, ModeStatus, TaskStatus
 from clwm_msgs.srv import ResetWorld, SetMode, SetTask
@@ -112,6 +114,7 @@ class OperatorNode(Node):
         self._claims = ClaimListener(self)
         self._reset = self.create_client(ResetWorld, "/clwm_sim/reset")
         self._set_task = self.create_client(SetTask, "/clwm/set_task")
+        self._verdicts = self.create_publisher(msg.Verdict, "/clwm/verdict", qos.VERDICT)
 
     def now(self) -> float:
         """Seconds on the stack's clock."""
@@ -139,13 +142,20 @@ class OperatorNode(Node):
         memory: MemoryPolicy = MemoryPolicy.RESET,
         goal: str = "",
         insist: bool = False,
+        accept_estimate: bool = False,
     ) -> None:
         """Give the arms a task, with a fresh memory unless told otherwise. Raises StackError when it is refused.
 
-        insist: on words that are unlike all that the policy was trained with.
+        insist: on words that are unlike all that the policy was trained with. accept_estimate: where nobody else judges
+        it, the policy's own estimate of success may end it.
         """
         request = SetTask.Request(
-            instruction=instruction, memory_policy=int(memory), episode_seed=seed, goal=goal, insist=insist
+            instruction=instruction,
+            memory_policy=int(memory),
+            episode_seed=seed,
+            goal=goal,
+            insist=insist,
+            accept_estimate=accept_estimate,
         )
         response = self._call(self._set_task, request, wait)
         if not response.accepted:
@@ -189,6 +199,26 @@ class OperatorNode(Node):
         if result.outcome == RunTask.Result.REFUSED:
             raise StackError(f"the executor refused the task '{goal.instruction}': {result.message}")
         return RUN_OUTCOMES[result.outcome], result.elapsed, result.message
+
+    @property
+    def has_task(self) -> bool:
+        """Whether anything is asked of the arms."""
+        return bool(self.status.get("instruction"))
+
+    def say(self, outcome: Judgement, reason: str) -> None:
+        """An operator's verdict on the present task, which ends it."""
+        epoch, goal = self.status["task_epoch"], self.status["goal"]
+        self._verdicts.publish(to_msg(Verdict(self.now(), epoch, OPERATOR, outcome, goal, reason)))
+
+    def judge(self, outcome: Judgement, reason: str, wait: Wait) -> str:
+        """`say`, and wait until the task is over. Returns its instruction. Raises StackError where there is none."""
+        wait(lambda: bool(self.status) and self._verdicts.get_subscription_count() > 0, "the executor")
+        if not self.has_task:
+            raise StackError("there is no task to judge: nothing is asked of the arms; see `clwm watch`")
+        epoch, instruction = self.status["task_epoch"], self.status["instruction"]
+        self.say(outcome, reason)
+        wait(lambda: not self.has_task or self.status["task_epoch"] != epoch, f"the end of “{instruction}”")
+        return instruction
 
     def require_one_executor(self, wait: Wait) -> None:
         """Raises StackError, naming them, when an order would reach more than one executor."""

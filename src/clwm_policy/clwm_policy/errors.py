@@ -92,3 +92,7 @@ class Stopped(EngineError):
 
     kind = RefusalKind.INACTIVE
     may_pass = True
+
+
+class NoEstimate(EngineError):
+    """A task that the policy's own estimate of success shall end, of which that cannot tell anything."""

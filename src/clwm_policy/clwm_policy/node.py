@@ -42,6 +42,7 @@ from clwm_policy.model.checkpoint import CheckpointError
 from clwm_policy.model.language import LanguageError
 from clwm_policy.recording.episode_log import RecordedEngine, RecordingError
 from clwm_policy.session import ClockJumped, Notice, Output, Patience, Session, Severity
+from clwm_policy.success_estimate import load_success_estimate
 
 TICK_PERIOD = 0.25  # s between two looks for a frame that is late
 JOIN_TIMEOUT = 5.0  # s; a step of the engine takes milliseconds
@@ -123,7 +124,12 @@ class PolicyNode(ClwmNode):
         self._alarm = calibrated_alarm(engine.re_entry)
         self.log("info", f"alarm for a world out of distribution: {self._alarm_text()}")
         self._pace = Pace()
-        self._session = Session(engine, self.now, patience, self._alarm)
+        try:
+            success = load_success_estimate(settings.checkpoint, engine.encoder_hash, engine.known_sentences)
+        except CheckpointError as error:  # the policy is as good without
+            success = str(error)
+            self.log("info", f"no estimate of success: {error}")
+        self._session = Session(engine, self.now, patience, self._alarm, success)
         self._evidence = Tally()
         self._chunks = 0
         self._blocking: deque[float] = deque(maxlen=WINDOW)
@@ -231,8 +237,13 @@ class PolicyNode(ClwmNode):
         if not self.is_active:
             response.message = cut_text(self._inactivity(), CheckTask.Response, "message")
             return response
+        response.success_threshold = np.nan
         try:
             self._session.check_task(request.instruction, core.MemoryPolicy(request.memory_policy), request.insist)
+            if request.accept_estimate:
+                facts = self._session.require_estimate(request.instruction)
+                response.success_threshold, response.success_chunks = facts.threshold, facts.chunks
+                response.success_error = cut_text(facts.known_error(), CheckTask.Response, "success_error")
         except (EngineError, ValueError) as error:
             response.message = cut_text(str(error), CheckTask.Response, "message")
             return response

@@ -25,7 +25,9 @@ from clwm_common.messages import (
 )
 from clwm_policy.engine.engine import Engine
 from clwm_policy.engine.surprise_alarm import SurpriseAlarm
-from clwm_policy.errors import BadState, EngineError, NoFrame, StaleFrame, Stopped
+from clwm_policy.errors import BadState, EngineError, NoEstimate, NoFrame, StaleFrame, Stopped
+from clwm_policy.model.success_head import SuccessFacts
+from clwm_policy.success_estimate import SuccessEstimate
 
 STATES_KEPT = 100  # 2 s of a 50 Hz stream
 TRANSPORT = 0.01  # s from the engine to the executor that a deadline leaves free
@@ -85,7 +87,7 @@ class Session:
 
     not_executed: chunks sent that were not the last to move the arms when the next one was asked for.
     clock: the stack's clock, for stamps. pace: s of it in one of the engine's stopwatch. alarm: told of every
-    surrogate error; None when no limit is known.
+    surrogate error; None when no limit is known. success: the policy's own estimate, or why it has none.
     """
 
     def __init__(
@@ -94,11 +96,13 @@ class Session:
         clock: Callable[[], float],
         patience: Patience | None = None,
         alarm: SurpriseAlarm | None = None,
+        success: SuccessEstimate | str = "this session was given no success head",
     ) -> None:
         self._engine = engine
         self._clock = clock
         self._patience = patience or Patience()
         self._alarm = alarm
+        self._success = success
         self._states: deque[DualArmState] = deque(maxlen=STATES_KEPT)
         self._times: _Times | None = None
         self._sent_id = 0
@@ -169,6 +173,7 @@ class Session:
         yield replace(
             report,
             out_of_distribution=self._alarm is not None and self._alarm.is_raised,
+            success_estimate=self._estimated(frame, request),
             requested_at=times.requested_at,
             speculation_started_at=times.speculation_started_at,
             speculation_ended_at=times.speculation_ended_at,
@@ -202,6 +207,15 @@ class Session:
         """
         self._engine.check_task(instruction, memory_policy, insist)
 
+    def require_estimate(self, instruction: str) -> SuccessFacts:
+        """What the policy's own estimate of success is known to be worth. Raises NoEstimate when it cannot tell.
+
+        May be called from another thread.
+        """
+        if isinstance(self._success, str):
+            raise NoEstimate(f"the policy cannot estimate its success: {self._success}")
+        return self._success.require(instruction)
+
     def stop(self) -> Iterator[Output]:
         """Decline the pending chunk; the long-term memory stays for the next activation."""
         if self._engine.pending is not None:
@@ -226,6 +240,11 @@ class Session:
         self._times = None
         yield ChunkRefusal(request.chunk_id, request.task_epoch, error.kind, str(error), error.may_pass)
         yield Notice(Severity.WARNING if error.may_pass else Severity.ERROR, f"no chunk {request.chunk_id}: {error}")
+
+    def _estimated(self, frame: FeatureFrame, request: ChunkRequest) -> float:
+        if isinstance(self._success, str):
+            return math.nan
+        return self._success.probability(frame.features, request.instruction)
 
     def _judged(self, surrogate_error: float) -> Iterator[Notice]:
         """Tell the alarm, and the operator when that changes it."""

@@ -14,7 +14,7 @@ from clwm_common.actions import LayoutError
 from clwm_common.commanders import fight
 from clwm_common.files.policy_document import CheckpointError, read_policy_document
 from clwm_common.messages import ChunkRequest as CoreRequest
-from clwm_common.messages import MemoryPolicy, Mode, TaskStatus, goal_problem, instruction_problem
+from clwm_common.messages import MemoryPolicy, Mode, TaskStatus, Verdict, goal_problem, instruction_problem
 from clwm_common.robot.description import RobotDescription, RobotError
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import ConversionError, from_msg, to_msg
@@ -22,6 +22,7 @@ from clwm_common.ros.diagnostics import Health
 from clwm_common.ros.lifecycle import ClwmNode, NodeError, run
 from clwm_common.ros.parameters import Parameter, parameters_of
 from clwm_common.ros.transport import send_small_messages_only
+from clwm_common.verdicts import FINAL, OPERATOR, OWN_ESTIMATE, Verdicts
 from clwm_msgs import msg as ros
 from clwm_msgs.msg import ActionChunk, ChunkRequest, DualArmState, EpisodeStatus, ModeStatus, SaiReport, TeleopCommand
 from clwm_msgs.srv import SetMode, SetTask
@@ -37,8 +38,9 @@ from clwm_sai_executor.outputs.outputs_node import Outputs
 from clwm_sai_executor.phase import Phase
 from clwm_sai_executor.requests.lateness import Lateness
 from clwm_sai_executor.scheduler import Scheduler
+from clwm_sai_executor.tasks.own_estimate import OwnEstimate
 from clwm_sai_executor.tasks.run_task_node import RunTaskServer
-from clwm_sai_executor.tasks.task_check_node import TaskCheck
+from clwm_sai_executor.tasks.task_check_node import TaskAnswer, TaskCheck
 
 # s; every joint state is a tick as well, so this only bounds how late a watchdog bites when they fall silent.
 TICK_PERIOD = 0.02
@@ -92,6 +94,8 @@ class ExecutorNode(ClwmNode):
         self._controllers = ControllerCheck(self, self._robot)
         self._create_outputs()
         self._create_inputs()
+        self.verdicts = Verdicts()
+        self.estimate: OwnEstimate | None = None  # of the task, where whoever gave it accepts that
         self._task_check = TaskCheck(self)
         self._run_task = RunTaskServer(self)
 
@@ -100,6 +104,7 @@ class ExecutorNode(ClwmNode):
         self._request_output = self.create_publisher(ChunkRequest, "/clwm/chunk_request", qos.CRITICAL)
         self._mode_output = self.create_publisher(ModeStatus, "/clwm/mode", qos.LATCHED)
         self._status_output = self.create_publisher(ros.TaskStatus, "/clwm/task_status", qos.LATCHED)
+        self._verdict_output = self.create_publisher(ros.Verdict, "/clwm/verdict", qos.VERDICT)
         self._timeline_output = self.create_publisher(ros.ChunkTimeline, "/clwm/chunk_timeline", qos.REPORT)
         self._outputs = Outputs(self, self._robot, self.params.lead)
 
@@ -198,8 +203,15 @@ class ExecutorNode(ClwmNode):
             return f"memory_policy is {memory_policy}; expected KEEP (0), RESET (1) or RESTORE (2)"
         return instruction_problem(instruction) or goal_problem(goal)
 
+    def begin_task(self, task: events.TaskSet, answer: TaskAnswer) -> str:
+        """Have it done, as far as the policy takes it. Returns the reason when it is refused, else an empty text."""
+        if not (refusal := answer.refusal or self.perform(task)):
+            self.estimate = None if answer.terms is None else OwnEstimate(answer.terms)
+        return refusal
+
     def end_task(self) -> None:
         """Nothing more is asked of the policy, whether or not the executor is still active."""
+        self.estimate = None
         self._step(events.TaskEnded())
         self._publish_status()
 
@@ -268,8 +280,14 @@ class ExecutorNode(ClwmNode):
             self._step(events.TeleopArrived(command))
 
     def _on_report(self, message: SaiReport) -> None:
-        if self.is_active:
-            self._step(events.ReportArrived(from_msg(message)))
+        if not self.is_active:
+            return
+        report = from_msg(message)
+        self._step(events.ReportArrived(report))
+        epoch = self.scheduler.task_epoch
+        if self.estimate and (verdict := self.estimate.hear(report, self.now(), epoch, self.verdicts.of(epoch))):
+            self._verdict_output.publish(to_msg(verdict))
+            self._hear(verdict)
 
     def _on_refusal(self, message: ros.ChunkRefusal) -> None:
         if not self.is_active:
@@ -280,7 +298,19 @@ class ExecutorNode(ClwmNode):
 
     def _on_verdict(self, message: ros.Verdict) -> None:
         if verdict := self._read(message, f"verdict of '{message.judge}'"):
-            self._run_task.hear(verdict)
+            self._hear(verdict)
+
+    def _hear(self, verdict: Verdict) -> None:
+        self.verdicts.add(verdict)
+        is_final = verdict.outcome in FINAL and verdict.task_epoch == self.scheduler.task_epoch
+        if self.is_active and is_final and verdict.judge in (OPERATOR, OWN_ESTIMATE):
+            self._run_task.poll(self.now())
+            # Nobody waits for its end: it was given to be done until somebody says that it is.
+            if self.scheduler.task is not None and verdict.task_epoch == self.scheduler.task_epoch:
+                self.log(
+                    "info", f"the task ends: {verdict.outcome.name.lower()}, says {verdict.judge}: {verdict.reason}"
+                )
+                self.end_task()
 
     def _on_driver(self, message: ros.DriverStatus) -> None:
         # Also before the activation: it is said once, when it changes.
@@ -297,7 +327,8 @@ class ExecutorNode(ClwmNode):
         if not response.message:
             memory = MemoryPolicy(request.memory_policy)
             task = events.TaskSet(request.instruction, memory, request.episode_seed, request.goal)
-            response.message = await self.task_check.ask(task, request.insist) or self.perform(task)
+            answer = await self.task_check.ask(task, request.insist, request.accept_estimate)
+            response.message = self.begin_task(task, answer)
         response.accepted = not response.message
         response.task_epoch = self.scheduler.task_epoch
         return response

@@ -59,6 +59,22 @@ def test_a_task_is_given_by_a_sentence_and_by_a_goal_of_the_catalogue(seat):
     seat.wait("document.querySelector('#history').innerText.includes('put the block on the pad')")
 
 
+def test_a_button_and_a_key_end_the_task_and_a_letter_in_a_sentence_does_not(seat):
+    seat.page.fill("#sentence", "wave")
+    seat.page.click("#give")
+    seat.wait("document.querySelector('#instruction').textContent === '“wave”'")
+    seat.page.focus("#sentence")
+    seat.page.keyboard.press("-")
+    seat.page.click("#done")
+    seat.wait("document.querySelector('#verdict').textContent.startsWith('succeeded, says operator')")
+    seat.wait("document.querySelector('#instruction').textContent === 'no task'")
+    seat.page.click("#give")
+    seat.wait("document.querySelector('#instruction').textContent === '“wave-”'")
+    seat.page.evaluate("document.activeElement.blur()")
+    seat.page.keyboard.press("-")
+    seat.wait("document.querySelector('#verdict').textContent.startsWith('failed, says operator')")
+
+
 def test_escape_holds_also_while_somebody_types_and_twice_is_an_emergency_stop(seat):
     to_policy(seat)
     seat.page.focus("#sentence")

@@ -9,6 +9,7 @@ import pytest
 
 from clwm_common.messages import ChunkTimeline, Judgement, Mode, SaiReport, Verdict
 from clwm_common.ros.diagnostics import Health, Level
+from clwm_common.verdicts import OWN_ESTIMATE
 from clwm_operator.console.page_state import SILENT, Heard, chunk_story, explanation, page_state
 
 STATUS = {
@@ -77,8 +78,19 @@ def test_a_node_that_says_nothing_any_more_is_not_shown_as_it_last_was():
 
 def test_a_verdict_is_shown_for_the_task_that_it_is_about_only():
     verdict = Verdict(1.0, 7, "sim", Judgement.SUCCEEDED, "lift_tray")
-    assert page_state(replace(WELL, verdict=verdict))["verdict"]["outcome"] == "SUCCEEDED"
-    assert page_state(replace(WELL, verdict=replace(verdict, task_epoch=6)))["verdict"] is None
+    assert page_state(replace(WELL, verdicts=(verdict,)))["verdict"]["outcome"] == "SUCCEEDED"
+    assert page_state(WELL)["verdict"] is None
+
+
+def test_of_several_verdicts_the_one_that_counts_is_shown_also_when_the_task_has_ended():
+    sim = Verdict(1.0, 7, "sim", Judgement.OPEN, "lift_tray")
+    estimate = Verdict(2.0, 7, OWN_ESTIMATE, Judgement.SUCCEEDED)
+    failed = Verdict(1.5, 7, "operator", Judgement.FAILED)
+    over = replace(WELL, status={**WELL.status, "instruction": ""})
+    for heard in (WELL, over):
+        assert page_state(replace(heard, verdicts=(estimate, failed, sim)))["verdict"]["judge"] == "operator"
+    assert page_state(replace(WELL, verdicts=(sim,)))["verdict"]["outcome"] == "OPEN"
+    assert page_state(replace(over, verdicts=(sim,)))["verdict"] is None
 
 
 def test_the_alarm_and_the_evidence_are_the_policys():

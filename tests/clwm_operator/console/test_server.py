@@ -1,6 +1,8 @@
 """What the console answers to requests of all kinds, without a browser."""
 
 import json
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -13,13 +15,14 @@ from websockets.sync.client import connect
 from clwm_bringup import cli
 from clwm_operator.console.charge import ABSENCE
 
-from .conftest import PATIENCE, wait_for
+from .conftest import PATIENCE, environment, wait_for
 
 ONE, OTHER = "1" * 32, "2" * 32
 ORDERS = {
     "/hold": {}, "/estop": {}, "/policy": {}, "/take_over": {}, "/give_up": {}, "/charge": {"take": True},
     "/task": {"instruction": "lift the tray"}, "/ask": {"instruction": "lift the tray"},
     "/world": {"task": "lift_tray", "seed": 1}, "/correction": {"label": "DISCARDED"},
+    "/verdict": {"is_done": True},
 }  # fmt: skip
 
 
@@ -128,11 +131,40 @@ def test_a_task_is_given_and_its_wording_judged(console):
         assert state(socket)["instruction"] == "Put the block on the pad."
 
 
+@pytest.mark.parametrize(("is_done", "outcome"), [(True, "SUCCEEDED"), (False, "FAILED")])
+def test_an_operators_verdict_ends_the_task_and_is_shown_with_its_giver(console, is_done, outcome):
+    with page(console) as socket:
+        console.order("/task", {"instruction": f"wave {outcome}"}, page=ONE)
+        told = state(socket, lambda it: it["instruction"] == f"wave {outcome}")
+        answer = console.order("/verdict", {"is_done": is_done}, page=ONE)
+        assert answer.status == 200 and "the arms hold" in answer.said["message"]
+        ended = state(socket, lambda it: it["instruction"] == "" and it["verdict"])
+        assert ended["epoch"] == told["epoch"] and ended["verdict"]["outcome"] == outcome
+        assert ended["verdict"]["judge"] == "operator" and "said by anna" in ended["verdict"]["reason"]
+        answer = console.order("/verdict", {"is_done": is_done}, page=ONE)
+        assert answer.status == 409 and "there is no task to judge" in answer.said["message"]
+
+
+def test_the_command_says_how_a_task_ended_and_that_there_is_none(console):
+    def say(*words):
+        command = [sys.executable, "-m", "clwm_bringup", "verdict", *words]
+        return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=PATIENCE)
+
+    with page(console) as socket:
+        console.order("/task", {"instruction": "wave once"}, page=ONE)
+        state(socket, lambda it: it["instruction"] == "wave once")
+        done = say("failed", "--why", "it fell")
+        assert (done.returncode, done.stdout) == (0, "“wave once”: failed\n")
+        assert state(socket, lambda it: it["instruction"] == "")["verdict"]["reason"] == "it fell"
+    nothing = say("done")
+    assert nothing.returncode == 1 and "there is no task to judge" in nothing.stderr + nothing.stdout
+
+
 def test_a_second_operator_orders_only_after_taking_over_which_both_see(console):
     with page(console, ONE) as one, page(console, OTHER) as other:
         state(one), state(other)
         assert console.order("/charge", {"take": True}, page=ONE).status == 200
-        for path in ("/policy", "/take_over", "/task", "/world"):
+        for path in ("/policy", "/take_over", "/task", "/verdict", "/world"):
             answer = console.order(path, ORDERS[path], page=OTHER)
             assert answer.status == 409 and "is in charge; take over first" in answer.said["message"], path
         assert console.order("/hold", page=OTHER).status == 200  # stopping is for all operators

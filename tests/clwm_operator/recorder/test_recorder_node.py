@@ -20,6 +20,7 @@ from clwm_common.robot.description import RobotDescription
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import to_msg, to_stamp
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
+from clwm_common.verdicts import OWN_ESTIMATE
 from clwm_msgs import msg
 from clwm_msgs.srv import LabelCorrection
 from clwm_operator.recorder.episode_recorder import EpisodeRecorder
@@ -94,7 +95,8 @@ def test_an_episode_is_recorded_with_pictures_human_and_verdict_and_comes_back(r
     wait(lambda: recorder._human_since is None)
     wait(lambda: recorder.current.seconds > LATE, act)  # a verdict before counts as one of before the recording
     stamp = to_stamp(stack.get_clock().now().nanoseconds * 1e-9)
-    stack.verdict.publish(msg.Verdict(stamp=stamp, task_epoch=EPOCH, judge="sim", outcome=msg.Verdict.SUCCEEDED))
+    for judge in ("sim", OWN_ESTIMATE):  # the last one is what the policy believes, which is no label
+        stack.verdict.publish(msg.Verdict(stamp=stamp, task_epoch=EPOCH, judge=judge, outcome=msg.Verdict.SUCCEEDED))
     wait(lambda: recorder.done)
     path = recorder.done[0].file.path
     found = read_recording(path)

@@ -1,7 +1,7 @@
 import pytest
 
 from clwm_common.messages import Judgement, Mode, Verdict
-from clwm_sai_executor.tasks.task_run import Outcome, TaskRun, Verdicts, remark
+from clwm_sai_executor.tasks.task_run import Outcome, TaskRun, remark
 
 GOING = {"is_current": True, "mode": Mode.POLICY}
 RUN = TaskRun(started_at=10.0, timeout=5.0)
@@ -20,7 +20,9 @@ def said(outcome, judge="sim", epoch=3, reason=""):
         (11.0, [said(Judgement.SUCCEEDED)], {}, Outcome.SUCCEEDED),
         (11.0, [said(Judgement.UNJUDGED), said(Judgement.SUCCEEDED, "operator")], {}, Outcome.SUCCEEDED),
         (11.0, [said(Judgement.FAILED)], {}, Outcome.FAILED),
-        (11.0, [said(Judgement.SUCCEEDED), said(Judgement.FAILED, "operator")], {}, Outcome.FAILED),
+        (11.0, [said(Judgement.SUCCEEDED), said(Judgement.FAILED, "operator")], {}, Outcome.SUCCEEDED),
+        (11.0, [said(Judgement.SUCCEEDED, "operator"), said(Judgement.FAILED)], {}, Outcome.FAILED),
+        (11.0, [said(Judgement.OPEN), said(Judgement.FAILED, "operator")], {}, Outcome.FAILED),
         (15.0, [], {}, Outcome.TIMED_OUT),
         (15.0, [said(Judgement.UNJUDGED)], {}, Outcome.TIMED_OUT),
         (11.0, [said(Judgement.SUCCEEDED)], {"is_current": False}, Outcome.CANCELLED),
@@ -47,18 +49,3 @@ def test_a_task_is_remarked_on_as_unjudged_only_when_no_judge_follows_it():
     unjudged = said(Judgement.UNJUDGED, reason="which goal?")
     assert "which goal?" in remark([unjudged], "")
     assert remark([unjudged, said(Judgement.OPEN, "operator")], "") == ""
-
-
-def test_verdicts_count_for_their_own_epoch_and_a_judge_has_one_word():
-    verdicts = Verdicts()
-    for verdict in (said(Judgement.SUCCEEDED, epoch=2), said(Judgement.OPEN, epoch=3), said(Judgement.FAILED, "b", 2)):
-        verdicts.add(verdict)
-    assert [v.outcome for v in verdicts.of(3)] == [Judgement.OPEN]
-    assert [v.judge for v in verdicts.of(2)] == ["b"]
-
-
-def test_judges_without_end_take_no_memory_without_end():
-    verdicts = Verdicts()
-    for number in range(1000):
-        verdicts.add(said(Judgement.OPEN, f"judge {number}"))
-    assert len(verdicts.of(3)) == 16

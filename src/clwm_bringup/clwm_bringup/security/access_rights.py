@@ -75,7 +75,7 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
             "executor",
             publishes=[
                 "/clwm/chunk_request", "/clwm/chunk_timeline", "/clwm/mode", "/clwm/state", "/clwm/task_status",
-                *commands,
+                "/clwm/verdict", *commands,
             ],
             subscribes=[
                 _CLOCK, "/clwm/action_chunk", "/clwm/chunk_refusal", "/clwm/driver_status", "/clwm/sai_report",
@@ -95,12 +95,14 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
         ),
         _node_of_the_operator(
             "clwm_operator",
+            publishes=["/clwm/verdict"],
             subscribes=seen,
             calls=[*orders, *(f"/{name}/recover" for name in drivers)],
             sends=["/clwm/run_task"],
         ),
         _node_of_the_operator(
             "clwm_demo",  # clwm soak reads the joints as well
+            publishes=["/clwm/verdict"],
             subscribes=[_CLOCK, *seen, *joints, *images],
             calls=orders,
         ),
@@ -116,7 +118,7 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
         ),
         _node_of_the_operator(
             "clwm_console",
-            publishes=["/clwm/teleop"],
+            publishes=["/clwm/teleop", "/clwm/verdict"],
             subscribes=["/clwm/action_chunk", "/clwm/state", "/clwm/verdict", *seen, *images, *seen_from],
             calls=["/clwm/check_task", "/clwm/label_correction", *orders],
         ),

@@ -16,6 +16,7 @@ from mcap_ros2.decoder import DecoderFactory
 from clwm_common.messages import Mode
 from clwm_common.recordings.corrections import Correction, corrections_of
 from clwm_common.recordings.names import FACTS, FORMAT, MODE, SUFFIX, SUMMARY, VERDICT
+from clwm_common.verdicts import OWN_ESTIMATE
 
 TELEOP = 1  # of ModeStatus and DualArmState
 SUCCEEDED, FAILED = 1, 2  # of Verdict
@@ -157,7 +158,8 @@ def _looked_through(path: Path, facts: Mapping[str, str]) -> Recording:
     for it in read_messages(path, (MODE, VERDICT)):
         time = it.time * 1e-9
         if it.topic == VERDICT:
-            if it.message.task_epoch == int(facts["task_epoch"]) and it.message.outcome in (SUCCEEDED, FAILED):
+            is_of_this = it.message.task_epoch == int(facts["task_epoch"]) and it.message.judge != OWN_ESTIMATE
+            if is_of_this and it.message.outcome in (SUCCEEDED, FAILED):
                 verdict, judge = ("success" if it.message.outcome == SUCCEEDED else "failure"), it.message.judge
         elif it.message.mode == TELEOP:
             human_since = time if human_since is None else human_since

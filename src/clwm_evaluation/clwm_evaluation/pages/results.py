@@ -25,6 +25,7 @@ TITLES = {
     "success": "Success on the same seeds (`clwm bench success`)",
     "controls": "The visible task done, with one thing changed at a time (`clwm bench controls`)",
     "sentences": "Unknown sentences told from known ones that are worded anew (`clwm bench sentences`)",
+    "estimate": "The policy's own estimate that it is done (`clwm bench estimate`)",
     "suite goals": "Every goal that was taught (`clwm eval --suite goals`)",
     "suite instructions": "Told otherwise (`clwm eval --suite instructions`)",
     "suite looks": "Shown otherwise (`clwm eval --suite looks`)",

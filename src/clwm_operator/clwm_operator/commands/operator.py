@@ -1,4 +1,4 @@
-"""`clwm task`, `clwm mode`, `clwm watch`: what an operator needs of a running stack, without ROS's command line."""
+"""`clwm task`, `verdict`, `mode`, `watch`: what an operator needs of a running stack, without ROS's command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from rich.live import Live
 
 from clwm_common import ros_environment
-from clwm_common.messages import MemoryPolicy, Mode
+from clwm_common.messages import Judgement, MemoryPolicy, Mode
 from clwm_common.terminal.console import PlainConsole
 
 if TYPE_CHECKING:
@@ -34,11 +34,17 @@ def task(
     insist: Annotated[
         bool, typer.Option("--insist", help="also when its words are unlike all that the policy was trained with")
     ] = False,
+    accept_estimate: Annotated[
+        bool,
+        typer.Option("--accept-estimate", help="where nobody else judges it, the policy's own estimate may end it"),
+    ] = False,
 ) -> None:
     """Give the arms of the running stack a task, also while they move.
 
-    With --wait it is watched until it succeeds, fails or takes too long, and Ctrl-C cancels it: the arms hold. Who can
-    judge it says whether it succeeded; where nobody can, it ends with its time. Ends with 1 unless it succeeded;
+    With --wait it is watched until it succeeds, fails or takes too long, and Ctrl-C cancels it: the arms hold. Whether
+    it succeeded says the world where it can, or you do, by `clwm verdict` or on the console's page; else it ends with
+    its time, or with --accept-estimate when the policy itself is sure enough: then it says so, and how often it is
+    known to be wrong. Ends with 1 unless it succeeded;
     without --wait, unless it was accepted. Words that are unlike all that the policy was trained with are refused, with
     the nearest that it knows, unless you --insist.
     """
@@ -57,7 +63,7 @@ def task(
             instruction = instruction or own
         node.require_one_executor(waiting)
         if not wait:
-            node.set_task(instruction, seed, waiting, policies[memory], goal, insist)
+            node.set_task(instruction, seed, waiting, policies[memory], goal, insist, accept_estimate)
             console.print(f"task: “{instruction}”")
             return
         with console.status(f"“{instruction}”"):
@@ -68,6 +74,7 @@ def task(
                     timeout=wait,
                     goal=goal,
                     insist=insist,
+                    accept_estimate=accept_estimate,
                 ),
                 waiting,
                 lambda: session.spin_once(timeout_sec=0.05),
@@ -76,6 +83,25 @@ def task(
     console.print(f"“{instruction}”: {outcome} after {seconds:.1f} s" + (f" ({message})" if message else ""))
     if outcome != "succeeded":
         raise typer.Exit(1)
+
+
+def verdict(
+    outcome: Annotated[str, typer.Argument(metavar="OUTCOME", help="done or failed")],
+    why: Annotated[str, typer.Option(help="in words, for whoever waits and for the recording")] = "",
+) -> None:
+    """Say how the task of the running stack ended: it ends, and the arms hold.
+
+    A verdict of the world counts before yours, if it comes first. Ends with 1 when there is no task.
+    """
+    outcomes = {"done": Judgement.SUCCEEDED, "failed": Judgement.FAILED}
+    if outcome not in outcomes:
+        raise typer.BadParameter(f"outcome is {outcome}; expected one of {', '.join(outcomes)}")
+    console = PlainConsole(highlight=False, soft_wrap=True)
+    with _operator(console) as (node, session):
+        waiting = _waiting(session)
+        node.require_one_executor(waiting)
+        instruction = node.judge(outcomes[outcome], why or f"`clwm verdict {outcome}`", waiting)
+    console.print(f"“{instruction}”: {outcome}")
 
 
 def mode(wanted: Annotated[str, typer.Argument(metavar="MODE", help="policy, hold or estop")]) -> None:

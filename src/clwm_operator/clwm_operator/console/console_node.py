@@ -16,13 +16,14 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from clwm_common.actions import GRIPPERS, JOINTS, POSES
-from clwm_common.messages import ChunkTimeline, MemoryPolicy, Mode, Verdict
+from clwm_common.messages import ChunkTimeline, Judgement, MemoryPolicy, Mode
 from clwm_common.recordings.corrections import CorrectionLabel
 from clwm_common.robot.description import RobotDescription
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_msg
 from clwm_common.ros.executor import shortest_period
 from clwm_common.ros.session import into
+from clwm_common.verdicts import Verdicts
 from clwm_msgs import msg
 from clwm_msgs.srv import CheckTask, LabelCorrection, ResetWorld, SetMode, SetTask
 from clwm_operator.console.page_state import path_story
@@ -86,7 +87,7 @@ class ConsoleNode(TeleopSource, OperatorNode):
         self._pinholes: dict[str, Pinhole] = {}
         self.pictures: dict[str, Picture] = {}
         self.measured: Measured | None = None
-        self.verdict: Verdict | None = None
+        self.verdicts = Verdicts()
         self.health_at: dict[str, float] = {}
         self._watched: list[Any] = []
         self.create_subscription(msg.Verdict, "/clwm/verdict", self._on_verdict, qos.VERDICT)
@@ -130,13 +131,27 @@ class ConsoleNode(TeleopSource, OperatorNode):
         self._require_one_executor()
         return self._order(self._set_mode, SetMode.Request(mode=int(mode)))
 
-    def give_task(self, instruction: str, goal: str, memory: MemoryPolicy, seed: int, insist: bool) -> Future[Any]:
-        """Give the arms a task. insist: on words unlike all that the policy was trained with. Raises OrderError."""
+    def give_task(
+        self, instruction: str, goal: str, memory: MemoryPolicy, seed: int, insist: bool, accept_estimate: bool
+    ) -> Future[Any]:
+        """Give the arms a task, as `OperatorNode.set_task` does. Raises OrderError."""
         self._require_one_executor()
         request = SetTask.Request(
-            instruction=instruction, goal=goal, memory_policy=int(memory), episode_seed=seed, insist=insist
+            instruction=instruction,
+            goal=goal,
+            memory_policy=int(memory),
+            episode_seed=seed,
+            insist=insist,
+            accept_estimate=accept_estimate,
         )
         return self._order(self._set_task, request)
+
+    def end_task(self, outcome: Judgement, reason: str) -> None:
+        """An operator's verdict on the present task, which ends it. Raises OrderError where there is none."""
+        self._require_one_executor()
+        if not self.has_task:
+            raise OrderError("there is no task to judge: nothing is asked of the arms")
+        self.say(outcome, reason)
 
     def ask_about(self, instruction: str, memory: MemoryPolicy) -> Future[Any]:
         """Would the policy take this task? Raises OrderError."""
@@ -202,7 +217,7 @@ class ConsoleNode(TeleopSource, OperatorNode):
         self.measured = Measured(time.monotonic(), values[JOINTS], values[POSES].reshape(2, 7), values[GRIPPERS])
 
     def _on_verdict(self, message: msg.Verdict) -> None:
-        self.verdict = from_msg(message)
+        self.verdicts.add(from_msg(message))
 
     def _on_chunk(self, message: msg.ChunkTimeline) -> None:
         super()._on_chunk(message)

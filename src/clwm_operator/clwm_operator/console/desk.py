@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from clwm_common.messages import MemoryPolicy, Mode, goal_problem, instruction_problem
+from clwm_common.messages import Judgement, MemoryPolicy, Mode, goal_problem, instruction_problem
 from clwm_common.recordings.corrections import CorrectionLabel
 from clwm_operator.console.access import Role
 from clwm_operator.console.charge import Charge, Seat
@@ -153,7 +153,14 @@ class Desk:
         return self._told(self.name_of(key), "give the arms up", Answer(200, "the arms hold"))
 
     async def task(
-        self, key: str, instruction: str, goal: str, memory: MemoryPolicy, seed: int, insist: bool
+        self,
+        key: str,
+        instruction: str,
+        goal: str,
+        memory: MemoryPolicy,
+        seed: int,
+        insist: bool,
+        accept_estimate: bool,
     ) -> Answer:
         """Give the arms a task."""
         if refusal := self.charge.problem(key):
@@ -162,9 +169,22 @@ class Desk:
             return Answer(400, problem)
         what = f"task “{instruction}”, memory {memory.name}"
         answer = await self._order(
-            self.name_of(key), what, lambda: self.node.give_task(instruction, goal, memory, seed, insist)
+            self.name_of(key),
+            what,
+            lambda: self.node.give_task(instruction, goal, memory, seed, insist, accept_estimate),
         )
         return answer if answer.status != 200 else Answer(200, self.facts.wording(instruction))
+
+    async def end_task(self, key: str, is_done: bool) -> Answer:
+        """Say that the present task is done, or has failed: it ends, and the arms hold."""
+        if refusal := self.charge.problem(key):
+            return Answer(409, refusal)
+        what, who = "done" if is_done else "failed", self.name_of(key)
+        try:
+            self.node.end_task(Judgement.SUCCEEDED if is_done else Judgement.FAILED, f"said by {who}")
+        except OrderError as error:
+            return self._told(who, what, Answer(409, str(error)))
+        return self._told(who, what, Answer(200, f"the task is {what}: the arms hold"))
 
     async def ask(self, instruction: str, memory: MemoryPolicy) -> Answer:
         """What is known of a sentence, and whether the policy would take it; nothing changes."""
@@ -289,7 +309,7 @@ class Desk:
             owner="" if mode is None else mode.owner,
             reason="" if mode is None else mode.reason,
             status=node.status,
-            verdict=node.verdict,
+            verdicts=node.verdicts.of(node.status.get("task_epoch", -1)),
             world=world,
             health=dict(node.health),
             health_at=dict(node.health_at),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from clwm_common.messages import ActionChunk, ChunkTimeline, Mode, Verdict
 from clwm_common.robot.camera_source import Mounting
 from clwm_common.ros.diagnostics import Health, Level
+from clwm_common.verdicts import deciding
 from clwm_operator.console.projection import Pinhole, tool_paths
 
 OLD = 1.0  # s after which the page says that something is old
@@ -32,7 +33,8 @@ _DOES = {
 class Heard:
     """What was heard of the stack. now, health_at, world_at: s on a steady clock; joints (14,) rad, tools (2, 7).
 
-    measured_for: s since the arms were measured, None: never, or nobody looks. clock: the stack's, s.
+    measured_for: s since the arms were measured, None: never, or nobody looks. clock: the stack's, s. verdicts: on the
+    present epoch.
     """
 
     now: float
@@ -41,7 +43,7 @@ class Heard:
     owner: str = ""
     reason: str = ""
     status: Mapping[str, Any] = field(default_factory=dict)
-    verdict: Verdict | None = None
+    verdicts: tuple[Verdict, ...] = ()
     world: Mapping[str, Any] | None = None
     health: Mapping[str, Health] = field(default_factory=dict)
     health_at: Mapping[str, float] = field(default_factory=dict)
@@ -161,7 +163,7 @@ _REPORTED = (
     "policy", "frame_arrived_at", "finished_at", "encode_seconds", "memory_seconds", "context_seconds",
     "finish_seconds", "surrogate_error", "copy_error", "re_entry_video_s", "re_entry_s", "disagreement",
     "expected_deviation", "uncalibrated", "steps_cut", "out_of_distribution", "nfe_total", "nfe_blocking",
-    "evidence_deviation", "memory_updates", "memory_digest",
+    "evidence_deviation", "memory_updates", "memory_digest", "success_estimate",
 )  # fmt: skip
 
 
@@ -174,9 +176,10 @@ def _node(heard: Heard, name: str) -> dict[str, Any]:
 
 
 def _verdict(heard: Heard) -> dict[str, str] | None:
-    verdict = heard.verdict
-    if verdict is None or verdict.task_epoch != heard.status.get("task_epoch") or not heard.status.get("instruction"):
+    final = deciding(heard.verdicts)
+    if final is None and (not heard.status.get("instruction") or not heard.verdicts):
         return None
+    verdict = final or heard.verdicts[-1]
     return {"outcome": verdict.outcome.name, "judge": verdict.judge, "goal": verdict.goal, "reason": verdict.reason}
 
 

@@ -42,13 +42,23 @@ class Token(_Strict):
 
 
 class Words(_Strict):
-    """A task. memory: what happens to the policy's. insist: on words unlike all that it was trained with."""
+    """A task. memory: what happens to the policy's. insist: on words unlike all that it was trained with.
+
+    accept_estimate: where nobody else judges it, the policy's own estimate of success may end it.
+    """
 
     instruction: str
     goal: str = ""
     memory: str = Field(default="RESET", pattern="^(KEEP|RESET|RESTORE)$")
     seed: int = Field(default=0, ge=0, lt=2**63)
     insist: bool = False
+    accept_estimate: bool = False
+
+
+class Ended(_Strict):
+    """What an operator says of the present task."""
+
+    is_done: bool
 
 
 class World(_Strict):
@@ -137,9 +147,10 @@ def application(desk: Desk, access: Access, port: int) -> ASGIApp:
                     "/task",
                     Words,
                     lambda key, it: desk.task(
-                        key, it.instruction, it.goal, MemoryPolicy[it.memory], it.seed, it.insist
+                        key, it.instruction, it.goal, MemoryPolicy[it.memory], it.seed, it.insist, it.accept_estimate
                     ),
                 ),
+                order("/verdict", Ended, lambda key, it: desk.end_task(key, it.is_done)),
                 order("/ask", Words, lambda key, it: desk.ask(it.instruction, MemoryPolicy[it.memory])),
                 order("/world", World, lambda key, it: desk.reset_world(key, it.task, it.seed)),
                 order("/correction", Said, lambda key, it: desk.label_correction(key, CorrectionLabel[it.label])),

@@ -26,6 +26,7 @@ from clwm_common.robot.description import RobotDescription
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import cut_text
 from clwm_common.ros.message_log import definition, type_name
+from clwm_common.verdicts import OWN_ESTIMATE
 from clwm_msgs import msg
 from clwm_msgs.srv import LabelCorrection
 from clwm_operator.recorder.bag_facts import offered_qos
@@ -196,7 +197,8 @@ class RecorderNode(Node):
         self._recorder.hear(now, TaskHeard(message.task_epoch, message.instruction, message.goal))
 
     def _on_verdict(self, now: int, message: msg.Verdict) -> None:
-        if message.outcome in _FINAL:
+        # What the policy believes of itself is recorded, but is no label.
+        if message.outcome in _FINAL and message.judge != OWN_ESTIMATE:
             succeeded = message.outcome == msg.Verdict.SUCCEEDED
             self._recorder.hear(now, VerdictHeard(message.task_epoch, succeeded, message.judge))
 

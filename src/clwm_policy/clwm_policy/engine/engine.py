@@ -68,6 +68,7 @@ class Engine:
         self._codec = policy.codec
         self._border = Border(policy)
         self._policy_hash = policy.policy_hash
+        self.encoder_hash = policy.encoder_hash
         self._embed = embed
         self.known_sentences = KnownSentences(policy.inputs, embed)
         self._re_entry = re_entry

@@ -39,7 +39,7 @@ class KnownSentences:
 
     def __init__(self, inputs: PolicyInputs, embed: Callable[[str], Tensor]) -> None:
         """embed: sentence -> (width,) embedding."""
-        self._inputs, self._embed = inputs, embed
+        self._inputs, self.embed = inputs, embed
         # Slots with the same values share them: no colour is named twice.
         self._groups = list(dict.fromkeys(inputs.slots.values()))
         many = [values for values in self._groups if len(values) > FEW]
@@ -86,7 +86,7 @@ class KnownSentences:
         return np.stack([self._direction(words) for _, words in self._known])
 
     def _direction(self, sentence: str) -> NDArray[np.float32]:
-        vector = np.asarray(self._embed(sentence), dtype=np.float32)
+        vector = np.asarray(self.embed(sentence), dtype=np.float32)
         return vector / np.linalg.norm(vector)
 
     def _filled(self, text: str) -> list[str]:

@@ -145,6 +145,10 @@ class RecordedEngine:
     def known_sentences(self) -> KnownSentences:
         return self._engine.known_sentences
 
+    @property
+    def encoder_hash(self) -> str:
+        return self._engine.encoder_hash
+
     def check_task(self, instruction: str, memory_policy: MemoryPolicy, insist: bool = True) -> None:
         self._engine.check_task(instruction, memory_policy, insist)
 

@@ -11,24 +11,26 @@ from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.task import Future
 
-from clwm_common.messages import MemoryPolicy, Verdict
+from clwm_common.messages import MemoryPolicy
 from clwm_common.ros.conversions import cut_text
+from clwm_common.verdicts import Verdicts
 from clwm_msgs.action import RunTask
-from clwm_sai_executor.events import Event, TaskSet
+from clwm_sai_executor.events import TaskSet
 from clwm_sai_executor.scheduler import Scheduler
-from clwm_sai_executor.tasks.task_check_node import TaskCheck
-from clwm_sai_executor.tasks.task_run import Outcome, TaskRun, Verdicts, remark
+from clwm_sai_executor.tasks.own_estimate import OwnEstimate
+from clwm_sai_executor.tasks.task_check_node import TaskAnswer, TaskCheck
+from clwm_sai_executor.tasks.task_run import Outcome, TaskRun, remark
 
 FEEDBACK_PERIOD = 0.5  # s; a client takes a longer silence for the executor's end
 
 
 @dataclass
 class _Goal:
-    """run: None while the policy is asked whether it takes the task. refusal: its answer, or ours at once."""
+    """run: None while the policy is asked whether it takes the task. answer: the policy's, or ours at once."""
 
     handle: ServerGoalHandle
     task: TaskSet
-    refusal: Future
+    answer: Future
     accepted_at: float
     run: TaskRun | None = None
     feedback_at: float = -math.inf
@@ -39,6 +41,8 @@ class TaskTaker(Protocol):
 
     scheduler: Scheduler
     task_check: TaskCheck
+    verdicts: Verdicts
+    estimate: OwnEstimate | None
 
     def now(self) -> float:
         """Seconds on the stack's clock."""
@@ -46,8 +50,8 @@ class TaskTaker(Protocol):
     def problem_with(self, instruction: str, memory_policy: int, goal: str) -> str:
         """Why such a task cannot even be tried; empty when the policy may be asked."""
 
-    def perform(self, event: Event) -> str:
-        """One step of the scheduler. Returns the reason when it refused, else an empty text."""
+    def begin_task(self, task: TaskSet, answer: TaskAnswer) -> str:
+        """Have it done, as far as the policy takes it. Returns the reason when it is refused, else an empty text."""
 
     def end_task(self) -> None:
         """Nothing more is asked of the policy."""
@@ -66,7 +70,6 @@ class RunTaskServer:
     def __init__(self, node: TaskTaker) -> None:
         self._node = node
         self._goals: list[_Goal] = []
-        self._verdicts = Verdicts()
         self._server = ActionServer(
             node,
             RunTask,
@@ -80,10 +83,6 @@ class RunTaskServer:
     def destroy(self) -> None:
         """Stop serving; the node must still exist."""
         self._server.destroy()
-
-    def hear(self, verdict: Verdict) -> None:
-        """What a judge says of an epoch."""
-        self._verdicts.add(verdict)
 
     def abort(self, reason: str) -> None:
         """End all runs: nobody looks after them any more."""
@@ -102,7 +101,7 @@ class RunTaskServer:
         for goal in list(self._goals):
             if goal.handle.is_cancel_requested:
                 self._end(goal, Outcome.CANCELLED, "cancelled by the client")
-            elif goal.run is None and goal.refusal.done():
+            elif goal.run is None and goal.answer.done():
                 self._begin(goal, now)
             elif goal.run is not None and (verdict := self._judge(goal, now)) is not None:
                 self._end(goal, *verdict)
@@ -110,7 +109,7 @@ class RunTaskServer:
                 self._give_feedback(goal, now)
 
     def _begin(self, goal: _Goal, now: float) -> None:
-        refusal = goal.refusal.result() or self._node.perform(goal.task)
+        refusal = self._node.begin_task(goal.task, goal.answer.result())
         if refusal:
             self._end(goal, Outcome.REFUSED, refusal)
         else:
@@ -120,26 +119,27 @@ class RunTaskServer:
         scheduler = self._node.scheduler
         return goal.run.judge(
             now,
-            self._verdicts.of(scheduler.task_epoch),
+            self._node.verdicts.of(scheduler.task_epoch),
             is_current=scheduler.task is goal.task,
             mode=scheduler.mode,
             fault=scheduler.fault,
             denial=scheduler.epoch.denial,
             waiting=scheduler.waiting,
+            estimate=self._node.estimate,
         )
 
     def _on_accepted(self, handle: ServerGoalHandle) -> None:
-        request, refusal = handle.request, Future()
+        request, answer = handle.request, Future()
         task = TaskSet(request.instruction, goal=request.goal)
         reason = self._node.problem_with(request.instruction, request.memory_policy, request.goal)
         if not reason and not (math.isfinite(request.timeout) and request.timeout > 0.0):
             reason = f"its timeout is {request.timeout} s; expected a finite one of more than 0 s"
         if reason:
-            refusal.set_result(reason)
+            answer.set_result(TaskAnswer(reason))
         else:
             task = TaskSet(request.instruction, MemoryPolicy(request.memory_policy), goal=request.goal)
-            refusal = self._node.task_check.ask(task, request.insist)
-        goal = _Goal(handle, task, refusal, self._node.now())
+            answer = self._node.task_check.ask(task, request.insist, request.accept_estimate)
+        goal = _Goal(handle, task, answer, self._node.now())
         self._goals.append(goal)
         if reason:
             self._node.get_logger().warning(f"run of {request.instruction[:80]!r} refused: {reason}")
@@ -154,7 +154,7 @@ class RunTaskServer:
         feedback = RunTask.Feedback(chunk_id=scheduler.executing_id, mode=int(scheduler.mode))
         if goal.run is not None:
             feedback.elapsed = now - goal.run.started_at
-            note = remark(self._verdicts.of(scheduler.task_epoch), scheduler.waiting)
+            note = remark(self._node.verdicts.of(scheduler.task_epoch), scheduler.waiting, self._node.estimate)
             feedback.note = cut_text(note, RunTask.Feedback, "note")
         goal.handle.publish_feedback(feedback)
 

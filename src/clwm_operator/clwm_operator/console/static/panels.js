@@ -23,12 +23,24 @@ export class Panels {
       event.preventDefault();
       give("/world", { task: by("world_task").value, seed: Number(by("world_seed").value) });
     };
+    for (const [key, id] of [["+", "done"], ["-", "failed"]]) {
+      by(id).onclick = () => give("/verdict", { is_done: id === "done" });
+      addEventListener("keydown", (event) => {
+        if (event.key === key && !event.repeat && !event.target.closest?.("input, select, dialog")) by(id).click();
+      });
+    }
     by("take_charge").onclick = () => give("/charge", { take: true });
     by("give_charge").onclick = () => give("/charge", { take: false });
   }
 
   #giveTask(instruction, goal) {
-    return this.give("/task", { instruction, goal, memory: by("memory").value, insist: by("insist").checked });
+    return this.give("/task", {
+      instruction,
+      goal,
+      memory: by("memory").value,
+      insist: by("insist").checked,
+      accept_estimate: by("accept_estimate").checked,
+    });
   }
 
   #hello({ role, facts }) {
@@ -67,6 +79,10 @@ export class Panels {
     by("verdict").textContent = verdict
       ? `${verdict.outcome.toLowerCase()}, says ${verdict.judge}${verdict.reason ? `: ${verdict.reason}` : ""}`
       : "";
+    by("ends").hidden = !state.instruction;
+    const estimate = this.#last?.task_epoch === state.epoch ? this.#last?.success_estimate : null;
+    by("estimate").textContent = state.instruction && estimate != null
+      ? `the policy's own estimate that it is done: ${estimate.toFixed(2)}` : "";
     by("world_now").textContent = state.world
       ? `now ${state.world.task}, seed ${state.world.seed}, ${state.world.elapsed.toFixed(0)} s`
       : "";

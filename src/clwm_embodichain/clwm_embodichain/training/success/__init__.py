@@ -1,0 +1,1 @@
+"""Whether what was asked for holds: the head that says so, its episodes, its training."""
