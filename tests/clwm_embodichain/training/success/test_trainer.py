@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+import typer
 
 from clwm_embodichain.training.success.courses import GOALS, Courses
 from clwm_embodichain.training.success.data import Looks, collect
+from clwm_embodichain.training.success.train import ranges
 from clwm_embodichain.training.success.trainer import Sentences, Settings, calibrate, fit, probabilities
 
 WIDTH = 8
@@ -66,3 +68,10 @@ def test_a_goal_that_is_reached_is_undone_again():
         assert not holds[0] and any(holds) and not holds[-1], (goal, holds)
     assert GOALS == ("lift_tray", "place_block")
     courses.close()
+
+
+@pytest.mark.parametrize("text", ["", "7", "5-3", "0-500", "-1-4", "0-9,", "a-b"])
+def test_seeds_of_a_training_are_ranges_below_those_of_the_calibration(text):
+    assert ranges("0-1,8-8") == [range(0, 2), range(8, 9)]
+    with pytest.raises(typer.BadParameter, match="expected ranges below 500"):
+        ranges(text)

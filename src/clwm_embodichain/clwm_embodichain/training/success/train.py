@@ -35,9 +35,7 @@ DRESSES = {"training": as_in_training, "training-too": as_in_training}
 def train(
     model: Annotated[str, typer.Option(help="name of a file in config/models")] = "nano",
     data: Annotated[Path, typer.Option(help="what was played is kept here, and used again")] = Path("out/success"),
-    seeds: Annotated[
-        int, typer.Option(min=5, max=CALIBRATION_SEED, help="of training, a course of each goal each")
-    ] = 120,
+    seeds: Annotated[str, typer.Option(help="of training, two courses each: ranges, such as 0-59,80-119")] = "0-59",
     calibration_seeds: Annotated[int, typer.Option(min=5, help="of the calibration")] = 25,
     out: Annotated[Path | None, typer.Option(help="the head's file; default: beside the policy")] = None,
     seed: Annotated[int, typer.Option(min=0, help="of the training")] = 0,
@@ -49,7 +47,7 @@ def train(
     """
     console = PlainConsole(highlight=False, soft_wrap=True)
     torch.set_num_threads(1)
-    files = ModelFiles.load(model)
+    files, spans = ModelFiles.load(model), ranges(seeds)
     try:
         document = read_policy_document(files.policy.with_suffix(".json"))
         sentences = training_sentences(document.inputs, SentenceEncoder().embed)
@@ -59,7 +57,9 @@ def train(
         console.error(error)
         raise typer.Exit(2) from None
     folder = data / encoder.weights_hash[:12]
-    seen = Looks.joined(collect(folder, DRESSES, range(seeds), encoder, console.print).values())
+    seen = Looks.joined(
+        looks for span in spans for looks in collect(folder, DRESSES, span, encoder, console.print).values()
+    )
     held_back = range(CALIBRATION_SEED, CALIBRATION_SEED + calibration_seeds)
     calibration = collect(folder, DRESSES, held_back, encoder, console.print)["training"]
     settings = replace(Settings(), seed=seed)
@@ -73,6 +73,7 @@ def train(
         chunks=settings.chunks,
         made={
             "settings": asdict(settings),
+            "seeds": seeds,
             "courses": len(set(seen.course.tolist())),
             "looks": len(seen.course),
             "calibration_courses": len(set(calibration.course.tolist())),
@@ -84,6 +85,20 @@ def train(
     path = out or files.policy.with_name(FILE_NAME)
     save_success_head(path, head, facts)
     console.print(f"{path}: says done from {threshold:.2f} on, {settings.chunks} chunks in a row")
+
+
+def ranges(text: str) -> list[range]:
+    """Of "0-59,80-119", both ends included. Raises typer.BadParameter."""
+    found = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first + last).isdecimal() or not dash or not 0 <= int(first) <= int(last) < CALIBRATION_SEED:
+            raise typer.BadParameter(
+                f"--seeds is {text}; expected ranges below {CALIBRATION_SEED} (from there on they are the "
+                "calibration's), such as 0-59,80-119"
+            )
+        found.append(range(int(first), int(last) + 1))
+    return found
 
 
 def training_sentences(inputs: PolicyInputs, embed: Embed) -> Sentences:

@@ -25,13 +25,13 @@ ASKED = (0.6, 0.25, 0.15)
 class Settings:
     """noise: added to normalised features. false_share: of calibration courses that may be called done wrongly."""
 
-    steps: int = 3000
+    steps: int = 1000
     batch: int = 256
     learning_rate: float = 2e-3
     weight_decay: float = 2e-2
     noise: float = 0.15
     dropout: float = 0.2
-    chunks: int = 2
+    chunks: int = 3
     false_share: float = 0.02
     seed: int = 0
 
