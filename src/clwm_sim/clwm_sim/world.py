@@ -60,13 +60,15 @@ class World(Stage):
 
     def advance(self, until: float, setpoint: Setpoint | None = None, look: Callable[[], None] | None = None) -> None:
         """Step physics until `time` reaches `until`, as `Stage.advance` does, judging every 20 ms before `look`."""
+        super().advance(until, setpoint, self._judging(look))
 
+    def _judging(self, look: Callable[[], None] | None) -> Callable[[], None]:
         def judge() -> None:
             self._judge.look(self.time, self.situation())
             if look is not None:
                 look()
 
-        super().advance(until, setpoint, judge)
+        return judge
 
     def become(self, other: World) -> None:
         """Take over the whole state of `other`, a world of the same robot: what happens here next would happen there.

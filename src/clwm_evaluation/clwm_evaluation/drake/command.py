@@ -1,11 +1,10 @@
-"""`clwm bench drake`: the experts and the scenes in another simulator, from the same SDF and URDF."""
+"""`clwm bench drake`: experts and the policy in another simulator, from the same SDF and URDF."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -14,60 +13,94 @@ from numpy.typing import NDArray
 
 from clwm_common.terminal.console import PlainConsole
 from clwm_embodichain.expansion.attempts import AttemptError
+from clwm_evaluation.calibration.trial_recording import Source
+from clwm_evaluation.drake.expert_trials import FAR, ExpertTrials
+from clwm_evaluation.drake.orders import CONTROLS, EXPERT, POLICY, Ledger, Plan
 from clwm_evaluation.drake.process import DrakeError, DrakeProcess
 from clwm_evaluation.drake.stage import STEP
-from clwm_evaluation.drake.trials import FAR, DrakeTrial, DrakeTrials
+from clwm_evaluation.drake.summary import page_tables, summary
 from clwm_evaluation.plots import panels
-from clwm_evaluation.report import Measured, Rows, measurement, percent
-from clwm_evaluation.statistics import compare_pairs, success_rate
-from clwm_sim.registry import RegistryError, scenes
+from clwm_evaluation.report import FirstSeed, Measured, measurement
+from clwm_policy.model.checkpoint import CheckpointError
+from clwm_sim.registry import RegistryError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FIRST_SEED = 9_300_000
+_TITLES = (
+    "Experts in Drake and in MuJoCo, from the same starts",
+    "The policy in both, and its controls",
+    "How far the two worlds are apart",
+)
 
-@measurement(DrakeError, RegistryError, AttemptError)
+
+@measurement(DrakeError, RegistryError, AttemptError, CheckpointError)
 def drake(
     console: PlainConsole,
     python: Annotated[
         str, typer.Option(envvar="CLWM_DRAKE_PYTHON", help="Python of an environment with `pip install drake`")
     ] = "drake-env/bin/python",
-    scene: Annotated[str | None, typer.Option(help="one scene; all when left out")] = None,
-    episodes: Annotated[int, typer.Option(min=1, help="seeds of each goal, at most")] = 100,
+    scene: Annotated[str | None, typer.Option(help="of the experts; all when left out")] = None,
+    episodes: Annotated[int, typer.Option(min=0, help="seeds of each goal for its expert")] = 13,
+    policy_episodes: Annotated[int, typer.Option(min=0, help="seeds of both tasks for the policy")] = 50,
+    control_episodes: Annotated[
+        int, typer.Option(min=0, help="of them, told the other task, and without a policy")
+    ] = 10,
     minutes: Annotated[float, typer.Option(min=0.0, help="after which no other trial is begun")] = 60.0,
-    first_seed: Annotated[int, typer.Option(min=0)] = 0,
+    ledger: Annotated[Path, typer.Option(help="keeps finished trials, which are not made again")] = Path(
+        "out/bench/drake.jsonl"
+    ),
+    *,
+    source: Source,
+    first_seed: FirstSeed = FIRST_SEED,
 ) -> Measured:
-    """The scripted experts in Drake beside MuJoCo from the same starts, and how far masses, joint axes and pictures of
-    both are apart.
+    """Scripted experts and the policy in Drake beside MuJoCo from the same starts, and how far masses, joint axes and
+    pictures of both are apart.
+
+    The policy is as shipped, under a virtual clock. Its controls are a sentence of the other task, and arms that hold.
+    An interrupted measurement goes on where it stopped.
     """
     began = time.monotonic()
+    plan = Plan(scene, first_seed, episodes, policy_episodes, control_episodes)
     process = DrakeProcess(python)
     try:
-        trials = DrakeTrials(process)
-        goals = trials.goals(scene)
-        alike = [trials.likeness(name, first_seed) for name in dict.fromkeys(name for name, _ in goals)]
-        made: list[DrakeTrial] = []
-        for trial in trials.series(scene, range(first_seed, first_seed + episodes)):
-            made.append(trial)
-            text = f"{trial.scene}, {trial.goal}, seed {trial.seed}: {trial.drake} in Drake, {trial.mujoco} in MuJoCo"
-            console.print(text, highlight=False)
+        experts = ExpertTrials(process)
+        likeness = [experts.likeness(name, first_seed) for name in dict.fromkeys(name for name, _ in plan.goals())]
+        policy = _policy(process, source) if policy_episodes or control_episodes else None
+        with_policy = "" if policy is None else f"{process.version}; {policy.made_with}"
+        made_with = {EXPERT: process.version, **dict.fromkeys((POLICY, *CONTROLS), with_policy)}
+        book = Ledger(ledger)
+        done = book.read(made_with)
+        for order in plan.orders():
+            if order in done:
+                continue
             if time.monotonic() - began > 60.0 * minutes:
+                console.print("time is over; the same command goes on from here")
                 break
+            done[order] = trial = (experts if order.mover == EXPERT else policy).run(order)
+            book.append(trial, made_with)
+            text = f"{order.mover}, {order.scene}, {trial.goal}, seed {order.seed}: {trial.drake} in Drake, "
+            console.print(f"{text}{trial.mujoco} in MuJoCo", highlight=False)
     finally:
         process.close()
-    report = {
-        "goals": [_row(name, kind, [it for it in made if (it.scene, it.kind) == (name, kind)]) for name, kind in goals],
-        "all": _row("all", "", made),
-        "likeness": alike,
-        "drake_step_s": STEP,
+    made = [done[order] for order in plan.orders() if order in done]
+    report = summary(made) | {
+        "likeness": likeness,
         "far": FAR,
-        "scenes_left_out": [] if scene is None else [name for name in scenes() if name != scene],
-        "trials": [asdict(trial) for trial in made],
+        "drake_step_s": STEP,
+        "drake": process.version,
+        "model": source.model,
     }
-    tables = page_tables(report)
-    titles = ("Experts in Drake and in MuJoCo, from the same starts", "How far the two worlds are apart")
-    shown = [rows.table(title) for rows, title in zip(tables, titles, strict=True)]
-    return Measured(report, shown, partial(_figure, trials.sheet))
+    tables = [rows.table(title) for rows, title in zip(page_tables(report), _TITLES, strict=True)]
+    return Measured(report, tables, partial(_figure, experts.sheet))
+
+
+def _policy(process: DrakeProcess, source: Source) -> Any:
+    # Here, since torch takes seconds to import and --help must not wait for it.
+    from clwm_evaluation.drake.policy_trials import PolicyTrials
+
+    return PolicyTrials(process, source)
 
 
 def _figure(sheet: NDArray[np.uint8]) -> Figure:
@@ -76,46 +109,3 @@ def _figure(sheet: NDArray[np.uint8]) -> Figure:
     axes.set_title("head, left wrist, right wrist: MuJoCo above, Drake below")
     axes.axis("off")
     return figure
-
-
-def page_tables(report: dict[str, Any]) -> list[Rows]:
-    """Successes by goal, and the likeness of the scenes."""
-    successes = [
-        [
-            f"{row['scene']} {row['goal']}".strip(),
-            str(row["trials"]),
-            *(f"{100 * row[world]['success_rate']:.0f} %" for world in ("drake", "mujoco")),
-            percent(row["drake"]["wilson95"], 0),
-            f"{row['pairs']['only_other']} and {row['pairs']['only_this']}",
-        ]
-        for row in [*report["goals"], report["all"]]
-        if row["trials"]
-    ]
-    alike = [
-        [
-            row["scene"],
-            f"{row['mass_kg']:.1g}",
-            f"{row['axes']:.1g}",
-            *(
-                f"{100 * row['pictures'][camera]['share_far']:.1f} %"
-                for camera in ("head", "left_wrist", "right_wrist")
-            ),
-        ]
-        for row in report["likeness"]
-    ]
-    return [
-        Rows(("goal", "starts", "Drake", "MuJoCo", "Drake, Wilson 95 %", "only MuJoCo, only Drake"), successes),
-        Rows(("scene", "masses, kg", "joint axes, m", "head: pixels apart", "left wrist", "right wrist"), alike),
-    ]
-
-
-def _row(scene: str, kind: str, trials: Sequence[DrakeTrial]) -> dict[str, Any]:
-    pairs = [(trial.drake == "achieved", trial.mujoco == "achieved") for trial in trials]
-    return {
-        "scene": scene,
-        "goal": kind,
-        "trials": len(trials),
-        "drake": success_rate(sum(drake for drake, _ in pairs), len(pairs)),
-        "mujoco": success_rate(sum(mujoco for _, mujoco in pairs), len(pairs)),
-        "pairs": compare_pairs(pairs) if pairs else None,
-    }

@@ -53,8 +53,9 @@ class DrakeWorld:
     ) -> dict[str, Any]:
         """Build scene and arms at rest where the drives' positions say; answers masses and axes of the arms.
 
-        drives: for each joint name, stiffness, damping, effort, inertia of its motor, position. friction: of the arms'
-        links by name. lights: direction, colour and frame (`world` or `camera`) of each, all from afar.
+        drives: for each joint name, stiffness, damping, effort, inertia of its motor, position, and whether its
+        target's velocity is fed forward. friction: of the arms' links by name. lights: direction, colour and frame
+        (`world` or `camera`) of each, all from afar.
         """
         builder = DiagramBuilder()
         config = MultibodyPlantConfig(
@@ -90,6 +91,7 @@ class DrakeWorld:
         for joint, drive in zip(self._joints, drives, strict=True):
             plant.SetPositions(self._context, _with(plant.GetPositions(self._context), joint, drive["position"]))
         self._target = np.array([drive["position"] for drive in drives])
+        self._is_fed_forward = np.array([drive["fed_forward"] for drive in drives])
         self._levers = {
             plant.GetModelInstanceName(instance): joint
             for instance in self._objects
@@ -105,7 +107,7 @@ class DrakeWorld:
         """One step for each of the targets (joints,) of the drives; answers the state after the last."""
         for target in targets:
             wanted = np.array(target)
-            velocity = (wanted - self._target) / self._time_step
+            velocity = self._is_fed_forward * (wanted - self._target) / self._time_step
             self._target = wanted
             self._command(wanted, velocity)
             time = self._simulator.get_context().get_time()
@@ -113,7 +115,9 @@ class DrakeWorld:
         return self.state()
 
     def state(self) -> dict[str, Any]:
-        """Poses (xyz and quaternion wxyz), speeds and angles of objects by name, positions of the drives' joints."""
+        """Poses (xyz and quaternion wxyz), speeds and angles of objects by name; positions, velocities of the drives'
+        joints.
+        """
         plant, context = self._plant, self._context
         objects = {}
         for instance in self._objects:
@@ -125,7 +129,7 @@ class DrakeWorld:
                 "speed": float(np.linalg.norm(plant.EvalBodySpatialVelocityInWorld(context, body).translational())),
                 "angle": 0.0 if lever is None else lever.get_angle(context) + self._snaps[name][1],
             }
-        positions = plant.GetPositions(context)
+        positions, velocities = plant.GetPositions(context), plant.GetVelocities(context)
         frames = {
             frame.name(): _numbers(frame.CalcPoseInWorld(context))
             for frame in (plant.GetFrameByName(f"{side}_fr3_hand_tcp", self._arms) for side in ("left", "right"))
@@ -133,16 +137,17 @@ class DrakeWorld:
         return {
             "objects": objects,
             "joints": [float(positions[joint.position_start()]) for joint in self._joints],
+            "velocities": [float(velocities[joint.velocity_start()]) for joint in self._joints],
             "tools": frames,
         }
 
-    def render(self, pose: list, fovy: float, size: int) -> dict[str, Any]:
-        """A square RGB picture from a camera that looks along its z axis with y down: pose (4, 4), fovy in rad."""
+    def render(self, camera: str, fovy: float, size: int) -> dict[str, Any]:
+        """A square RGB picture of one of the arms' or the cell's cameras; fovy in rad."""
         intrinsics = CameraInfo(width=size, height=size, fov_y=fovy)
         core = RenderCameraCore(RENDERER, intrinsics, ClippingRange(0.01, 10.0), RigidTransform())
         context = self._scene_graph.GetMyContextFromRoot(self._simulator.get_context())
         query = self._scene_graph.get_query_output_port().Eval(context)
-        where = RigidTransform(np.array(pose))
+        where = self._plant.GetFrameByName(f"{camera}_optical_frame", self._arms).CalcPoseInWorld(self._context)
         image = query.RenderColorImage(ColorRenderCamera(core), self._scene_graph.world_frame_id(), where)
         return {"size": size, "rgb": base64.b64encode(image.data[..., :3].tobytes()).decode()}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import json
-import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -22,6 +22,7 @@ from clwm_sim.scenes.workcell import SIDES, mesh_directory
 from clwm_sim.stage import Stage
 
 _SCRIPT = Path(__file__).with_name("drake_world.py")
+_PROBE = "import pydrake, importlib.metadata; print(importlib.metadata.version('drake'))"
 _STL_TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
 
@@ -30,19 +31,24 @@ class DrakeError(RuntimeError):
 
 
 class DrakeProcess:
-    """One world at a time, commanded by orders; to be closed."""
+    """One world at a time, commanded by orders; to be closed.
+
+    version: of Drake, and of what is told to it.
+    """
 
     def __init__(self, python: str) -> None:
         """python: of an environment in which `pip install drake` was done. Raises DrakeError when it has no Drake."""
         self._folder = tempfile.TemporaryDirectory(prefix="clwm_drake_")
         _write_meshes(Path(self._folder.name))
         try:
-            probe = subprocess.run([python, "-c", "import pydrake"], capture_output=True, text=True)
+            probe = subprocess.run([python, "-c", _PROBE], capture_output=True, text=True)
         except OSError as error:
             raise DrakeError(f"{python} cannot be started ({error}); name the Python of Drake's environment") from None
         if probe.returncode:
             text = f"{python} has no Drake ({probe.stderr.strip().splitlines()[-1]})"
             raise DrakeError(f"{text}; make an environment with `python -m venv E && E/bin/pip install drake`")
+        told = hashlib.sha256(_SCRIPT.read_bytes() + Path(__file__).read_bytes()).hexdigest()
+        self.version = f"Drake {probe.stdout.strip()}, {_SCRIPT.name} {told[:8]}"
         self._log = Path(self._folder.name) / "drake.log"
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
@@ -53,8 +59,6 @@ class DrakeProcess:
         """Build the scene of a stage, with the arms where they are told to be; answers as drake_world.py does."""
         robot = stage.robot
         urdf = robot_urdf(robot, Choices(meshes="package://meshes")).replace(".stl", ".obj")
-        # Springs of fingers that follow others are not wanted: both have a drive of their own.
-        urdf = re.sub(r"<mimic [^>]*/>", "", urdf)
         return self._order(
             "load",
             sdf=scene_sdf(stage, "clwm"),
@@ -70,9 +74,9 @@ class DrakeProcess:
         """One step for each of the targets (n, drives); the state after the last."""
         return self._order("advance", targets=targets.tolist())
 
-    def render(self, pose: NDArray[np.float64], fovy: float, size: int) -> NDArray[np.uint8]:
-        """RGB (size, size, 3) from a camera at `pose` (4, 4), OpenCV's convention; fovy in rad."""
-        answer = self._order("render", pose=pose.tolist(), fovy=fovy, size=size)
+    def render(self, camera: str, fovy: float, size: int) -> NDArray[np.uint8]:
+        """RGB (size, size, 3) of a camera, which is where the URDF says; fovy in rad."""
+        answer = self._order("render", camera=camera, fovy=fovy, size=size)
         return np.frombuffer(base64.b64decode(answer["rgb"]), np.uint8).reshape(size, size, 3)
 
     def close(self) -> None:
@@ -116,6 +120,7 @@ def drives(stage: Stage) -> list[dict[str, Any]]:
                     "effort": float(model.jnt_actfrcrange[joint, 1]),
                     "inertia": float(model.dof_armature[model.jnt_dofadr[joint]]),
                     "position": float(position),
+                    "fed_forward": True,
                 }
             )
         first = arm.gripper.finger_joint
@@ -134,6 +139,7 @@ def _finger(model: mujoco.MjModel, side: str, number: int, name: str, width: flo
         "effort": float(model.actuator_forcerange[hand, 1] / 2.0),
         "inertia": float(model.dof_armature[model.jnt_dofadr[joint]]),
         "position": float(width / 2.0),
+        "fed_forward": False,
     }
 
 

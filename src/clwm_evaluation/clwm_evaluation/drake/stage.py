@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from clwm_evaluation.drake.process import DrakeProcess, targets
+from clwm_sim.cameras import CAMERAS, camera_id
 from clwm_sim.scenes.things import Layout
-from clwm_sim.scenes.workcell import SIDES
+from clwm_sim.scenes.workcell import PHYSICS_DT, SIDES
 from clwm_sim.situation import Situation, State
-from clwm_sim.stage import Setpoint, Stage, next_openings
+from clwm_sim.stage import ArmsMeasured, Setpoint, Stage, next_openings
 
-STEP = 0.005  # s
+STEP = 0.005  # s, a multiple of MuJoCo's step
 LOOK_EVERY = 4  # steps between two looks, 20 ms as in MuJoCo
-_LEFT_FINGERS, _RIGHT_FINGERS = slice(7, 9), slice(16, 18)
+_ARMS, _FINGERS = [*range(7), *range(9, 16)], [[7, 8], [16, 17]]  # among the drives
 
 
 class DrakeStage:
@@ -36,6 +37,9 @@ class DrakeStage:
         self._grip_step = np.array([gripper.speed for gripper in grippers]) * STEP
         self._range = [gripper.opening_min for gripper in grippers], [gripper.opening_max for gripper in grippers]
         self._changes = deque(stage.layout.changes)
+        model, _ = stage.compiled
+        self._fovy = {camera: float(np.radians(model.cam_fovy[camera_id(model, camera)])) for camera in CAMERAS}
+        self._image_size = stage.image_size
         self._steps = 0
         answer = process.load(stage, STEP)
         self.arms: dict[str, Any] = answer["arms"]
@@ -46,12 +50,17 @@ class DrakeStage:
         """Seconds since the start."""
         return self._steps * STEP
 
+    def measured(self) -> ArmsMeasured:
+        """Joints and openings as they are now."""
+        joints, velocities = np.array(self._state["joints"]), np.array(self._state["velocities"])
+        return ArmsMeasured(joints[_ARMS], velocities[_ARMS], joints[_FINGERS].sum(axis=1))
+
     def setpoint(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The joint positions (14,) and openings (2,) asked for last."""
         return self._positions.copy(), self._widths.copy()
 
     def advance(self, until: float, setpoint: Setpoint | None = None, look: Callable[[], None] | None = None) -> None:
-        """As `Stage.advance` does, in steps of 5 ms."""
+        """As `Stage.advance` does, in steps of 5 ms: of what is set for each step of MuJoCo's the last takes effect."""
         left = round((until - self.time) / STEP)
         while left > 0:
             count = min(left, LOOK_EVERY - self._steps % LOOK_EVERY)
@@ -69,24 +78,22 @@ class DrakeStage:
             position, rotation = _pose(found["pose"])
             objects[name] = State(position, rotation, found["speed"], found["angle"])
         tools = [np.array(self._state["tools"][f"{side}_fr3_hand_tcp"][:3]) for side in SIDES]
-        return Situation(objects, np.array(tools), self._opened())
+        return Situation(objects, np.array(tools), self.measured().widths)
 
-    def render(self, pose: NDArray[np.float64], fovy: float, size: int) -> NDArray[np.uint8]:
-        """As DrakeProcess does."""
-        return self._process.render(pose, fovy, size)
+    def render(self, camera: str) -> NDArray[np.uint8]:
+        """RGB picture of the size that the stage's are."""
+        return self._process.render(camera, self._fovy[camera], self._image_size)
 
     def _next_target(self, setpoint: Setpoint | None) -> NDArray[np.float64]:
         self._steps += 1
         if setpoint is not None:
-            positions, widths = setpoint(self.time)
+            for left in reversed(range(round(STEP / PHYSICS_DT))):
+                positions, widths = setpoint(self.time - left * PHYSICS_DT)
             self._positions = np.array(positions, dtype=np.float64)
             self._widths = np.clip(np.asarray(widths, dtype=np.float64), *self._range)
-        self._applied_widths = next_openings(self._applied_widths, self._widths, self._opened(), self._grip_step)
+        opened = self.measured().widths
+        self._applied_widths = next_openings(self._applied_widths, self._widths, opened, self._grip_step)
         return targets(self._positions, self._applied_widths)
-
-    def _opened(self) -> NDArray[np.float64]:
-        joints = np.array(self._state["joints"])
-        return np.array([joints[_LEFT_FINGERS].sum(), joints[_RIGHT_FINGERS].sum()])
 
     def _is_placed(self, name: str) -> bool:
         return self.layout.things[name].moves == "placed"

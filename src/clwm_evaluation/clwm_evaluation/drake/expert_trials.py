@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,13 @@ from numpy.typing import NDArray
 
 from clwm_description.urdf import link_name
 from clwm_embodichain.expansion.attempts import Attempt, Attempts
+from clwm_evaluation.drake.orders import DrakeTrial, TrialOrder
 from clwm_evaluation.drake.process import DrakeProcess
 from clwm_evaluation.drake.stage import DrakeStage
-from clwm_sim.cameras import CAMERAS, camera_id
+from clwm_sim.cameras import CAMERAS
 from clwm_sim.experts.goal_expert import GoalExpert
 from clwm_sim.experts.playing import play
 from clwm_sim.goals.judge import Judge
-from clwm_sim.registry import offers
 from clwm_sim.scenes.workcell import SIDES
 from clwm_sim.stage import Stage
 
@@ -25,21 +24,7 @@ PICTURE = 128  # px
 FAR = 0.1  # of white, from which on a pixel counts as another one
 
 
-@dataclass(frozen=True)
-class DrakeTrial:
-    """How one goal, asked for at the start of an episode, ended in both: `achieved`, `lost` or `open`; s it took."""
-
-    scene: str
-    kind: str
-    goal: str
-    seed: int
-    mujoco: str
-    drake: str
-    mujoco_seconds: float
-    drake_seconds: float
-
-
-class DrakeTrials:
+class ExpertTrials:
     """Makes trials one after the other, with one Drake process.
 
     sheet: RGB (height, width, 3) of the last likeness: all cameras, MuJoCo's pictures above Drake's.
@@ -51,38 +36,27 @@ class DrakeTrials:
         self._process = process
         self._attempts = Attempts(image_size=PICTURE)
 
-    def goals(self, scene: str | None) -> list[tuple[str, str]]:
-        """Scenes and kinds of goals. Raises RegistryError for an unknown scene."""
-        return offers(scene)
-
-    def series(self, scene: str | None, seeds: Iterable[int]) -> Iterator[DrakeTrial]:
-        """One trial of every goal for each seed. Raises as `run` does."""
-        for seed in seeds:
-            yield from (self.run(name, kind, seed) for name, kind in self.goals(scene))
-
-    def run(self, scene: str, kind: str, seed: int) -> DrakeTrial:
+    def run(self, order: TrialOrder) -> DrakeTrial:
         """The trial of this seed in Drake and then in MuJoCo. Raises AttemptError, DrakeError."""
-        attempt = self._attempts.prepare(scene, kind, seed)
+        attempt = self._attempts.prepare(order.scene, order.kind, order.seed)
         drake = DrakeStage(self._process, attempt.stage)
         outcome = self._in_drake(drake, attempt)
         for _ in attempt.play():
             pass
         return DrakeTrial(
-            scene,
-            kind,
+            order,
             attempt.goal.name,
-            seed,
-            attempt.outcome,
-            outcome,
-            round(attempt.stage.time - attempt.asked_at, 2),
-            round(drake.time, 2),
+            mujoco=attempt.outcome,
+            drake=outcome,
+            mujoco_seconds=round(attempt.stage.time - attempt.asked_at, 2),
+            drake_seconds=round(drake.time, 2),
         )
 
     def likeness(self, scene: str, seed: int) -> dict[str, Any]:
         """How far masses, axes and pictures of a scene's start are apart. Raises AttemptError, DrakeError."""
         stage = self._attempts.prepare(scene, None, seed).stage
         drake = DrakeStage(self._process, stage)
-        pictures = {camera: (stage.render(camera), _drawn(drake, stage, camera)) for camera in CAMERAS}
+        pictures = {camera: (stage.render(camera), drake.render(camera)) for camera in CAMERAS}
         self.sheet = np.vstack([np.hstack(row) for row in zip(*pictures.values(), strict=True)])
         return {
             "scene": scene,
@@ -99,11 +73,6 @@ class DrakeTrials:
             if judge.verdicts[goal.name] != "open" or drake.time >= goal.timeout:
                 break
         return judge.verdicts[goal.name]
-
-
-def _drawn(drake: DrakeStage, stage: Stage, camera: str) -> NDArray[np.uint8]:
-    model, _ = stage.compiled
-    return drake.render(stage.camera_pose(camera), float(np.radians(model.cam_fovy[camera_id(model, camera)])), PICTURE)
 
 
 def _difference(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> dict[str, float]:
