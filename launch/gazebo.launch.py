@@ -1,7 +1,7 @@
 """A scene in Gazebo with both arms behind the real controllers; executor, policy and perception are started beside it.
 
 ros2 launch clwm_bringup gazebo.launch.py scene:=lift_tray seed:=3
-./clwm up --robot dual_fr3_ros2_control --rate 1
+./clwm up --robot dual_fr3_ros2_control --sim-time
 """
 
 import tempfile

@@ -1,12 +1,16 @@
 """What the documents point at is there: links, paths, modules and names in the code, and the arrows of the picture."""
 
 import ast
+import itertools
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from clwm_bringup.graph import StackOptions, build_graph
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {page.name: page.read_text() for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
@@ -129,3 +133,19 @@ def package_imports():
 
 def short(module):
     return module.partition(".")[0].removeprefix("clwm_").removeprefix("sai_")
+
+
+def stacks_started():
+    """Options of every `clwm up` in pages and heads of launch files, robots of the reader's own left out."""
+    texts = [*PAGES.values(), *(file.read_text() for file in (ROOT / "launch").glob("*.py"))]
+    lines = [line for text in texts for line in re.findall(r"^ *\./clwm up\b([^#\n]*)", text, re.MULTILINE)]
+    return sorted({line.strip() for line in lines if "my_" not in line})
+
+
+@pytest.mark.parametrize("line", stacks_started())
+def test_every_stack_that_is_to_be_started_can_be_built(line):
+    words = shlex.split(line)
+    given = {word[2:]: following for word, following in itertools.pairwise([*words, ""]) if word[:2] == "--"}
+    options = {name: given[name] for name in ("robot", "model", "task") if name in given}
+    rate = float(given.get("rate", 0.0))
+    assert build_graph(StackOptions(**options, rate=rate, sim_time="sim-time" in given))

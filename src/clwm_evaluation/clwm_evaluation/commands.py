@@ -73,7 +73,7 @@ MEASUREMENTS = {
         "clwm_evaluation.libfranka.command", "libfranka", "The policy through libfranka's protocol, and missed cycles"
     ),
     "drake": CommandPlace(
-        "clwm_evaluation.drake.command", "drake", "The experts and scenes in another simulator, from the same files"
+        "clwm_evaluation.drake.command", "drake", "Experts and the policy in another simulator, from the same files"
     ),
     "console": CommandPlace(
         "clwm_evaluation.process_cost.console",

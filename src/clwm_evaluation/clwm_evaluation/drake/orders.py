@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from clwm_sim.registry import offers
 EXPERT, POLICY = "expert", "policy"
 HOLD, OTHER_TASK = CONTROLS = ("hold", "other-task")  # no policy, the arms hold; the policy told something else
 TABLE = "table"  # the scene of both tasks
-STILL = 5  # seeds on which experts are asked to keep still: what nobody moves stays where it is
+STILL = 2  # seeds on which experts are asked to keep still: what nobody moves stays where it is
 
 
 @dataclass(frozen=True)
@@ -54,17 +53,24 @@ class Plan:
         """Scenes and kinds of the experts' goals. Raises RegistryError for an unknown scene."""
         return offers(self.scene)
 
-    def orders(self) -> Iterator[TrialOrder]:
-        """Seed by seed, so that what is interrupted is of all kinds. Raises as `goals`."""
-        for number in range(max(self.experts, self.policy, self.controls)):
-            seed = self.first_seed + number
-            if number < self.experts:
-                for scene, kind in self.goals():
-                    if kind != KeepStill.kind or number < STILL:
-                        yield TrialOrder(EXPERT, scene, kind, seed)
-            for mover, count in ((POLICY, self.policy), *((control, self.controls) for control in CONTROLS)):
-                if number < count:
-                    yield from (TrialOrder(mover, TABLE, task, seed) for task in TASKS)
+    def orders(self) -> list[TrialOrder]:
+        """All in equal shares, so that what is interrupted is of all kinds. Raises as `goals`."""
+        goals = self.goals()
+        still = [goal for goal in goals if goal[1] == KeepStill.kind]
+        moving = [goal for goal in goals if goal not in still]
+        tasks = [(TABLE, task) for task in TASKS]
+        parts = [
+            (EXPERT, moving, self.experts),
+            (EXPERT, still, min(self.experts, STILL)),
+            (POLICY, tasks, self.policy),
+        ]
+        parts += [(control, tasks, self.controls) for control in CONTROLS]
+        shares = [
+            ((number + 0.5) / count, [TrialOrder(mover, *goal, self.first_seed + number) for goal in asked])
+            for mover, asked, count in parts
+            for number in range(count)
+        ]
+        return [order for _, some in sorted(shares, key=lambda it: it[0]) for order in some]
 
 
 class Ledger:

@@ -33,7 +33,7 @@ class DrakeError(RuntimeError):
 class DrakeProcess:
     """One world at a time, commanded by orders; to be closed.
 
-    version: of Drake, and of what is told to it.
+    version: of Drake, and a hash of what tells it what to do: what both are, results depend on.
     """
 
     def __init__(self, python: str) -> None:
@@ -47,8 +47,8 @@ class DrakeProcess:
         if probe.returncode:
             text = f"{python} has no Drake ({probe.stderr.strip().splitlines()[-1]})"
             raise DrakeError(f"{text}; make an environment with `python -m venv E && E/bin/pip install drake`")
-        told = hashlib.sha256(_SCRIPT.read_bytes() + Path(__file__).read_bytes()).hexdigest()
-        self.version = f"Drake {probe.stdout.strip()}, {_SCRIPT.name} {told[:8]}"
+        told = [_SCRIPT.with_name(name).read_bytes() for name in (_SCRIPT.name, "process.py", "stage.py")]
+        self.version = f"Drake {probe.stdout.strip()}, told by {hashlib.sha256(b''.join(told)).hexdigest()[:8]}"
         self._log = Path(self._folder.name) / "drake.log"
         with self._log.open("w") as log:
             self._process = subprocess.Popen(

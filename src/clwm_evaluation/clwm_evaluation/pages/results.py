@@ -35,7 +35,7 @@ TITLES = {
     "streaming": "Trainings of the same length, on recorded and on streamed episodes (`clwm bench streaming`)",
     "export": "Episodes as a LeRobot data set, and back (`clwm bench export`)",
     "libfranka": "The policy through libfranka's protocol, and the same seeds without it (`clwm bench libfranka`)",
-    "drake": "The experts in another simulator, from the same starts (`clwm bench drake`)",
+    "drake": "Experts and the policy in another simulator, from the same starts (`clwm bench drake`)",
     "stream": "Fresh experience from two workers, and workers lost one by one (`clwm bench stream`)",
     "waiting": "How long a training waits for what is simulated meanwhile (`clwm bench waiting`)",
     "memory": "Right choices after a delay, chance 50 % (`clwm bench memory`)",

@@ -21,7 +21,8 @@ from clwm_common.process_usage import Usage, usage
 from clwm_common.robot.description import RobotDescription, config_directory
 from clwm_common.terminal.console import PlainConsole
 from clwm_common.terminal.progress import progress
-from clwm_evaluation.report import Measured, ModelName, Rows, measurement
+from clwm_evaluation.report import Measured, ModelName, Rows, measurement, text
+from clwm_evaluation.statistics import percentiles
 
 if TYPE_CHECKING:
     from clwm_evaluation.process_cost.camera_kinds import Kind
@@ -42,7 +43,8 @@ def cameras(
     seconds: Annotated[float, typer.Option(min=2.0, help="of each kind of camera")] = 20.0,
     model: ModelName = "nano",
 ) -> Measured:
-    """Processor time of the perception process alone, three cameras at 20 Hz, and a chunk asked for every 0.6 s.
+    """Processor time of the perception process alone, three cameras at 20 Hz, and a chunk asked for every 0.6 s; and
+    how old its pictures are when the features of all three have come.
 
     One kind of camera after the other; today's first and last, so that a drift of the machine shows.
     """
@@ -50,17 +52,23 @@ def cameras(
     from clwm_evaluation.process_cost.camera_kinds import KINDS, TODAY
 
     shares: dict[str, list[float]] = {kind.name: [] for kind in KINDS}
+    ages: dict[str, list[float]] = {kind.name: [] for kind in KINDS}
     with progress(console, "cameras", len(KINDS) + 1) as advance:
         for kind in (*KINDS, TODAY):
-            shares[kind.name].append(measure(kind, seconds, model))
+            share, found = measure(kind, seconds, model)
+            shares[kind.name].append(share)
+            ages[kind.name] += found
             advance(1, kind.name)
-    report = summarise(shares) | {"seconds": seconds}
+    report = summarise(shares, ages) | {"seconds": seconds}
     title = f"the perception process, three cameras at 20 Hz; goal: at most {GOAL:.0%} of a core more than the first"
     return Measured(report | {"model": model}, [page_tables(report)[0].table(title)])
 
 
-def measure(kind: Kind, seconds: float, model: str) -> float:
-    """Share of a core that perception uses. Raises CamerasBenchError when it cannot be measured."""
+def measure(kind: Kind, seconds: float, model: str) -> tuple[float, list[float]]:
+    """Share of a core that perception uses, and s from capture to each frame.
+
+    Raises CamerasBenchError when it cannot be measured.
+    """
     from clwm_evaluation.process_cost.cameras_load_node import running_load_node
 
     domain = (int(os.environ.get("ROS_DOMAIN_ID", "0")) + DOMAIN_SHIFT) % 100
@@ -75,16 +83,16 @@ def measure(kind: Kind, seconds: float, model: str) -> float:
         try:
             with running_load_node(kind, topics, domain) as node:
                 deadline = time.monotonic() + START_TIMEOUT
-                while node.frames < 2:
+                while len(node.ages) < 2:
                     if process.poll() is not None or time.monotonic() > deadline:
                         raise CamerasBenchError(f"perception answers nothing with {kind.name}; run clwm doctor")
                     node.work(0.5)
-                before, frames, began = _require(usage(process.pid)), node.frames, time.monotonic()
+                before, frames, began = _require(usage(process.pid)), len(node.ages), time.monotonic()
                 node.work(seconds)
                 share = (_require(usage(process.pid)).processor - before.processor) / (time.monotonic() - began)
-                if node.frames == frames:
+                if len(node.ages) == frames:
                     raise CamerasBenchError(f"perception has stopped answering with {kind.name}; run clwm doctor")
-                return share
+                return share, node.ages[frames:]
         finally:
             process.kill()  # it holds nothing that a tidy end would save
             process.wait()
@@ -108,8 +116,8 @@ def _require(found: Usage | None) -> Usage:
     return found
 
 
-def summarise(shares: dict[str, list[float]]) -> dict[str, Any]:
-    """The report. shares: of a core, by kind of camera, today's first."""
+def summarise(shares: dict[str, list[float]], ages: dict[str, list[float]]) -> dict[str, Any]:
+    """The report. shares: of a core, ages: of frames in s, by kind of camera, today's first."""
     means = {name: sum(each) / len(each) for name, each in shares.items()}
     today = next(iter(means.values()))
     kinds = {
@@ -118,6 +126,7 @@ def summarise(shares: dict[str, list[float]]) -> dict[str, Any]:
             "more_than_today": round(mean - today, 4),
             "of_each_time": [round(one, 4) for one in shares[name]],
             "meets_goal": mean - today <= GOAL,
+            "frame_ms": percentiles(1e3 * age for age in ages[name]),
         }
         for name, mean in means.items()
     }
@@ -126,13 +135,15 @@ def summarise(shares: dict[str, list[float]]) -> dict[str, Any]:
 
 def page_tables(report: dict[str, Any]) -> list[Rows]:
     """One row for each kind of camera."""
-    header = ["camera", "of one core", "more than today's", "each time"]
+    header = ["camera", "of one core", "more than today's", "each time", "frame after, median ms", "95 % ms"]
     rows = [
         [
             name,
             f"{row['processor_share']:.1%}",
             f"{row['more_than_today']:+.1%}",
             ", ".join(f"{one:.1%}" for one in row["of_each_time"]),
+            text(row["frame_ms"]["p50"], "{:.1f}"),
+            text(row["frame_ms"]["p95"], "{:.1f}"),
         ]
         for name, row in report["kinds"].items()
     ]

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from builtin_interfaces.msg import Time
 
 from clwm_common.ros import qos
+from clwm_common.ros.conversions import from_stamp
 from clwm_evaluation.process_cost.camera_kinds import Kind
 from clwm_evaluation.process_cost.load_node import LoadNode, Pictures, running
 from clwm_msgs.msg import FeatureFrame, ObservationRequest
@@ -26,7 +27,8 @@ class CamerasLoadNode(LoadNode):
         self.create_subscription(FeatureFrame, "/clwm/feature_frame", self._on_frame, qos.CRITICAL)
         self.create_timer(PERIOD, self._pictures.send)
         self.create_timer(CHUNK, self._ask)
-        self.frames = self._asked = 0
+        self._asked = 0
+        self.ages: list[float] = []  # s from the capture of its pictures to a frame
 
     @property
     def pictures(self) -> int:
@@ -40,8 +42,8 @@ class CamerasLoadNode(LoadNode):
             ObservationRequest(chunk_id=self._asked, observe_at=Time(sec=seconds, nanosec=nanoseconds))
         )
 
-    def _on_frame(self, _: FeatureFrame) -> None:
-        self.frames += 1
+    def _on_frame(self, message: FeatureFrame) -> None:
+        self.ages.append(1e-9 * self.get_clock().now().nanoseconds - from_stamp(message.stamp))
 
 
 def running_load_node(kind: Kind, topics: Sequence[str], domain: int) -> AbstractContextManager[CamerasLoadNode]:
