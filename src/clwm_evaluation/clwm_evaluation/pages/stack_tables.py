@@ -162,7 +162,7 @@ def demos(reports: Iterable[tuple[str, dict[str, Any]]]) -> Rows:
 
 def encoder_probe(probe: dict[str, Any]) -> Rows:
     """One row per object of each scene, and one for how far two looks of a state are apart."""
-    names = ("encoder", "shipped", "untrained", "mean")
+    names = ("encoder", "shipped", "untrained", "mean", "pixels", "pixels_and_bases")
     rows = []
     for scene, kinds in probe["errors"]["encoder"].items():
         for kind in kinds:
@@ -173,8 +173,9 @@ def encoder_probe(probe: dict[str, Any]) -> Rows:
     apart = (probe["looks_apart"].get(name, {}).get("all") for name in names)
     rows.append(["looks apart", *("" if value is None else f"{value:.2f}" for value in apart)])
     gate = probe["gate"]
-    rows.append(["gate", f"{gate['mm']:.0f} / {gate['deg']:.0f}; {gate['looks_apart']:.2f}", "", "", ""])
-    return Rows(["median error, mm / degrees", "encoder", "shipped one", "untrained", "predicting the mean"], rows)
+    rows.append(["gate", f"{gate['mm']:.0f} / {gate['deg']:.0f}; {gate['looks_apart']:.2f}", *[""] * (len(names) - 1)])
+    header = ["median error, mm / degrees", "encoder", "shipped one", "untrained", "predicting the mean"]
+    return Rows([*header, "exact pixels of the things", "and of the arms' bases"], rows)
 
 
 def encoder_families(report: dict[str, Any]) -> Rows:

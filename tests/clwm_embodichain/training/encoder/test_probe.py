@@ -1,12 +1,22 @@
 """The gate: ridge probes of what is there, and the verdict."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from clwm_embodichain.training.encoder.data import FramePool, Frames, write_shard
-from clwm_embodichain.training.encoder.probe import Errors, groups, is_passed, pixels_of, probe_scene, untrained
+from clwm_embodichain.training.encoder.model import SIZES
+from clwm_embodichain.training.encoder.probe import (
+    Errors,
+    groups,
+    is_passed,
+    pixels_of,
+    probe_scene,
+    untrained,
+    with_controls,
+)
 from clwm_embodichain.training.encoder.ridge import fit_probe
 from clwm_embodichain.training.encoder.roles import BASES, FIRST_POINTS, OWNERS, ROLES
 from clwm_embodichain.training.encoder.train import save_encoder
@@ -46,6 +56,19 @@ def test_exact_pixels_place_things_only_together_with_the_bases_when_the_camera_
         return probe_scene(train, test, inputs, unseen)["tray"].medians["mm"]
 
     assert millimetres(with_bases=True) < 3.0 < 30.0 < millimetres(with_bases=False)
+
+
+def test_controls_are_added_only_to_a_report_about_the_same_states(tmp_path):
+    report = {"train_states": 1000, "test_states": 250, "seeds": {"train": 1, "test": 2}}
+    with pytest.raises(ValueError, match="train_states is 1000, not 500; run the whole probe"):
+        with_controls(report, tmp_path, 500, 250)
+    with pytest.raises(ValueError, match="seeds is"):
+        with_controls(report, tmp_path, 1000, 250)
+
+
+def test_the_next_encoder_says_all_that_its_untrained_control_is_made_from():
+    folder = Path(__file__).parents[4] / "models" / "next" / "encoder"
+    assert set(SIZES) <= set(json.loads((folder / "clwm.json").read_text())["training"])
 
 
 def test_features_that_hold_the_places_pass_and_the_mean_does_not(toy_frames):

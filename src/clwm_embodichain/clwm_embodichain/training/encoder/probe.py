@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,23 +232,27 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=1000, help="states of each scene that the probes are fitted on")
     parser.add_argument("--test", type=int, default=250)
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/encoder_probe.json"))
+    parser.add_argument("--controls-only", action="store_true", help="add those without an encoder to a whole report")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    before = json.loads(arguments.json.read_text()) if arguments.json.is_file() else {}
+    if arguments.controls_only:
+        try:
+            _write(arguments.json, with_controls(before, arguments.data, arguments.train, arguments.test))
+        except ValueError as error:
+            sys.exit(f"error: {error}")
+        return
     encoder = _load(arguments.encoder)
     shipped = _load(arguments.shipped)
     encoders = {"encoder": encoder, "shipped": shipped, "untrained": untrained(arguments.encoder)}
     errors, stability = run_probe(encoders, arguments.data, arguments.train, arguments.test)
     passed = is_passed(errors["encoder"], errors["mean"], stability["encoder"])
-    before = json.loads(arguments.json.read_text()) if arguments.json.is_file() else {}
     result: dict[str, Any] = {
         "what": "median errors of ridge regressions on frozen features, and relative distance of features of one state "
         "in two looks; unseen states in unseen looks of full strength",
         "passed": passed,
         "gate": GATE,
-        "errors": {
-            name: {scene: {kind: found.medians for kind, found in kinds.items()} for scene, kinds in scenes.items()}
-            for name, scenes in errors.items()
-        },
+        "errors": _medians(errors),
         "looks_apart": stability,
         "shipped_in_its_own_looks": before.get("shipped_in_its_own_looks"),
         "train_states": arguments.train,
@@ -259,10 +264,35 @@ def main() -> None:
         "machine": machine(),
         "commit": commit(),
     }
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(result, indent=2) + "\n")
+    _write(arguments.json, result)
     plot_errors(errors["encoder"], arguments.encoder / "probe.png")
     print(json.dumps({"passed": passed, "looks_apart": stability}, indent=1))
+
+
+def with_controls(report: dict[str, Any], folder: Path, train: int, test: int) -> dict[str, Any]:
+    """A report of `main` with the errors of what needs no encoder as they are now.
+
+    Raises ValueError for a report about other states, beside which they would be no controls.
+    """
+    states = {"train_states": train, "test_states": test, "seeds": {"train": TRAIN_SEED, "test": TEST_SEED}}
+    if other := [name for name, value in states.items() if report.get(name) != value]:
+        raise ValueError(
+            f"the report's {other[0]} is {report.get(other[0])}, not {states[other[0]]}; run the whole probe"
+        )
+    errors, _ = run_probe({}, folder, train, test)
+    return report | {"errors": report["errors"] | _medians(errors), "controls_commit": commit()}
+
+
+def _medians(errors: Mapping[str, Mapping[str, Mapping[str, Errors]]]) -> dict[str, Any]:
+    return {
+        name: {scene: {kind: found.medians for kind, found in kinds.items()} for scene, kinds in scenes.items()}
+        for name, scenes in errors.items()
+    }
+
+
+def _write(path: Path, report: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2) + "\n")
 
 
 def _load(folder: Path) -> Encoder:
