@@ -1,6 +1,7 @@
 """A client of Foxglove's protocol beside the stack: it sees everything, and can do nothing."""
 
 import json
+import os
 import struct
 
 import cv2
@@ -13,7 +14,9 @@ from std_msgs.msg import String
 from clwm_common.messages import TeleopCommand
 from clwm_common.robot.description import RobotDescription
 from clwm_common.ros.conversions import to_msg
+from clwm_description.urdf import MESH_PACKAGE
 from clwm_msgs import msg
+from clwm_sim.scenes.workcell import mesh_directory
 
 from ..conftest import PATIENCE
 
@@ -61,8 +64,10 @@ def test_the_meshes_of_the_model_can_be_had_and_no_other_file(client):
     client.subscribe("/robot_description")
     urdf = deserialize_message(hear(client, lambda: client.newest("/robot_description"), "the model")[2], String).data
     uri = urdf.partition('filename="')[2].partition('"')[0]
-    folder = uri.rpartition("/")[0]
-    for request, asked in enumerate([uri, f"{folder}/../../../__init__.py", "file:///etc/passwd", ""], 1):
+    other = (
+        f"{MESH_PACKAGE}/{os.path.relpath(os.path.realpath(__file__), os.path.realpath(mesh_directory()))}"  # it exists
+    )
+    for request, asked in enumerate([uri, other, "file:///etc/passwd", ""], 1):
         client.say({"op": "fetchAsset", "uri": asked, "requestId": request})
     hear(client, lambda: len(client.assets) == 4, "the answers")
     assert client.assets[1][0] == 0 and len(client.assets[1][1]) > 1000

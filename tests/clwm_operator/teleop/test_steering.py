@@ -164,3 +164,44 @@ def test_an_order_to_hold_releases_the_switch_whoever_holds_it(page):
     page.said.clear()
     page.run(20)
     assert page.said == [] and page.steering.act is Act.READY
+
+
+class Far(Jog):
+    """What a hand that is not where the arms are may not do, for as long as `is_far`."""
+
+    is_far = True
+
+    def obstacle(self, hand, measured):
+        return "bring it nearer" if self.is_far else ""
+
+
+@pytest.fixture
+def far():
+    page = Page()
+    page.steering = Steering(Far(ROBOT))
+    page.take()
+    return page
+
+
+def test_a_hand_that_is_not_where_the_arms_are_does_not_even_ask_for_them(far):
+    far.run(20)
+    assert far.said == [] and far.steering.act is Act.READY and far.steering.note == "bring it nearer"
+
+
+def test_a_switch_that_was_refused_has_to_be_released_before_it_counts(far):
+    far.run(5)
+    far.steering._wish.is_far = False
+    far.run(20)
+    assert far.said == []
+    far.run(1, is_held=False)
+    far.run(10)
+    assert far.steering.act is Act.STEERING
+
+
+def test_a_hand_that_goes_away_while_the_arms_are_asked_for_lets_them_go(far):
+    far.steering._wish.is_far = False
+    far.run(3)
+    assert far.steering.act is Act.CLAIMING
+    far.steering._wish.is_far, far.is_owned = True, True
+    far.run(3)
+    assert far.said[-1] == LetGo() and far.steering.act is Act.READY and far.steering.note == "bring it nearer"
