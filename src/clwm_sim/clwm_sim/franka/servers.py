@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 
@@ -35,7 +36,6 @@ ERRORS = {  # places in the state
     "communication_constraints_violation": 25,
 }
 _ALL_ERRORS = 41
-_LOOK = 5e-5  # s between two looks for a command that is waited for
 
 
 class Recovery(AutomaticErrorRecoveryCommand):
@@ -129,8 +129,9 @@ class ArmServer(FrankaRobotServer):
         self._count_silence()
         super()._process_udp_commands()
         until = time.monotonic() + self._patience
-        while self._silent_for and time.monotonic() < until:
-            time.sleep(_LOOK)
+        while self._silent_for and (left := until - time.monotonic()) > 0.0:
+            # A sleep would last many times longer than the answer takes.
+            select.select([self._FrankaServer__udp_socket], (), (), left)
             super()._process_udp_commands()
         if self._silent_for:
             self.missed += 1
