@@ -8,6 +8,8 @@ import pytest
 
 pytest.importorskip("pinocchio", reason="the servers need pin")
 
+from franky_sim.franka_robot_protocol import MoveCommandControllerMode, MoveCommandMotionGeneratorMode
+
 from clwm_common.robot.description import RobotDescription, RobotError
 from clwm_common.robot.libfranka import Libfranka
 from clwm_sim.franka.control import FrankaServers
@@ -115,6 +117,26 @@ def test_an_arm_brakes_without_a_leap_when_it_fails_and_names_the_error(robot, s
     assert np.abs(np.diff(speed[5:], axis=0)).max() / 0.001 <= max(robot.limits.acceleration) * 1.01
     assert own.stands and not speed[-200:].any()
     assert servers.arms[0].robot_state.robot_mode.name == "kReflex"
+
+
+def test_an_arm_is_recovered_and_takes_a_motion_only_once_it_stands(servers):
+    own, server, answers = servers.robots[0], servers.arms[0], []
+    own.put(np.zeros(7), 0.08)
+    for cycle in range(200):
+        command(servers, 0, np.full(7, 0.5 * 0.001 * cycle))
+        servers.tick()
+    del server._post_process_commands
+    server.fail("joint_reflex")
+    server.recover(lambda: answers.append(own.stands))
+    servers.tick()
+    assert server.errors and not answers
+    for _ in range(300):
+        servers.tick()
+    assert not server.errors and answers == [True]
+    joint_position = MoveCommandControllerMode.kJointImpedance, MoveCommandMotionGeneratorMode.kJointPosition
+    server.start_motion(*joint_position, 5)
+    servers.tick()
+    assert server.robot_state.motion_generator_mode.name == "kJointPosition"
 
 
 def test_what_cannot_be_disturbed_is_said(servers):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import select
 import socket
 import time
+from collections.abc import Callable
 
 import numpy as np
 from franky_sim.franka_gripper_protocol import GripperCommand, GripperCommandStatus
@@ -39,11 +41,10 @@ _ALL_ERRORS = 41
 
 
 class Recovery(AutomaticErrorRecoveryCommand):
-    """Clears the error, which franky-sim's own has none of."""
+    """Clears the error, which franky-sim's own has none of, and is answered then."""
 
     def handle(self, server: ArmServer) -> None:
-        server.errors = ()
-        super().handle(server)
+        server.recover(functools.partial(super().handle, server))
 
 
 class ArmServer(FrankaRobotServer):
@@ -63,6 +64,7 @@ class ArmServer(FrankaRobotServer):
         self._hand: HandServer | None = None
         self._silent_for: int | None = None  # cycles; None before the first command of a motion
         self._cut_for = 0
+        self._answer_recovery: Callable[[], None] | None = None
         super().__init__(robot, [address])
         # There is no other way to it: the table of commands is the base's own.
         self._FrankaServer__command_class_map[RobotCommand.kAutomaticErrorRecovery] = Recovery
@@ -77,6 +79,10 @@ class ArmServer(FrankaRobotServer):
         if motion and self.tcp_connected:
             BaseCommand.send_response(self._tcp_socket, RobotCommand.kMove, motion, MoveStatus.kReflexAborted)
         self.reset_current_motion_id()
+
+    def recover(self, answer: Callable[[], None]) -> None:
+        """Clear the error as soon as the arm stands: what ends its braking would end a motion that began before."""
+        self._answer_recovery = answer
 
     def cut(self, cycles: int) -> None:
         """Nothing goes in or out for so long."""
@@ -93,6 +99,9 @@ class ArmServer(FrankaRobotServer):
             self._hand.process_commands()
         if self._arm.stands and not before:
             self.stop_motion(send_preemption_signal=False)  # hold here, not where the braking began
+        if self._answer_recovery is not None and self._arm.stands and not self._cut_for:
+            self.errors, answer, self._answer_recovery = (), self._answer_recovery, None
+            answer()
 
     def send_state(self) -> None:
         if not self._cut_for:
@@ -122,7 +131,7 @@ class ArmServer(FrankaRobotServer):
         if self.current_motion_id:  # its client is gone
             self.errors = ("communication_constraints_violation",)
             self._arm.brake()
-        self._silent_for = None
+        self._silent_for = self._answer_recovery = None
         super()._reset_state()
 
     def _process_udp_commands(self) -> bool:
