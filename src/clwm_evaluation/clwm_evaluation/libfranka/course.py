@@ -110,5 +110,7 @@ def summary(played: Iterable[Played], direct: dict[tuple[str, int], bool]) -> di
         "missed_share": missed / cycles if cycles else 0.0,
         "robot_seconds": round(0.0005 * cycles, 1),
         "real_time_factor": round(0.0005 * cycles / sum(it.wall for it in played), 3),
+        # What else the machine had to do changes from episode to episode.
+        "real_time_factor_highest": round(max(0.0005 * it.cycles / it.wall for it in played), 3),
         "episodes_played": [asdict(it) for it in played],
     }
