@@ -104,6 +104,7 @@ def _inject_all(
     from clwm_chaos.faults.faults import FAULTS, expected_seconds
     from clwm_chaos.faults.plan import Journal, JournalError, plan, saved_seed
     from clwm_chaos.faults.report import as_table, summarise
+    from clwm_chaos.faults.verdict import Injection
     from clwm_common.provenance import commit
     from clwm_operator.operator_node import StackError
 
@@ -121,7 +122,7 @@ def _inject_all(
     head = {"seed": seed, "repeat": repeat, "faults": list(names), "commit": commit(), "robot": robot.name}
     head |= {"sim_time": True} if options.sim_time else {}
     try:
-        journal = Journal(journal_file, head)
+        journal = Journal(journal_file, head, Injection.from_dict)
     except JournalError as error:
         console.error(error)
         raise typer.Exit(2) from None

@@ -28,8 +28,8 @@ def test_every_fault_is_planned_as_often_as_asked_in_an_order_of_the_seed():
 
 def test_a_journal_is_read_back_and_what_is_done_is_not_planned_again(tmp_path):
     path, planned = tmp_path / "chaos.jsonl", plan(["camera late", "chunk late"], 2, 5)
-    Journal(path, RUN).append(injection(violations=("a reason",)))
-    journal = Journal(path, RUN)
+    Journal(path, RUN, Injection.from_dict).append(injection(violations=("a reason",)))
+    journal = Journal(path, RUN, Injection.from_dict)
     assert journal.done == [injection(violations=("a reason",))]
     left = journal.left(planned)
     assert len(left) == 3 and ("camera late", 0) not in {(item.fault, item.number) for item in left}
@@ -38,24 +38,24 @@ def test_a_journal_is_read_back_and_what_is_done_is_not_planned_again(tmp_path):
 
 def test_a_line_that_was_cut_short_is_done_again(tmp_path):
     path = tmp_path / "chaos.jsonl"
-    Journal(path, RUN).append(injection())
+    Journal(path, RUN, Injection.from_dict).append(injection())
     with path.open("a") as file:
         file.write(json.dumps(injection(number=1).as_dict())[:40])
-    journal = Journal(path, RUN)
+    journal = Journal(path, RUN, Injection.from_dict)
     journal.append(injection(number=2))
-    assert [item.number for item in Journal(path, RUN).done] == [0, 2]
+    assert [item.number for item in Journal(path, RUN, Injection.from_dict).done] == [0, 2]
 
 
 def test_a_journal_of_another_run_is_refused_with_what_differs(tmp_path):
-    Journal(tmp_path / "chaos.jsonl", RUN)
+    Journal(tmp_path / "chaos.jsonl", RUN, Injection.from_dict)
     with pytest.raises(JournalError, match="begun with commit abc, not def; repeat that, or move the file away"):
-        Journal(tmp_path / "chaos.jsonl", {**RUN, "commit": "def"})
+        Journal(tmp_path / "chaos.jsonl", {**RUN, "commit": "def"}, Injection.from_dict)
 
 
 def test_a_file_that_is_no_journal_is_left_alone(tmp_path):
     path = tmp_path / "chaos.jsonl"
     path.write_text("something else\n")
     with pytest.raises(JournalError, match="is not a journal"):
-        Journal(path, RUN)
+        Journal(path, RUN, Injection.from_dict)
     assert path.read_text() == "something else\n"
     assert saved_seed(path) is None and saved_seed(tmp_path / "missing") is None

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from clwm_bringup.graph import GraphError
-from clwm_chaos.libfranka.command import chosen
+from clwm_chaos.faults.plan import Journal, plan
+from clwm_chaos.libfranka.command import chosen, read
 from clwm_chaos.libfranka.faults import FAULTS, Course, Injected, judge_motion, summarise
 
 BEGAN = 100.0
@@ -57,6 +58,20 @@ def test_an_arm_that_is_not_seen_again_is_no_standstill():
 def test_the_report_has_a_row_for_each_fault_that_was_injected():
     rows = summarise([judged("joint reflex", braking(0.1)), judged("joint reflex", braking(0.9))])
     assert [(row["fault"], row["injections"], row["ended_as_documented"]) for row in rows] == [("joint reflex", 2, 1)]
+
+
+def test_an_interrupted_run_goes_on_with_what_was_found(tmp_path):
+    found = judged("joint reflex", braking(0.1), braking(0.9))
+    run = {"seed": 1}
+    Journal(tmp_path / "libfranka.jsonl", run, read).append(found)
+    journal = Journal(tmp_path / "libfranka.jsonl", run, read)
+    assert journal.done == [found] and found.violations
+    left = journal.left(plan(["joint reflex", "connection cut"], 2, 1))
+    assert sorted((it.fault, it.number) for it in left) == [
+        ("connection cut", 0),
+        ("connection cut", 1),
+        ("joint reflex", 1),
+    ]
 
 
 def test_an_unknown_fault_is_refused_with_those_that_there_are():

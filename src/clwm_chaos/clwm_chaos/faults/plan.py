@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
-
-from clwm_chaos.faults.verdict import Injection
 
 
 class JournalError(ValueError):
@@ -36,20 +34,36 @@ def plan(faults: Sequence[str], repeat: int, seed: int) -> list[Planned]:
     return [each[index] for index in np.random.default_rng(seed).permutation(len(each))]
 
 
-class Journal:
+class Finished(Protocol):
+    """What a line of the journal says: at least which injection it was."""
+
+    fault: str
+    number: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the journal."""
+
+
+Line = TypeVar("Line", bound=Finished)
+
+
+class Journal(Generic[Line]):
     """A line of JSON for the run, then one for every finished injection; an interrupted run goes on after the last."""
 
-    def __init__(self, path: Path, run: dict[str, Any]) -> None:
-        """run: what must be the same for lines to belong together. Raises JournalError when the file is another's."""
-        self._path = path
-        self.done: list[Injection] = []
+    def __init__(self, path: Path, run: dict[str, Any], read: Callable[[dict[str, Any]], Line]) -> None:
+        """run: what must be the same for lines to belong together. read: from what its `as_dict` gave.
+
+        Raises JournalError when the file is another's.
+        """
+        self._path, self._read_line = path, read
+        self.done: list[Line] = []
         if path.exists() and path.stat().st_size:
             self._read(run)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(run) + "\n")
 
-    def append(self, injection: Injection) -> None:
+    def append(self, injection: Line) -> None:
         self.done.append(injection)
         with self._path.open("a") as file:
             file.write(json.dumps(injection.as_dict()) + "\n")
@@ -64,7 +78,7 @@ class Journal:
         lines = [line for line in self._path.read_text().splitlines(keepends=True) if line.endswith("\n")]
         try:
             found = json.loads(lines[0]) if lines else {}
-            self.done = [_injection(json.loads(line)) for line in lines[1:]]
+            self.done = [self._read_line(json.loads(line)) for line in lines[1:]]
         except (ValueError, TypeError, KeyError) as error:
             raise JournalError(f"{self._path} is not a journal of clwm chaos: {error}; move it away") from None
         for name, value in run.items():
@@ -74,10 +88,6 @@ class Journal:
                     "repeat that, or move the file away to begin anew"
                 )
         self._path.write_text("".join(lines))
-
-
-def _injection(fields: dict[str, Any]) -> Injection:
-    return Injection(**{**fields, "violations": tuple(fields["violations"])})
 
 
 def saved_seed(path: Path) -> int | None:

@@ -95,6 +95,11 @@ class Injection:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Injection:
+        """From what `as_dict` gave, by JSON."""
+        return cls(**{**fields, "violations": tuple(fields["violations"])})
+
 
 def known_at(fault: Fault, seen: Observed, state_timeout: float) -> float:
     """The instant from which on the executor could know [s]."""

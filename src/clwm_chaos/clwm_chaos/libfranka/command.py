@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.table import Table
 
 from clwm_bringup import graph
 from clwm_bringup.log_lines import LogFiles
+from clwm_chaos.faults.plan import Journal, JournalError, Planned, plan
 from clwm_chaos.libfranka.course import LibfrankaCourse
 from clwm_chaos.libfranka.faults import FAULTS, Injected, summarise
 from clwm_common.files.model_files import output_folder
@@ -26,32 +27,64 @@ RATE = 1.0  # the world's own clock, so that no machine is too slow for a robot'
 def inject_all(
     console: PlainConsole, names: Sequence[str], repeat: int, seed: int, options: graph.StackOptions, file: Path | None
 ) -> None:
-    """Every fault in turn, `repeat` times; ends with 1 when one did not end as documented."""
+    """Every fault `repeat` times, in a random order; ends with 1 when one did not end as documented.
+
+    Finished injections are noted beside the report `file`, from where the same call goes on.
+    """
     logs = output_folder() / "chaos" / time.strftime("%Y%m%d-%H%M%S") / "logs"
-    planned = [(name, number) for number in range(repeat) for name in names]
-    done: list[Injected] = []
+    report_file = file or logs.parent / "report.json"
+    head = {"seed": seed, "repeat": repeat, "robot": options.robot, "rate": options.rate, "commit": commit()}
     try:
+        journal = Journal(report_file.with_suffix(".jsonl"), head | {"faults": list(names)}, read)
         with LogFiles(logs) as files:
-            with LibfrankaCourse(options, lambda line: files.write(line.name, line.text)) as course:
-                for name, number in planned:
-                    done.append(found := course.inject(name, number, seed))
-                    words = "not as documented" if found.violations else "as documented"
-                    console.print(f"{name} {number}, {found.arm}: {words}, {found.seconds:.1f} s; {found.said}")
-                    for sentence in found.violations:
-                        console.print(f"    {sentence}", style="red")
+            _inject(console, journal, plan(names, repeat, seed), options, files)
+    except JournalError as error:
+        console.error(error)
+        raise typer.Exit(2) from None
     except StackError as error:
-        console.error(f"{error}; the nodes' logs are in {logs}")
+        console.error(f"{error}; the nodes' logs are in {logs}, the same command goes on")
         raise typer.Exit(1) from None
-    rows = summarise(done)
+    except KeyboardInterrupt:
+        console.print(f"interrupted; the same command goes on from {report_file.with_suffix('.jsonl')}")
+        raise typer.Exit(130) from None
+    rows = summarise(journal.done)
     console.print(as_table(rows))
-    if file is not None:
-        report = {"seed": seed, "repeat": repeat, "robot": options.robot, "rate": options.rate, "machine": machine()}
-        report |= {"commit": commit(), "libfranka_faults": rows, "injections": [asdict(it) for it in done]}
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(report, indent=1) + "\n")
-        console.print(f"report: {file}")
-    if any(it.violations for it in done):
+    report = head | {
+        "machine": machine(),
+        "libfranka_faults": rows,
+        "injections": [it.as_dict() for it in journal.done],
+    }
+    report_file.write_text(json.dumps(report, indent=1) + "\n")
+    console.print(f"report: {report_file}; the nodes' logs: {logs}")
+    if any(it.violations for it in journal.done):
         raise typer.Exit(1)
+
+
+def _inject(
+    console: PlainConsole,
+    journal: Journal[Injected],
+    planned: Sequence[Planned],
+    options: graph.StackOptions,
+    files: LogFiles,
+) -> None:
+    """What is left of the plan, on one running stack."""
+    left = journal.left(planned)
+    if journal.done:
+        console.print(f"{len(journal.done)} of {len(planned)} injections are done already")
+    if not left:
+        return
+    with LibfrankaCourse(options, lambda line: files.write(line.name, line.text)) as course:
+        for item in left:
+            journal.append(found := course.inject(item))
+            words = "not as documented" if found.violations else "as documented"
+            console.print(f"{found.fault} {found.number}, {found.arm}: {words}, {found.seconds:.1f} s; {found.said}")
+            for sentence in found.violations:
+                console.print(f"    {sentence}", style="red")
+
+
+def read(fields: dict[str, Any]) -> Injected:
+    """A line of the journal."""
+    return Injected(**fields)
 
 
 def as_table(rows: Sequence[dict]) -> Table:

@@ -11,6 +11,7 @@ import numpy as np
 
 from clwm_bringup import graph
 from clwm_bringup.supervisor import Line, Supervisor
+from clwm_chaos.faults.plan import Planned
 from clwm_chaos.libfranka.faults import CUT, FAULTS, Injected, Kind, LibfrankaFault, judge_motion
 from clwm_chaos.libfranka.watch_node import SIDES, WatchNode
 from clwm_common.messages import Mode
@@ -52,10 +53,10 @@ class LibfrankaCourse(Demo):
         self._ros.close()
         self._supervisor.stop()
 
-    def inject(self, name: str, number: int, seed: int) -> Injected:
+    def inject(self, item: Planned) -> Injected:
         """Do it at a random instant of a motion, look, recover, and see that all goes on. Raises StackError."""
-        fault, rng = FAULTS[name], np.random.default_rng([seed, number])
-        injected = Injected(name, number, SIDES[int(rng.integers(2))])
+        fault, rng = FAULTS[item.fault], np.random.default_rng(item.seed)
+        injected = Injected(item.fault, item.number, SIDES[int(rng.integers(2))])
         started = self.node.now()
         self._begin(FIRST_SEED + int(rng.integers(1000)), fault.kind is not Kind.EMPTY_GRASP)
         if fault.kind is Kind.EMPTY_GRASP:

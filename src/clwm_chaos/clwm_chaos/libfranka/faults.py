@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -70,6 +70,9 @@ class Injected:
     said: str = ""
     seconds: float = 0.0
     violations: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 def judge_motion(injected: Injected, began: float, courses: Sequence[Course]) -> None:
