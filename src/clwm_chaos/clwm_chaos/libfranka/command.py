@@ -21,7 +21,8 @@ from clwm_common.provenance import commit, machine
 from clwm_common.terminal.console import PlainConsole
 from clwm_operator.operator_node import StackError
 
-RATE = 1.0  # the world's own clock, so that no machine is too slow for a robot's milliseconds
+# Of real time, by the world's own clock: the world waits for the arms' drivers, and for nobody else who has to react.
+RATE = 0.3
 
 
 def inject_all(

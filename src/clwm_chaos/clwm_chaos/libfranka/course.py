@@ -89,6 +89,8 @@ class LibfrankaCourse(Demo):
             case Kind.CUT:
                 node.disturb(arm, "", CUT, self.wait_for_answer)
         self._until(lambda: fault.said in node.mode.reason, f"the mode to say {fault.said}")
+        # What the driver says comes on a topic of its own, and may be heard later than the mode.
+        self._until(lambda: fault.said in node.driver_faults.get(arm, ""), f"the driver to say {fault.said}")
         injected.said = node.mode.reason
         if fault.kind is Kind.REFLEX:
             began = node.driver_said_at[arm]  # the world was asked for it before
