@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "clwm_bringup": STACK,
     "clwm_operator": CORES | {"clwm_bringup", "clwm_description", "clwm_perception", "clwm_policy", "clwm_sim"},
     "clwm_chaos": EVERYDAY,
-    "clwm_evaluation": EVERYDAY | {"clwm_description", "clwm_embodichain"},
+    "clwm_evaluation": EVERYDAY | {"clwm_description", "clwm_embodichain", "clwm_franka"},
 }
 
 

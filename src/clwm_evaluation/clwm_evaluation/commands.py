@@ -72,6 +72,11 @@ MEASUREMENTS = {
     "libfranka": CommandPlace(
         "clwm_evaluation.libfranka.command", "libfranka", "The policy through libfranka's protocol, and missed cycles"
     ),
+    "limits": CommandPlace(
+        "clwm_evaluation.libfranka.limits",
+        "limits",
+        "Commands to an arm by libfranka before a simulator that enforces a robot's limits",
+    ),
     "drake": CommandPlace(
         "clwm_evaluation.drake.command", "drake", "Experts and the policy in another simulator, from the same files"
     ),

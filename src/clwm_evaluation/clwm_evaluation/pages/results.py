@@ -36,6 +36,7 @@ TITLES = {
     "export": "Episodes as a LeRobot data set, and back (`clwm bench export`)",
     "libfranka": "The policy through libfranka's protocol, and the same seeds without it (`clwm bench libfranka`)",
     "drake": "Experts and the policy in another simulator, from the same starts (`clwm bench drake`)",
+    "limits": "Commands to an arm by libfranka before franka-sim, which enforces limits (`clwm bench limits`)",
     "stream": "Fresh experience from two workers, and workers lost one by one (`clwm bench stream`)",
     "waiting": "How long a training waits for what is simulated meanwhile (`clwm bench waiting`)",
     "memory": "Right choices after a delay, chance 50 % (`clwm bench memory`)",

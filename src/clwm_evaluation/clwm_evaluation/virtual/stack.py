@@ -154,6 +154,8 @@ class VirtualStack:
         self.on_seam: Callable[[float, Path, Path, ActionChunk], None] | None = None
         # Called at every tick, once the arms were measured; the executor is told what it returns.
         self.on_tick: OnTick | None = None
+        # Called for every trajectory that an arm's controller is sent: now, the arm's number, the trajectory.
+        self.on_sent: Callable[[float, int, JointTrajectory], None] | None = None
 
     def instruction(self, seed: int) -> str:
         """The sentence that the episode of `seed` is asked for with."""
@@ -246,6 +248,8 @@ class VirtualStack:
             command.velocities,
             stamp=command.stamp,
         )
+        if self.on_sent is not None:
+            self.on_sent(self._control.now, arm, message)
         try:
             self._control.receive_trajectory(arm, message)
         except TrajectoryRefused as error:
