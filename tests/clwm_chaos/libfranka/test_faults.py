@@ -32,9 +32,10 @@ def test_arms_that_brake_in_time_end_as_documented():
     assert injected.travel_rad == pytest.approx(0.03, abs=0.01)
 
 
-def test_arms_that_brake_late_or_go_far_do_not():
+def test_arms_that_brake_late_or_go_farther_than_their_limits_make_them_do_not():
     (late,) = judged("joint reflex", braking(0.1), braking(0.6, speed=0.4)).violations
     assert late.startswith("at rest 0.5") and late.endswith("s after it could be known; 0.4 s at most")
+    assert not judged("joint reflex", braking(0.24, speed=1.5)).violations, "braking from there takes 0.18 rad"
     (far,) = judged("joint reflex", braking(0.3, speed=1.5)).violations
     assert "a joint went on for" in far
 

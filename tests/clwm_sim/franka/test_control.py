@@ -119,6 +119,15 @@ def test_an_arm_brakes_without_a_leap_when_it_fails_and_names_the_error(robot, s
     assert servers.arms[0].robot_state.robot_mode.name == "kReflex"
 
 
+def test_a_client_that_comes_or_goes_moves_nothing(servers):
+    own = servers.robots[0]
+    own.put(np.full(7, 0.3), 0.08)
+    own.measure(np.full(7, 0.2995), np.zeros(7), 0.08)
+    servers.arms[0].reset_state()
+    servers.tick()
+    np.testing.assert_array_equal(own.set_point, 0.3)
+
+
 def test_an_arm_is_recovered_and_takes_a_motion_only_once_it_stands(servers):
     own, server, answers = servers.robots[0], servers.arms[0], []
     own.put(np.zeros(7), 0.08)

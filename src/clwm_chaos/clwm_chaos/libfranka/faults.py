@@ -14,6 +14,8 @@ from clwm_chaos.faults.verdict import STANDSTILL_LIMIT, TRAVEL_LIMIT
 from clwm_chaos.motion_record import REST_SPEED
 
 CUT = 2.0  # s
+REACTION = 0.06  # s from when the executor could know until arms brake: an executor's tick, transport, a filter's jerk
+DECELERATION = 10.0  # rad/s^2
 
 
 class Kind(Enum):
@@ -76,9 +78,12 @@ class Injected:
 
 
 def judge_motion(injected: Injected, began: float, courses: Sequence[Course]) -> None:
-    """Fill in how both arms came to rest after `began` [s], and what was too late or too far."""
+    """Fill in how both arms came to rest after `began` [s], and what was too late or too far.
+
+    An arm that was fast when it could be known may go as far as braking takes by its limits.
+    """
     known = began + FAULTS[injected.fault].known_after
-    moving, travel = known, 0.0
+    moving, travel, fastest = known, 0.0, 0.0
     for course in courses:
         after = course.times >= began
         if not after.any():
@@ -87,6 +92,8 @@ def judge_motion(injected: Injected, began: float, courses: Sequence[Course]) ->
         speeds = np.abs(course.velocities[after]).max(axis=1)
         fast = course.times[after][speeds >= REST_SPEED]
         moving = max(moving, float(fast.max())) if len(fast) else moving
+        reacting = (course.times >= known) & (course.times <= known + REACTION)
+        fastest = max([fastest, *np.abs(course.velocities[reacting]).max(axis=1)])
         # From where it was seen last before it could be known: an arm whose connection is cut is not seen for a while.
         start = max(int(np.searchsorted(course.times, known, side="right")) - 1, 0)
         travel = max(travel, float(np.abs(course.positions[start:] - course.positions[start]).max()))
@@ -95,8 +102,9 @@ def judge_motion(injected: Injected, began: float, courses: Sequence[Course]) ->
         injected.violations.append(
             f"at rest {moving - known:.2f} s after it could be known; {STANDSTILL_LIMIT} s at most"
         )
-    if travel > TRAVEL_LIMIT:
-        injected.violations.append(f"a joint went on for {travel:.2f} rad; {TRAVEL_LIMIT} rad at most")
+    allowed = max(TRAVEL_LIMIT, REACTION * fastest + fastest**2 / (2.0 * DECELERATION))
+    if travel > allowed:
+        injected.violations.append(f"a joint went on for {travel:.2f} rad; {allowed:.2f} rad at most")
 
 
 def summarise(injections: Sequence[Injected]) -> list[dict[str, Any]]:

@@ -133,6 +133,8 @@ class ArmServer(FrankaRobotServer):
             self._arm.brake()
         self._silent_for = self._answer_recovery = None
         super()._reset_state()
+        # Not where the base has it, which is where its drives have let it sag to.
+        self._FrankaRobotServer__holding_q = tuple(self._arm.set_point)
 
     def _process_udp_commands(self) -> bool:
         self._count_silence()
