@@ -10,7 +10,7 @@ from clwm_common.control.trajectory import JointTrajectory
 from clwm_common.robot.description import RobotDescription
 from clwm_evaluation.libfranka.judge import Judge, JudgeError, Verdict
 from clwm_evaluation.libfranka.limits import Judged, page_tables, summary
-from clwm_evaluation.libfranka.motions import Motion, SentMotions, filtered, unfiltered
+from clwm_evaluation.libfranka.motions import Motion, SentMotions, filtered, moving_seconds, unfiltered
 from clwm_evaluation.success_rates.evaluation import EvaluationSettings
 
 ROBOT = RobotDescription.load("dual_fr3_libfranka")
@@ -41,6 +41,7 @@ def test_only_through_the_filter_are_commands_within_the_limits_and_both_end_whe
         assert len(commands) == 1500
         np.testing.assert_allclose(commands[-1], HOME, atol=1e-3)
         assert np.abs(commands - HOME).max() > 0.1
+        assert 1.2 < moving_seconds(commands) < 1.35, "of 0.8 s, cut after 0.5, 0.8 s more and the rest"
 
 
 def test_what_the_executor_sends_is_heard_for_both_arms_from_where_they_stood():
@@ -60,11 +61,11 @@ def test_what_the_executor_sends_is_heard_for_both_arms_from_where_they_stood():
 def test_a_motion_counts_up_to_its_first_refused_command():
     refusal = Verdict(9, "joint_motion_generator_acceleration_discontinuity", "q_c joint 1 = 9000")
     found = {
-        "filtered": [Judged("lift_tray", 1, side, 1000, Verdict(None, "", "")) for side in ("left", "right")],
-        "unfiltered": [Judged("lift_tray", 1, side, 1000, refusal) for side in ("left", "right")],
+        "filtered": [Judged("lift_tray", 1, side, 1000, 0.8, Verdict(None, "", "")) for side in ("left", "right")],
+        "unfiltered": [Judged("lift_tray", 1, side, 1000, 0.8, refusal) for side in ("left", "right")],
     }
     report = summary(found)
-    assert report["motion_seconds"] == 2.0
+    assert report["enforced"]["filtered"]["moving_seconds"] == 1.6
     assert report["enforced"]["filtered"]["judged"] == 2000 and not report["enforced"]["filtered"]["commands_refused"]
     assert report["enforced"]["unfiltered"]["judged"] == 20 and report["enforced"]["unfiltered"]["motions_refused"] == 2
     (rows,) = page_tables(report)

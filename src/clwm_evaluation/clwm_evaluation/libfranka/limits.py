@@ -16,10 +16,9 @@ from clwm_common.terminal.console import PlainConsole
 from clwm_common.terminal.progress import progress
 from clwm_evaluation.calibration.trial_recording import TASKS
 from clwm_evaluation.libfranka.judge import Judge, JudgeError, Verdict
-from clwm_evaluation.libfranka.motions import Motion, SentMotions, filtered, unfiltered
+from clwm_evaluation.libfranka.motions import Motion, SentMotions, filtered, moving_seconds, unfiltered
 from clwm_evaluation.report import FirstSeed, Measured, ModelName, Rows, measurement
 from clwm_evaluation.success_rates.evaluation import EvaluationError, EvaluationSettings, check_settings
-from clwm_franka.command_filter import CYCLE
 
 ROBOT = "dual_fr3_libfranka"
 FIRST_SEED = 9_300_000
@@ -29,12 +28,13 @@ WAYS = {"filtered": filtered, "unfiltered": unfiltered}
 
 @dataclass(frozen=True)
 class Judged:
-    """One arm's motion in one episode, one way. cycles: commands of it."""
+    """One arm's motion in one episode, one way. cycles: commands of it; moving: s of them in which it is on its way."""
 
     task: str
     seed: int
     arm: str
     cycles: int
+    moving: float
     verdict: Verdict
 
 
@@ -68,8 +68,8 @@ def limits(
             for way, commands_of in WAYS.items():
                 commands = commands_of(motion, names, robot.limits)
                 verdict = judge.judge(motion.start, commands)
-                found[way].append(Judged(motion.task, motion.seed, motion.arm, len(commands), verdict))
-            passed = CYCLE * len(commands)
+                passed = moving_seconds(commands)
+                found[way].append(Judged(motion.task, motion.seed, motion.arm, len(commands), passed, verdict))
             seconds += passed
             advance(round(seconds) - round(seconds - passed), f"{motion.task} {motion.seed}, {motion.arm}")
             if seconds >= wanted:
@@ -98,30 +98,30 @@ def _motions(settings: Sequence[EvaluationSettings], robot: RobotDescription, fi
 
 def summary(found: dict[str, Sequence[Judged]]) -> dict[str, Any]:
     """What came of every way. judged: the commands up to the first refused one of each motion."""
-    report: dict[str, Any] = {}
+    ways: dict[str, Any] = {}
     for way, some in found.items():
         refused = [it for it in some if it.verdict.error]
-        report[way] = {
+        ways[way] = {
             "motions": len(some),
             "motions_refused": len(refused),
             "commands": sum(it.cycles for it in some),
+            "moving_seconds": round(sum(it.moving for it in some), 1),
             "judged": sum(it.cycles if it.verdict.refused_at is None else it.verdict.refused_at + 1 for it in some),
             "commands_refused": len(refused),
             "errors": dict(Counter(it.verdict.error for it in refused)),
             "first": refused[0].verdict.detail if refused else "",
         }
-    cycles = [it.cycles for it in next(iter(found.values()))]
-    return {"enforced": report, "motion_seconds": round(CYCLE * sum(cycles), 1)}
+    return {"enforced": ways}
 
 
 def page_tables(report: dict[str, Any]) -> list[Rows]:
     """A row for each way."""
-    header = ["commands", "motions", "of one arm, s", "judged", "motions refused", "as"]
+    header = ["commands", "motions", "of one arm on its way, s", "judged", "motions refused", "as"]
     rows = [
         [
             "through the filter" if way == "filtered" else "without it",
             str(found["motions"]),
-            f"{report['motion_seconds']:.0f}",
+            f"{found['moving_seconds']:.0f}",
             f"{found['judged']:,} of {found['commands']:,}",
             str(found["motions_refused"]),
             ", ".join(f"{name}: {number}" for name, number in found["errors"].items()) or "-",

@@ -19,6 +19,9 @@ from clwm_sim.world import World
 
 Numbers = NDArray[np.float64]
 
+SETTLE = 0.2  # s
+SLOW = 0.005  # rad/s; what stands
+
 
 @dataclass
 class Motion:
@@ -77,12 +80,18 @@ def unfiltered(motion: Motion, names: Sequence[str], _limits: JointLimits) -> Nu
     return _commands(motion, controller.receive, step)
 
 
+def moving_seconds(commands: Numbers) -> float:
+    """How long an arm is on its way by its commands (cycles, joints) rad."""
+    steps = np.abs(np.diff(commands, axis=0)).max(axis=1)
+    return CYCLE * float((steps > CYCLE * SLOW).sum())
+
+
 def _commands(
     motion: Motion, receive: Callable[[JointTrajectory, float], None], step: Callable[[float, Numbers], Numbers]
 ) -> Numbers:
     """From the first trajectory to the rest in which every one of them ends, and the filter a little later."""
-    begun, last = motion.sent[0][0], motion.sent[-1][1]
-    ends = max(motion.sent[-1][0], last.stamp) + last.points[-1].time_from_start + SETTLE
+    begun, (sent_at, last) = motion.sent[0][0], motion.sent[-1]
+    ends = (last.stamp or sent_at) + last.points[-1].time_from_start + SETTLE
     waiting, position, commands = list(motion.sent), motion.start, []
     for cycle in range(round((ends - begun) / CYCLE)):
         now = begun + cycle * CYCLE
@@ -91,6 +100,3 @@ def _commands(
         position = step(now, position)
         commands.append(position)
     return np.array(commands)
-
-
-SETTLE = 0.2  # s
