@@ -90,7 +90,7 @@ def estimate(
     worded_anew = Sentences.embedded({goal: TASKS[goal].held_out for goal in GOALS}, unknown_sentences()[1::2], embed)
     by_condition = {
         condition.name: {"meaning": condition.meaning, "in_distribution": condition.in_distribution}
-        | _errors(head, facts, seen[condition.name], trained, worded_anew)
+        | errors_of(head, facts, seen[condition.name], trained, worded_anew)
         for condition in CONDITIONS
     }
     if write:
@@ -123,9 +123,10 @@ def known_errors(by_condition: Mapping[str, Mapping[str, Any]]) -> dict[str, Kno
     }
 
 
-def _errors(
+def errors_of(
     head: SuccessHead, facts: SuccessFacts, looks: Looks, trained: Sentences, worded_anew: Sentences
 ) -> dict[str, Any]:
+    """Both rates of one condition's looks, by what is told or given; beside them how probabilities fit the truth."""
     own, none = probabilities(head, looks, trained), np.zeros_like(looks.holds)
     shuffled = own[_permutation_within(looks.goal)]
     told = {
