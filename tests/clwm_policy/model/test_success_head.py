@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from clwm_common.files.policy_document import CheckpointError
+from clwm_common.files.model_files import ModelFiles
+from clwm_common.files.policy_document import CheckpointError, read_policy_document
 from clwm_policy.errors import NoEstimate
 from clwm_policy.model.known_sentences import KnownSentences
 from clwm_policy.model.success_head import (
@@ -108,3 +109,14 @@ def test_the_known_error_is_told_for_what_looks_as_in_training_and_for_what_does
     told = FACTS.model_copy(update={"errors": errors}).known_error()
     assert "as in its training: looks of the training: wrongly done 1 of 80, missed 2 of 40" in told
     assert "unlike its training: cameras off: wrongly done" in told and len(told.encode()) <= 512
+
+
+def test_the_shipped_head_reads_the_shipped_encoder_and_states_its_errors():
+    policy = ModelFiles.load("nano").policy
+    document = read_policy_document(policy.with_suffix(".json"))
+    _, facts = load_success_head(policy.with_name(FILE_NAME))
+    config, inputs = document.content["config"], document.inputs
+    assert facts.encoder_sha256 == document.encoder_hash and set(facts.goals) <= inputs.sentences.keys()
+    assert facts.sizes.channels == config["feature_channels"] and facts.sizes.cameras == len(inputs.cameras)
+    assert {error.in_distribution for error in facts.errors.values()} == {True, False}
+    assert "as in its training" in facts.known_error() and len(facts.known_error().encode()) <= 512
