@@ -14,6 +14,7 @@ from clwm_common.messages import Mode
 from clwm_common.robot.description import RobotDescription
 from clwm_common.ros import claiming, qos
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
+from clwm_operator.teleop import device_node, jog, joy, teleop_node
 from clwm_operator.teleop.device_node import JoyDevice, LeaderDevice
 from clwm_operator.teleop.mapping import JoyMapping, LeaderMapping, load_mapping
 from clwm_operator.teleop.teleop_node import TeleopNode
@@ -97,6 +98,11 @@ class Seat:
 def sit(stand_in_stack, monkeypatch):
     """make_device -> a seat; ROS in this process is in the stack's domain meanwhile."""
     monkeypatch.setattr(claiming, "LISTEN", 0.5)
+    # A machine with much else to do lets this process wait; that shall not pass for a human who has gone.
+    for module in (device_node, jog, joy):
+        monkeypatch.setattr(module, "SILENCE", 1.0)
+    monkeypatch.setattr(jog, "STALEST_SIGHT", 2.0)
+    monkeypatch.setattr(teleop_node, "OLDEST_ARMS", 2.0)
     rclpy.init(domain_id=domain())
     seats = []
 
@@ -237,13 +243,15 @@ def test_the_command_follows_a_leader_by_its_pedal_and_gives_the_arms_back(sit, 
         seat.wait(lambda: node.count_publishers("/clwm/teleop") > 1, "the command")
 
         def press_again_and_again():
-            human.down = {0} if time.monotonic() % 2.0 < 1.0 else set()
+            is_held = node.status.mode is Mode.TELEOP or time.monotonic() % 2.0 < 1.0
+            human.down = {0} if is_held else set()
 
         seat.wait(lambda: node.status.mode is Mode.TELEOP, "TELEOP", press_again_and_again)
         assert node.status.owner == "leader"
-        human.down, there = {0}, node.joints.copy()
+        there = node.joints.copy()
         human.leader = there + 0.05
-        seat.wait(lambda: np.abs(node.joints - there - 0.05).max() < 0.01, "the leader's way")
+        way = "the leader's way"
+        seat.wait(lambda: np.abs(node.joints - there - 0.05).max() < 0.01, way, press_again_and_again)
     finally:
         process.terminate()
     said = process.communicate(timeout=PATIENCE)[0]
