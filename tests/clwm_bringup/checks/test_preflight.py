@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clwm_bringup.checks import preflight as checks
-from clwm_bringup.checks.doctor import Outcome
+from clwm_bringup.checks.doctor import Outcome, Result
 from clwm_bringup.checks.preflight import Stream
 from clwm_common.robot.description import RobotDescription
 from clwm_perception.image_sets import SynchroniserConfig
@@ -102,6 +102,14 @@ def test_what_the_executor_refuses_to_start_from_is_a_failure_and_what_it_cuts_o
 )
 def test_cameras(stream, outcome, text):
     assert_says(checks.judge_camera("/head", stream, PERCEPTION), outcome, text)
+
+
+def test_pictures_that_nobody_needs_stop_nothing():
+    silent = checks.judge_camera("/head", Stream(), PERCEPTION)
+    assert silent.outcome is Outcome.FAIL
+    assert_says(checks.not_needed(silent), Outcome.WARN, "only a policy needs pictures; for one: start the camera")
+    fine = Result(Outcome.OK, "20 Hz")
+    assert checks.not_needed(fine) is fine
 
 
 def test_cameras_that_run_together_make_sets_and_others_do_not():

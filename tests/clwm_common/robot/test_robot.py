@@ -121,7 +121,7 @@ def test_no_base_is_turned_by_more_than_a_whole_turn(tmp_path_factory, yaw):
     [
         (("limits", "velocity", [1.0] * 6), "position_upper 7, velocity 6, .* one of each for every joint of an arm"),
         (("limits", "velocity", [1.0] * 6 + [0.0]), "velocity must be positive"),
-        (("limits", "position_lower", [9.0] * 7), "position_lower must be below position_upper"),
+        (("limits", "position_lower", [9.0] * 7), "joint 1: position_lower 9 must be below position_upper"),
         (("left", "joint_names", None), r"'left\.joint_names': Field required"),
         (("left", "colour", "red"), r"'left\.colour': no such field; expected one of base_pitch, "),
         (("left", "controler", "red"), r"'left\.controler': no such field; did you mean 'controller'\?"),

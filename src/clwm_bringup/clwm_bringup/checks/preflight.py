@@ -136,6 +136,13 @@ def judge_sets(streams: Mapping[str, Stream], config: SynchroniserConfig) -> Res
     return Result(Outcome.OK, found)
 
 
+def not_needed(pictures: Result) -> Result:
+    """The same of pictures that nobody waits for: what is wrong with them stops nothing."""
+    if pictures.outcome is not Outcome.FAIL:
+        return pictures
+    return Result(Outcome.WARN, pictures.found, f"only a policy needs pictures; for one: {pictures.remedy}")
+
+
 @dataclass(frozen=True)
 class Listener:
     """A subscriber of an arm's commands, by its QoS. problem: why it hears none; empty when it does."""

@@ -38,10 +38,15 @@ _EXECUTOR = "executor"  # the one role whose holder may command the arms
 class PreflightNode(Node):
     """Spin it for some seconds with `poll` in between, then ask for `results`."""
 
-    def __init__(self, robot: RobotDescription, picture_size: tuple[int, int] | None = None) -> None:
-        """picture_size: (height, width) that the encoder takes; None when no model is known."""
+    def __init__(
+        self, robot: RobotDescription, picture_size: tuple[int, int] | None = None, *, has_policy: bool = True
+    ) -> None:
+        """picture_size: (height, width) that the encoder takes; None when no model is known.
+
+        has_policy: whether somebody needs the pictures.
+        """
         super().__init__("clwm_preflight")
-        self._robot = robot
+        self._robot, self._has_policy = robot, has_policy
         self._executor = _configured(SchedulerConfig(), "executor")
         self._perception = _configured(SynchroniserConfig(tuple(robot.cameras)), "perception")
         self._image_bytes = graph.fixed_parameters("perception").get("image_bytes", IMAGE_BYTES)
@@ -122,12 +127,12 @@ class PreflightNode(Node):
             found.append((f"{side} controller", judged))
             found.append((f"{side} commands", checks.judge_commanders(topic, commanders[topic])))
             found.append((f"{side} gripper", self._gripper(arm.gripper)))
-        for camera, stream in self._cameras.items():
-            found.append(
-                (f"camera {camera}", checks.judge_camera(self._readers[camera].source.topic, stream, perception))
-            )
-        found.append(("sets of pictures", checks.judge_sets(self._cameras, perception)))
-        return found
+        pictures = [
+            (f"camera {camera}", checks.judge_camera(self._readers[camera].source.topic, stream, perception))
+            for camera, stream in self._cameras.items()
+        ]
+        pictures.append(("sets of pictures", checks.judge_sets(self._cameras, perception)))
+        return found + (pictures if self._has_policy else [(title, checks.not_needed(it)) for title, it in pictures])
 
     def _listeners(self, topic: str) -> list[checks.Listener]:
         found = []

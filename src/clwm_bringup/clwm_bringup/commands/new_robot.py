@@ -79,4 +79,4 @@ def new_robot(
                     f"  - at home the clearance of '{what}' is {float(value[0]):.3f} m, less than none: give another "
                     "home, or correct bases, capsules or table_height"
                 )
-    console.print("Then go on with docs/integration.md: clwm preflight --robot " + robot.name)
+    console.print(f"Then go on with docs/integration.md: clwm up --robot {robot.name} --model none")

@@ -41,7 +41,7 @@ def preflight(
     if is_asked and fits.outcome is Outcome.OK:
         size = graph.fitting_encoder(ModelFiles.load(model), description).preprocessing.size
     with RosSession(sim_time=sim_time) as session:
-        node = session.add(PreflightNode(description, size))
+        node = session.add(PreflightNode(description, size, has_policy=is_asked))
         patience = time.monotonic() + DISCOVERY
         until = time.monotonic() + seconds
         with console.status(f"listening to {robot} for {seconds:g} s"):

@@ -36,8 +36,9 @@ class JointLimits(Strict):
         if len(set(map(len, given.values()))) > 1:
             counts = ", ".join(f"{name} {len(values)}" for name, values in given.items())
             raise ValueError(f"the limits have {counts} numbers; expected one of each for every joint of an arm")
-        if any(low >= high for low, high in zip(self.position_lower, self.position_upper, strict=True)):
-            raise ValueError("position_lower must be below position_upper for every joint")
+        for number, (low, high) in enumerate(zip(self.position_lower, self.position_upper, strict=True), start=1):
+            if low >= high:
+                raise ValueError(f"joint {number}: position_lower {low:g} must be below position_upper {high:g} [rad]")
         for name in ("position_lower", "position_upper"):
             if max(map(abs, getattr(self, name))) > 2.0 * TURN:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected rad, and these can only be degrees")
