@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from clwm_common.files.config_files import ConfigFileError, Strict, explain, read_yaml
 from clwm_common.robot.description import config_directory
@@ -37,7 +37,16 @@ class Buttons(Strict):
     minus: Index
 
 
-Motion = Axis | Buttons | None
+def _kind(given: Any) -> str:
+    """Of what a file says: so that what is wrong in an axis is told of an axis."""
+    return "axis" if isinstance(given, Axis) or (isinstance(given, dict) and "axis" in given) else "buttons"
+
+
+AxisOrButtons = Annotated[
+    Annotated[Axis, Tag("axis")] | Annotated[Buttons, Tag("buttons")],
+    Discriminator(_kind),
+]
+Motion = AxisOrButtons | None
 
 
 class JoyMapping(Strict):
