@@ -19,7 +19,7 @@ from clwm_common.ros import qos
 from clwm_common.ros.conversions import from_stamp, to_msg
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_msgs import msg
-from clwm_msgs.srv import CheckTask
+from clwm_msgs.srv import CheckTask, PolicyMemory
 from clwm_sai_executor.node import ExecutorNode
 
 ROBOT = RobotDescription.load("dual_fr3_mujoco")
@@ -46,6 +46,8 @@ class Bench:
                 JointTrajectory, arm.controller.topic, lambda it, side=side: self.paths.update({side: it}), qos.CRITICAL
             )
         node.create_service(CheckTask, "/clwm/check_task", self.check)
+        node.create_service(PolicyMemory, "/clwm/policy_memory", self.remember)
+        self.memories = []
         node.create_timer(0.02, self.tell_joints)
         node.create_timer(0.1, self.tell_pictures)
         node.create_timer(0.6, self.tell_chunk)
@@ -56,6 +58,14 @@ class Bench:
     def check(self, request, response):
         response.accepted = request.instruction != "fly"
         response.message = "" if response.accepted else "this policy cannot fly"
+        return response
+
+    def remember(self, request, response):
+        if request.act == PolicyMemory.Request.SAVE:
+            self.memories.insert(0, request.name)
+        response.accepted = request.act != PolicyMemory.Request.RESTORE or request.name in self.memories
+        response.message = f"memory '{request.name}'" if response.accepted else f"no memory '{request.name}' was saved"
+        response.names = self.memories
         return response
 
     def tell_joints(self):

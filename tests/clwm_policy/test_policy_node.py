@@ -18,7 +18,7 @@ from clwm_common.ros.conversions import from_msg, to_msg
 from clwm_common.ros.diagnostics import Level
 from clwm_common.ros.executor import StaticSingleThreadedExecutor
 from clwm_msgs import msg as ros
-from clwm_msgs.srv import CheckTask
+from clwm_msgs.srv import CheckTask, PolicyMemory
 from clwm_policy.engine.re_entry import Point
 from clwm_policy.loading import PolicySettings, load_engine
 from clwm_policy.model.checkpoint import save_policy
@@ -170,6 +170,30 @@ def test_a_task_is_checked_before_it_is_begun(graph):
     assert "9" in check(memory_policy=9).message
     refused = check(accept_estimate=True)
     assert not refused.accepted and "the policy has no success head" in refused.message
+
+
+def test_a_memory_is_saved_listed_and_restored_by_a_service_that_says_what_it_refuses(graph, tmp_path):
+    stack = graph(memories=str(tmp_path / "memories"))
+    stack.policy.trigger_configure()
+    client = stack.peer.create_client(PolicyMemory, "/clwm/policy_memory")
+    stack.until(client.service_is_ready)
+    ask = PolicyMemory.Request
+
+    def remember(act, name=""):
+        answer = client.call_async(ask(act=act, name=name))
+        stack.until(answer.done)
+        return answer.result()
+
+    refused = remember(ask.SAVE, "monday")
+    assert not refused.accepted and "not active" in refused.message
+    stack.policy.trigger_activate()
+    saved = remember(ask.SAVE, "monday")
+    assert saved.accepted and "0 real observations taken in, hash " in saved.message and saved.names == ["monday"]
+    assert remember(ask.LIST).names == ["monday"]
+    assert remember(ask.RESTORE, "monday").accepted
+    refused = remember(ask.RESTORE, "sunday")
+    assert not refused.accepted and "there are: monday" in refused.message
+    assert "act 7 is unknown" in remember(7).message
 
 
 def test_a_sentence_unlike_all_known_ones_is_refused_with_the_nearest_until_somebody_insists(

@@ -5,10 +5,27 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from clwm_common import messages as core
 from clwm_policy.session import ClockJumped, Output, Session
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class _Work:
+    work: Callable[[], Any]
+    future: Future[Any]
+
+    def run(self) -> None:
+        if self.future.set_running_or_notify_cancel():
+            try:
+                self.future.set_result(self.work())
+            except Exception as error:  # it is for whoever asked
+                self.future.set_exception(error)
 
 
 class EngineThread:
@@ -30,6 +47,12 @@ class EngineThread:
     def put(self, message: Any, arrived_at: float) -> None:
         """Queue a message, or None for a look at the clock."""
         self._events.put((message, arrived_at))
+
+    def do(self, work: Callable[[], Result]) -> Future[Result]:
+        """Have this done between two steps of the engine; what it raises is for whoever asked."""
+        future: Future[Result] = Future()
+        self._events.put((_Work(work, future), 0.0))
+        return future
 
     def stop(self, timeout: float) -> bool:
         """Ask it to end, and wait at most `timeout` s; whether it has. Nothing is sent from here on."""
@@ -70,6 +93,9 @@ class EngineThread:
                 return self._session.on_frame(message, arrived_at)
             case ClockJumped():
                 return self._session.on_clock_jumped(message)
+            case _Work():
+                message.run()
+                return ()
             case core.DualArmState():
                 self._session.on_state(message)
                 return ()

@@ -14,6 +14,7 @@ import numpy as np
 from clwm_common import messages as core
 from clwm_common.actions import LayoutError
 from clwm_common.clock_watch import Pace
+from clwm_common.files.model_files import output_folder
 from clwm_common.messages import RefusalKind
 from clwm_common.ros import qos
 from clwm_common.ros.conversions import ConversionError, cut_text, from_msg, to_msg
@@ -29,15 +30,16 @@ from clwm_msgs.msg import (
     ObservationRequest,
     SaiReport,
 )
-from clwm_msgs.srv import CheckTask
+from clwm_msgs.srv import CheckTask, PolicyMemory
 from clwm_policy.backends.choice import KNOWN, TORCH, Choice
 from clwm_policy.backends.errors import BackendError
 from clwm_policy.engine.evidence import FRACTION, Tally
 from clwm_policy.engine.re_entry import ReEntryError
 from clwm_policy.engine.surprise_alarm import calibrated_alarm
 from clwm_policy.engine_thread import EngineThread
-from clwm_policy.errors import EngineError
+from clwm_policy.errors import BadSnapshot, EngineError
 from clwm_policy.loading import PolicySettings, load_engine
+from clwm_policy.memory.named_memories import NamedMemories
 from clwm_policy.model.checkpoint import CheckpointError
 from clwm_policy.model.language import LanguageError
 from clwm_policy.recording.episode_log import RecordedEngine, RecordingError
@@ -45,6 +47,7 @@ from clwm_policy.session import ClockJumped, Notice, Output, Patience, Session, 
 from clwm_policy.success_estimate import load_success_estimate
 
 TICK_PERIOD = 0.25  # s between two looks for a frame that is late
+MEMORY_TIMEOUT = 2.0  # s that whoever saves or restores a memory waits for the engine
 JOIN_TIMEOUT = 5.0  # s; a step of the engine takes milliseconds
 NOTICE_SHOWN = 10.0  # s for which the last warning stays in the diagnostics
 FRAME_BYTES = 4 * 1024**2  # three cameras' whole patch grids of a ViT-L at 224 pixels take a quarter
@@ -74,6 +77,7 @@ class PolicyNode(ClwmNode):
         Parameter(
             "evidence_fraction", FRACTION, "share of the chunks made again on idle time, as evidence", "", 0.0, 1.0
         ),
+        Parameter("memories", "", "folder of memories that operators save; empty: out/memories"),
         Parameter("record", "", "MCAP file for all that decides the chunks, for `clwm replay`; empty: none"),
         Parameter("frame_early", 0.05, "a frame may be this much older than the instant asked for", "s", 0.0, 10.0),
         Parameter(
@@ -145,6 +149,10 @@ class PolicyNode(ClwmNode):
             core.ChunkRefusal: self.create_publisher(ChunkRefusal, "/clwm/chunk_refusal", qos.CRITICAL),
         }
         self.create_service(CheckTask, "/clwm/check_task", self._on_check_task)
+        self._memories = NamedMemories(
+            Path(params.memories) if params.memories else output_folder() / "memories", engine
+        )
+        self.create_service(PolicyMemory, "/clwm/policy_memory", self._on_memory)
         self.create_subscription(ChunkRequest, "/clwm/chunk_request", self._queue, qos.CRITICAL)
         self.create_subscription(FeatureFrame, "/clwm/feature_frame", self._queue, qos.CRITICAL, max_bytes=FRAME_BYTES)
         self.create_subscription(DualArmState, "/clwm/state", self._queue, qos.STATE)
@@ -249,6 +257,33 @@ class PolicyNode(ClwmNode):
             return response
         response.accepted = True
         return response
+
+    def _on_memory(self, request: PolicyMemory.Request, response: PolicyMemory.Response) -> PolicyMemory.Response:
+        try:
+            response.message = cut_text(self._remember(request), PolicyMemory.Response, "message")
+            response.accepted = True
+        except EngineError as error:
+            response.message = cut_text(str(error), PolicyMemory.Response, "message")
+        except TimeoutError:
+            response.message = f"the engine was busy for {MEMORY_TIMEOUT:g} s; HOLD the arms, and try again"
+        response.names = self._memories.names()
+        return response
+
+    def _remember(self, request: PolicyMemory.Request) -> str:
+        acts = {PolicyMemory.Request.SAVE: self._memories.save, PolicyMemory.Request.RESTORE: self._memories.restore}
+        if request.act == PolicyMemory.Request.LIST:
+            return ""
+        if (act := acts.get(request.act)) is None:
+            raise BadSnapshot(f"act {request.act} is unknown; expected LIST, SAVE or RESTORE")
+        if not self.is_active:
+            raise BadSnapshot(self._inactivity())
+        asked = self._worker.do(lambda: act(request.name))
+        try:
+            message = asked.result(MEMORY_TIMEOUT)
+        finally:
+            asked.cancel()  # what was given up must not happen later
+        self.log("info", message)
+        return message
 
     def _tick(self) -> None:
         if self.uses_sim_time:

@@ -110,6 +110,24 @@ def test_with_the_live_connection_blocked_the_page_says_that_it_is_old_and_hold_
     other.close()
 
 
+def test_pictures_that_do_not_arrive_are_marked_as_old_though_the_states_do(browser, console):
+    other, are_lost = Seat(browser, console), []
+
+    def route(socket):
+        server = socket.connect_to_server()
+        socket.on_message(server.send)
+        server.on_message(lambda message: (are_lost and type(message) is bytes) or socket.send(message))
+
+    other.page.route_web_socket("**/live", route)
+    other.open()
+    head = "document.querySelector('[data-camera=head]')"
+    other.wait(f"{head}.dataset.shown > 2 && !{head}.classList.contains('stale')")
+    are_lost.append(True)
+    other.wait(f"{head}.classList.contains('stale') && {head}.innerText.includes('s old')")
+    assert other.page.is_hidden("#old")
+    other.close()
+
+
 def test_keys_move_a_tool_by_five_centimetres_and_the_arms_are_handed_back(seat):
     seat.take_over()
     before = seat.tool()
@@ -129,6 +147,17 @@ def test_a_correction_is_labelled_by_one_key_but_not_while_somebody_types_nor_wh
     seat.page.keyboard.press("x")
     seat.wait("document.querySelector('#correction').textContent.includes('nothing is recorded; start clwm record')")
     seat.wait("document.querySelector('#history').innerText.includes('last correction: DISCARDED')")
+
+
+def test_a_memory_is_saved_and_restored_by_its_name(seat):
+    seat.page.fill("#memory_name", "tuesday")
+    seat.page.click("#restore_memory")
+    seat.wait("document.querySelector('#memory_said').textContent === \"no memory 'tuesday' was saved\"")
+    seat.page.click("#save_memory")
+    seat.wait("document.querySelector('#memory_names option')?.value === 'tuesday'")
+    seat.page.click("#restore_memory")
+    seat.wait("document.querySelector('#memory_said').textContent === \"memory 'tuesday'\"")
+    seat.wait("document.querySelector('#history').innerText.includes(\"restore memory 'tuesday'\")")
 
 
 def test_a_button_moves_the_arms_while_it_is_pressed(seat):

@@ -23,6 +23,7 @@ ORDERS = {
     "/task": {"instruction": "lift the tray"}, "/ask": {"instruction": "lift the tray"},
     "/world": {"task": "lift_tray", "seed": 1}, "/correction": {"label": "DISCARDED"},
     "/verdict": {"is_done": True},
+    "/memory/save": {"name": "monday"}, "/memory/restore": {"name": "monday"},
 }  # fmt: skip
 
 

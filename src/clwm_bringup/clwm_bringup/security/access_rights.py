@@ -91,7 +91,7 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
             "policy",
             publishes=["/clwm/action_chunk", "/clwm/chunk_refusal", "/clwm/observation_request", "/clwm/sai_report"],
             subscribes=[_CLOCK, "/clwm/chunk_request", "/clwm/feature_frame", "/clwm/state"],
-            serves=["/clwm/check_task"],
+            serves=["/clwm/check_task", "/clwm/policy_memory"],
         ),
         _node_of_the_operator(
             "clwm_operator",
@@ -120,7 +120,7 @@ def access_table(robot: RobotDescription) -> tuple[Access, ...]:
             "clwm_console",
             publishes=["/clwm/teleop", "/clwm/verdict"],
             subscribes=["/clwm/action_chunk", "/clwm/state", "/clwm/verdict", *seen, *images, *seen_from],
-            calls=["/clwm/check_task", "/clwm/label_correction", *orders],
+            calls=["/clwm/check_task", "/clwm/label_correction", "/clwm/policy_memory", *orders],
         ),
         _node_of_the_operator(
             "clwm_foxglove",

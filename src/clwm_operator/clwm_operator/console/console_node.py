@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from clwm_common.ros.executor import shortest_period
 from clwm_common.ros.session import into
 from clwm_common.verdicts import Verdicts
 from clwm_msgs import msg
-from clwm_msgs.srv import CheckTask, LabelCorrection, ResetWorld, SetMode, SetTask
+from clwm_msgs.srv import CheckTask, LabelCorrection, PolicyMemory, ResetWorld, SetMode, SetTask
 from clwm_operator.console.page_state import path_story
 from clwm_operator.console.pictures import JPEG, as_jpeg
 from clwm_operator.console.projection import Pinhole
@@ -37,6 +38,14 @@ from clwm_perception.preprocess import ImageError
 SOURCE = "console"  # under which the arms are owned
 PICTURE_PERIOD = 0.1  # s between two pictures of a camera
 STATE_PERIOD = 0.04  # s between two looks at the measured arms
+
+
+class MemoryAct(IntEnum):
+    """What is done with the policy's memory, as PolicyMemory has it."""
+
+    LIST = PolicyMemory.Request.LIST
+    SAVE = PolicyMemory.Request.SAVE
+    RESTORE = PolicyMemory.Request.RESTORE
 
 
 class OrderError(RuntimeError):
@@ -94,6 +103,7 @@ class ConsoleNode(TeleopSource, OperatorNode):
         self.open_source(SOURCE)
         self._set_mode = self.create_client(SetMode, "/clwm/set_mode")
         self._check_task = self.create_client(CheckTask, "/clwm/check_task")
+        self._memory = self.create_client(PolicyMemory, "/clwm/policy_memory")
         self._label = self.create_client(LabelCorrection, "/clwm/label_correction")
 
     def watch(self, is_watched: bool) -> None:
@@ -166,6 +176,10 @@ class ConsoleNode(TeleopSource, OperatorNode):
         return self._order(
             self._label, LabelCorrection.Request(label=int(label)), "nothing is recorded; start clwm record"
         )
+
+    def remember(self, act: MemoryAct, name: str = "") -> Future[Any]:
+        """Save or restore a memory of the policy, or list them. Raises OrderError."""
+        return self._order(self._memory, PolicyMemory.Request(act=int(act), name=name))
 
     def _order(self, client: Any, request: Any, remedy: str = "is the stack up (clwm up)?") -> Future[Any]:
         if not client.service_is_ready():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections import deque
@@ -15,7 +16,7 @@ from clwm_common.messages import Judgement, MemoryPolicy, Mode, goal_problem, in
 from clwm_common.recordings.corrections import CorrectionLabel
 from clwm_operator.console.access import Role
 from clwm_operator.console.charge import Charge, Seat
-from clwm_operator.console.console_node import ConsoleNode, OrderError
+from clwm_operator.console.console_node import ConsoleNode, MemoryAct, OrderError
 from clwm_operator.console.facts import Facts
 from clwm_operator.console.page_state import Heard, page_state
 from clwm_operator.teleop.jog import Hand
@@ -62,6 +63,7 @@ class Desk:
         self._watch, self._steering, self._say = watch, steering, say
         self._pages: set[Page] = set()
         self._chunks: deque[str] = deque(maxlen=_CHUNKS)
+        self._memories: list[str] = []  # that can be restored, the newest first
         self._history: deque[dict[str, Any]] = deque(maxlen=_HISTORY)
         self._stops: dict[Mode, asyncio.Task[Answer]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -84,6 +86,7 @@ class Desk:
         seat = self.charge.sit(time.monotonic(), key, name, role)
         hello = {"kind": "hello", "role": role.name, "number": seat.number, "facts": self.facts.as_plain()}
         page.tell("hello", json.dumps(hello))
+        self._start(self._look_for_memories())
         for text in self._chunks:
             page.tell("chunk", text)
         return seat
@@ -209,6 +212,20 @@ class Desk:
         what = f"last correction: {label.name}"
         return await self._order(self.name_of(key), what, lambda: self.node.label_correction(label))
 
+    async def remember(self, key: str, act: MemoryAct, name: str) -> Answer:
+        """Save the policy's memory under this name, or restore it."""
+        if refusal := self.charge.problem(key):
+            return Answer(409, refusal)
+        what = f"{act.name.lower()} memory '{name}'"
+        answer = await self._order(self.name_of(key), what, lambda: self.node.remember(act, name))
+        self._start(self._look_for_memories())
+        return answer
+
+    async def _look_for_memories(self) -> None:
+        with contextlib.suppress(OrderError, asyncio.TimeoutError):  # without a policy there are none to restore
+            listed = asyncio.wrap_future(self.node.remember(MemoryAct.LIST))
+            self._memories = list((await asyncio.wait_for(listed, ANSWER_TIMEOUT)).names)
+
     def change_charge(self, key: str, is_taken: bool) -> Answer:
         """Take charge, from whoever has it, or give it up. Whoever steered lets go."""
         before = self.charge.holder
@@ -293,6 +310,7 @@ class Desk:
                 "viewers": sum(seat.role is Role.VIEWER for seat in seats),
             },
             "steering": {"act": self._steering.act.value, "note": self._steering.note},
+            "memories": self._memories,
             "history": list(self._history),
         }
 

@@ -20,6 +20,7 @@ from clwm_common.messages import MemoryPolicy, Mode
 from clwm_common.recordings.corrections import CorrectionLabel
 from clwm_operator.console import live
 from clwm_operator.console.access import Access, Sessions
+from clwm_operator.console.console_node import MemoryAct
 from clwm_operator.console.desk import Answer, Desk
 from clwm_operator.console.guard import Guard
 
@@ -74,6 +75,10 @@ class Said(_Strict):
     """What the last correction was."""
 
     label: str = Field(pattern="^(NONE|DISCARDED|RECOVERY)$")
+
+
+class MemoryName(_Strict):
+    name: str = Field(max_length=40)
 
 
 class BadRequest(ValueError):
@@ -154,6 +159,8 @@ def application(desk: Desk, access: Access, port: int) -> ASGIApp:
                 order("/ask", Words, lambda key, it: desk.ask(it.instruction, MemoryPolicy[it.memory])),
                 order("/world", World, lambda key, it: desk.reset_world(key, it.task, it.seed)),
                 order("/correction", Said, lambda key, it: desk.label_correction(key, CorrectionLabel[it.label])),
+                order("/memory/save", MemoryName, lambda key, it: desk.remember(key, MemoryAct.SAVE, it.name)),
+                order("/memory/restore", MemoryName, lambda key, it: desk.remember(key, MemoryAct.RESTORE, it.name)),
                 order("/charge", ChargeOrder, charge),
                 WebSocketRoute("/live", connect),
                 Mount("/static", StaticFiles(directory=STATIC)),

@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from clwm_common.messages import ActionChunk, ChunkRequest, DualArmState, FeatureFrame, MemoryPolicy, SaiReport
 from clwm_policy.engine.re_entry import Point, ReEntryPolicy
-from clwm_policy.errors import EngineError
+from clwm_policy.errors import BadSnapshot, EngineError
+from clwm_policy.memory.long_term import LongTermMemory
 from clwm_policy.model.known_sentences import KnownSentences
 
 if TYPE_CHECKING:
@@ -151,6 +153,16 @@ class RecordedEngine:
 
     def check_task(self, instruction: str, memory_policy: MemoryPolicy, insist: bool = True) -> None:
         self._engine.check_task(instruction, memory_policy, insist)
+
+    @property
+    def memory(self) -> LongTermMemory:
+        return self._engine.memory
+
+    def save_memory(self, path: Path) -> str:
+        return self._engine.save_memory(path)
+
+    def restore_memory(self, path: Path) -> None:
+        raise BadSnapshot("a replay log cannot hold a memory from elsewhere; start the stack without --replay-log")
 
     def start_episode(self) -> None:
         self._close_steps()

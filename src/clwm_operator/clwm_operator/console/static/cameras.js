@@ -20,7 +20,8 @@ export class Cameras {
   look(state, sinceState) {
     for (const figure of this.#figures) {
       const known = state.cameras[figure.name];
-      const age = known ? known.age + sinceState : Infinity;
+      // Old at the console, or on the way here.
+      const age = Math.max(known ? known.age + sinceState : Infinity, (performance.now() - figure.shownAt) / 1000);
       figure.element.classList.toggle("stale", age > 1);
       const told = known?.problem || (age === Infinity ? "no picture" : age > 1 ? `${age.toFixed(0)} s old` : "");
       this.#draw(figure, state.clock + sinceState, state);
@@ -63,7 +64,7 @@ export class Cameras {
       const caption = Object.assign(document.createElement("figcaption"), { textContent: name });
       element.dataset.camera = name;
       element.append(image, overlay, caption);
-      return { name, element, image, overlay, caption, shown: 0 };
+      return { name, element, image, overlay, caption, shown: 0, shownAt: -Infinity };
     });
     this.place.replaceChildren(...this.#figures.map((it) => it.element));
   }
@@ -72,12 +73,16 @@ export class Cameras {
     const figure = this.#figures[camera];
     if (!figure) return;
     const url = URL.createObjectURL(jpeg);
+    const shown = () => {
+      figure.shownAt = performance.now();
+      done();
+    };
     const done = () => {
       URL.revokeObjectURL(url);
       figure.element.dataset.shown = String(++figure.shown);
       this.live.send({ kind: "got", camera });
     };
-    figure.image.onload = done;
+    figure.image.onload = shown;
     figure.image.onerror = done;
     figure.image.src = url;
   }

@@ -29,6 +29,12 @@ export class Panels {
         if (event.key === key && !event.repeat && !event.target.closest?.("input, select, dialog")) by(id).click();
       });
     }
+    by("memories").onsubmit = async (event) => {
+      event.preventDefault();
+      const act = event.submitter === by("restore_memory") ? "restore" : "save";
+      const answer = await give(`/memory/${act}`, { name: by("memory_name").value });
+      by("memory_said").textContent = answer.message;
+    };
     by("take_charge").onclick = () => give("/charge", { take: true });
     by("give_charge").onclick = () => give("/charge", { take: false });
   }
@@ -89,6 +95,7 @@ export class Panels {
     this.#charge(state.charge);
     this.#list("nodes", state.nodes, health);
     this.#facts(state);
+    this.#list("memory_names", state.memories, (value) => Object.assign(document.createElement("option"), { value }));
     this.#list("history", [...state.history].reverse(), entry);
   }
 
