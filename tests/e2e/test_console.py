@@ -1,12 +1,9 @@
 """The operator's page beside the running stack: the simulated world, the shipped policy, a browser."""
 
 import os
-import re
-import signal
 import subprocess
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -21,6 +18,7 @@ from clwm_common.ros.conversions import from_stamp
 from clwm_common.ros.session import RosThread
 from tests.clwm_operator.console.conftest import Console
 from tests.clwm_operator.console.seat import HEIGHT, Seat, needs_browser, running_browser
+from tests.clwm_operator.running_stack import running_stack
 
 pytestmark = needs_browser
 CAMERAS = ("head", "left_wrist", "right_wrist")
@@ -35,24 +33,8 @@ FIRST_SEED = 1_000_000
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
-    """`clwm up`, its words in a file."""
-    log = tmp_path_factory.mktemp("stack") / "log"
-    with log.open("w") as said:
-        process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "clwm_bringup", "up"],
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
-    try:
-        deadline = time.monotonic() + 120.0
-        while len(set(re.findall(r"(\w+)\s+activate: done", log.read_text()))) < 4:
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.2)
-        yield log
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(60.0)
+    with running_stack(tmp_path_factory.mktemp("stack") / "log") as process:
+        yield process
 
 
 @pytest.fixture(scope="module")

@@ -103,6 +103,11 @@ def test_with_the_live_connection_blocked_the_page_says_that_it_is_old_and_hold_
     blocked.append(True)
     other.page.wait_for_selector("#old", state="visible", timeout=PATIENCE)
     assert "still work" in other.text("#old")
+    for width in (400, 1400):
+        other.page.set_viewport_size({"width": width, "height": 900})
+        # The bar's first line is what one sees at its place.
+        place = "const box = old.getBoundingClientRect(); return document.elementFromPoint(box.x + 20, box.y + 3).id"
+        assert other.page.evaluate(f"(() => {{ {place} }})()") == "old"
     other.page.click("#hold")
     seat.mode("HOLD")
     assert other.text("#mode") == "POLICY"  # what it shows is old, and it says so

@@ -141,7 +141,7 @@ function health(node) {
   const item = document.createElement("li");
   const level = element("b", node.level);
   level.className = node.level;
-  item.append(level, ` ${node.name}: ${node.told}`);
+  item.append(level, ` ${node.name}: ${node.told || "working"}`);
   return item;
 }
 
