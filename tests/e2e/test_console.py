@@ -89,9 +89,10 @@ class Joints(Node):
             self.heard.append((from_stamp(message.header.stamp), speed))
             self._news.notify_all()
 
-    def wait(self, condition, what):
+    def wait(self, condition, seconds):
+        """Whether it holds within so long."""
         with self._news:
-            assert self._news.wait_for(lambda: self.heard and condition(), 30.0), f"waited in vain for {what}"
+            return self._news.wait_for(lambda: self.heard and condition(), seconds)
 
 
 @pytest.fixture(scope="module")
@@ -171,19 +172,17 @@ def test_keys_move_a_tool_by_five_centimetres_and_after_the_hand_back_the_policy
 
 
 def test_hold_brakes_the_arms_within_400_ms_while_the_live_connection_is_blocked(browser, console, joints, seat):
-    begin(seat, "lift_tray", FIRST_SEED)
-    type_sentence(seat, "lift_tray")
     took = []
-    while len(took) < TRIES and min(took, default=np.inf) > PROMPT:
-        hand_back(seat)
-        took.append(hold_on_a_blocked_page(browser, console, joints))
-        seat.mode("HOLD")
+    while len(took) < 2 * TRIES and min(took, default=np.inf) > PROMPT:
         begin(seat, "lift_tray", FIRST_SEED + len(took))
+        type_sentence(seat, "lift_tray")
+        took.append(hold_on_a_blocked_page(browser, console, joints, seat))
+        seat.mode("HOLD")
     print(f"from the press of HOLD to arms at rest: {', '.join(f'{1000 * it:.0f} ms' for it in took)}")
     assert min(took) <= PROMPT, took
 
 
-def hold_on_a_blocked_page(browser, console, joints):
+def hold_on_a_blocked_page(browser, console, joints, seat):
     """s from the press of HOLD to the last joint state in which an arm moves; infinite: none moved when it came."""
     other, blocked = Seat(browser, console), []
 
@@ -197,12 +196,17 @@ def hold_on_a_blocked_page(browser, console, joints):
     other.page.evaluate(
         "hold.addEventListener('click', () => window.pressed = performance.timeOrigin + performance.now(), true)"
     )
+    hand_back(seat)
+    other.mode("POLICY")
     blocked.append(True)
     other.wait("document.body.classList.contains('old')")
-    joints.wait(lambda: joints.heard[-1][1] > MOVING, "moving arms")
-    other.page.click("#hold")
+    other.page.hover("#hold")
+    joints.wait(lambda: joints.heard[-1][1] > MOVING, 10.0)
+    # At once: `click` first looks at the page for a while, in which the arms may come to rest.
+    other.page.mouse.down()
+    other.page.mouse.up()
     pressed = other.page.evaluate("window.pressed / 1000")
-    joints.wait(lambda: joints.heard[-1][0] > pressed + 2.0, "joint states")
+    assert joints.wait(lambda: joints.heard[-1][0] > pressed + 2.0, 30.0), "no joint states come"
     after = [(stamp - pressed, speed) for stamp, speed in joints.heard if stamp > pressed]
     assert other.text("#mode") == "POLICY" and other.page.is_visible("#old")
     other.close()
