@@ -133,6 +133,11 @@ def test_a_misspelt_parameter_ends_the_whole_stack_before_anything_moves(tmp_pat
         (("mode", "faster"), "mode is faster; expected one of policy, hold, estop"),
         (("task",), "say what to do, for instance: clwm task 'lift the tray', or name a --world"),
         (("task", "lift the tray", "--memory", "forget"), "expected one of keep, reset, restore"),
+        (("teleop", "--joy", "--circle"), "--joy and --circle are two ways to steer; choose one"),
+        (("teleop", "--relative"), "--relative is for a leader; name its topic by --leader"),
+        (("teleop", "--mapping", "mine.yaml"), "--mapping is for a device; add --joy or --leader TOPIC"),
+        (("teleop", "--joy", "--mapping", "wheel"), "expected one of joy, leader, or a path ending in .yaml"),
+        (("teleop", "--leader", "/leader/joint_states"), "name a button as dead_man in the mapping"),
     ],
 )
 def test_what_an_operator_gets_wrong_is_refused_before_ros_is_started(arguments, said):
