@@ -219,7 +219,7 @@ def recorded(tmp_path):
 
 
 def fine_tune(place, data, **changes):
-    settings = {"steps": 1, "streams": 2, "learning_rate": 1e-4, "minutes": 60.0} | changes
+    settings = {"steps": 1, "streams": 2, "minutes": 60.0} | changes
     out = place / "out"
     train_policy.main(
         goals="table/place_block",
@@ -240,6 +240,7 @@ def test_a_fine_tuned_policy_reads_and_is_asked_as_the_one_it_began_with(tmp_pat
     for section in ("inputs", "normaliser", "features", "state_predictor", "config"):
         assert document[section] == before[section], section
     facts = document["facts"]
+    assert facts["settings"]["learning_rate"] == train_policy.FROM_CHECKPOINT_RATE < 1e-3
     assert facts["from_checkpoint"] == before["weights_sha256"]
     assert facts["experience"]["human_rows"] == 20 and facts["experience"]["intervention_weight"] == 4.0
     tuned, began = (
