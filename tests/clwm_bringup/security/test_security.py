@@ -266,7 +266,7 @@ def test_only_the_executor_may_command_the_arms_and_only_the_policy_sends_chunks
 def test_the_topics_of_another_robot_are_those_of_its_description(robot):
     other = robot.model_copy(update={"joint_states_topic": "/other/joints"})
     text = to_xml(access_rights.access_table(other))
-    assert text.count("<topic>/other/joints</topic>") == 5 and f">{robot.joint_states_topic}<" not in text
+    assert text.count("<topic>/other/joints</topic>") == 6 and f">{robot.joint_states_topic}<" not in text
 
 
 def test_every_joint_state_topic_of_arms_in_namespaces_may_be_heard_by_the_executor():

@@ -135,7 +135,8 @@ def test_a_task_is_given_and_its_wording_judged(console):
 @pytest.mark.parametrize(("is_done", "outcome"), [(True, "SUCCEEDED"), (False, "FAILED")])
 def test_an_operators_verdict_ends_the_task_and_is_shown_with_its_giver(console, is_done, outcome):
     with page(console) as socket:
-        console.order("/task", {"instruction": f"wave {outcome}"}, page=ONE)
+        state(socket, lambda it: it["mode"] != "SILENT")
+        assert console.order("/task", {"instruction": f"wave {outcome}"}, page=ONE).status == 200
         told = state(socket, lambda it: it["instruction"] == f"wave {outcome}")
         answer = console.order("/verdict", {"is_done": is_done}, page=ONE)
         assert answer.status == 200 and "the arms hold" in answer.said["message"]
@@ -152,7 +153,8 @@ def test_the_command_says_how_a_task_ended_and_that_there_is_none(console):
         return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=PATIENCE)
 
     with page(console) as socket:
-        console.order("/task", {"instruction": "wave once"}, page=ONE)
+        state(socket, lambda it: it["mode"] != "SILENT")
+        assert console.order("/task", {"instruction": "wave once"}, page=ONE).status == 200
         state(socket, lambda it: it["instruction"] == "wave once")
         done = say("failed", "--why", "it fell")
         assert (done.returncode, done.stdout) == (0, "“wave once”: failed\n")
