@@ -8,7 +8,7 @@ import pytest
 
 from clwm_evaluation.drake.expert_trials import ExpertTrials, _difference
 from clwm_evaluation.drake.orders import TrialOrder
-from clwm_evaluation.drake.process import DrakeError, DrakeProcess, _write_meshes, drives, targets
+from clwm_evaluation.drake.process import DrakeError, DrakeProcess, _lights, _write_meshes, drives, targets
 from clwm_evaluation.drake.stage import DrakeStage
 from clwm_evaluation.drake.task_world import DrakeTaskWorld
 from clwm_evaluation.virtual.conditions import CONDITIONS
@@ -59,6 +59,14 @@ def test_every_mesh_of_the_arms_is_written_with_normals(tmp_path):
 def test_fingers_that_squeeze_let_go_at_once_and_go_no_faster_than_they_may():
     applied = next_openings([0.01, 0.05], [0.08, 0.0], [0.04, 0.05], [0.001, 0.001])
     np.testing.assert_allclose(applied, [0.041, 0.049])
+
+
+def test_light_from_everywhere_is_as_bright_as_mujocos_on_what_faces_an_axis(world):
+    model, _ = world.compiled
+    everywhere = _lights(world)[-6:]
+    for facing in (*np.eye(3), *-np.eye(3)):
+        shed = sum(max(0.0, -facing @ light["direction"]) * np.array(light["colour"]) for light in everywhere)
+        np.testing.assert_allclose(shed, model.vis.headlight.ambient)
 
 
 def test_pictures_that_differ_in_brightness_alone_are_alike():
@@ -122,6 +130,14 @@ def test_both_fingers_of_a_hand_move_alike_in_drake(process, world):
     drake.advance(0.005)
     left = np.array(drake._state["joints"])[7:9]
     assert left[0] == pytest.approx(left[1], abs=1e-3) and 0.01 < left[0] < 0.03
+
+
+@needs_drake
+def test_a_table_is_as_bright_in_drake_as_in_mujoco(process, world):
+    drake = DrakeStage(process, world)
+    for camera in ("head", "left_wrist"):
+        shades = [np.median(it.render(camera).reshape(-1, 3), axis=0) for it in (world, drake)]
+        np.testing.assert_allclose(*shades, atol=4.0)
 
 
 @needs_drake

@@ -174,8 +174,8 @@ def _lights(stage: Stage) -> list[dict[str, Any]]:
         for number in np.flatnonzero(model.light_active)
     ]
     lights.append({"direction": [0.0, 0.0, 1.0], "colour": head.diffuse.tolist(), "frame": "camera"})
-    # What faces two axes is lit by both: on average, over all directions, by 1.5 of them.
-    ambient = (np.asarray(head.ambient) / 1.5).tolist()
+    # Exact for what faces an axis, as table, blocks and pads do; what faces two is lit by both.
+    ambient = head.ambient.tolist()
     return lights + [
         {"direction": axis.tolist(), "colour": ambient, "frame": "world"} for axis in (*np.eye(3), *-np.eye(3))
     ]
