@@ -43,6 +43,11 @@ MEASUREMENTS = {
         "streaming",
         "What fresh simulated trajectories are worth to a training",
     ),
+    "interventions": CommandPlace(
+        "clwm_evaluation.interventions.command",
+        "interventions",
+        "What a policy learns from a human who corrects it where it fails",
+    ),
     "export": CommandPlace(
         "clwm_evaluation.measurements.export", "export", "How fast episodes become a LeRobot data set"
     ),

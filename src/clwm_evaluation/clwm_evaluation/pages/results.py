@@ -33,6 +33,7 @@ TITLES = {
     "suite memory": "A cue some time ago (`clwm eval --suite memory`)",
     "delay": "Success against an injected delay (`clwm bench delay`)",
     "streaming": "Trainings of the same length, on recorded and on streamed episodes (`clwm bench streaming`)",
+    "interventions": "A policy corrected where it fails (`clwm bench interventions`)",
     "export": "Episodes as a LeRobot data set, and back (`clwm bench export`)",
     "libfranka": "The policy through libfranka's protocol, and the same seeds without it (`clwm bench libfranka`)",
     "drake": "Experts and the policy in another simulator, from the same starts (`clwm bench drake`)",

@@ -56,7 +56,7 @@ PANELS = (
     (("eef_mm", "eef_p90_mm"), "held-out chunk error [mm]", "log"),
     (("surrogate_error", "copy_error"), "relative error of the next feature", "linear"),
 )
-# At 2e-4, the errors on what a checkpoint knew double within 30 steps of few streams, and come back slowly.
+# In 60 steps of six streams the error on what the shipped policy knew goes from 4.3 to 5.1 mm, at 1e-3 in 98 to 6.5 mm.
 FROM_CHECKPOINT_RATE = 5e-5
 SETTINGS, STREAM, EXPERIENCE = TrainingSettings(), OnlineSettings(), ExperienceSettings()
 

@@ -1,0 +1,1 @@
+"""What a policy learns from a human who takes over when it goes wrong."""
