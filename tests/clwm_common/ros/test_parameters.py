@@ -20,7 +20,9 @@ MODULES = (
     "clwm_chaos.faults.relay_node",
 )
 # Names and paths that only the files of the installation can answer; configuration refuses the unknown ones.
-FREE_TEXTS = {"robot", "task", "encoder", "cameras", "checkpoint", "policy_document", "sai", "encoder_hash", "record"}
+FREE_TEXTS = {
+    "robot", "task", "encoder", "cameras", "checkpoint", "policy_document", "sai", "encoder_hash", "record", "memories",
+}  # fmt: skip
 
 
 def node_class(module):
