@@ -6,6 +6,8 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -17,12 +19,15 @@ class Console:
 
     def __init__(self, *options, variables=None):
         """variables: of its environment; None: those of the stand-in stack."""
+        self._temporary = tempfile.TemporaryDirectory()
+        self.folder = Path(self._temporary.name)  # in which it runs
         self.process = subprocess.Popen(
             [sys.executable, "-u", "-m", "clwm_bringup", "console", "--port", "0", *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             env=variables or environment(),
+            cwd=self.folder,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # background jobs ignore it
         )
         self.said = ""

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from clwm_bringup import cli
+from clwm_common.recordings.reader import read_recording
 from clwm_operator.console.charge import ABSENCE
 
 from .conftest import PATIENCE, environment, wait_for
@@ -22,7 +23,7 @@ ORDERS = {
     "/hold": {}, "/estop": {}, "/policy": {}, "/take_over": {}, "/give_up": {}, "/charge": {"take": True},
     "/task": {"instruction": "lift the tray"}, "/ask": {"instruction": "lift the tray"},
     "/world": {"task": "lift_tray", "seed": 1}, "/correction": {"label": "DISCARDED"},
-    "/verdict": {"is_done": True},
+    "/verdict": {"is_done": True}, "/record": {"is_wanted": True},
     "/memory/save": {"name": "monday"}, "/memory/restore": {"name": "monday"},
 }  # fmt: skip
 
@@ -130,6 +131,26 @@ def test_a_task_is_given_and_its_wording_judged(console):
         answer = console.order("/ask", {"instruction": "dance"}, page=ONE)
         assert answer.status == 200 and "not trained with this sentence" in answer.said["message"]
         assert state(socket)["instruction"] == "Put the block on the pad."
+
+
+def test_recording_begins_and_ends_on_the_page_and_a_second_recorder_is_refused(console, guarded):
+    with page(console) as socket:
+        state(socket)
+        assert console.order("/record", {"is_wanted": False}, page=ONE).said["message"] == "nothing is recorded here"
+        assert console.order("/record", {"is_wanted": True}, page=ONE).status == 200
+        state(socket, lambda it: it["recording"]["is_on"] and "every task that is given" in it["recording"]["said"])
+        with page(guarded, OTHER, guarded.tokens["operator"]) as other:
+            state(other, lambda it: it["recording"]["is_elsewhere"])
+            answer = guarded.order("/record", {"is_wanted": True}, page=OTHER, token=guarded.tokens["operator"])
+            assert answer.status == 409 and "another recorder runs already" in answer.said["message"]
+        assert console.order("/task", {"instruction": "Put the block on the pad."}, page=ONE).status == 200
+        files = console.folder / "out" / "recordings"
+        wait_for(lambda: list(files.glob("*.mcap")), "a recording")
+        answer = console.order("/record", {"is_wanted": False}, page=ONE)
+        assert answer.status == 200 and answer.said["message"].startswith("1 recordings in")
+        assert not state(socket, lambda it: not it["recording"]["is_on"])["recording"]["is_on"]
+    (recording,) = files.glob("*.mcap")
+    assert read_recording(recording).facts["robot"] == "dual_fr3_mujoco"
 
 
 @pytest.mark.parametrize(("is_done", "outcome"), [(True, "SUCCEEDED"), (False, "FAILED")])

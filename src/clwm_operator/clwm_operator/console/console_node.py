@@ -177,6 +177,11 @@ class ConsoleNode(TeleopSource, OperatorNode):
             self._label, LabelCorrection.Request(label=int(label)), "nothing is recorded; start clwm record"
         )
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether a recorder runs."""
+        return self._label.service_is_ready()
+
     def remember(self, act: MemoryAct, name: str = "") -> Future[Any]:
         """Save or restore a memory of the policy, or list them. Raises OrderError."""
         return self._order(self._memory, PolicyMemory.Request(act=int(act), name=name))

@@ -19,6 +19,7 @@ from clwm_operator.console.charge import Charge, Seat
 from clwm_operator.console.console_node import ConsoleNode, MemoryAct, OrderError
 from clwm_operator.console.facts import Facts
 from clwm_operator.console.page_state import Heard, page_state
+from clwm_operator.console.recording import RecordingProcess
 from clwm_operator.teleop.jog import Hand
 from clwm_operator.teleop.steering import OLDEST_ARMS, Arms, Ask, Command, LetGo, OrderTeleop, Steering
 
@@ -56,10 +57,11 @@ class Desk:
         watch: Callable[[bool], Future[None]],
         steering: Steering,
         facts: Facts,
+        recorder: RecordingProcess,
         say: Callable[[str], None],
     ) -> None:
         """watch: has the node see pictures and arms, or not."""
-        self.node, self.facts, self.charge = node, facts, Charge()
+        self.node, self.facts, self.charge, self.recorder = node, facts, Charge(), recorder
         self._watch, self._steering, self._say = watch, steering, say
         self._pages: set[Page] = set()
         self._chunks: deque[str] = deque(maxlen=_CHUNKS)
@@ -212,6 +214,20 @@ class Desk:
         what = f"last correction: {label.name}"
         return await self._order(self.name_of(key), what, lambda: self.node.label_correction(label))
 
+    async def record(self, key: str, is_wanted: bool) -> Answer:
+        """Begin to record every task that is given, or end it."""
+        if refusal := self.charge.problem(key):
+            return Answer(409, refusal)
+        who, recorder = self.name_of(key), self.recorder
+        if not is_wanted:
+            what, ran = "end of recording", recorder.is_on
+            await recorder.stop()
+            return self._told(who, what, Answer(200, recorder.said) if ran else Answer(409, "nothing is recorded here"))
+        if not recorder.is_on and self.node.is_recorded:
+            return self._told(who, "record", Answer(409, "another recorder runs already; end that clwm record first"))
+        await recorder.start()
+        return self._told(who, "record", Answer(200, "every task that is given from now on is recorded"))
+
     async def remember(self, key: str, act: MemoryAct, name: str) -> Answer:
         """Save the policy's memory under this name, or restore it."""
         if refusal := self.charge.problem(key):
@@ -311,6 +327,11 @@ class Desk:
             },
             "steering": {"act": self._steering.act.value, "note": self._steering.note},
             "memories": self._memories,
+            "recording": {
+                "is_on": self.recorder.is_on,
+                "is_elsewhere": not self.recorder.is_on and node.is_recorded,
+                "said": self.recorder.said,
+            },
             "history": list(self._history),
         }
 

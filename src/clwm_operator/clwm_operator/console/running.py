@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import cv2
@@ -21,6 +22,7 @@ from clwm_operator.console.desk import Desk
 from clwm_operator.console.facts import facts_of
 from clwm_operator.console.live import LARGEST_WORD
 from clwm_operator.console.page_state import chunk_story
+from clwm_operator.console.recording import RECORD, RecordingProcess
 from clwm_operator.console.server import application
 from clwm_operator.teleop.jog import Jog
 from clwm_operator.teleop.steering import Steering
@@ -60,7 +62,12 @@ async def serve(
             loop.call_soon_threadsafe(desk.on_path, story)
 
         node = ConsoleNode(robot, on_picture, on_chunk, on_path, is_simulated_time)
-        desk = Desk(node, lambda is_watched: ros.run(lambda: node.watch(is_watched)), Steering(jog), facts, say)
+        recorder = RecordingProcess([*RECORD, "--robot", robot.name, "--model", model], say)
+
+        def watch(is_watched: bool) -> Future[None]:
+            return ros.run(lambda: node.watch(is_watched))
+
+        desk = Desk(node, watch, Steering(jog), facts, recorder, say)
         ros.add(node)
         config = uvicorn.Config(
             application(desk, access, listening.getsockname()[1]),
@@ -83,6 +90,7 @@ async def serve(
         await asyncio.wait({telling, serving, failed}, return_when=asyncio.FIRST_COMPLETED)
         server.end()
         await serving
+        await recorder.stop()
         telling.cancel()
         for done in (telling, failed):
             if done.done() and not done.cancelled():

@@ -77,6 +77,12 @@ class Said(_Strict):
     label: str = Field(pattern="^(NONE|DISCARDED|RECOVERY)$")
 
 
+class Recorded(_Strict):
+    """Whether every task is to be recorded."""
+
+    is_wanted: bool
+
+
 class MemoryName(_Strict):
     name: str = Field(max_length=40)
 
@@ -161,6 +167,7 @@ def application(desk: Desk, access: Access, port: int) -> ASGIApp:
                 order("/correction", Said, lambda key, it: desk.label_correction(key, CorrectionLabel[it.label])),
                 order("/memory/save", MemoryName, lambda key, it: desk.remember(key, MemoryAct.SAVE, it.name)),
                 order("/memory/restore", MemoryName, lambda key, it: desk.remember(key, MemoryAct.RESTORE, it.name)),
+                order("/record", Recorded, lambda key, it: desk.record(key, it.is_wanted)),
                 order("/charge", ChargeOrder, charge),
                 WebSocketRoute("/live", connect),
                 Mount("/static", StaticFiles(directory=STATIC)),

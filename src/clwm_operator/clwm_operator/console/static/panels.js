@@ -35,6 +35,7 @@ export class Panels {
       const answer = await give(`/memory/${act}`, { name: by("memory_name").value });
       by("memory_said").textContent = answer.message;
     };
+    by("record").onclick = () => give("/record", { is_wanted: !this.live.state?.recording.is_on });
     by("take_charge").onclick = () => give("/charge", { take: true });
     by("give_charge").onclick = () => give("/charge", { take: false });
   }
@@ -92,6 +93,9 @@ export class Panels {
     by("world_now").textContent = state.world
       ? `now ${state.world.task}, seed ${state.world.seed}, ${state.world.elapsed.toFixed(0)} s`
       : "";
+    const { is_on, is_elsewhere, said } = state.recording;
+    by("record").textContent = is_on ? "End recording" : "Record";
+    by("recorded").textContent = is_elsewhere ? "a recorder runs elsewhere" : said;
     this.#charge(state.charge);
     this.#list("nodes", state.nodes, health);
     this.#facts(state);
