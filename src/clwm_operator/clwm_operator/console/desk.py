@@ -26,8 +26,10 @@ from clwm_operator.teleop.steering import OLDEST_ARMS, Arms, Ask, Command, LetGo
 STATE_PERIOD = 0.2  # s between two states for the pages
 STEER_PERIOD = 0.02  # s between two targets for the arms, and half that of states while a human steers
 ANSWER_TIMEOUT = 5.0  # s
+DISCOVERY = 2.0  # s for which a stop waits for an executor that is not found yet
 _HISTORY = 30
 _CHUNKS = 50
+_NOBODY = 503  # serves what is asked
 
 
 @dataclass(frozen=True)
@@ -129,9 +131,16 @@ class Desk:
         """HOLD or ESTOP, whoever is in charge. Requests while one is under way are answered with it."""
         self._perform(self._steering.release())
         if mode not in self._stops or self._stops[mode].done():
-            work = self._order(who, mode.name, lambda: self.node.stop(mode))
-            self._stops[mode] = asyncio.create_task(work)
+            self._stops[mode] = asyncio.create_task(self._stop(who, mode))
         return await asyncio.shield(self._stops[mode])
+
+    async def _stop(self, who: str, mode: Mode) -> Answer:
+        until = time.monotonic() + DISCOVERY
+        answer = await self._answered(lambda: self.node.stop(mode))
+        while answer.status == _NOBODY and time.monotonic() < until:
+            await asyncio.sleep(0.05)
+            answer = await self._answered(lambda: self.node.stop(mode))
+        return self._told(who, mode.name, answer)
 
     async def resume(self, key: str) -> Answer:
         """Hand the arms to the policy, which goes on from where they are."""
@@ -259,7 +268,7 @@ class Desk:
         try:
             response = await asyncio.wait_for(asyncio.wrap_future(order()), ANSWER_TIMEOUT)
         except OrderError as error:
-            return Answer(503, str(error))
+            return Answer(_NOBODY, str(error))
         except asyncio.TimeoutError:
             return Answer(504, f"no answer within {ANSWER_TIMEOUT:.0f} s; look at the nodes' health")
         return Answer(200, response.message) if response.accepted else Answer(409, response.message)
