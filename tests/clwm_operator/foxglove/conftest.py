@@ -12,8 +12,8 @@ from ..conftest import PATIENCE, environment
 
 def looking(port):
     """A client that has been told the channels."""
-    module = pytest.importorskip("clwm_operator.foxglove.onlooker", reason="needs the group 'console'")
-    client = module.Onlooker(port)
+    module = pytest.importorskip("clwm_operator.foxglove.client", reason="needs the group 'console'")
+    client = module.Client(port)
     assert client.hear(lambda: client.channels, PATIENCE)
     return client
 

@@ -14,7 +14,7 @@ from clwm_chaos.soak.measure import OperatorSide
 from clwm_common.process_usage import usage
 from clwm_common.recordings.names import SUFFIX
 from clwm_common.recordings.reader import read_recording
-from clwm_operator.console.onlooker import looking_on
+from clwm_operator.console.viewer import viewing
 from clwm_operator.operator_node import StackError
 
 CONSOLE, RECORDER = "console", "recorder"
@@ -52,7 +52,7 @@ class OperatorProcesses:
             if time.monotonic() > until:
                 raise StackError(f"console or recorder did not come up within {START_TIMEOUT:.0f} s; see their logs")
         try:
-            self._seen = self._page.enter_context(looking_on(self._port))
+            self._seen = self._page.enter_context(viewing(self._port))
         except OSError as error:
             raise StackError(f"the console does not answer ({error}); see its log") from None
         self._ids = supervisor.process_ids()

@@ -18,7 +18,7 @@ from clwm_common.robot.description import RobotDescription
 from clwm_common.terminal.console import PlainConsole
 from clwm_common.terminal.progress import progress
 from clwm_evaluation.report import Measured, Rows, measurement
-from clwm_operator.console.onlooker import onlooker
+from clwm_operator.console.viewer import viewer
 
 DOMAIN_SHIFT = 50  # the load must not reach a stack that runs on this machine
 GOALS = {"nobody": 0.03, "one page": 0.25}  # of one core
@@ -45,7 +45,7 @@ def console(
             time.sleep(3.0)  # it has come up
             found["nobody"] = share_of(process, seconds)
             advance(1, "nobody")
-            with onlooker(port) as page:
+            with viewer(port) as page:
                 page.look(3.0)
                 before = page.pictures
                 found["one page"] = share_of(process, seconds, page.look)

@@ -29,7 +29,7 @@ def foxglove(
     """
     # Here, since rclpy takes a second to import and --help must not wait for it.
     from clwm_evaluation.process_cost.console_load_node import playing
-    from clwm_operator.foxglove.onlooker import Onlooker
+    from clwm_operator.foxglove.client import Client
 
     domain = (int(os.environ.get("ROS_DOMAIN_ID", "0")) + DOMAIN_SHIFT) % 100
     found: dict[str, dict[str, float]] = {}
@@ -41,7 +41,7 @@ def foxglove(
         time.sleep(SETTLE)
         found["nobody"] = share_of(process, seconds)
         advance(1, "nobody")
-        client = Onlooker(port)
+        client = Client(port)
         client.hear(lambda: client.channels, SETTLE)
         client.subscribe(*client.channels)
         client.hear(lambda: False, SETTLE)

@@ -21,6 +21,7 @@ from clwm_common.robot.description import RobotDescription
 from clwm_common.terminal.console import PlainConsole
 from clwm_operator.teleop.mapping import JoyMapping, LeaderMapping, MappingError, load_mapping
 from clwm_operator.teleop.motion import HELD, CircleHand, JointKeys, ToolKeys
+from clwm_operator.teleop.steering import CLAIM_STEPS
 
 if TYPE_CHECKING:
     from clwm_operator.teleop.device_node import Device
@@ -31,7 +32,6 @@ JOINT_HELP = "q..u / a..j: joints 1 to 7 up / down"
 TOOL_HELP = "w/s, a/d, r/f: forward/back, left/right, up/down; q/e, t/g, y/h: turn about z, y, x"
 KEYS = "o, c: gripper; Tab: other arm; space: hold; Esc: give the arms back"
 _SHOWN_EVERY = 0.2  # s
-_CLAIM_STEPS = 5  # commands that claim the arms before they are asked for: the order travels another way than these
 
 
 def teleop(
@@ -174,7 +174,7 @@ def _steer(node: TeleopNode, steps: Iterator[bool], period: float) -> None:
         held_steps = held_steps + 1 if is_held else 0
         if not is_held:
             answer, had_arms = None, False
-        elif answer is None and held_steps > _CLAIM_STEPS:
+        elif answer is None and held_steps > CLAIM_STEPS:
             answer = node.order(Mode.TELEOP)
         if answer is not None and answer.done() and not answer.result().accepted:
             raise TeleopError(answer.result().message)

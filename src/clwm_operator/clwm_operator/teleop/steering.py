@@ -23,7 +23,7 @@ from clwm_operator.teleop.jog import DeadMan, Word
 
 Array = NDArray[np.float64]
 OLDEST_ARMS = 0.3  # s that measured arms may be old to be steered from
-_CLAIM_STEPS = 5  # commands that claim the arms before they are asked for: the order travels another way than these
+CLAIM_STEPS = 5  # commands that claim the arms before they are asked for: the order travels another way than these
 
 
 class Act(Enum):
@@ -163,7 +163,7 @@ class Steering:
     def _claim(self, arms: Arms) -> list[Command]:
         self._asked += 1
         ask = Ask(arms.joints, arms.openings)
-        return [ask, OrderTeleop()] if self._asked == _CLAIM_STEPS else [ask]
+        return [ask, OrderTeleop()] if self._asked == CLAIM_STEPS else [ask]
 
     def _stop(self, note: str) -> list[Command]:
         self.act, self.note, self._must_release = Act.READY, note, True

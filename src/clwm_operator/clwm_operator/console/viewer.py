@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 _TURN = 0.5  # s between two looks whether it is enough
 
 
-class Onlooker:
+class Viewer:
     """pictures: how many it has been shown."""
 
     def __init__(self, socket: Any) -> None:
@@ -44,18 +44,18 @@ class Onlooker:
 
 
 @contextlib.contextmanager
-def onlooker(port: int) -> Iterator[Onlooker]:
+def viewer(port: int) -> Iterator[Viewer]:
     """At the console of this machine that listens to `port`. Raises OSError."""
     with connect(f"ws://127.0.0.1:{port}/live", max_size=None, compression=None) as socket:
         socket.send(json.dumps({"kind": "hello", "key": "0" * 32}))
-        yield Onlooker(socket)
+        yield Viewer(socket)
 
 
 @contextlib.contextmanager
-def looking_on(port: int) -> Iterator[Onlooker]:
+def viewing(port: int) -> Iterator[Viewer]:
     """The same on a thread of its own. Raises OSError."""
-    with onlooker(port) as page:
-        thread = threading.Thread(target=page.look, args=(float("inf"),), name="onlooker", daemon=True)
+    with viewer(port) as page:
+        thread = threading.Thread(target=page.look, args=(float("inf"),), name="viewer", daemon=True)
         thread.start()
         try:
             yield page

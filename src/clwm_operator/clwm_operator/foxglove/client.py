@@ -16,7 +16,7 @@ PROTOCOL = "foxglove.sdk.v1"
 _MESSAGE, _ASSET = 1, 4  # what a binary word is, by its first byte
 
 
-class Onlooker:
+class Client:
     """channels: what the server has advertised, by topic. told: all else that it has said in JSON.
 
     messages: (topic, ns of the stack's clock, data) as they came; assets: by request (status, data, error).
