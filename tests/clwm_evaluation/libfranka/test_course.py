@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 
 from clwm_evaluation.libfranka.command import page_tables
-from clwm_evaluation.libfranka.course import Played, noted, summary
+from clwm_evaluation.libfranka.course import Played, cycles_of, noted, summary
 
 PLAYED = [
     Played("lift_tray", 1, "success", 3.5, 7.0, 7000, 0),
@@ -23,10 +23,19 @@ def test_both_sides_are_compared_seed_by_seed_and_cycles_are_shares_of_both_arms
     assert report["real_time_factor"] == 0.5 and report["real_time_factor_highest"] == 0.75
 
 
-def test_the_page_has_a_row_for_each_task_and_the_cycles():
-    success, cycles = page_tables(summary(PLAYED, DIRECT))
+def test_the_page_has_a_row_for_each_task_and_the_cycles_with_and_without_waiting():
+    report = summary(PLAYED, DIRECT) | {"unwaited": {"successes": 1, **cycles_of(PLAYED[1:2])}}
+    success, cycles = page_tables(report)
     assert [row[0] for row in success.rows] == ["lift_tray", "place_block", "all"]
-    assert cycles.rows == [["40,000", "16 (0.040%)", "0.50", "0.75"]]
+    assert cycles.rows == [
+        ["is waited for", "2 / 3", "40,000", "16 (0.040%)", "0.50", "0.75"],
+        ["is not", "1 / 1", "9,000", "16 (0.178%)", "0.75", "0.75"],
+    ]
+
+
+def test_without_a_control_the_page_has_none():
+    report = summary(PLAYED, DIRECT) | {"unwaited": {"successes": 0, **cycles_of([])}}
+    assert [row[0] for row in page_tables(report)[1].rows] == ["is waited for"]
 
 
 def test_a_note_that_was_cut_short_is_not_an_episode(tmp_path):

@@ -101,16 +101,20 @@ def summary(played: Iterable[Played], direct: dict[tuple[str, int], bool]) -> di
             "direct": {"successes": here, **success_rate(here, len(pairs))},
             "difference": compare_pairs(pairs),
         }
+    return {"by_task": by_task, **cycles_of(played), "episodes_played": [asdict(it) for it in played]}
+
+
+def cycles_of(played: Sequence[Played]) -> dict[str, Any]:
+    """Cycles of both arms in these episodes, and at what factor of real time they went; shares are 0 without any."""
     cycles, missed = sum(it.cycles for it in played), sum(it.missed for it in played)
+    factors = [0.0005 * it.cycles / it.wall for it in played]
     return {
         "episodes": len(played),
-        "by_task": by_task,
         "cycles": cycles,
         "cycles_missed": missed,
         "missed_share": missed / cycles if cycles else 0.0,
         "robot_seconds": round(0.0005 * cycles, 1),
-        "real_time_factor": round(0.0005 * cycles / sum(it.wall for it in played), 3),
+        "real_time_factor": round(0.0005 * cycles / sum(it.wall for it in played), 3) if played else 0.0,
         # What else the machine had to do changes from episode to episode.
-        "real_time_factor_highest": round(max(0.0005 * it.cycles / it.wall for it in played), 3),
-        "episodes_played": [asdict(it) for it in played],
+        "real_time_factor_highest": round(max(factors, default=0.0), 3),
     }

@@ -19,7 +19,7 @@ from clwm_embodichain.training.policy.straying import Straying
 from clwm_policy.memory.ttt import MemoryState
 from clwm_policy.model.clwm import Clwm, Context
 from clwm_policy.model.feature_scale import FeatureScale
-from clwm_policy.model.flow import point_on_path
+from clwm_policy.model.flow import integrate, point_on_path
 
 PREFIX_LENGTHS = (1, 1, 2, LONGEST_PREFIX, LONGEST_PREFIX)  # of committed rows; each is drawn equally often
 
@@ -33,7 +33,8 @@ class LossSettings:
     forgotten: probability that the executed rows are hidden, so that the policy cannot live on repeating its motion.
     strayed: probability that committed rows are not the expert's, but stray as a policy's own do at run time; stray: by
     how much, rad (standard deviation of each joint at the last of them).
-    own_prediction, noised_future: what stage 2 gets as f^; the rest of the time it gets no change at all.
+    own_prediction, noised_future: what stage 2 gets as f^; the rest of the time it gets no change at all. own_steps: of
+    the flow that an own prediction takes, drawn anew each time, as it takes some at run time.
     weight_bound: bound of the velocity loss's weight 1 / (1-s)^2. Unbounded, nearly all weight would lie in the last
     tenth of the path, where the answer is already in the input.
     pose_weight: of the tool motion that errors of the joints make together: joints are what is executed, and
@@ -49,6 +50,7 @@ class LossSettings:
     stray: float = 0.010
     own_prediction: float = 0.6
     noised_future: float = 0.25
+    own_steps: tuple[int, ...] = (1, 2, 4)
     weight_bound: float = 4.0
     quaternion_weight: float = 0.25
     eef_weight: float = 0.5
@@ -132,7 +134,7 @@ def _augmented(
 def _video_loss(
     model: Clwm, memory: MemoryState, context: Context, residual: Tensor, settings: LossSettings
 ) -> tuple[Tensor, Tensor]:
-    """Loss, and the detached one-step prediction from pure noise."""
+    """Loss, and the detached prediction from pure noise."""
     count, noises = len(residual), settings.video_noises
     s = torch.rand(count, noises)
     s[:, 0] = 0.0  # the point every integration starts from, and what stage 2 is shown
@@ -141,7 +143,16 @@ def _video_loss(
     x = point_on_path(torch.randn_like(clean), clean, s)
     believed = model.video_clean(memory, context, x, s)
     error = (believed - clean).square().mean((1, 2))
-    return (error * _weight(s, settings)).mean(), believed.detach()[::noises]
+    loss = (error * _weight(s, settings)).mean()
+    steps = settings.own_steps[int(torch.randint(len(settings.own_steps), ()))]
+    if steps == 1:
+        return loss, believed.detach()[::noises]
+
+    def velocity(x: Tensor, s: float) -> Tensor:
+        return model.video_velocity(memory, context, x, torch.full((count,), s))
+
+    with torch.no_grad():
+        return loss, integrate(velocity, x[::noises], steps)
 
 
 def _future_mix(residual: Tensor, own: Tensor, settings: LossSettings) -> Tensor:

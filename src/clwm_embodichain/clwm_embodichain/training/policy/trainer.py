@@ -11,6 +11,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from clwm_embodichain.training.bfloat16 import linears_in_bfloat16
 from clwm_embodichain.training.muon import Muon
 from clwm_embodichain.training.policy.losses import LossSettings, observation_losses
 from clwm_embodichain.training.policy.samples import Coding
@@ -27,7 +28,8 @@ _MUON_WEIGHTS = ("qkv.weight", "attention_out.weight", "ffn_in.weight", "ffn_out
 
 class TrainingSettings(BudgetedSettings):
     """segment: observations between two optimiser steps, and as far as back-propagation reaches through the memory.
-    video_share: the video loss's part of the gradient, the action loss having 1.
+    video_share: the video loss's part of the gradient, the action loss having 1. bfloat16: in large linear layers,
+    where the processor can: nearly twice the steps in the same time.
     """
 
     minutes: PositiveFloat = 70.0
@@ -37,6 +39,7 @@ class TrainingSettings(BudgetedSettings):
     ema_decay: float = Field(0.999, ge=0.0, lt=1.0)
     video_share: NonNegativeFloat = 0.3
     muon: bool = True
+    bfloat16: bool = True
     loss: LossSettings = LossSettings()
 
 
@@ -74,9 +77,10 @@ class PolicyTrainer(Trainer):
         settings = self.settings
         totals = {"video": torch.zeros(()), "action": torch.zeros(())}
         self._by_goal = {}
-        for _ in range(settings.segment):
-            for name, loss in self._observe().items():
-                totals[name] = totals[name] + loss / settings.segment
+        with linears_in_bfloat16(settings.bfloat16):
+            for _ in range(settings.segment):
+                for name, loss in self._observe().items():
+                    totals[name] = totals[name] + loss / settings.segment
         return totals, (
             totals["action"] / self._scale["action"] + settings.video_share * totals["video"] / self._scale["video"]
         )
