@@ -97,7 +97,7 @@ class Graph:
 @pytest.fixture
 def graph(checkpoint, made_up_embedding, monkeypatch):
     """graph(**parameters) -> Graph; without the sentence model, whose loading takes seconds."""
-    monkeypatch.setattr("clwm_policy.loading.SentenceEncoder", lambda: SimpleNamespace(embed=made_up_embedding))
+    monkeypatch.setattr("clwm_policy.loading.SentenceEncoder", lambda tokens: SimpleNamespace(embed=made_up_embedding))
     made = []
 
     def make(**parameters):
@@ -202,7 +202,7 @@ def test_a_sentence_unlike_all_known_ones_is_refused_with_the_nearest_until_some
     def embed(sentence):
         return torch.nn.functional.one_hot(torch.tensor(len(sentence)), 384).float()
 
-    monkeypatch.setattr("clwm_policy.loading.SentenceEncoder", lambda: SimpleNamespace(embed=embed))
+    monkeypatch.setattr("clwm_policy.loading.SentenceEncoder", lambda tokens: SimpleNamespace(embed=embed))
     inputs = tiny_policy.inputs.model_copy(update={"least_similarity": 0.5})
     save_policy(tmp_path / "policy.safetensors", replace(tiny_policy, inputs=inputs))
     stack = graph(checkpoint=str(tmp_path / "policy.safetensors"))

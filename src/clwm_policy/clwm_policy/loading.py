@@ -67,7 +67,7 @@ def load_engine(
         on_choice(choice)
     policy = choice.policy
     re_entry = calibrated(settings.sai, settings.checkpoint, policy, plan)
-    embed = embed or SentenceEncoder().embed
+    embed = embed or SentenceEncoder(policy.model.config.text_tokens).embed
     stopwatch = stopwatch or MonotonicClock().now
     # A scratch engine, so that made-up observations never meet the memory that is handed out.
     warm_up(Engine(policy, embed, re_entry, plan, stopwatch), policy)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from clwm_common.files.policy_document import CheckpointError
 from clwm_policy.errors import NoEstimate
 from clwm_policy.model.known_sentences import KnownSentences
+from clwm_policy.model.language import pooled
 from clwm_policy.model.success_head import FILE_NAME, TRAIN_AGAIN, SuccessFacts, SuccessHead, load_success_head
 
 
@@ -33,7 +34,7 @@ class SuccessEstimate:
             return math.nan
         if self._problem_with(instruction):
             return math.nan
-        language = torch.as_tensor(self._known.embed(instruction)).reshape(1, -1)
+        language = pooled(self._known.embed(instruction))[None]
         return float(torch.sigmoid(self._head(features[None], language)))
 
     def require(self, instruction: str) -> SuccessFacts:

@@ -15,7 +15,7 @@ from clwm_policy.backends.graph_files import MANIFEST, graph_folder, read_graphs
 from clwm_policy.backends.onnx_export import export_call
 from clwm_policy.backends.onnx_sessions import Sessions
 from clwm_policy.model.clwm import Clwm
-from clwm_policy.model.sizes import PRESETS, ClwmConfig
+from clwm_policy.model.sizes import ClwmConfig
 
 SHIPPED = graph_folder(ModelFiles.load("nano").policy)
 TINY = ClwmConfig(width=8, layers=1, heads=2, ffn_width=16, memory_rank=4, feature_channels=3, grid=2, text_width=5)
@@ -51,7 +51,7 @@ def test_damaged_graphs_are_refused_with_the_remedy(folder, damage):
     do, message = DAMAGE[damage]
     do(folder)
     with pytest.raises(BackendError, match=f"{message}.*clwm export"):
-        read_graphs(folder, PRESETS["nano"], list(CALLS))
+        read_graphs(folder, ClwmConfig(), list(CALLS))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_manifest_without_meaning_is_refused_by_field_though_its_hash_is_right
 
     rewrite(folder, change)
     with pytest.raises(BackendError, match=f"graphs.json: {said}.*clwm export"):
-        read_graphs(folder, PRESETS["nano"], list(CALLS))
+        read_graphs(folder, ClwmConfig(), list(CALLS))
 
 
 def test_graphs_of_another_architecture_are_refused_by_what_differs():
@@ -74,7 +74,7 @@ def test_graphs_of_another_architecture_are_refused_by_what_differs():
 
 
 def test_shipped_graphs_say_nothing_about_the_machine_they_were_made_on():
-    for name, (content, _) in read_graphs(SHIPPED, PRESETS["nano"], list(CALLS)).items():
+    for name, (content, _) in read_graphs(SHIPPED, ClwmConfig(), list(CALLS)).items():
         graph = onnx.load_from_string(content).graph
         noted = [part.metadata_props or part.doc_string for part in (graph, *graph.node, *graph.value_info)]
         assert not any(noted), name

@@ -1,5 +1,7 @@
 """The model: what attends to what, and what committed rows do."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -164,3 +166,22 @@ def test_the_paper_size_is_a_preset():
 def test_sizes_that_do_not_fit_together_are_refused():
     with pytest.raises(ValueError, match="not a multiple of heads"):
         ClwmConfig(width=190)
+
+
+def test_what_a_token_of_the_instruction_says_reaches_the_action_from_its_place_and_absent_tokens_say_nothing():
+    torch.manual_seed(0)
+    model = Clwm(replace(TINY, text_tokens=3)).eval()
+    given = [torch.randn(1, *shape) for shape in ((48, 6), (60,), (12, 30))]
+    mask = torch.ones(1, 12, dtype=torch.bool)
+    one, other = torch.randn(2, 10)
+
+    def keys(*tokens: torch.Tensor) -> torch.Tensor:
+        context = model.encode_context(model.initial_memory(1), *given, mask, torch.cat(tokens)[None])
+        return context.past[-1][0]
+
+    nothing = torch.zeros(10)
+    assert not torch.allclose(keys(one, other, nothing), keys(other, one, nothing))
+    # Only the direction of a state counts, so a sentence is as loud as another.
+    torch.testing.assert_close(keys(one, other, nothing), keys(3.0 * one, other, nothing))
+    with pytest.raises(ValueError, match=r"language has shape \(1, 20\); expected \(1, 30\)"):
+        keys(one, other)

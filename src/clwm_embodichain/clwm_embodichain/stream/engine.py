@@ -54,7 +54,7 @@ class OnlineSettings(Settings):
     workers: PositiveInt = 1
     reuse: PositiveInt = 10
     capacity: PositiveInt = 64
-    fitted_on: PositiveInt = 32
+    fitted_on: PositiveInt = 64
 
 
 class OnlineEngine(AbstractContextManager):

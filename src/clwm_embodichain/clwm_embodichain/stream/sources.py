@@ -35,7 +35,8 @@ HELD_OUT_EPISODES, HELD_OUT_IN_ALL = 20, 60  # of each goal, and of all together
 
 @dataclass(frozen=True)
 class SampleCoder:
-    """What turns episodes into samples besides the coding. embed: sentence -> (384,). choices: what is played."""
+    """What turns episodes into samples besides the coding. embed: sentence -> its embedding, as
+    the policy is given it. choices: what is played."""
 
     embed: Callable[[str], Tensor]
     jacobians: Jacobians

@@ -27,7 +27,8 @@ def errors_of(part: Part, source: Source, calibration: Calibration) -> list[floa
     """Relative surrogate errors of all chunks of these episodes that had one. Raises CheckpointError."""
     policy, encoder, plan, _ = source.load()
     re_entry = Adaptive(calibration=calibration)
-    engine = Engine(policy, SentenceEncoder().embed, re_entry, plan, time.perf_counter, evidence_fraction=0.0)
+    embed = SentenceEncoder(policy.model.config.text_tokens).embed
+    engine = Engine(policy, embed, re_entry, plan, time.perf_counter, evidence_fraction=0.0)
     world = World(part.task)
     model = ModelSource(encoder, engine, tuple(world.robot.cameras))
     with closing(VirtualStack(world, model, _LATENCY)) as stack:

@@ -200,7 +200,8 @@ def run_trials(
 
     Raises TrialsError when no chunk was ever speculated.
     """
-    engine = Engine(policy, SentenceEncoder().embed, _SpeculateOnly(), plan, time.perf_counter)
+    embed = SentenceEncoder(policy.model.config.text_tokens).embed
+    engine = Engine(policy, embed, _SpeculateOnly(), plan, time.perf_counter)
     world, made = World(task), []
     source = TrialSource(encoder, engine, world, plan)
     with closing(VirtualStack(world, source, _LATENCY)) as stack:

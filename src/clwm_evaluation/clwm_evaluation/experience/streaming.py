@@ -37,6 +37,7 @@ from clwm_evaluation.success_rates.command import run_with_progress
 from clwm_evaluation.success_rates.evaluation import EvaluationSettings
 from clwm_perception.encoder import Encoder, EncoderError
 from clwm_policy.model.language import SentenceEncoder
+from clwm_policy.model.sizes import PRESETS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -113,7 +114,7 @@ def streaming(
     setup = Setup(
         base=replace(base, episodes=episodes, workers=workers),
         encoder=Encoder.load(base.encoder),
-        coder=SampleCoder(SentenceEncoder().embed, jacobians, goals),
+        coder=SampleCoder(SentenceEncoder(PRESETS["nano"].text_tokens).embed, jacobians, goals),
         settings=TrainingSettings(minutes=1e6, steps=steps, streams=_STREAMS, seed=seed),
         demonstrations=demonstrations,
         out=out,

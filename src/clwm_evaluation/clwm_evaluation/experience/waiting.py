@@ -62,7 +62,7 @@ def waiting(
 def train_on(workers: ProcessWorkers, reuse: int, seconds: float) -> dict[str, Any]:
     """So many seconds of a training on what the workers play; shares are of its time, and of all workers'."""
     jacobians = DualArmKinematics(RobotDescription.load(ROBOT)).jacobians
-    coder = SampleCoder(SentenceEncoder().embed, jacobians, workers.choices)
+    coder = SampleCoder(SentenceEncoder(PRESETS["nano"].text_tokens).embed, jacobians, workers.choices)
     stream = OnlineSettings(workers=workers.count, reuse=reuse, capacity=STOCK, fitted_on=STOCK)
     with OnlineEngine(workers, stream) as engine:
         coding = fit_coding(engine.collect(STOCK))

@@ -258,7 +258,7 @@ def _conditions(config: ClwmConfig, seed: int) -> Conditions:
         proprioception=made(config.proprioception_width),
         executed=made(12, config.action_dim),
         executed_mask=torch.ones(1, 12, dtype=torch.bool),
-        language=made(config.text_width),
+        language=made(config.language_width),
     )
 
 

@@ -130,11 +130,12 @@ def interventions(
     goal = f"table/{task}"
     if goal not in map(str, choices):
         raise ValueError(f"task '{task}' is not one of {GOALS}")
+    embed = SentenceEncoder(load_policy(base.policy).model.config.text_tokens).embed
     study = Study(
         base=base,
         goal=goal,
         encoder=Encoder.load(base.encoder),
-        coder=SampleCoder(SentenceEncoder().embed, DualArmKinematics(RobotDescription.load(ROBOT)).jacobians, choices),
+        coder=SampleCoder(embed, DualArmKinematics(RobotDescription.load(ROBOT)).jacobians, choices),
         training=TrainingSettings(
             minutes=1e6,
             steps=steps,

@@ -54,7 +54,7 @@ def overhead(
     plan = Plan(files.video_steps, files.action_steps)
     modes = {name: calibrated(name, files.policy, choice.policy, plan) for name in MODES}
     found: dict[str, Any] = {}
-    embedding = torch.zeros(choice.policy.model.config.text_width)
+    embedding = torch.zeros(choice.policy.model.config.language_width)
     with progress(console, "chunks", chunks * len(modes)) as advance:
         for name, re_entry in modes.items():
             times = list(chunk_times(choice.policy, lambda sentence: embedding, re_entry, plan, chunks))

@@ -36,7 +36,7 @@ class Stream:
             return torch.randn(shape, generator=generator)
 
         self._model, self._plan, self._seed = model, plan, seed
-        self._language = draw(1, config.text_width)
+        self._language = draw(1, config.language_width)
         self._observations = [
             Conditions(
                 draw(1, config.visual_tokens, config.feature_channels),

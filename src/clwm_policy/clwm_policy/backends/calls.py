@@ -165,7 +165,7 @@ def _noise(model: Clwm, seed: int) -> Groups:
         "features": (config.visual_tokens, config.feature_channels),
         "proprioception": (config.proprioception_width,),
         "executed": (EXECUTED_ROWS, config.action_dim),
-        "language": (config.text_width,),
+        "language": (config.language_width,),
         "video": (config.visual_tokens, config.feature_channels),
         "prediction": (config.visual_tokens, config.feature_channels),
         "action": (config.chunk_rows, config.action_dim),

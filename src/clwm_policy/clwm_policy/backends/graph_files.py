@@ -18,7 +18,7 @@ from pydantic import PositiveInt, ValidationError
 from clwm_common.files.config_files import Strict, explain
 from clwm_common.files.signed_documents import document_hash, read_signed
 from clwm_policy.backends.errors import BackendError
-from clwm_policy.model.sizes import ClwmConfig
+from clwm_policy.model.sizes import SAID_LATER, ClwmConfig
 
 FORMAT = "clwm-graphs/1"
 MANIFEST = "graphs.json"
@@ -67,9 +67,9 @@ def write_graphs(
 def read_graphs(folder: Path, config: ClwmConfig, calls: list[str]) -> dict[str, tuple[bytes, list[str]]]:
     """Per call its graph and the names of its weights. Raises BackendError for one that is absent or changed."""
     document = _manifest(folder / MANIFEST)
-    if document["config"] != asdict(config):
-        ours = asdict(config)
-        other = sorted(name for name in ours if document["config"].get(name) != ours[name])
+    ours, theirs = asdict(config), SAID_LATER | document["config"]
+    if theirs != ours:
+        other = sorted(name for name in ours if theirs.get(name) != ours[name])
         raise BackendError(
             f"the graphs in {folder} are of another architecture (they differ in {', '.join(other)}); {_remedy()}"
         )

@@ -26,7 +26,7 @@ from clwm_common.files.signed_documents import document_hash
 from clwm_policy.model.action_codec import ActionCodec
 from clwm_policy.model.clwm import Clwm
 from clwm_policy.model.feature_scale import FeatureScale, check_statistics
-from clwm_policy.model.sizes import ClwmConfig
+from clwm_policy.model.sizes import SAID_LATER, ClwmConfig
 from clwm_policy.model.state_predictor import StatePredictor
 
 
@@ -74,6 +74,8 @@ class Scales(Strict):
 
 def _say_all(sizes: Any) -> Any:
     """A checkpoint must say every size: a default of today need not be what it was made with."""
+    if isinstance(sizes, dict):
+        sizes = SAID_LATER | sizes
     if missing := [field.name for field in fields(ClwmConfig) if field.name not in sizes]:
         raise ValueError(f"lacks {', '.join(missing)}")
     return sizes

@@ -7,10 +7,12 @@ Transformers, paper).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from clwm_policy.memory.ttt import FastWeights, MemoryState
 from clwm_policy.model.blocks import Block, FlowTimeEmbedding
@@ -34,7 +36,7 @@ class Context:
 
 
 class Clwm(nn.Module):
-    """The model. Token counts at nano size: context 54, video 12, action 16.
+    """The model. Token counts at nano size: context 71, video 12, action 16.
 
     `x` of the velocity calls may hold n entries per context entry, neighbours sharing a context: several noises for the
     price of one context.
@@ -53,6 +55,8 @@ class Clwm(nn.Module):
         self.executed_in = nn.Linear(config.executed_group * (config.action_dim + 1), width)
         self.executed_position = _positions(config.executed_tokens, width)
         self.language_in = nn.Linear(config.text_width, width)
+        if config.text_tokens > 1:
+            self.language_position = _positions(config.text_tokens, width)
 
         # Stage 1. The present patch goes in beside the noisy one: a residual is local.
         self.video_in = nn.Linear(2 * config.patch_channels, width)
@@ -95,7 +99,7 @@ class Clwm(nn.Module):
 
         features: (batch, visual tokens, C) normalised. proprioception: (batch, 60) of `ActionCodec.encode_state`.
         executed: (batch, 12, 30) and executed_mask (batch, 12) of `ActionCodec.encode_executed`. language: (batch,
-        384). Raises ValueError when a shape is wrong.
+        text tokens x text width) of `SentenceEncoder.embed`. Raises ValueError when a shape is wrong.
         """
         tokens = self._context_tokens(features, proprioception, executed, executed_mask, language)
         # All of them lead: only the keys, values and absorbed tokens are asked for.
@@ -202,7 +206,7 @@ class Clwm(nn.Module):
         _expect("proprioception", proprioception, (batch, config.proprioception_width))
         _expect("executed", executed, (batch, EXECUTED_ROWS, config.action_dim))
         _expect("executed_mask", executed_mask, (batch, EXECUTED_ROWS))
-        _expect("language", language, (batch, config.text_width))
+        _expect("language", language, (batch, config.language_width))
         mask = executed_mask.to(executed.dtype).unsqueeze(-1)
         groups = torch.cat([executed * mask, mask], dim=-1).reshape(batch, config.executed_tokens, -1)
         return torch.cat(
@@ -210,10 +214,18 @@ class Clwm(nn.Module):
                 _project(self.visual_in, features) + self.visual_position,
                 _project(self.proprioception_in, proprioception).unsqueeze(1),
                 _project(self.executed_in, groups) + self.executed_position,
-                _project(self.language_in, language).unsqueeze(1),
+                self._language_tokens(language),
             ],
             dim=1,
         )
+
+    def _language_tokens(self, language: Tensor) -> Tensor:
+        if self.config.text_tokens == 1:
+            return _project(self.language_in, language).unsqueeze(1)
+        states = language.unflatten(1, (self.config.text_tokens, self.config.text_width))
+        # Of the size of other inputs; zeros, where a sentence has no more tokens, stay zeros.
+        sized = functional.normalize(states, dim=-1) * math.sqrt(self.config.text_width)
+        return _project(self.language_in, sized) + self.language_position
 
     def _video_tokens(self, x: Tensor, s: Tensor, patches: Tensor) -> Tensor:
         _expect("x", x, (s.shape[0], self.config.visual_tokens, self.config.feature_channels))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clwm_common.files.policy_document import SLOT, PolicyInputs
+from clwm_policy.model.language import pooled
 
 FEW = 3  # values of a slot up to which sentences are filled with each of them
 _SHOWN = 100  # characters of a sentence in a message
@@ -38,7 +39,7 @@ class KnownSentences:
     """
 
     def __init__(self, inputs: PolicyInputs, embed: Callable[[str], Tensor]) -> None:
-        """embed: sentence -> (width,) embedding."""
+        """embed: sentence -> embedding, as the policy is given it."""
         self._inputs, self.embed = inputs, embed
         # Slots with the same values share them: no colour is named twice.
         self._groups = list(dict.fromkeys(inputs.slots.values()))
@@ -86,8 +87,7 @@ class KnownSentences:
         return np.stack([self._direction(words) for _, words in self._known])
 
     def _direction(self, sentence: str) -> NDArray[np.float32]:
-        vector = np.asarray(self.embed(sentence), dtype=np.float32)
-        return vector / np.linalg.norm(vector)
+        return pooled(self.embed(sentence)).numpy()
 
     def _filled(self, text: str) -> list[str]:
         """The sentences that stand for all that a text with slots can say."""

@@ -13,7 +13,10 @@ EXECUTED_ROWS = 12  # executed rows shown to the model: one execution horizon
 
 @dataclass(frozen=True)
 class ClwmConfig:
-    """Every number that decides the shape of the weights. Raises ValueError when they do not fit together."""
+    """Every number that decides the shape of the weights. Raises ValueError when they do not fit together.
+
+    text_tokens: of an instruction; 1: the embedding of the whole sentence.
+    """
 
     width: PositiveInt = 192
     layers: PositiveInt = 4
@@ -24,6 +27,7 @@ class ClwmConfig:
     cameras: PositiveInt = 3
     grid: PositiveInt = 4
     video_patch: PositiveInt = 2
+    text_tokens: PositiveInt = 1
     text_width: PositiveInt = 384
     executed_group: PositiveInt = 3
     action_dim: PositiveInt = ACTION_DIM
@@ -60,13 +64,19 @@ class ClwmConfig:
         return EXECUTED_ROWS // self.executed_group
 
     @property
+    def language_width(self) -> int:
+        """Numbers of an instruction: those of its tokens one after the other."""
+        return self.text_tokens * self.text_width
+
+    @property
     def proprioception_width(self) -> int:
         """Anchor row and the measured state's distance from it, side by side."""
         return 2 * self.action_dim
 
 
+SAID_LATER = {"text_tokens": 1}  # sizes that files do not say from when there was only this value
 PRESETS: dict[str, ClwmConfig] = {
-    "nano": ClwmConfig(),
+    "nano": ClwmConfig(text_tokens=18),
     "base": ClwmConfig(width=768, layers=12, heads=12, ffn_width=3072, memory_rank=64, feature_channels=768),
     # Wan2.2-TI2V-5B's core, which the paper starts from: 30 layers, hidden 3072, 24 heads, FFN 14336, text 4096.
     "wan5b": ClwmConfig(

@@ -30,6 +30,10 @@ class Stack(Goal):
         "on top of the {lower} block, place the {upper} block",
         "lay the {upper} block onto the {lower} block",
         "please stack the {upper} cube on the {lower} one",
+        "have the {lower} block hold up the {upper} block",
+        "use the {lower} cube as the base for the {upper} cube",
+        "the {lower} block belongs below the {upper} block",
+        "{upper} over {lower}, as a tower",
     )
     held_out: ClassVar[tuple[str, ...]] = (
         "pile the {upper} block onto the {lower} one",

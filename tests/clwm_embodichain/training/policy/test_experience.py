@@ -35,7 +35,7 @@ from clwm_embodichain.training.policy.samples import build_samples, fit_coding
 from clwm_embodichain.training.policy.streams import MixedStreams, OnlineStreams, RecordedStreams
 from clwm_policy.model.checkpoint import load_policy
 from clwm_policy.model.clwm import Clwm
-from clwm_policy.model.sizes import ClwmConfig
+from clwm_policy.model.sizes import SAID_LATER, ClwmConfig
 
 MODEL = ModelFiles.load("nano")
 ROWS = 80
@@ -237,8 +237,9 @@ def fine_tune(place, data, **changes):
 def test_a_fine_tuned_policy_reads_and_is_asked_as_the_one_it_began_with(tmp_path, recorded):
     episode([(40, 60)]).save(tmp_path / "lived" / "1.npz")
     document, before = fine_tune(tmp_path, recorded), json.loads(MODEL.policy.with_suffix(".json").read_text())
-    for section in ("inputs", "normaliser", "features", "state_predictor", "config"):
+    for section in ("inputs", "normaliser", "features", "state_predictor"):
         assert document[section] == before[section], section
+    assert document["config"] == SAID_LATER | before["config"]
     facts = document["facts"]
     assert facts["settings"]["learning_rate"] == train_policy.FROM_CHECKPOINT_RATE < 1e-3
     assert facts["from_checkpoint"] == before["weights_sha256"]

@@ -67,7 +67,7 @@ class KvClwm(Clwm):
     @property
     def context_tokens(self) -> int:
         """Tokens of one observation: features, proprioception, executed rows, language."""
-        return self.config.visual_tokens + 1 + self.config.executed_tokens + 1
+        return self.config.visual_tokens + 1 + self.config.executed_tokens + self.config.text_tokens
 
     def initial_memory(self, batch: int) -> KvHistory:
         """The history of a new episode: nothing."""

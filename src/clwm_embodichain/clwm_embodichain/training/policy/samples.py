@@ -61,8 +61,8 @@ class Samples:
     executed: (n, 12, 30), executed_mask: (n, 12). target: (n, 16, 30) the expert's plan from here. committed: (n, 16,
     30) the four rows really executed from here, then the expert's plan from where they led: the chunk after a
     committed prefix of 4. weight: (n, 16) what each row of both counts. target_jacobian, committed_jacobian: (n, 16, 2,
-    6, 7) float16, how much pose error (in POSE_SCALE) a coded joint error makes. language: (n, 384). task: (n,). first,
-    last: (n,) range of the sample's episode.
+    6, 7) float16, how much pose error (in POSE_SCALE) a coded joint error makes. language: (n, width). task: (n,).
+    first, last: (n,) range of the sample's episode.
     """
 
     features: Tensor
@@ -173,8 +173,8 @@ def build_samples(
     jacobians: Jacobians,
     tasks: Sequence[str] = (),
 ) -> Samples:
-    """Code every observation. embed: sentence -> (384,). tasks: kinds of goals that `task` counts through, default
-    those that occur.
+    """Code every observation. embed: sentence -> its embedding. tasks: kinds of goals that `task` counts through,
+    default those that occur.
 
     Raises PolicyDataError for no episodes, and for one that has other channels than `coding`.
     """
@@ -215,7 +215,7 @@ def build_samples(
                     torch.cat([bent[:, :LONGEST_PREFIX], bent[part["later"], :HORIZON]], dim=1),
                     bent,
                 ),
-                "language": torch.stack([embed(sentence) for sentence in episode.instructions])[asked],
+                "language": torch.stack([embed(sentence).flatten() for sentence in episode.instructions])[asked],
                 "task": torch.tensor([tasks.index(kind) for kind in episode.kinds])[asked],
                 "first": torch.full((count,), start),
                 "last": torch.full((count,), start + count - 1),

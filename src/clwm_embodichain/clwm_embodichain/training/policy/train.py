@@ -135,11 +135,13 @@ def main(
         )
         loaded = Encoder.load(encoder)
         jacobians = DualArmKinematics(RobotDescription.load(robot)).jacobians
-        coder = SampleCoder(SentenceEncoder().embed, jacobians, parse_choices(goals))
-        parts = Expansion.parse(expansion)
-        start = None
+        start, config = None, _config(preset)
         if from_checkpoint is not None:
             start = load_policy(checkpoint_file(from_checkpoint), loaded.weights_hash)
+            config = start.model.config
+        coder = SampleCoder(SentenceEncoder(config.text_tokens).embed, jacobians, parse_choices(goals))
+        parts = Expansion.parse(expansion)
+        if start is not None:
             keep_coding(Coding(start.codec, start.features, start.state_predictor), out)
         lived, others = None, streams
         if experience:
@@ -217,7 +219,7 @@ def train(
     console.print(source.summary)
     torch.manual_seed(settings.seed)
     kinds = kinds_of(choices)
-    model = start.model.train() if start else Clwm(_config(preset, coding.features.channels))
+    model = start.model.train() if start else Clwm(replace(_config(preset), feature_channels=coding.features.channels))
     trainer = make_trainer(model, source.streams, coding, settings, goals=kinds)
     states, curves = TrainingStates(out, "trainer"), Curves(out / "curves.jsonl")
     resume(states, trainer, console)
@@ -276,10 +278,10 @@ def checkpoint_file(place: Path) -> Path:
     return path
 
 
-def _config(preset: str, channels: int) -> ClwmConfig:
+def _config(preset: str) -> ClwmConfig:
     if preset not in PRESETS:
         raise ValueError(f"preset '{preset}' is unknown; expected one of {', '.join(PRESETS)}")
-    return replace(PRESETS[preset], feature_channels=channels)
+    return PRESETS[preset]
 
 
 if __name__ == "__main__":
