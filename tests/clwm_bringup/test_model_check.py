@@ -9,7 +9,7 @@ import pytest
 from clwm_bringup.model_check import check_model
 from clwm_common.files.model_files import ModelFiles
 from clwm_common.files.policy_document import CheckpointError
-from clwm_common.robot.camera_source import CameraSource
+from clwm_common.robot.camera_source import CameraSource, Crop
 from clwm_common.robot.description import RobotDescription
 from clwm_embodichain.episodes.choices import choices
 from clwm_embodichain.training.trained_inputs import trained_inputs
@@ -96,3 +96,12 @@ def test_the_shipped_documents_say_what_the_trainers_would_write(policy, tasks):
     # Another machine's embeddings differ in their last digits.
     assert stated.least_similarity == pytest.approx(found.least_similarity, abs=0.01)
     assert stated == found.model_copy(update={"least_similarity": stated.least_similarity})
+
+
+def test_pictures_that_a_robots_file_enlarges_fit_by_its_crop_whatever_is_rendered():
+    robot = RobotDescription.load("dual_fr3_640x480")
+    check_model(MODEL.policy, MODEL.encoder, robot, picture_size=(128, 128))
+    source = CameraSource(crop=Crop(left=0, top=0, width=384, height=384), simulated_size=[640, 480])
+    unscaled = robot.model_copy(update={"camera_sources": {"head": source}})
+    with pytest.raises(CheckpointError, match="they are 640 x 480, cropped to 384 x 384; .* trained on 128 x 128"):
+        check_model(MODEL.policy, MODEL.encoder, unscaled, picture_size=(128, 128))

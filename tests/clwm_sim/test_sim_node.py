@@ -125,6 +125,23 @@ def test_configure_refuses_an_unknown_task_by_name():
     node.destroy_node()
 
 
+def test_pictures_and_their_calibration_have_the_size_that_the_robots_file_asks_for():
+    apart = rclpy.Context()
+    rclpy.init(context=apart, domain_id=101)
+    node, probe = new_node(context=apart, robot="dual_fr3_640x480"), rclpy.create_node("probe", context=apart)
+    heard = {}
+    probe.create_subscription(Image, "/cameras/head/image_raw", lambda m: heard.update(picture=m), qos.SENSOR)
+    probe.create_subscription(CameraInfo, "/cameras/head/camera_info", lambda m: heard.update(info=m), qos.SENSOR)
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    spin_until(lambda: len(heard) == 2, node, probe, context=apart)
+    assert all((message.width, message.height) == (640, 480) for message in heard.values())
+    assert len(heard["picture"].data) == 640 * 480 * 3 and 310.0 < heard["info"].k[2] < 330.0
+    node.trigger_shutdown()
+    node.destroy_node()
+    probe.destroy_node()
+
+
 def test_image_carries_the_rows_of_the_picture_unchanged():
     picture = np.arange(2 * 4 * 3, dtype=np.uint8).reshape(2, 4, 3)
     message = image(Time(sec=5), PictureTaken(5.0, "head", picture))

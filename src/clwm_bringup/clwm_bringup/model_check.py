@@ -26,9 +26,9 @@ def check_model(
 ) -> EncoderCheckpoint:
     """The encoder, when all fits. Loads no weights.
 
-    policy: the .safetensors. encoder: its folder. robot: has the cameras. picture_size: (height,
-    width) of the pictures they send, None when only they know. perception, executor: parameters of the nodes, as far as
-    they are not the default. Raises CheckpointError saying what does not fit.
+    policy: the .safetensors. encoder: its folder. robot: has the cameras. picture_size: (height, width) of the pictures
+    they send unless the robot's file says another, None when only they know. perception, executor: parameters of the
+    nodes, as far as they are not the default. Raises CheckpointError saying what does not fit.
     """
     perception, executor = perception or {}, executor or {}
     document = read_policy_document(policy.with_suffix(".json"))
@@ -37,7 +37,9 @@ def check_model(
         size, grid = found.preprocessing.size, found.grid(perception.get("pool", POOL))
         if picture_size is not None:
             for camera in robot.cameras:
-                Framing(camera, robot.camera_source(camera), size).window(*picture_size)
+                source = robot.camera_source(camera)
+                width, height = source.simulated_size or picture_size[::-1]
+                Framing(camera, source, size).window(height, width)
     except EncoderError as error:
         raise CheckpointError(str(error)) from error
     except ImageError as error:

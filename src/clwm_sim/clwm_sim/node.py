@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import secrets
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rclpy.subscription import Subscription
@@ -33,6 +34,7 @@ from clwm_sim.controllers.forward_controller import CommandRefused
 from clwm_sim.controllers.gripper_goal import GripperGoal
 from clwm_sim.controllers.joint_commands import JointCommands
 from clwm_sim.controllers.robot_control import SIDES, RobotControl
+from clwm_sim.enlargement import Enlargement, EnlargementError
 from clwm_sim.franka.start import franka_servers
 from clwm_sim.pacing import CLOCK_SET, TICK, EpisodeSeen, JointsSeen, PacedSimulation, PictureTaken
 from clwm_sim.sensor_messages import camera_info, episode_status, image, joint_state
@@ -56,7 +58,7 @@ class SimNode(ClwmNode):
         Parameter("robot", "dual_fr3_mujoco", "name of the robot description in config/robots"),
         Parameter("task", "lift_tray", "task of the first episode"),
         Parameter("seed", 0, "initial state of the first episode", minimum=0),
-        Parameter("image_size", 128, "width and height of the pictures", "px", minimum=32, maximum=1024),
+        Parameter("image_size", 128, "width and height of rendered pictures", "px", minimum=32, maximum=1024),
         Parameter("rate", 0.0, "simulated time per real time, told on /clock; 0: the stack's own clock", "", 0.0, 10.0),
         Parameter("patience", 0.0, "real time for which a robot waits for a late command", "s", 0.0, 1.0),
         Parameter("max_lag", 0.1, "delay beyond which simulated time slips instead of catching up", "s", 0.02, 10.0),
@@ -80,9 +82,13 @@ class SimNode(ClwmNode):
             self._world = self._simulated()
             for camera in self._robot.cameras:
                 self._world.render(camera)
+            self._enlargements = {
+                camera: Enlargement.of(camera, self._robot.camera_source(camera), self.params.image_size)
+                for camera in self._robot.cameras
+            }
             if self._robot.driver == "libfranka":
                 self._servers = franka_servers(self._robot, self.params.patience)
-        except (UnknownTask, RobotError, RenderError) as error:
+        except (UnknownTask, RobotError, RenderError, EnlargementError) as error:
             raise NodeError(str(error)) from error
         self._refused = 0
         self._last_refusal = ""
@@ -193,7 +199,8 @@ class SimNode(ClwmNode):
     def _calibrate(self) -> None:
         """Take the cameras as they are: another scene's head camera sees more."""
         self._calibrations = {
-            camera: camera_info(camera, self._world.camera_info(camera)) for camera in self._robot.cameras
+            camera: camera_info(camera, enlargement.intrinsics(self._world.camera_info(camera)))
+            for camera, enlargement in self._enlargements.items()
         }
 
     def _listen_for_motion(self, index: int, arm: Arm) -> None:
@@ -241,10 +248,11 @@ class SimNode(ClwmNode):
                     for arm, server in self._gripper_servers.items():
                         server.look(seen.stamp, seen.arms.widths[arm], seen.opening_speeds[arm])
                 case PictureTaken():
+                    enlarged = self._enlargements[seen.camera].picture(seen.picture)
                     pictures, infos = self._pictures[seen.camera]
                     info = self._calibrations[seen.camera]
                     info.header.stamp = stamp
-                    pictures.publish(image(stamp, seen))
+                    pictures.publish(image(stamp, replace(seen, picture=enlarged)))
                     infos.publish(info)
                 case EpisodeSeen():
                     self._episode_output.publish(episode_status(stamp, seen))

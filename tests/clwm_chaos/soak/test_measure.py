@@ -47,10 +47,19 @@ def test_a_good_run_meets_every_target():
 )  # fmt: skip
 def test_console_and_recorder_share_a_quarter_of_a_core_and_have_something_to_do(console, pictures, recordings, said):
     soak = good_soak()
-    soak.operator = OperatorSide(600.0, console, 60.0, pictures, recordings)
-    result = summarise(soak, 600.0)
-    assert result["operator_cpu_share"] == pytest.approx((console + 60.0) / 600.0)
+    soak.operator = OperatorSide(660.0, 600.0, console, 1.0, 66.0, pictures, recordings)
+    result = summarise(soak, 660.0)
+    assert result["operator_cpu_share"] == pytest.approx(console / 600.0 + 0.1)
     assert len(result["not_met"]) == len(said) and all(word in result["not_met"][0] for word in said)
+
+
+@pytest.mark.parametrize(("watched", "used", "is_met"), [(540.0, 1.7, True), (540.0, 1.9, False), (600.0, 0.0, True)])
+def test_a_console_without_a_viewer_uses_three_hundredths_of_a_core_at_most(watched, used, is_met):
+    soak = good_soak()
+    soak.operator = OperatorSide(600.0, watched, 60.0, used, 60.0, 18_000, 90)
+    result = summarise(soak, 600.0)
+    assert ("unwatched_console_cpu_share" in result) is (watched < 600.0)
+    assert any("nobody looked at" in text for text in result["not_met"]) is not is_met
 
 
 def test_a_chunk_from_rest_or_cancelled_is_no_boundary():

@@ -78,6 +78,20 @@ def test_subscription_with_a_shortest_period_is_served_no_oftener_and_gets_the_n
     spin_until(executor, lambda: heard[-1] == sent)
 
 
+def test_each_shortest_period_holds_for_its_own_subscriptions_beside_shorter_ones(executor, node):
+    heard, publishers = {0.02: 0, 0.2: 0, 60.0: 0}, []
+    for period in heard:
+        topic = f"/each_{round(1000 * period)}_ms"
+        on_message = lambda _, period=period: heard.update({period: heard[period] + 1})  # noqa: E731
+        shortest_period(node.create_subscription(Float64, topic, on_message, 1), period)
+        publishers.append(node.create_publisher(Float64, topic, 1))
+    spin_until(executor, lambda: all(publisher.get_subscription_count() == 1 for publisher in publishers))
+    began = time.monotonic()
+    spin_until(executor, lambda: heard[0.2] == 3, lambda: [publisher.publish(Float64()) for publisher in publishers])
+    assert time.monotonic() - began >= 2 * 0.2
+    assert heard[60.0] == 1 and heard[0.02] > 1
+
+
 def test_callback_that_wants_the_message_info_gets_it(executor, node):
     heard = []
     node.create_subscription(Float64, "/numbers", lambda message, info: heard.append(info["source_timestamp"]), 10)

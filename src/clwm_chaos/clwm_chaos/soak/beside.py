@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clwm_bringup.graph import CommandSpec
@@ -21,8 +21,17 @@ CONSOLE, RECORDER = "console", "recorder"
 START_TIMEOUT = 60.0  # s
 
 
+@dataclass(frozen=True)
+class _Used:
+    """s of processor time that both have used, at an instant of the steady clock."""
+
+    at: float
+    console: float
+    recorder: float
+
+
 class OperatorProcesses:
-    """Give `specs` to the supervisor and every line to `hear`; then `begin` and, while the processes live, `end`.
+    """Give `specs` to the supervisor and every line to `hear`; then `begin`, `leave`, and `end` while both live.
 
     recordings: the folder, which must have no other ones in it.
     """
@@ -56,14 +65,27 @@ class OperatorProcesses:
         except OSError as error:
             raise StackError(f"the console does not answer ({error}); see its log") from None
         self._ids = supervisor.process_ids()
-        self._began, self._used = time.monotonic(), self._usage()
+        self._began = self._usage()
+        self._left: _Used | None = None
+
+    def leave(self) -> None:
+        """Close the page; the console goes on without a viewer. Raises StackError as `end`."""
+        self._left = self._usage()
+        self._page.close()
 
     def end(self) -> OperatorSide:
-        """What they have used since. Raises StackError when one has ended."""
-        seconds, used = time.monotonic() - self._began, self._usage()
+        """What they have used since `begin`. Raises StackError when one has ended."""
+        ended = self._usage()
+        began, left = self._began, self._left or ended
         self._page.close()
-        console, recorder = (after - before for before, after in zip(self._used, used, strict=True))
-        return OperatorSide(seconds, console, recorder, self._seen.pictures)
+        return OperatorSide(
+            seconds=ended.at - began.at,
+            watched=left.at - began.at,
+            console=left.console - began.console,
+            console_unwatched=ended.console - left.console,
+            recorder=ended.recorder - began.recorder,
+            pictures=self._seen.pictures,
+        )
 
     def with_recordings(self, side: OperatorSide) -> OperatorSide:
         """`side` with what is in the files of a recorder that has ended. Raises RecordingError."""
@@ -71,8 +93,8 @@ class OperatorProcesses:
         lost = sum(int(topic["lost"]) for file in files for topic in read_recording(file).topics.values())
         return replace(side, recordings=len(files), lost=lost, bytes=sum(file.stat().st_size for file in files))
 
-    def _usage(self) -> tuple[float, float]:
+    def _usage(self) -> _Used:
         found = [usage(self._ids.get(name, -1)) for name in (CONSOLE, RECORDER)]
         if (console := found[0]) is None or (recorder := found[1]) is None:
             raise StackError("console or recorder has ended; see their logs")
-        return console.processor, recorder.processor
+        return _Used(time.monotonic(), console.processor, recorder.processor)

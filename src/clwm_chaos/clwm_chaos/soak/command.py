@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +15,10 @@ from clwm_bringup import graph
 from clwm_bringup.log_lines import LogFiles
 from clwm_bringup.supervisor import Line, Supervisor
 from clwm_common.files.model_files import ModelFiles, output_folder
+from clwm_common.robot.description import RobotDescription
 from clwm_common.terminal.console import PlainConsole, description_column
 
+UNWATCHED = 60.0  # s at the end in which nobody looks at the console
 SAID_EVERY = 60.0  # s between progress lines where there is no terminal
 
 
@@ -32,7 +35,8 @@ def soak(
 ) -> None:
     """Let the policy work for an hour: stalls, the executor's memory and processor time, missed joint states.
 
-    With --operator also what console and recorder cost beside it, with the simulated cameras' pictures of 128 x 128.
+    With --operator also what console and recorder cost beside it: with the viewer, and for the last minute (the last
+    tenth of a shorter run) without. Pictures are 128 x 128, and 640 x 480 with --robot dual_fr3_640x480.
 
     Writes a report and a picture; Ctrl-C ends it early, with a report of what was measured until then. Ends with 1
     when a target is missed.
@@ -78,7 +82,11 @@ def soak(
                     if beside:
                         beside.begin(supervisor)
                     try:
-                        course.run(60.0 * minutes, seed)
+                        whole = 60.0 * minutes
+                        course.run(whole - min(UNWATCHED, whole / 10.0) if beside else whole, seed)
+                        if beside:
+                            beside.leave()
+                            course.go_on(whole)
                     except KeyboardInterrupt:
                         is_interrupted = True
                     measured, seconds = course.finish(), course.elapsed
@@ -91,7 +99,7 @@ def soak(
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    report = _write(report_file, measured, seconds, options, is_interrupted)
+    report = _write(report_file, measured, seconds, options, description, is_interrupted)
     _print(console, report)
     console.print(f"report: {report_file}, picture: {report_file.with_suffix('.png')}; logs: {folder / 'logs'}")
     if is_interrupted:
@@ -100,7 +108,21 @@ def soak(
         raise typer.Exit(1)
 
 
-def _write(path: Path, measured: object, seconds: float, options: graph.StackOptions, is_interrupted: bool) -> dict:
+def _pictures(robot: RobotDescription) -> str:
+    """Width and height of what the cameras send, px."""
+    side = graph.fixed_parameters("sim")["image_size"]
+    sizes = [robot.camera_source(camera).simulated_size or (side, side) for camera in robot.cameras]
+    return ", ".join(dict.fromkeys(f"{width} x {height}" for width, height in sizes))
+
+
+def _write(
+    path: Path,
+    measured: object,
+    seconds: float,
+    options: graph.StackOptions,
+    robot: RobotDescription,
+    is_interrupted: bool,
+) -> dict:
     from clwm_chaos.soak.measure import summarise
     from clwm_chaos.soak.picture import draw_soak
     from clwm_common.provenance import commit, machine
@@ -108,8 +130,11 @@ def _write(path: Path, measured: object, seconds: float, options: graph.StackOpt
     report = {
         **summarise(measured, seconds),
         "is_interrupted": is_interrupted,
+        "robot": options.robot,
+        "pictures": _pictures(robot),
         "model": options.model,
         "seed": options.seed,
+        "load_average": os.getloadavg()[1],  # of five minutes
         "machine": machine(),
         "commit": commit(),
         "resident_mb_by_minute": [round(sample.resident, 2) for sample in measured.samples[::60]],

@@ -48,11 +48,14 @@ class SoakCourse(Demo):
         self._process_id = self._supervisor.process_ids()["executor"]
         self._stale_before = self._stale()
         self._began_at = node.now()
-        for number, task in enumerate(itertools.cycle(self._tasks)):
-            if self.elapsed >= seconds:
-                break
+        self._plans = map(EpisodePlan, itertools.cycle(self._tasks), itertools.count(first_seed))
+        self.go_on(seconds)
+
+    def go_on(self, seconds: float) -> None:
+        """The same, until `seconds` after `run` began."""
+        while self.elapsed < seconds:
             self._release()
-            self.soak.outcomes.append(self.run_episode(EpisodePlan(task, first_seed + number)).outcome)
+            self.soak.outcomes.append(self.run_episode(next(self._plans)).outcome)
         self.linger(SETTLE)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from clwm_common.files.config_files import Strict
 from clwm_common.names import topic_name
@@ -50,6 +50,7 @@ class CameraSource(Strict):
     significant_bits: of a value of 16 bits; 12 for a camera that leaves the upper 4 empty.
     crop: `none`; `centre`, the largest part in the middle with the proportions that the encoder takes; or a part.
     resize: of what was cropped: `none`, `scale` (proportions as they are), `stretch` (to any proportions).
+    simulated_size: width and height that clwm_sim sends, what it renders enlarged into `crop`; None: as it is rendered.
     """
 
     topic: OwnTopic = ""
@@ -59,7 +60,20 @@ class CameraSource(Strict):
     significant_bits: int = Field(16, ge=8, le=16)
     crop: Literal["none", "centre"] | Crop = "none"
     resize: Literal["none", "scale", "stretch"] = "none"
+    simulated_size: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)] | None = None
     mounting: Mounting | None = None
+
+    @model_validator(mode="after")
+    def _has_a_place_for_what_is_rendered(self) -> CameraSource:
+        if self.simulated_size is None:
+            return self
+        (width, height), crop = self.simulated_size, self.crop
+        if not isinstance(crop, Crop) or crop.width != crop.height:
+            raise ValueError(f"crop is {crop}; simulated_size needs left, top, width, height, as wide as high")
+        right, bottom = crop.left + crop.width, crop.top + crop.height
+        if right > width or bottom > height:
+            raise ValueError(f"crop reaches to {right} x {bottom}; simulated_size is {width} x {height}")
+        return self
 
     def named(self, camera: str) -> CameraSource:
         """With the topics that the camera `camera` has when none are given."""

@@ -210,6 +210,9 @@ class RobotDescription(Strict):
         topics = [self.camera_source(camera).topic for camera in self.cameras]
         if twice := sorted({topic for topic in topics if topics.count(topic) > 1}):
             raise ValueError(f"{twice[0]} is the topic of two cameras; expected one for each")
+        sizes = [name for name, source in self.camera_sources.items() if source.simulated_size is not None]
+        if sizes and not self.is_simulated:
+            raise ValueError(f"camera '{sizes[0]}' has a simulated_size, and is not clwm_sim's; leave it out")
         plain = CameraSource()
         for camera in self.cameras if self.is_simulated else ():
             source, usual = self.camera_source(camera), plain.named(camera)

@@ -197,9 +197,11 @@ class _Entities:
         self._wait_set = self._room(context)
         # Looked up once: these are what every wake-up calls.
         self._additions = [(self._wait_set.add_guard_condition, handle) for handle in self._own]
-        self._paced = [entity for entity, _ in self._of_kind["subscription"].values() if _period_of(entity)]
-        self._paced_due = 0
-        self._paced_period = min(map(_period_of, self._paced), default=0)
+        self._paced: dict[int, list[Any]] = {}  # by their period
+        for entity, _ in self._of_kind["subscription"].values():
+            if period := _period_of(entity):
+                self._paced.setdefault(period, []).append(entity)
+        self._due = dict.fromkeys(self._paced, 0)
         for kind, found in self._of_kind.items():
             add = getattr(self._wait_set, f"add_{kind}")
             self._additions += [(add, entity.handle) for entity, _ in found.values() if not _period_of(entity)]
@@ -252,12 +254,15 @@ class _Entities:
         self._wait_set.wait(timeout)
 
     def _add_paced(self, timeout: int) -> int:
-        """Wait for what has a shortest period when that is over, else until then; returns for how many ns."""
-        left = self._paced_due - time.monotonic_ns()
-        if left > 0:
-            return min(timeout, left) if timeout >= 0 else left
-        for entity in self._paced:
-            self._wait_set.add_subscription(entity.handle)
+        """Wait for what has a shortest period when that is over, else until the first is; returns for how many ns."""
+        now = time.monotonic_ns()
+        for period, entities in self._paced.items():
+            left = self._due[period] - now
+            if left > 0:
+                timeout = min(timeout, left) if timeout >= 0 else left
+                continue
+            for entity in entities:
+                self._wait_set.add_subscription(entity.handle)
         return timeout
 
     def ready(self) -> Iterator[tuple[str, Any, Node]]:
@@ -269,9 +274,9 @@ class _Entities:
             for pointer in self._wait_set.get_ready_entities(kind) if entities else ():
                 # The executor's own guard conditions are ready for nobody; a timer may have been cancelled meanwhile.
                 entity, node = entities.get(pointer, (None, None))
-                if self._paced_period and entity in self._paced:
-                    # All at once: what comes a moment later on another topic is read together with the next.
-                    self._paced_due = time.monotonic_ns() + self._paced_period
+                if self._paced and (period := _period_of(entity)):
+                    # All of one period at once: what comes a moment later on another topic is read with the next.
+                    self._due[period] = time.monotonic_ns() + period
                 if entity is not None and (kind != "timer" or entity.handle.is_timer_ready()):
                     yield kind, entity, node
 

@@ -76,6 +76,10 @@ def soak(report: dict[str, Any]) -> list[Rows]:
         header += ["console, recorder, of one core", "recordings, messages lost"]
         shares = [f"{100 * report[f'{name}_cpu_share']:.1f} %" for name in ("console", "recorder")]
         row += [", ".join(shares), f"{report['recordings']}, {report['recorded_messages_lost']}"]
+    if "unwatched_console_cpu_share" in report:
+        header += ["console without a viewer", "pictures", "load average"]
+        row += [f"{100 * report['unwatched_console_cpu_share']:.1f} %", report["pictures"]]
+        row += [f"{report['load_average']:.1f}"]
     return [Rows(header, [row])]
 
 
