@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Column, Table
 
 from clwm_common.files.model_files import ModelFiles
+from clwm_common.process_usage import keep_freed_memory
 from clwm_common.provenance import commit
 from clwm_common.recordings.names import POLICY_FILE, ROBOT_FILE
 from clwm_common.robot.description import RobotDescription
@@ -50,11 +51,15 @@ def record(
     description = RobotDescription.load(robot)
     files = ModelFiles.load(model)
     # Here, since rclpy takes a second to import and --help must not wait for it.
+    import cv2
+
     from clwm_common.ros.executor import StaticSingleThreadedExecutor
     from clwm_common.ros.session import RosSession
     from clwm_operator.recorder.episode_recorder import Attached, EpisodeRecorder, RecorderError
     from clwm_operator.recorder.recorder_node import RecorderNode, given_topics, recorded_topics
 
+    cv2.setNumThreads(1)
+    keep_freed_memory()
     is_asked_to_stop = False
 
     def on_signal(*_: object) -> None:

@@ -14,6 +14,7 @@ import cv2
 import uvicorn
 
 from clwm_common.messages import ChunkTimeline
+from clwm_common.process_usage import keep_freed_memory
 from clwm_common.robot.description import RobotDescription
 from clwm_common.ros.session import RosThread
 from clwm_operator.console.access import Access
@@ -43,6 +44,7 @@ async def serve(
     is_simulated_time: the stack lives by /clock.
     """
     cv2.setNumThreads(1)
+    keep_freed_memory()
     loop = asyncio.get_running_loop()
     failed: asyncio.Future[None] = loop.create_future()
     facts, jog = facts_of(robot, model), Jog(robot)

@@ -16,6 +16,7 @@ from foxglove.websocket import Capability
 from std_msgs.msg import String
 
 from clwm_common.messages import ChunkTimeline
+from clwm_common.process_usage import keep_freed_memory
 from clwm_common.robot.description import RobotDescription, RobotError
 from clwm_common.ros.message_log import definition, serialised, type_name
 from clwm_common.ros.session import RosThread
@@ -128,6 +129,7 @@ def serving(
     port: 0 for any that is free. Raises ServeError.
     """
     cv2.setNumThreads(1)
+    keep_freed_memory()
     failed: list[Exception] = []
     model = Model(robot)
     if model.note:
