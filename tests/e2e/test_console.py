@@ -3,31 +3,22 @@
 import os
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
-from rclpy.node import Node
-from sensor_msgs.msg import JointState
 
 from clwm_common.recordings.corrections import CorrectionLabel
 from clwm_common.recordings.labels import Labels
 from clwm_common.recordings.reader import read_corrections, recording_files
-from clwm_common.ros import qos
-from clwm_common.ros.conversions import from_stamp
 from clwm_common.ros.session import RosThread
 from tests.clwm_operator.console.conftest import Console
+from tests.clwm_operator.console.hold import PROMPT, Joints, begin, hand_back, moving_on, type_sentence
 from tests.clwm_operator.console.seat import HEIGHT, Seat, needs_browser, running_browser
 from tests.clwm_operator.running_stack import running_stack
 
 pytestmark = needs_browser
 CAMERAS = ("head", "left_wrist", "right_wrist")
-ARMS = 14  # joints of both
-AT_REST = 0.02  # rad/s
-MOVING = 0.15  # rad/s
-PROMPT = 0.4  # s from the press to arms at rest
 TRIES = 4  # in real time the policy may fail one, and a busy machine may be late once
-SENTENCES = {"lift_tray": "raise the tray off the table with two hands", "place_block": "put the block on the pad"}
 FIRST_SEED = 1_000_000
 
 
@@ -74,52 +65,10 @@ def seat(browser, console):
     seat.close()
 
 
-class Joints(Node):
-    """How fast the arms have been: (stamp [s], largest speed of a joint [rad/s])."""
-
-    def __init__(self):
-        super().__init__("joints_of_a_test")
-        self.heard = []
-        self._news = threading.Condition()
-        self.create_subscription(JointState, "/joint_states", self._on_joints, qos.SENSOR_DEEP)
-
-    def _on_joints(self, message):
-        speed = float(np.abs(message.velocity[:ARMS]).max())
-        with self._news:
-            self.heard.append((from_stamp(message.header.stamp), speed))
-            self._news.notify_all()
-
-    def wait(self, condition, seconds):
-        """Whether it holds within so long."""
-        with self._news:
-            return self._news.wait_for(lambda: self.heard and condition(), seconds)
-
-
 @pytest.fixture(scope="module")
 def joints(stack):
     with RosThread() as ros:
         yield ros.add(Joints())
-
-
-def begin(seat, task, seed):
-    """An episode of the world, and nothing that is asked for yet."""
-    seat.page.click("#hold")
-    seat.mode("HOLD")
-    seat.page.select_option("#world_task", task)
-    seat.page.fill("#world_seed", str(seed))
-    seat.page.click("#reset")
-    seat.wait(f"document.querySelector('#world_now').textContent.startsWith('now {task}, seed {seed}, ')")
-
-
-def type_sentence(seat, task):
-    seat.page.fill("#sentence", SENTENCES[task])
-    seat.page.click("#give")
-    seat.wait(f"document.querySelector('#instruction').textContent === '“{SENTENCES[task]}”'")
-
-
-def hand_back(seat):
-    seat.page.click("#hand_back")
-    seat.mode("POLICY")
 
 
 def succeeds(seat, task):
@@ -172,44 +121,15 @@ def test_keys_move_a_tool_by_five_centimetres_and_after_the_hand_back_the_policy
 
 
 def test_hold_brakes_the_arms_within_400_ms_while_the_live_connection_is_blocked(browser, console, joints, seat):
+    """Pins that it works, and how fast at best: of up to eight presses one is prompt, whatever else the machine does.
+
+    How fast each press is, on a quiet machine and beside its control, is measured by scripts/console_hold.py.
+    """
     took = []
     while len(took) < 2 * TRIES and min(took, default=np.inf) > PROMPT:
         begin(seat, "lift_tray", FIRST_SEED + len(took))
         type_sentence(seat, "lift_tray")
-        took.append(hold_on_a_blocked_page(browser, console, joints, seat))
+        took.append(moving_on(browser, console, joints, seat))
         seat.mode("HOLD")
     print(f"from the press of HOLD to arms at rest: {', '.join(f'{1000 * it:.0f} ms' for it in took)}")
     assert min(took) <= PROMPT, took
-
-
-def hold_on_a_blocked_page(browser, console, joints, seat):
-    """s from the press of HOLD to the last joint state in which an arm moves; infinite: none moved when it came."""
-    other, blocked = Seat(browser, console), []
-
-    def route(socket):
-        server = socket.connect_to_server()
-        socket.on_message(lambda message: blocked or server.send(message))
-        server.on_message(lambda message: blocked or socket.send(message))
-
-    other.page.route_web_socket("**/live", route)
-    other.open()
-    other.page.evaluate(
-        "hold.addEventListener('click', () => window.pressed = performance.timeOrigin + performance.now(), true)"
-    )
-    hand_back(seat)
-    other.mode("POLICY")
-    blocked.append(True)
-    other.wait("document.body.classList.contains('old')")
-    other.page.hover("#hold")
-    joints.wait(lambda: joints.heard[-1][1] > MOVING, 10.0)
-    # At once: `click` first looks at the page for a while, in which the arms may come to rest.
-    other.page.mouse.down()
-    other.page.mouse.up()
-    pressed = other.page.evaluate("window.pressed / 1000")
-    assert joints.wait(lambda: joints.heard[-1][0] > pressed + 2.0, 30.0), "no joint states come"
-    after = [(stamp - pressed, speed) for stamp, speed in joints.heard if stamp > pressed]
-    assert other.text("#mode") == "POLICY" and other.page.is_visible("#old")
-    other.close()
-    if after[0][1] < MOVING:
-        return np.inf
-    return max(since for since, speed in after if speed > AT_REST)

@@ -95,6 +95,9 @@ class _Shown:
     def resume(self, state: dict[str, Any]) -> bool:
         return False
 
+    def begin_anew(self) -> None:
+        """It is the driver who begins."""
+
 
 def free_port(address: str) -> int:
     """A port of this machine that nobody listens to."""

@@ -52,6 +52,7 @@ TITLES = {
     "cameras": "Cameras (`clwm bench cameras`)",
     "recorder": "Recording (`clwm bench recorder`)",
     "console": "The operator's console (`clwm bench console`)",
+    "console_hold": "HOLD on the operator's page, its live connection blocked (`scripts/console_hold.py`)",
     "foxglove": "The stack in Foxglove (`clwm bench foxglove`)",
     "overhead": "The engine around the model's calls (`clwm bench overhead`)",
 }
@@ -67,6 +68,7 @@ STACK_TABLES = {
     "libfranka_faults": stack_tables.libfranka_faults,
     "fuzzer": stack_tables.fuzzer,
     "soak": stack_tables.soak,
+    "console_hold": stack_tables.console_hold,
     "experts": stack_tables.experts,
     "reachability": stack_tables.reachability,
 }

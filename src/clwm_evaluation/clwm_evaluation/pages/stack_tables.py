@@ -83,6 +83,17 @@ def soak(report: dict[str, Any]) -> list[Rows]:
     return [Rows(header, [row])]
 
 
+def console_hold(report: dict[str, Any]) -> list[Rows]:
+    """One row for HOLD pressed, one for not."""
+    header = ["HOLD", "tries", "arms move on for s, p50", "p95", "at most", f"at rest within {report['prompt_s']} s"]
+    rows = []
+    for name in ("pressed", "not_pressed"):
+        found = report[name]
+        times = [f"{found[key]:.3f}" for key in ("p50_s", "p95_s", "max_s")]
+        rows.append([name.replace("_", " "), str(found["tries"]), *times, f"{found['prompt']} / {found['tries']}"])
+    return [Rows([*header, "load average"], [[*row, f"{report['load_average']:.1f}"] for row in rows])]
+
+
 def experts(report: dict[str, Any]) -> list[Rows]:
     """One row per scene, goal and expansion."""
     header = ["scene", "goal", "expansion", "achieved", "Wilson 95 %", "of those midway", "tried anew", "time s"]

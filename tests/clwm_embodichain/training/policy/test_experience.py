@@ -15,11 +15,13 @@ from clwm_common.recordings.reader import RecordingError
 from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_common.terminal.console import PlainConsole
+from clwm_embodichain.cluster.placement import Placement
 from clwm_embodichain.episodes.choices import parse_choices
 from clwm_embodichain.episodes.features import FeatureEpisode, PolicyDataError, encode_features, load_episodes
 from clwm_embodichain.episodes.storage import Episode, EpisodeError
 from clwm_embodichain.recordings.grid_episode import episode_of_rows
 from clwm_embodichain.stream.sources import SampleCoder
+from clwm_embodichain.stream.workers import SimulationWorkers, told_type
 from clwm_embodichain.training.policy import train as train_policy
 from clwm_embodichain.training.policy.experience import (
     Experience,
@@ -199,8 +201,23 @@ def test_a_mix_shows_all_its_streams_and_goes_on_where_it_was(made_up_episode, e
     assert again.resume(state)
     for step in expected:
         assert torch.equal(again.next().batch.target, step.batch.target)
-    fresh = MixedStreams(RecordedStreams(samples, 2, 0), OnlineStreams(lambda: others, 3, 0))
-    assert not fresh.resume(fresh.state()) and not streams.resume({}) and not streams.resume({"parts": [{}]})
+    assert not streams.resume({}) and not streams.resume({"parts": [{}]})
+
+
+def test_a_mix_that_cannot_go_on_in_all_its_parts_begins_an_episode_in_each_stream(made_up_episode, embed, jacobians):
+    samples, _ = samples_of(made_up_episode, embed, jacobians, None)
+
+    def mixed(count):
+        return MixedStreams(RecordedStreams(samples, count, 0), OnlineStreams(lambda: samples, 3, 0))
+
+    streams = mixed(2)
+    for _ in range(2):
+        streams.next()
+    assert not streams.next().fresh[:2].all(), "no recorded stream is in the middle of an episode"
+    state = streams.state()
+    for again in (mixed(2), streams):
+        assert not again.resume(state)
+        assert again.next().fresh.tolist() == [True] * 5
 
 
 def test_another_goal_than_those_that_are_trained_is_named(embed, jacobians):
@@ -219,7 +236,7 @@ def recorded(tmp_path):
 
 
 def fine_tune(place, data, **changes):
-    settings = {"steps": 1, "streams": 2, "minutes": 60.0} | changes
+    settings = {"steps": 1, "streams": 2, "minutes": 60.0, "from_checkpoint": MODEL.policy.parent} | changes
     out = place / "out"
     train_policy.main(
         goals="table/place_block",
@@ -227,7 +244,6 @@ def fine_tune(place, data, **changes):
         features=place / "features",
         encoder=MODEL.encoder,
         out=out,
-        from_checkpoint=MODEL.policy.parent,
         experience=[place / "lived"],
         **settings,
     )
@@ -249,6 +265,59 @@ def test_a_fine_tuned_policy_reads_and_is_asked_as_the_one_it_began_with(tmp_pat
     )
     moved = max(float((tuned[name] - began[name]).abs().max()) for name in tuned)
     assert 0.0 < moved < 0.01
+
+
+class MadeWorkers(SimulationWorkers):
+    """Simulation workers whose trajectories are made up: one of each goal in turn, as many as are asked for."""
+
+    def __init__(self, simulation, next_seed):
+        self.count, self.choices, self.shape = 1, simulation.choices, simulation.feature_shape
+        self.told = np.zeros(1, told_type(len(self.choices)))
+        self.told["next_seed"] = next_seed
+
+    def __exit__(self, *error):
+        pass
+
+    def follow(self, schedule):
+        pass
+
+    def replace(self, worker):
+        raise AssertionError("a worker that lives was replaced")
+
+    def ending(self, worker):
+        return None
+
+    def take(self):
+        seed = int(self.told["next_seed"][0])
+        self.told["next_seed"] += 1
+        self.told["beats"] += 1
+        return simulated(seed, self.shape)
+
+
+def simulated(seed, shape):
+    features = np.random.default_rng(seed).normal(size=(ROWS // 4, *shape)).astype(np.float16)
+    return FeatureEpisode.of(episode(seed=seed, size=16), features)
+
+
+def test_what_was_lived_through_is_learned_beside_what_is_simulated_meanwhile(tmp_path, monkeypatch):
+    shape = (3, TINY.grid, TINY.grid, ClwmConfig().feature_channels)
+    monkeypatch.setitem(train_policy.PRESETS, "tiny", TINY)
+    monkeypatch.setattr(train_policy, "held_out_episodes", lambda *_: [simulated(900_000, shape)])
+    monkeypatch.setattr(train_policy, "Placement", lambda: Placement(workers=MadeWorkers))
+    episode([(40, 60)]).save(tmp_path / "lived" / "1.npz")
+    shown, take = [], MixedStreams.next
+    monkeypatch.setattr(MixedStreams, "next", lambda streams: shown.append(take(streams)) or shown[-1])
+    options = {"online": True, "from_checkpoint": None, "preset": "tiny", "capacity": 2}
+    before = 0
+    for steps in (1, 2):  # the second goes on from the first
+        facts = fine_tune(tmp_path, None, streams=3, experience_streams=1, steps=steps, **options)["facts"]
+        assert facts["steps"] == steps and facts["experience"]["human_rows"] == 20
+        assert facts["experience"]["walks"] >= 1 and facts["episodes"] >= before + 2
+        before = facts["episodes"]
+        weights = torch.stack([step.batch.weight for step in shown])
+        assert weights[:, 0].max() == 4.0 and (weights[:, 1:] == 1.0).all()
+        assert shown[0].fresh.tolist() == [True] * 3
+        shown.clear()
 
 
 def test_another_trainings_folder_is_refused_and_ones_own_is_not(tmp_path, made_up_episode):

@@ -43,7 +43,7 @@ class StreamStep:
 class ObservationStreams(Protocol):
     """`state` and `resume` let an interrupted training go on; resume is False when the streams start afresh instead.
 
-    walks: through episodes, begun so far.
+    walks: through episodes, begun so far. begin_anew: every stream begins another episode with the next step.
     """
 
     walks: int
@@ -53,6 +53,8 @@ class ObservationStreams(Protocol):
     def state(self) -> dict[str, Any]: ...
 
     def resume(self, state: dict[str, Any]) -> bool: ...
+
+    def begin_anew(self) -> None: ...
 
 
 class RecordedStreams:
@@ -64,8 +66,12 @@ class RecordedStreams:
         starts = torch.unique(samples.first)
         self._starts = [starts[samples.task[starts] == task].numpy() for task in torch.unique(samples.task)]
         self.walks = 0
-        self.index = np.array([self._begin() for _ in range(count)])
-        self._fresh = np.ones(count, dtype=bool)
+        self._count = count
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        self.index = np.array([self._begin() for _ in range(self._count)])
+        self._fresh = np.ones(self._count, dtype=bool)
 
     def _begin(self) -> int:
         self.walks += 1
@@ -123,11 +129,18 @@ class MixedStreams:
         return {"parts": [part.state() for part in self._parts]}
 
     def resume(self, state: dict[str, Any]) -> bool:
-        """False as soon as one part starts afresh."""
+        """False when one part starts afresh: then all do, since nobody keeps a memory for the others' episodes."""
         parts = state.get("parts", [])
-        if len(parts) != len(self._parts):
-            return False
-        return all([part.resume(one) for part, one in zip(self._parts, parts, strict=True)])
+        if len(parts) == len(self._parts) and all(
+            [part.resume(one) for part, one in zip(self._parts, parts, strict=True)]
+        ):
+            return True
+        self.begin_anew()
+        return False
+
+    def begin_anew(self) -> None:
+        for part in self._parts:
+            part.begin_anew()
 
 
 class OnlineStreams:
@@ -156,6 +169,9 @@ class OnlineStreams:
         batch = concatenate([samples.take(torch.tensor([index])) for samples, index in self._walks])
         future = torch.stack([samples.features[samples.following[index]] for samples, index in self._walks])
         return StreamStep(batch, future.float(), torch.tensor(fresh))
+
+    def begin_anew(self) -> None:
+        self._walks = None
 
     def state(self) -> dict[str, Any]:
         """Nothing that matters: what was walked through is gone, and new trajectories follow."""
