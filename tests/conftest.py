@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# What takes long may only be waiting for a processor.
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")
 
 # Ports of domains above 100 collide with ephemeral ports on Linux; below, 30..99 leave the usual small numbers alone.
 os.environ["ROS_DOMAIN_ID"] = str(30 + os.getpid() % 70)
