@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 
 def document_hash(document: Mapping[str, Any]) -> str:
-    """sha256 hex of a JSON document's content, which it carries itself as `document_sha256`."""
+    """sha256 hex of a JSON document's content, which it carries itself as `document_sha256`.
+
+    The same before it is written and after it was read, also where a dictionary's keys are whole numbers.
+    """
     content = {name: value for name, value in document.items() if name != "document_sha256"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_keyed(content), sort_keys=True).encode()).hexdigest()
+
+
+def _keyed(value: Any) -> Any:
+    """Keys that are whole numbers come back from JSON as texts, which sort otherwise: they become numbers again."""
+    if isinstance(value, Mapping):
+        are_numbers = all(re.fullmatch(r"0|-?[1-9][0-9]*", str(key)) for key in value)
+        return {int(key) if are_numbers else key: _keyed(it) for key, it in value.items()}
+    return [_keyed(it) for it in value] if isinstance(value, list | tuple) else value
 
 
 def read_signed(
