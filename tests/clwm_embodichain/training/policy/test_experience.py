@@ -16,17 +16,13 @@ from clwm_common.robot.description import RobotDescription
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_common.terminal.console import PlainConsole
 from clwm_embodichain.cluster.placement import Placement
-from clwm_embodichain.episodes.choices import parse_choices
 from clwm_embodichain.episodes.features import FeatureEpisode, PolicyDataError, encode_features, load_episodes
 from clwm_embodichain.episodes.storage import Episode, EpisodeError
 from clwm_embodichain.recordings.grid_episode import episode_of_rows
-from clwm_embodichain.stream.sources import SampleCoder
 from clwm_embodichain.stream.workers import SimulationWorkers, told_type
 from clwm_embodichain.training.policy import train as train_policy
 from clwm_embodichain.training.policy.experience import (
-    Experience,
     ExperienceSettings,
-    beside,
     experience_files,
     keep_coding,
     load_experience,
@@ -220,14 +216,6 @@ def test_a_mix_that_cannot_go_on_in_all_its_parts_begins_an_episode_in_each_stre
         assert again.next().fresh.tolist() == [True] * 5
 
 
-def test_another_goal_than_those_that_are_trained_is_named(embed, jacobians):
-    features = np.zeros((20, 3, 4, 4, 8), np.float16)
-    lived = Experience((FeatureEpisode.of(episode(goal="juggle", size=16), features),), {})
-    coder = SampleCoder(embed, jacobians, parse_choices("table/place_block"))
-    with pytest.raises(PolicyDataError, match="of 'juggle', and trained are place_block; name its goal in --goals"):
-        beside(None, lived, coder, 1, 0)
-
-
 @pytest.fixture
 def recorded(tmp_path):
     for seed in (1, 2):
@@ -318,6 +306,15 @@ def test_what_was_lived_through_is_learned_beside_what_is_simulated_meanwhile(tm
         assert weights[:, 0].max() == 4.0 and (weights[:, 1:] == 1.0).all()
         assert shown[0].fresh.tolist() == [True] * 3
         shown.clear()
+
+
+def test_a_recording_of_another_goal_is_refused_before_anything_is_simulated(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train_policy, "held_out_episodes", lambda *_: pytest.fail("episodes were simulated"))
+    episode([(40, 60)], goal="lift_tray").save(tmp_path / "lived" / "1.npz")
+    with pytest.raises(typer.Exit):
+        fine_tune(tmp_path, None, online=True)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "a recording is of 'lift_tray', and trained are place_block; name its goal in --goals" in said
 
 
 def test_another_trainings_folder_is_refused_and_ones_own_is_not(tmp_path, made_up_episode):

@@ -18,7 +18,7 @@ from clwm_common.recordings.names import SUFFIX
 from clwm_common.recordings.reader import RecordingError
 from clwm_common.terminal.console import PlainConsole
 from clwm_common.terminal.progress import progress
-from clwm_embodichain.episodes.choices import kinds_of
+from clwm_embodichain.episodes.choices import GoalChoice, kinds_of
 from clwm_embodichain.episodes.features import FeatureEpisode, PolicyDataError
 from clwm_embodichain.episodes.storage import Episode
 from clwm_embodichain.recordings.recorded_episode import recorded_episode
@@ -108,16 +108,20 @@ def load_experience(
     return Experience(tuple(found), facts | settings.model_dump())
 
 
-def beside(
-    source: TrainingSource, experience: Experience, coder: SampleCoder, streams: int, seed: int
-) -> TrainingSource:
-    """`source` with `streams` more that walk through the experience. Raises PolicyDataError for other goals."""
-    known = kinds_of(coder.choices)
+def require_goals(experience: Experience, choices: Sequence[GoalChoice]) -> None:
+    """Raise PolicyDataError for a goal that is not trained, before anything is simulated."""
+    known = kinds_of(choices)
     for episode in experience.episodes:
         if unknown := [kind for kind in episode.kinds if kind not in known]:
             raise PolicyDataError(
                 f"a recording is of '{unknown[0]}', and trained are {', '.join(known)}; name its goal in --goals"
             )
+
+
+def beside(
+    source: TrainingSource, experience: Experience, coder: SampleCoder, streams: int, seed: int
+) -> TrainingSource:
+    """`source` with `streams` more that walk through the experience, whose goals are among the coder's."""
     samples = coder(experience.episodes, source.coding)
     walked = RecordedStreams(samples, streams, seed + 1)
     rows = experience.facts

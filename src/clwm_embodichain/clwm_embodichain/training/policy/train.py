@@ -34,7 +34,13 @@ from clwm_embodichain.stream.sources import (
 )
 from clwm_embodichain.training.curves import Curves, draw_curves
 from clwm_embodichain.training.loop import resume, run_training
-from clwm_embodichain.training.policy.experience import ExperienceSettings, beside, keep_coding, load_experience
+from clwm_embodichain.training.policy.experience import (
+    ExperienceSettings,
+    beside,
+    keep_coding,
+    load_experience,
+    require_goals,
+)
 from clwm_embodichain.training.policy.samples import Coding
 from clwm_embodichain.training.policy.trainer import PolicyTrainer, TrainingSettings
 from clwm_embodichain.training.policy.validation import validate
@@ -152,6 +158,7 @@ def main(
                     f"{streams} streams, {streams - others} of them through --from; expected at least one for each"
                 )
             lived = load_experience(experience, features / loaded.weights_hash, loaded, weighing, console)
+            require_goals(lived, coder.choices)
         if cluster and not online:
             raise ValueError("--cluster is for trajectories that are simulated meanwhile; add --online")
         if not cluster and (address or learners):
