@@ -39,7 +39,7 @@ def the_same_noise_for_every_row():
         rand=lambda *shape: spread(rand(1, *shape[1:], generator=generator), shape[0]),
         randn=lambda *shape: spread(randn(1, *shape[1:], generator=generator), shape[0]),
         randn_like=lambda like: spread(randn(1, *like.shape[1:], generator=generator), len(like)),
-        randint=lambda high, shape: spread(randint(high, (1,), generator=generator), shape[0]),
+        randint=lambda high, shape, device=None: randint(high, (), generator=generator).expand(shape).clone(),
     )
 
 
@@ -101,7 +101,8 @@ def test_two_learners_make_the_weights_of_one_with_twice_the_batch(data, togethe
     assert moved > 1e-3
     for name, single in alone.ema.state_dict().items():
         assert torch.equal(ours[name], theirs[name]), name
-        torch.testing.assert_close(ours[name], single, rtol=0.0, atol=1e-6, msg=name)
+        # A gradient that is nothing but rounding moves a weight as far as others: Adam divides by its size.
+        torch.testing.assert_close(ours[name], single, rtol=0.0, atol=0.05 * moved, msg=name)
 
 
 def test_a_trainer_computes_on_the_device_of_its_process_alone(data):

@@ -144,7 +144,7 @@ def _video_loss(
     believed = model.video_clean(memory, context, x, s)
     error = (believed - clean).square().mean((1, 2))
     loss = (error * _weight(s, settings)).mean()
-    steps = settings.own_steps[int(torch.randint(len(settings.own_steps), ()))]
+    steps = settings.own_steps[int(torch.randint(len(settings.own_steps), (), device="cpu"))]
     if steps == 1:
         return loss, believed.detach()[::noises]
 
