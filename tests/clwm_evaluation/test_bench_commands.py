@@ -40,7 +40,7 @@ def test_every_measurement_explains_itself_and_writes_json(name):
 
 @pytest.mark.parametrize("name", MEASUREMENTS)
 def test_every_measurement_has_a_section_with_its_command_and_its_result_file(name):
-    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", DOCUMENT, re.MULTILINE | re.DOTALL))
+    sections = dict(re.findall(r"^## ([\w-]+)\n(.*?)(?=^## |\Z)", DOCUMENT, re.MULTILINE | re.DOTALL))
     assert name in sections
     assert f"clwm bench {name} " in sections[name] and "../benchmarks/results/" in sections[name]
 

@@ -85,6 +85,9 @@ MEASUREMENTS = {
     "drake": CommandPlace(
         "clwm_evaluation.drake.command", "drake", "Experts and the policy in another simulator, from the same files"
     ),
+    "two-arm-lift": CommandPlace(
+        "clwm_evaluation.yardsticks.command", "two_arm_lift", "The policy at robosuite's TwoArmLift, zero-shot"
+    ),
     "console": CommandPlace(
         "clwm_evaluation.process_cost.console",
         "console",

@@ -94,7 +94,6 @@ def process():
 def test_a_drake_that_was_killed_is_said_to_have_ended(world):
     killed = DrakeProcess(DRAKE)
     killed._process.kill()
-    killed._process.wait()
     with pytest.raises(DrakeError, match="Drake ended at 'load'"):
         DrakeStage(killed, world)
     killed.close()

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
-import json
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from numpy.typing import NDArray
 from clwm_description.bodies import body_of
 from clwm_description.sdf import scene_sdf
 from clwm_description.urdf import Choices, link_name, robot_urdf
+from clwm_evaluation.simulator_process import SimulatorProcess, probed
 from clwm_sim.scenes.workcell import SIDES, mesh_directory
 from clwm_sim.stage import Stage
 
@@ -40,26 +38,17 @@ class DrakeProcess:
         """python: of an environment in which `pip install drake` was done. Raises DrakeError when it has no Drake."""
         self._folder = tempfile.TemporaryDirectory(prefix="clwm_drake_")
         _write_meshes(Path(self._folder.name))
-        try:
-            probe = subprocess.run([python, "-c", _PROBE], capture_output=True, text=True)
-        except OSError as error:
-            raise DrakeError(f"{python} cannot be started ({error}); name the Python of Drake's environment") from None
-        if probe.returncode:
-            text = f"{python} has no Drake ({probe.stderr.strip().splitlines()[-1]})"
-            raise DrakeError(f"{text}; make an environment with `python -m venv E && E/bin/pip install drake`")
+        remedy = "make an environment with `python -m venv E && E/bin/pip install drake`"
+        found = probed(python, "Drake", _PROBE, DrakeError, remedy)
         told = [_SCRIPT.with_name(name).read_bytes() for name in (_SCRIPT.name, "process.py", "stage.py")]
-        self.version = f"Drake {probe.stdout.strip()}, told by {hashlib.sha256(b''.join(told)).hexdigest()[:8]}"
-        self._log = Path(self._folder.name) / "drake.log"
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(
-                [python, str(_SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
-            )
+        self.version = f"Drake {found}, told by {hashlib.sha256(b''.join(told)).hexdigest()[:8]}"
+        self._process = SimulatorProcess("Drake", python, _SCRIPT, Path(self._folder.name) / "drake.log", DrakeError)
 
     def load(self, stage: Stage, time_step: float) -> dict[str, Any]:
         """Build the scene of a stage, with the arms where they are told to be; answers as drake_world.py does."""
         robot = stage.robot
         urdf = robot_urdf(robot, Choices(meshes="package://meshes")).replace(".stl", ".obj")
-        return self._order(
+        return self._process.order(
             "load",
             sdf=scene_sdf(stage, "clwm"),
             urdf=urdf,
@@ -72,33 +61,17 @@ class DrakeProcess:
 
     def advance(self, targets: NDArray[np.float64]) -> dict[str, Any]:
         """One step for each of the targets (n, drives); the state after the last."""
-        return self._order("advance", targets=targets.tolist())
+        return self._process.order("advance", targets=targets.tolist())
 
     def render(self, camera: str, fovy: float, size: int) -> NDArray[np.uint8]:
         """RGB (size, size, 3) of a camera, which is where the URDF says; fovy in rad."""
-        answer = self._order("render", camera=camera, fovy=fovy, size=size)
+        answer = self._process.order("render", camera=camera, fovy=fovy, size=size)
         return np.frombuffer(base64.b64decode(answer["rgb"]), np.uint8).reshape(size, size, 3)
 
     def close(self) -> None:
         """End the process."""
-        with contextlib.suppress(BrokenPipeError):  # of one that has ended already
-            self._process.stdin.close()
-        self._process.wait()
+        self._process.close()
         self._folder.cleanup()
-
-    def _order(self, do: str, **what: Any) -> dict[str, Any]:
-        try:
-            self._process.stdin.write(json.dumps({"do": do, **what}) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        if not line:
-            raise DrakeError(f"Drake ended at '{do}': {self._log.read_text()[-2000:]}")
-        answer = json.loads(line)
-        if "error" in answer:
-            raise DrakeError(f"Drake refused '{do}': {answer['error']}")
-        return answer
 
 
 def drives(stage: Stage) -> list[dict[str, Any]]:

@@ -37,6 +37,7 @@ TITLES = {
     "export": "Episodes as a LeRobot data set, and back (`clwm bench export`)",
     "libfranka": "The policy through libfranka's protocol, and the same seeds without it (`clwm bench libfranka`)",
     "drake": "Experts and the policy in another simulator, from the same starts (`clwm bench drake`)",
+    "two_arm_lift": "robosuite's TwoArmLift, zero-shot (`clwm bench two-arm-lift`)",
     "limits": "Commands to an arm by libfranka before franka-sim, which enforces limits (`clwm bench limits`)",
     "stream": "Fresh experience from two workers, and workers lost one by one (`clwm bench stream`)",
     "waiting": "How long a training waits for what is simulated meanwhile (`clwm bench waiting`)",
@@ -167,7 +168,7 @@ def tables(kind: str, report: dict[str, Any]) -> list[Rows]:
     if kind.startswith("suite "):
         return importlib.import_module("clwm_evaluation.suites.summary").page_tables(report)
     # A measurement is imported only when there is a report of it.
-    return importlib.import_module(MEASUREMENTS[kind].module).page_tables(report)
+    return importlib.import_module(MEASUREMENTS[kind.replace("_", "-")].module).page_tables(report)
 
 
 def _source(name: str, report: dict[str, Any]) -> str:

@@ -26,8 +26,8 @@ def summary(suite: str, outcomes: Mapping[Job, Outcome]) -> dict[str, Any]:
         for mover in movers:
             own = {job: out for job, out in outcomes.items() if (job.condition, job.mover) == (condition.name, mover)}
             goals = dict.fromkeys(job.goal for job in own)
-            row = {"all": _rates(own)}
-            row["goals"] = {goal: _rates({j: out for j, out in own.items() if j.goal == goal}) for goal in goals}
+            row = {"all": rates(own)}
+            row["goals"] = {goal: rates({j: out for j, out in own.items() if j.goal == goal}) for goal in goals}
             if condition.name != NOMINAL_CONDITION.name and condition.told not in _OF_ITS_OWN:
                 row["minus_nominal"] = _against_nominal(own, outcomes)
             entry["by_mover"][mover] = row
@@ -66,7 +66,7 @@ def page_tables(report: Mapping[str, Any]) -> list[Rows]:
     return [Rows(header, rows)]
 
 
-def _rates(outcomes: Mapping[Job, Outcome]) -> dict[str, Any]:
+def rates(outcomes: Mapping[Job, Outcome]) -> dict[str, Any]:
     successes = sum(out.succeeded for out in outcomes.values())
     reasons = Counter(out.reason for out in outcomes.values() if not out.succeeded)
     return {

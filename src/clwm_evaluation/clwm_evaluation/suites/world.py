@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from clwm_evaluation.suites.conditions import NOMINAL_CONDITION
 from clwm_evaluation.suites.failures import Course
+from clwm_evaluation.suites.pictures import jpeg, strip
 from clwm_sim.cameras import CAMERAS
 from clwm_sim.goals.base import Goal
 from clwm_sim.goals.keep_still import KeepStill
@@ -21,7 +21,6 @@ from clwm_sim.shipped_tasks import TASKS
 from clwm_sim.stage import Setpoint
 from clwm_sim.world import World
 
-STRIP = (2, 6)  # rows and columns of pictures
 _CHANGE, _TELL = 6, 7  # streams of an episode's random numbers
 
 
@@ -91,16 +90,11 @@ class SuiteWorld(World):
 
     def strip(self) -> bytes | None:
         """Pictures of the head camera from the episode's beginning to its end as a JPEG; None when none was taken."""
-        if not self._seen:
-            return None
-        rows, columns = STRIP
-        shown = [self._seen[index] for index in np.linspace(0, len(self._seen) - 1, rows * columns).round().astype(int)]
-        lines = [np.concatenate(shown[row * columns : (row + 1) * columns], axis=1) for row in range(rows)]
-        return _jpeg(np.concatenate(lines))
+        return strip(self._seen)
 
     def first_picture(self) -> bytes | None:
         """What the head camera saw first, as a JPEG; None when it saw nothing."""
-        return _jpeg(self._seen[0]) if self._seen else None
+        return jpeg(self._seen[0]) if self._seen else None
 
     def _of_another(self, seed: int) -> tuple[str, ...]:
         """Sentences of another goal that can be seen, of another kind where there is one, or of another scene's."""
@@ -132,7 +126,3 @@ _OTHER_TASK = ("lift_tray", "place_block")
 
 def _one_of(sentences: tuple[str, ...], seed: int) -> str:
     return sentences[np.random.default_rng([seed, _TELL]).integers(len(sentences))]
-
-
-def _jpeg(picture: NDArray[np.uint8]) -> bytes:
-    return cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
