@@ -24,6 +24,7 @@ from clwm_sim.scenes.workcell import PHYSICS_DT, SIDES, build_model
 from clwm_sim.situation import Situation, State
 
 Setpoint = Callable[[float], tuple[ArrayLike, ArrayLike]]
+Moment = tuple[NDArray[np.float64], int]
 
 START_SPREAD = 0.03  # rad by which every joint may start away from home
 ARM_SEGMENTS, TABLE_SEGMENT = ("left arm", "right arm"), "table"  # of pictures, beside the objects
@@ -49,7 +50,7 @@ def next_openings(applied: ArrayLike, wanted: ArrayLike, opened: ArrayLike, step
 
 
 class Stage:
-    """Two arms and a scene's objects; pictures are square with `image_size` pixels a side."""
+    """Two arms and a scene's objects; pictures are square with `image_size` pixels a side. looks: that were applied."""
 
     def __init__(self, scene: Scene, robot: RobotDescription, image_size: int) -> None:
         """Raises RobotError when the robot's assets are missing."""
@@ -70,7 +71,7 @@ class Stage:
             )
             self._compiled[scene.name] = model, Appearance(model), Dressing(model), ModelPhysics(model)
         self._model, self._appearance, self._dressing, self._model_physics = self._compiled[scene.name]
-        self._looks = Looks()
+        self.looks = Looks()
         self._data = mujoco.MjData(self._model)
         self._index(layout)
 
@@ -183,12 +184,12 @@ class Stage:
 
         Raises ValueError for another camera, RenderError when no GL library can be used.
         """
-        picture = self._pictures().draw(self._data, camera, self._looks.has_shadows)
-        look = self._looks.cameras.get(camera)
+        picture = self._pictures().draw(self._data, camera, self.looks.has_shadows)
+        look = self.looks.cameras.get(camera)
         if look is None:
             return picture
         # The number of the picture, so that the same instant looks the same however often it is drawn.
-        return develop(picture, look.lens, (self._looks.seed, cameras.CAMERAS.index(camera), self._steps))
+        return develop(picture, look.lens, (self.looks.seed, cameras.CAMERAS.index(camera), self._steps))
 
     def segment(self, camera: str) -> NDArray[np.int32]:
         """What each pixel of a camera's picture shows (image_size, image_size): a number in `segments`, else -1.
@@ -207,20 +208,20 @@ class Stage:
         self._dressing.check(looks)
         self._appearance.restore()
         changed = self._dressing.put_on(self._data, looks)
-        self._looks = looks
+        self.looks = looks
         if self._renderer is not None:
             self._renderer.upload(changed)
         mujoco.mj_camlight(self._model, self._data)
 
     def randomise_appearance(self, rng: np.random.Generator, strength: float = 1.0, camera_jitter: float = 1.0) -> None:
         """Shift colours and light by `strength` and cameras by `camera_jitter` (0: not at all) until a new set-up."""
-        self._looks = Looks()
+        self.looks = Looks()
         self._appearance.randomise(rng, strength, camera_jitter)
         mujoco.mj_forward(self._model, self._data)
 
     def recolour(self, rng: np.random.Generator) -> None:
         """Draw the colours of objects, table and floor anew, whatever they were, until the next set-up."""
-        self._looks = Looks()
+        self.looks = Looks()
         self._appearance.recolour(rng)
 
     def camera_info(self, camera: str) -> cameras.CameraIntrinsics:
@@ -305,6 +306,15 @@ class Stage:
         self._steps = other._steps
         self._restore(other._state())
 
+    def moment(self) -> Moment:
+        """What `show` takes."""
+        return self._state(), self._steps
+
+    def show(self, moment: Moment) -> None:
+        """Be at a moment of this episode again, to draw it in other looks; not to go on from there."""
+        state, self._steps = moment
+        self._restore(state)
+
     def close(self) -> None:
         """Free the GL context, if pictures were drawn."""
         if self._renderer is not None:
@@ -317,7 +327,7 @@ class Stage:
         return self._renderer
 
     def _fit(self, layout: Layout, physics: Physics) -> None:
-        self.layout, self.physics, self._looks = layout, physics, Looks()
+        self.layout, self.physics, self.looks = layout, physics, Looks()
         self._appearance.restore()
         self._dressing.distractors.take_down(self._data)
         self._model_physics.apply(physics, layout)

@@ -73,6 +73,25 @@ def test_rows_of_a_retreat_after_a_failure_are_marked(recorder, monkeypatch):
     assert set(np.diff(edges)[::2]) == {RETREAT_ROWS}
 
 
+def test_an_episode_is_seen_again_in_its_own_looks_bit_for_bit_and_in_others_at_the_same_moments(recorder):
+    episode = recorder.record(PLACE, 3, Expansion.parse("visual"))
+    again, others, third = (recorder.in_looks(number) for number in (0, 1, 2))
+    assert np.array_equal(again, episode.images)
+    assert np.array_equal(recorder.in_looks(1), others)
+    for one, other in ((episode.images, others), (others, third)):
+        assert one.shape == other.shape
+        assert np.abs(one.astype(int) - other).mean((1, 2, 3, 4)).min() > 10.0  # every picture is another
+    # What moved between two pictures moves in the other looks as well.
+    moves = [np.abs(np.diff(it.astype(int), axis=0)).mean((2, 3, 4)).ravel() for it in (episode.images, others)]
+    assert np.corrcoef(*moves)[0, 1] > 0.5
+
+
+def test_the_first_tasks_table_has_one_look(recorder):
+    recorder.record(GoalChoice("table", "lift_tray"), 3)
+    with pytest.raises(ValueError, match="record one of a scene other than 'table' first"):
+        recorder.in_looks(1)
+
+
 def test_a_seed_recorded_before_is_skipped_and_failed_ones_are_named(tmp_path, monkeypatch, capsys):
     orders = [RecordOrder(GoalChoice("pot", "keep_still"), seed, NOTHING, tmp_path) for seed in (1, 2)]
     real = Recorder.record

@@ -173,7 +173,7 @@ def test_head_camera_never_looks_away_from_an_object(attempts):
 def test_visual_expansion_changes_nothing_but_looks(attempts):
     def start(parts):
         stage = attempts.prepare("blocks", "place", 6, Expansion.parse(parts)).stage
-        return stage.layout, stage.physics, stage.measured().positions, stage._looks
+        return stage.layout, stage.physics, stage.measured().positions, stage.looks
 
     layout, physics, positions, _ = start("physics,recovery")
     also, same, there, looks = start("visual,physics,recovery")

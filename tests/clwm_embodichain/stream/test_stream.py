@@ -16,7 +16,7 @@ from clwm_embodichain.episodes.choices import GoalChoice, parse_choices
 from clwm_embodichain.episodes.features import PolicyDataError
 from clwm_embodichain.episodes.recorder import Recorder
 from clwm_embodichain.episodes.schedule import Schedule
-from clwm_embodichain.expansion.parts import NOTHING
+from clwm_embodichain.expansion.parts import NOTHING, Expansion
 from clwm_embodichain.stream.engine import OnlineEngine, OnlineSettings
 from clwm_embodichain.stream.processes import ProcessWorkers
 from clwm_embodichain.stream.state import StreamState
@@ -158,3 +158,16 @@ def test_workers_follow_a_new_schedule_with_their_next_episode():
             assert workers.ring.shares.tolist() == [0.5, 0.5]
             stream.follow(Schedule(CHOICES, {"table/lift_tray": 1.0}))
             assert workers.ring.shares.tolist() == pytest.approx([0.2, 0.8])
+
+
+def test_an_episode_seen_in_two_looks_is_two_trajectories_that_differ_in_features_alone():
+    place = GoalChoice("blocks", "place")
+    simulation = Simulation((place,), ENCODER, 1, (6, 4, 4, 128), expansion=Expansion.parse("visual"), looks=2)
+    settings = OnlineSettings(capacity=4, reuse=2, looks=2)
+    with OnlineEngine(ProcessWorkers(simulation, first_seed=40), settings) as stream:
+        one, other = stream.collect(2)
+    alone = play_and_encode(Recorder(), Encoder.load(ENCODER), place, one.seed, Expansion.parse("visual"), 1200)
+    assert one.seed == other.seed and np.array_equal(one.features, alone.features)
+    assert np.array_equal(one.executed, other.executed) and one.instructions == other.instructions
+    assert one.features.shape == other.features.shape == (len(one.image_rows), 3, 4, 4, 128)
+    assert not np.allclose(one.features, other.features, atol=0.1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,12 @@ class FeatureEpisode:
             weights = imitable.astype(np.float32)
         own = {one.name for one in fields(cls)} - {"features", "weights"}
         return cls(features=features, weights=weights, **{name: getattr(episode, name) for name in own})
+
+    def in_each_look(self, looks: int) -> list[FeatureEpisode]:
+        """Episodes with the features of one look each, where `features` has those of all behind one another (n, looks x
+        cameras, ...).
+        """
+        return [replace(self, features=part) for part in np.split(self.features, looks, axis=1)]
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,14 @@ from clwm_embodichain.episodes.storage import IMAGE_STRIDE, Episode
 from clwm_embodichain.episodes.table_recording import STILL_ROWS, check_seeds, record_table_episode
 from clwm_embodichain.expansion.attempts import Attempt, Attempts, Retreat
 from clwm_embodichain.expansion.parts import NOTHING, Expansion
+from clwm_embodichain.expansion.visual import draw as draw_looks
 from clwm_sim.cameras import CAMERAS
 from clwm_sim.experts.playing import Step
 from clwm_sim.experts.task_expert import Expert
 from clwm_sim.goals.base import Goal
 from clwm_sim.goals.keep_still import KeepStill
 from clwm_sim.scenes.task_table import TABLE
+from clwm_sim.stage import Moment, Stage
 from clwm_sim.world import IMAGE_SIZE, World
 
 CHANGE_SHARE = 0.15  # of the episodes ask for something else in their middle
@@ -35,6 +38,7 @@ class Recorder:
         self._image_size = image_size
         self._attempts = Attempts(image_size)
         self._tables: dict[str, tuple[World, Expert]] = {}
+        self._last: _Recording | None = None
 
     def record(self, choice: GoalChoice, seed: int, expansion: Expansion = NOTHING) -> Episode:
         """Play and record one episode; `success` tells whether it is worth keeping.
@@ -43,11 +47,12 @@ class Recorder:
         `Attempts.prepare` raises.
         """
         check_seeds(seed, 1)
+        self._last = None
         if choice.scene == TABLE.name:
             return record_table_episode(*self._table(choice.kind), seed)
         attempt = self._attempts.prepare(choice.scene, choice.kind, seed, expansion)
         rng = np.random.default_rng([seed, 2])
-        recording = _Recording(attempt)
+        recording = self._last = _Recording(attempt)
         change = round(rng.uniform(*CHANGE_TIME) / (IMAGE_STRIDE * ROW_DT)) * IMAGE_STRIDE
         if rng.random() < CHANGE_SHARE:
             recording.take(attempt.play(rows=change), rng)
@@ -55,6 +60,16 @@ class Recorder:
                 attempt.ask(other)
         recording.take(attempt.play(linger=STILL_ROWS), rng)
         return recording.episode(choice.scene, seed, expansion)
+
+    def in_looks(self, number: int) -> NDArray[np.uint8]:
+        """Pictures (n, cameras, height, width, 3) of the last episode once more: in its own looks for number 0, in
+        others for each further one. What stands on the table beside is the same.
+
+        Raises ValueError when there is no such episode: those of the scene `table` have one look.
+        """
+        if self._last is None:
+            raise ValueError("no episode can be seen in other looks; record one of a scene other than 'table' first")
+        return self._last.in_looks(number)
 
     def _table(self, task: str) -> tuple[World, Expert]:
         if task not in self._tables:
@@ -76,6 +91,7 @@ class _Recording:
         self._goals: list[Goal] = []
         self._instructions: list[str] = []
         self._success = True
+        self._looks, self._moments = attempt.stage.looks, list[Moment]()
 
     def take(self, steps: Iterable[Step], rng: np.random.Generator) -> None:
         """Play the steps, in which one thing is asked for, in a sentence that is drawn for it."""
@@ -88,10 +104,22 @@ class _Recording:
             measured = stage.measured()
             self._states.append(self._kinematics.row(measured.positions, measured.widths))
             if len(self._steps) % IMAGE_STRIDE == 0:
-                self._images.append(np.stack([stage.render(camera) for camera in CAMERAS]))
+                self._images.append(_pictures(stage))
+                self._moments.append(stage.moment())
                 self._asked.append(len(self._goals) - 1)
             self._steps.append(step)
         self._success &= self._attempt.outcome != "lost"
+
+    def in_looks(self, number: int) -> NDArray[np.uint8]:
+        stage, own = self._attempt.stage, self._looks
+        others = draw_looks(np.random.default_rng([own.seed, number]), stage.layout) if number else own
+        stage.show(self._moments[0])
+        stage.apply_looks(replace(others, distractors=own.distractors))
+        images = []
+        for moment in self._moments:
+            stage.show(moment)
+            images.append(_pictures(stage))
+        return np.stack(images)
 
     def episode(self, scene: str, seed: int, expansion: Expansion) -> Episode:
         steps = self._steps
@@ -115,6 +143,10 @@ class _Recording:
             expansion=str(expansion),
             seed=seed,
         )
+
+
+def _pictures(stage: Stage) -> NDArray[np.uint8]:
+    return np.stack([stage.render(camera) for camera in CAMERAS])
 
 
 def _another(attempt: Attempt, rng: np.random.Generator) -> Goal | None:

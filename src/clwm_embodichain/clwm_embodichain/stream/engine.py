@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -48,13 +49,15 @@ class StreamCounts:
 
 class OnlineSettings(Settings):
     """workers: that simulate; reuse: walks through a trajectory at most; capacity: trajectories at hand at once;
-    fitted_on: those that the coding is fitted on. Raises ValueError for a number below 1.
+    fitted_on: those that the coding is fitted on; looks: in which each episode is seen, a trajectory each. Raises
+    ValueError for a number below 1.
     """
 
     workers: PositiveInt = 1
     reuse: PositiveInt = 10
     capacity: PositiveInt = 64
     fitted_on: PositiveInt = 64
+    looks: PositiveInt = 1
 
 
 class OnlineEngine(AbstractContextManager):
@@ -74,6 +77,7 @@ class OnlineEngine(AbstractContextManager):
         self._pool: TrajectoryPool[Samples] = TrajectoryPool(settings.capacity, settings.reuse)
         self._workers = workers
         self._generator = np.random.default_rng(seed)
+        self._looks, self._seen = settings.looks, deque[FeatureEpisode]()
         self._first: list[FeatureEpisode] = []
         self._losses, self._made = [0] * workers.count, [0] * workers.count
         self._observations = self._restarts = 0
@@ -159,12 +163,12 @@ class OnlineEngine(AbstractContextManager):
         self._look_after_workers()
 
     def _take(self) -> FeatureEpisode | None:
-        episode = self._workers.take()
-        if episode is not None:
+        if not self._seen and (episode := self._workers.take()) is not None:
+            self._seen.extend(episode.in_each_look(self._looks))
             self._came_at = time.monotonic()
             if self.state is StreamState.STARTING:
                 self.state = self.state.then(StreamState.READY)
-        return episode
+        return self._seen.popleft() if self._seen else None
 
     def _add(self, episode: FeatureEpisode) -> None:
         self._pool.add(self._code(episode), time.monotonic())

@@ -158,9 +158,16 @@ def online_source(
             raise PolicyDataError(f"{place} cannot be read ({error}); begin in another --out") from None
     if before["next_seed"] + settings.capacity > FIRST_HELD_OUT_SEED:
         raise PolicyDataError(f"{place} has used up the seeds below {FIRST_HELD_OUT_SEED}; begin in another folder")
-    shape = held_out[0].features.shape[1:]
-    failures = out / FAILURES
-    simulation = Simulation(coder.choices, encoder, settings.workers, shape, expansion=expansion, failures=failures)
+    cameras, *grid = held_out[0].features.shape[1:]
+    simulation = Simulation(
+        coder.choices,
+        encoder,
+        settings.workers,
+        (settings.looks * cameras, *grid),
+        expansion=expansion,
+        failures=out / FAILURES,
+        looks=settings.looks,
+    )
     workers = make_workers(simulation, before["next_seed"])
     with OnlineEngine(workers, settings, seed=seed) as engine:
         schedules = _Schedules(coder.choices, success)
@@ -191,8 +198,8 @@ def online_source(
             coding,
             OnlineStreams(engine.draw, streams, seed),
             coder(held_out, coding),
-            f"trajectories of {settings.workers} simulation workers, each walked through at most {settings.reuse} "
-            f"times; {len(held_out)} episodes held out",
+            f"trajectories of {settings.workers} simulation workers, each episode in {settings.looks} looks, walked "
+            f"through at most {settings.reuse} times; {len(held_out)} episodes held out",
             facts,
             keep,
         )

@@ -27,9 +27,9 @@ _LOOK_EVERY = 0.005  # s between two looks for a free slot
 
 @dataclass(frozen=True)
 class Simulation:
-    """What so many workers play, and with which encoder (its folder). feature_shape: (cameras, rows, columns, channels)
-    that it makes of one set of pictures; longest: rows of an episode that is handed over; failures: folder for pictures
-    of the last ones that failed.
+    """What so many workers play, and with which encoder (its folder). looks: in which each episode is seen;
+    feature_shape: (looks x cameras, rows, columns, channels) that it makes of their pictures; longest: rows of an
+    episode that is handed over; failures: folder for pictures of the last ones that failed.
     """
 
     choices: tuple[GoalChoice, ...]
@@ -39,6 +39,7 @@ class Simulation:
     longest: int = LONGEST
     expansion: Expansion = NOTHING
     failures: Path | None = None
+    looks: int = 1
 
 
 @dataclass(frozen=True)
@@ -61,17 +62,21 @@ def play_and_encode(
     expansion: Expansion,
     longest: int,
     failures: Path | None = None,
+    looks: int = 1,
 ) -> FeatureEpisode | None:
     """One episode with features in place of pictures; None when it failed or took over `longest` rows.
 
-    failures: folder in which pictures of the last ones that failed are kept.
+    looks: in which it is seen, their features one after the other as cameras. failures: folder in which pictures of the
+    last ones that failed are kept.
     """
     episode = recorder.record(choice, seed, expansion)
     if not episode.success or len(episode.executed) > longest:
         if failures is not None:
             keep_failure(failures, episode)
         return None
-    return FeatureEpisode.of(episode, np.stack([encode(pictures) for pictures in episode.images]))
+    seen = [episode.images, *(recorder.in_looks(number) for number in range(1, looks))]
+    features = [np.stack([encode(pictures) for pictures in images]) for images in seen]
+    return FeatureEpisode.of(episode, np.concatenate(features, axis=1))
 
 
 class Simulator:
@@ -85,7 +90,8 @@ class Simulator:
     def play(self, choice: GoalChoice, seed: int) -> FeatureEpisode | None:
         """The episode of a seed; None when it failed or took too long."""
         told = self._simulation
-        return play_and_encode(self._recorder, self._encoder, choice, seed, told.expansion, told.longest, told.failures)
+        how = (told.expansion, told.longest, told.failures, told.looks)
+        return play_and_encode(self._recorder, self._encoder, choice, seed, *how)
 
 
 def work(order: WorkerOrder) -> None:

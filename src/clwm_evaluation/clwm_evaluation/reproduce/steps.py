@@ -61,7 +61,7 @@ def steps_of(out: Path, budget: Budget, workers: int) -> list[Step]:
             "train the policy on all goals, streamed with all of domain expansion",
             (
                 *(*clwm, "train-policy", "--online", "--goals", "all", "--expansion", "all"),
-                *("--workers", str(workers), "--reuse", "24", "--capacity", "192", "--streams", "24"),
+                *("--workers", str(workers), "--looks", "3", "--reuse", "3", "--capacity", "192", "--streams", "24"),
                 *("--encoder", str(encoder), "--out", str(work)),
                 *("--export", str(trained), "--minutes", f"{budget.policy:g}"),
             ),

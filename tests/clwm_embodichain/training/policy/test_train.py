@@ -58,3 +58,11 @@ def test_ctrl_c_ends_an_online_training_with_what_it_has_learned(tmp_path, monke
     assert json.loads((tmp_path / "policy.json").read_text())["facts"]["steps"] == 1
     assert (tmp_path / "trainer-00000001.pt").exists()
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("changes", [{}, {"expansion": "all"}, {"goals": "pot", "expansion": "physics"}])
+def test_more_looks_than_one_are_refused_where_episodes_have_one(tmp_path, capsys, changes):
+    with pytest.raises(typer.Exit):
+        train(tmp_path, looks=3, **changes)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "--looks 3 are of episodes that are simulated meanwhile with visual expansion; add --online" in told

@@ -52,6 +52,7 @@ from clwm_policy.model.checkpoint import Policy, load_policy, save_policy
 from clwm_policy.model.clwm import Clwm
 from clwm_policy.model.language import SentenceEncoder
 from clwm_policy.model.sizes import PRESETS, ClwmConfig
+from clwm_sim.scenes.task_table import TABLE
 
 if TYPE_CHECKING:
     from clwm_embodichain.cluster.learner_group import LearnerGroup
@@ -83,6 +84,9 @@ def main(
     workers: Annotated[int, typer.Option(min=1, help="that simulate, on a core each (online)")] = STREAM.workers,
     reuse: Annotated[int, typer.Option(min=1, help="walks through a trajectory at most (online)")] = STREAM.reuse,
     capacity: Annotated[int, typer.Option(min=1, help="trajectories at hand at once (online)")] = STREAM.capacity,
+    looks: Annotated[
+        int, typer.Option(min=1, help="in which each episode is seen, a trajectory each (online, visual expansion)")
+    ] = STREAM.looks,
     from_checkpoint: Annotated[
         Path | None, typer.Option(help="policy to go on from: its .safetensors, or the model's folder")
     ] = None,
@@ -159,6 +163,11 @@ def main(
                 )
             lived = load_experience(experience, features / loaded.weights_hash, loaded, weighing, console)
             require_goals(lived, coder.choices)
+        if looks > 1 and not (online and "visual" in parts and all(it.scene != TABLE.name for it in coder.choices)):
+            raise ValueError(
+                f"--looks {looks} are of episodes that are simulated meanwhile with visual expansion; add --online and "
+                "--expansion visual, and leave the scene table out of --goals"
+            )
         if cluster and not online:
             raise ValueError("--cluster is for trajectories that are simulated meanwhile; add --online")
         if not cluster and (address or learners):
@@ -169,7 +178,11 @@ def main(
                 placement = stack.enter_context(on_ray(address, workers, learners, threads))
             if online:
                 stream = OnlineSettings(
-                    workers=workers, reuse=reuse, capacity=capacity, fitted_on=min(capacity, STREAM.fitted_on)
+                    workers=workers,
+                    reuse=reuse,
+                    capacity=capacity,
+                    fitted_on=min(capacity, STREAM.fitted_on),
+                    looks=looks,
                 )
                 held_out = held_out_episodes(out / "held_out", loaded, coder.choices, parts, workers, console)
                 simulated = online_source(
