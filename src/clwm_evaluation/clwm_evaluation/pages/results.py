@@ -118,8 +118,7 @@ def page(reports: dict[str, dict[str, Any]]) -> str:
     for name, report in reports.items():
         kind = kind_of(report)
         if kind in TITLES:
-            of = report["backends"][0] if "backends" in report else report["robot"] if kind == "fuzzer" else ""
-            lines += [f"## {TITLES[kind]}{of and f', {of}'}", ""]
+            lines += [f"## {TITLES[kind]}{', '.join(['', *_of(kind, report)])}", ""]
             try:
                 found = tables(kind, report)
             except KeyError as error:
@@ -154,6 +153,15 @@ def page(reports: dict[str, dict[str, Any]]) -> str:
     if left_out := [name for name in reports if link(name) not in text]:
         raise ValueError(f"{', '.join(left_out)}: no table for such a report; add one to clwm_evaluation/pages")
     return text
+
+
+def _of(kind: str, report: dict[str, Any]) -> list[str]:
+    """What a report's title names besides its kind, where one of a kind is not like another."""
+    if kind.startswith("suite "):
+        return [f"policy {report['made_with']['policy_hash'][:12]}"]
+    if "backends" in report:
+        return [report["backends"][0]]
+    return [report["robot"]] if kind == "fuzzer" else []
 
 
 def kind_of(report: dict[str, Any]) -> str | None:
