@@ -33,7 +33,7 @@ def libfranka(
     at_most: Annotated[int, typer.Option(min=1, help="episodes to play this time; the same command goes on")] = 1000,
     unwaited: Annotated[
         int, typer.Option(min=0, help="of each task in real time, robots waiting for nobody: the control")
-    ] = 2,
+    ] = 4,
     ledger: Annotated[Path, typer.Option(help="notes every episode; goes on from it")] = LEDGER,
     *,
     model: ModelName = "nano",
