@@ -24,6 +24,7 @@ PolicyFile = Annotated[Path | None, typer.Option("--policy", help="another check
 EncoderFolder = Annotated[Path | None, typer.Option("--encoder", help="another encoder folder than the model's")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="processes; one per core")]
 FirstSeed = Annotated[int, typer.Option("--first-seed", min=0, help="apart from training and calibration")]
+TrialMinutes = Annotated[float, typer.Option("--minutes", min=0.0, help="after which no other trial is begun")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write the report here")]
 PngFile = Annotated[Path | None, typer.Option("--png", help="draw it here")]
 

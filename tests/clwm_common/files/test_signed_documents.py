@@ -1,6 +1,5 @@
 """A document is read as it was written, and refused when it was changed since."""
 
-import hashlib
 import json
 
 import pytest
@@ -30,14 +29,6 @@ def read(path):
 def test_a_document_is_read_as_it_was_written_whatever_its_keys_are(tmp_path, facts):
     write(tmp_path / "it.json", {"format": "sample/1", "facts": facts})
     assert read(tmp_path / "it.json")["facts"] == json.loads(json.dumps(facts))
-
-
-def test_a_document_that_was_signed_in_the_order_of_its_numbers_is_read(tmp_path):
-    content = {"format": "sample/1", "facts": [{"reuses": {0: 1, 2: 2, 12: 4}}]}
-    in_order = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    assert in_order != document_hash(content)
-    (tmp_path / "it.json").write_text(json.dumps({**content, "document_sha256": in_order}))
-    assert read(tmp_path / "it.json")["facts"] == [{"reuses": {"0": 1, "2": 2, "12": 4}}]
 
 
 def test_a_document_in_which_a_number_was_changed_is_refused(tmp_path):

@@ -115,6 +115,17 @@ def test_asked_to_keep_still_arms_that_stay_succeed_and_arms_that_move_fail(worl
     assert world.failed() and world.reason("") == "moved"
 
 
+@pytest.mark.parametrize("task", ["lift_tray", "tray:lift_tray"])
+def test_told_to_act_while_stillness_is_judged_the_sentence_is_the_goals_and_arms_that_move_fail(world, task):
+    begin(world, "nominal", task)
+    sentences = world.goal.sentences()
+    begin(world, "not-told-still", task)
+    assert world.instruction(SEED) in sentences
+    positions, widths = world.setpoint()
+    world.advance(1.5, lambda time: (positions - 0.3 * time, widths))
+    assert world.failed() and world.reason("") == "moved"
+
+
 @pytest.mark.parametrize("delay", CUE_DELAYS)
 def test_the_cue_comes_back_after_the_chunks_of_its_condition(world, delay):
     begin(world, f"after-{delay}", "cue:recall_side")

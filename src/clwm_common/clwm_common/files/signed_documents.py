@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,21 +14,9 @@ def document_hash(document: Mapping[str, Any]) -> str:
 
     The same before it is written and after it was read, also where a dictionary's keys are whole numbers.
     """
-    as_read = json.loads(json.dumps(document))  # keys that are numbers come back as texts, which are sorted otherwise
-    return _hash(as_read)
-
-
-def _hash(document: Mapping[str, Any]) -> str:
     content = {name: value for name, value in document.items() if name != "document_sha256"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _keyed(value: Any) -> Any:
-    """What was read, with the numbers as keys that it may have been written with."""
-    if isinstance(value, Mapping):
-        are_numbers = all(re.fullmatch(r"0|-?[1-9][0-9]*", key) for key in value)
-        return {int(key) if are_numbers else key: _keyed(it) for key, it in value.items()}
-    return [_keyed(it) for it in value] if isinstance(value, list) else value
+    as_read = json.loads(json.dumps(content))  # keys that are numbers come back as texts, which are sorted otherwise
+    return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()
 
 
 def read_signed(
@@ -48,7 +35,6 @@ def read_signed(
         raise error(f"{path} is not JSON ({reason}); {remedy}") from None
     if not isinstance(document, dict) or document.get("format") != format_:
         raise error(f"{path} is not {foreign}")
-    # Some were signed in the order of their numbers, which is as good a proof.
-    if document.get("document_sha256") not in (_hash(document), _hash(_keyed(document))):
+    if document.get("document_sha256") != document_hash(document):
         raise error(f"{path} was changed after it was written; {remedy}")
     return document

@@ -15,7 +15,7 @@ SMALLEST = 16_384
 
 
 def is_fast_in_bfloat16() -> bool:
-    """Whether the processor has instructions for it; one without emulates them thirty times slower."""
+    """Whether the processor has instructions for it; one without emulates them, slowly."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

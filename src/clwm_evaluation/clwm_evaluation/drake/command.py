@@ -20,7 +20,7 @@ from clwm_evaluation.drake.process import DrakeError, DrakeProcess
 from clwm_evaluation.drake.stage import STEP
 from clwm_evaluation.drake.summary import page_tables, summary
 from clwm_evaluation.plots import panels
-from clwm_evaluation.report import FirstSeed, Measured, measurement
+from clwm_evaluation.report import FirstSeed, Measured, TrialMinutes, measurement
 from clwm_policy.model.checkpoint import CheckpointError
 from clwm_sim.registry import RegistryError
 
@@ -47,7 +47,7 @@ def drake(
     control_episodes: Annotated[
         int, typer.Option(min=0, help="of them, told the other task, and without a policy")
     ] = 5,
-    minutes: Annotated[float, typer.Option(min=0.0, help="after which no other trial is begun")] = 60.0,
+    minutes: TrialMinutes = 60.0,
     ledger: Annotated[Path, typer.Option(help="keeps finished trials, which are not made again")] = Path(
         "out/bench/drake.jsonl"
     ),

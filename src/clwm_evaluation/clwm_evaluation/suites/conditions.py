@@ -25,7 +25,7 @@ HEAD_TURNED, TURN = "head-turned", 6.0  # deg
 _CROWDED = 2.0  # strength of looks at which as many distractors are drawn as there may be
 _DRAWS = 20
 
-Told = Literal["its own", "held out", "another", "keep still"]
+Told = Literal["its own", "held out", "another", "keep still", "to act"]
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Condition:
 
     meaning: a few words for a table. change: called after every reset, with a generator of the episode's own. told:
     which sentence: one of the goal's own, one that no training may see, one of another goal while the first is still
-    the one that is judged, or to keep still, which is judged then. delay: chunks that a cue has to be remembered for.
-    forgets: W_long is emptied before every chunk. expert: the scripted expert is tried under it as well. is_control: a
-    good policy fails.
+    the one that is judged, to keep still, which is judged then, or to act while keeping still is judged. delay: chunks
+    that a cue has to be remembered for. forgets: W_long is emptied before every chunk. expert: the scripted expert is
+    tried under it as well. is_control: a good policy fails.
     """
 
     name: str
@@ -92,6 +92,7 @@ SUITES: dict[str, tuple[Condition, ...]] = {
         Condition("held-out", "worded as in no training", told="held out"),
         Condition("another", "told another goal; the first is judged", told="another", is_control=True),
         Condition("keep-still", "asked to keep still", told="keep still", expert=True),
+        Condition("not-told-still", "told the goal; keeping still is judged", told="to act", is_control=True),
     ),
     "looks": (
         replace(NOMINAL_CONDITION, expert=False),

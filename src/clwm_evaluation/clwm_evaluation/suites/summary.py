@@ -12,7 +12,8 @@ from clwm_evaluation.suites.conditions import NOMINAL_CONDITION, SUITES
 from clwm_evaluation.suites.episodes import Job, Outcome
 
 FAILURES_SHOWN = 3  # of each condition
-_OF_ITS_OWN = ("keep still", "another")  # what is told: such a condition is not better or worse than the nominal one
+# What is told where a condition is no better or worse than the nominal one.
+_OF_ITS_OWN = ("keep still", "to act", "another")
 
 
 def summary(suite: str, outcomes: Mapping[Job, Outcome]) -> dict[str, Any]:

@@ -42,7 +42,8 @@ class SuiteWorld(World):
         self._seen: list[NDArray[np.uint8]] = []
         self._course: Course | None = None
         super().reset(seed, task)
-        if self.condition.told == "keep still":
+        self._given = self.goal
+        if self.condition.told in ("keep still", "to act"):
             (still,) = KeepStill.offered(self.layout)
             self.goals = (*(goal for goal in self.goals if goal.name != still.name), still)
             self.ask(still)
@@ -69,6 +70,8 @@ class SuiteWorld(World):
         """What the policy is told in the episode of `seed`."""
         if self.condition.told == "held out":
             return _one_of(self.goal.sentences(held_out=True), seed)
+        if self.condition.told == "to act":
+            return _one_of(self._given.sentences(), seed)
         if self.condition.told == "another":
             return _one_of(self._of_another(seed), seed)
         return super().instruction(seed)

@@ -16,7 +16,7 @@ from clwm_common.files.policy_document import PolicyDocument, read_policy_docume
 from clwm_common.terminal.console import PlainConsole
 from clwm_evaluation.calibration.trial_recording import Source
 from clwm_evaluation.plots import panels
-from clwm_evaluation.report import FirstSeed, Measured, measurement
+from clwm_evaluation.report import FirstSeed, Measured, TrialMinutes, measurement
 from clwm_evaluation.suites.episodes import Ledger, Pictures, SuiteError
 from clwm_evaluation.suites.summary import FAILURES_SHOWN
 from clwm_evaluation.yardsticks.lift_world import TwoArmLiftWorld
@@ -59,7 +59,7 @@ def two_arm_lift(
     follow: Annotated[
         str, typer.Option(help="channels of the policy's chunks that move the arms: joints, or poses of the hands")
     ] = FOLLOW[0],
-    minutes: Annotated[float, typer.Option(min=0.0, help="after which no other trial is begun")] = 60.0,
+    minutes: TrialMinutes = 60.0,
     out: Annotated[Path, typer.Option(help="keeps finished trials and pictures of the first failures")] = Path(
         "out/bench/two_arm_lift"
     ),

