@@ -15,7 +15,7 @@ from clwm_embodichain.episodes.storage import IMAGE_STRIDE, Episode
 from clwm_embodichain.episodes.table_recording import STILL_ROWS, check_seeds, record_table_episode
 from clwm_embodichain.expansion.attempts import Attempt, Attempts, Retreat
 from clwm_embodichain.expansion.parts import NOTHING, Expansion
-from clwm_embodichain.expansion.visual import draw as draw_looks
+from clwm_embodichain.expansion.visual import draw_for
 from clwm_sim.cameras import CAMERAS
 from clwm_sim.experts.playing import Step
 from clwm_sim.experts.task_expert import Expert
@@ -52,14 +52,14 @@ class Recorder:
             return record_table_episode(*self._table(choice.kind), seed)
         attempt = self._attempts.prepare(choice.scene, choice.kind, seed, expansion)
         rng = np.random.default_rng([seed, 2])
-        recording = self._last = _Recording(attempt)
+        recording = self._last = _Recording(attempt, expansion)
         change = round(rng.uniform(*CHANGE_TIME) / (IMAGE_STRIDE * ROW_DT)) * IMAGE_STRIDE
         if rng.random() < CHANGE_SHARE:
             recording.take(attempt.play(rows=change), rng)
             if other := _another(attempt, rng):
                 attempt.ask(other)
         recording.take(attempt.play(linger=STILL_ROWS), rng)
-        return recording.episode(choice.scene, seed, expansion)
+        return recording.episode(choice.scene, seed)
 
     def in_looks(self, number: int) -> NDArray[np.uint8]:
         """Pictures (n, cameras, height, width, 3) of the last episode once more: in its own looks for number 0, in
@@ -81,8 +81,8 @@ class Recorder:
 class _Recording:
     """What happens on the stage of an attempt, step by step."""
 
-    def __init__(self, attempt: Attempt) -> None:
-        self._attempt = attempt
+    def __init__(self, attempt: Attempt, expansion: Expansion) -> None:
+        self._attempt, self._expansion = attempt, expansion
         self._kinematics = DualArmKinematics(attempt.stage.robot)
         self._steps: list[Step] = []
         self._states: list[NDArray[np.float32]] = []
@@ -112,7 +112,8 @@ class _Recording:
 
     def in_looks(self, number: int) -> NDArray[np.uint8]:
         stage, own = self._attempt.stage, self._looks
-        others = draw_looks(np.random.default_rng([own.seed, number]), stage.layout) if number else own
+        rng = np.random.default_rng([own.seed, number])
+        others = draw_for(rng, stage.layout, self._expansion) if number else own
         stage.show(self._moments[0])
         stage.apply_looks(replace(others, distractors=own.distractors))
         images = []
@@ -121,7 +122,7 @@ class _Recording:
             images.append(_pictures(stage))
         return np.stack(images)
 
-    def episode(self, scene: str, seed: int, expansion: Expansion) -> Episode:
+    def episode(self, scene: str, seed: int) -> Episode:
         steps = self._steps
         rows = range(0, len(steps), IMAGE_STRIDE)
         commands = [steps[0].row, *(step.command for step in steps[:-1])]
@@ -140,7 +141,7 @@ class _Recording:
             goals=tuple(goal.name for goal in self._goals),
             cameras=CAMERAS,
             scene=scene,
-            expansion=str(expansion),
+            expansion=str(self._expansion),
             seed=seed,
         )
 

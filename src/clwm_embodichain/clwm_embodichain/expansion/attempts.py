@@ -26,7 +26,7 @@ from clwm_embodichain.expansion.parts import NOTHING, Expansion, generator
 from clwm_embodichain.expansion.physics import draw as draw_physics
 from clwm_embodichain.expansion.reachability import Reachability
 from clwm_embodichain.expansion.trouble import Trouble
-from clwm_embodichain.expansion.visual import draw as draw_looks
+from clwm_embodichain.expansion.visual import draw_for
 from clwm_sim.experts.goal_expert import GoalExpert
 from clwm_sim.experts.motion import Aim, View
 from clwm_sim.experts.playing import Step, play
@@ -177,8 +177,8 @@ class Attempts:
             goal = self._set_up(stage, wanted, rng, physics, reachability)
             if goal is None:
                 continue
-            if "visual" in expansion:
-                stage.apply_looks(draw_looks(generator(seed, "visual"), stage.layout))
+            if "visual" in expansion or "mounting" in expansion:
+                stage.apply_looks(draw_for(generator(seed, "visual"), stage.layout, expansion))
             goals = goals_in(scene, stage.layout)
             if is_midway:
                 self._go_on(stage, goals, goal, np.random.default_rng([seed, number, 12]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PARTS = ("visual", "physics", "reachability", "recovery")
+PARTS = ("visual", "physics", "reachability", "recovery", "mounting")
 
 
 class ExpansionError(ValueError):

@@ -1,4 +1,7 @@
-"""Draws how an episode looks. Every range is given at strength 1, and as far as it goes when that is larger."""
+"""Draws how an episode looks. Every range is given at strength 1, and as far as it goes when that is larger.
+
+Two parts of expansion meet here: `visual` varies what is seen, `mounting` from where cameras see it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from numpy.typing import NDArray
 
 from clwm_embodichain.expansion.colours import bounded, named, unnamed
 from clwm_embodichain.expansion.distractors import draw_distractors
+from clwm_embodichain.expansion.parts import Expansion
 from clwm_sim.cameras import CAMERAS
 from clwm_sim.looks.dressing import LAMP_TARGET
 from clwm_sim.looks.looks import (
@@ -48,6 +52,8 @@ TURN = (np.radians(3.0), np.radians(5.0))
 WIDENING = (2.0, 4.0)  # deg
 HEAD = CAMERAS[0]
 _TRIES = 50
+NOMINAL_SHARE = 0.25  # of the episodes look as the robot's own cameras see the plain scene
+STRENGTHS = (0.3, 1.0)  # of the others
 
 EXPOSURE = (0.15, 0.25)  # natural logarithm of the factor
 WHITE_BALANCE = (0.06, 0.08)  # natural logarithm of red's and blue's
@@ -57,8 +63,20 @@ JPEG_SHARE = (0.25, 0.5)
 WORST_JPEG = (45.0, 70.0)  # under a quality of 95
 
 
-def draw(rng: np.random.Generator, layout: Layout, strength: float = 1.0) -> Looks:
-    """The looks of one episode; at strength 0 about the nominal ones."""
+def draw_for(rng: np.random.Generator, layout: Layout, expansion: Expansion) -> Looks:
+    """The looks of an episode of a training, with whichever of the parts are on: nominal, or of any strength."""
+    is_nominal, strength = rng.random() < NOMINAL_SHARE, float(rng.uniform(*STRENGTHS))
+    drawn = draw(rng, layout, strength if "visual" in expansion else 0.0, strength if "mounting" in expansion else 0.0)
+    if is_nominal:
+        return Looks(seed=drawn.seed)
+    return drawn if "visual" in expansion else Looks(cameras=drawn.cameras, seed=drawn.seed)
+
+
+def draw(rng: np.random.Generator, layout: Layout, strength: float = 1.0, mounting: float | None = None) -> Looks:
+    """The looks of one episode; at strength 0 about the nominal ones. mounting: strength of how cameras are shifted,
+    turned and widened, if it is another.
+    """
+    mounting = strength if mounting is None else mounting
     surfaces = _surfaces(rng, layout, strength)
     taken = _taken(layout)
     table = _behind(surfaces["table"])
@@ -67,7 +85,7 @@ def draw(rng: np.random.Generator, layout: Layout, strength: float = 1.0) -> Loo
         lamps=_lamps(rng, strength),
         ambient=AMBIENT + _spread(rng, AMBIENT_SPREAD, strength),
         has_shadows=bool(rng.random() < bounded(SHADOW_SHARE, strength)),
-        cameras={name: _camera(rng, strength, layout if name == HEAD else None) for name in CAMERAS},
+        cameras={name: _camera(rng, strength, mounting, layout if name == HEAD else None) for name in CAMERAS},
         distractors=draw_distractors(
             rng, layout, strength, lambda: _surface(rng, _WALL, taken, table, OBJECT_PERIOD, strength)
         ),
@@ -144,7 +162,7 @@ def _lamps(rng: np.random.Generator, strength: float) -> tuple[Lamp, ...]:
     return tuple(lamps)
 
 
-def _camera(rng: np.random.Generator, strength: float, in_view: Layout | None) -> CameraLook:
+def _camera(rng: np.random.Generator, strength: float, mounting: float, in_view: Layout | None) -> CameraLook:
     """in_view: whose objects it has in its picture at the start."""
     red, blue = (float(np.exp(_spread(rng, WHITE_BALANCE, strength))) for _ in range(2))
     jpeg = None
@@ -158,8 +176,8 @@ def _camera(rng: np.random.Generator, strength: float, in_view: Layout | None) -
         jpeg=jpeg,
     )
     for _ in range(_TRIES):
-        shift, turn = (_within(rng, bounded(radius, strength)) for radius in (SHIFT, TURN))
-        look = CameraLook(shift, turn, _spread(rng, WIDENING, strength), lens)
+        shift, turn = (_within(rng, bounded(radius, mounting)) for radius in (SHIFT, TURN))
+        look = CameraLook(shift, turn, _spread(rng, WIDENING, mounting), lens)
         if in_view is None or head_sees(_points(in_view), look, HEAD_FOVY):
             break
     return look
