@@ -11,13 +11,13 @@ def test_expansion_is_written_as_it_is_read(text):
 
 
 def test_all_parts_by_name_are_all_and_their_order_does_not_matter():
-    assert Expansion.parse("recovery, visual,reachability,physics") == Expansion.parse("all")
+    assert Expansion.parse("recovery, visual,reachability,mounting,physics") == Expansion.parse("all")
     assert [part for part in PARTS if part in Expansion.parse("recovery,visual")] == ["visual", "recovery"]
 
 
 @pytest.mark.parametrize("text", ["gravity", "visual,gravity", "", "all,visual"])
 def test_unknown_part_is_refused_with_those_that_exist(text):
-    with pytest.raises(ExpansionError, match="expected all, none, or some of visual,physics,reachability,recovery"):
+    with pytest.raises(ExpansionError, match="expected all, none, or some of visual,physics,reachability,recovery,mounting"):
         Expansion.parse(text)
 
 

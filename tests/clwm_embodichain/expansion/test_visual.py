@@ -15,7 +15,7 @@ from clwm_embodichain.expansion.attempts import Attempts
 from clwm_embodichain.expansion.distractors import HAND, hidden_to
 from clwm_embodichain.expansion.parts import Expansion
 from clwm_sim.cameras import CAMERAS, project
-from clwm_sim.looks.looks import DISTRACTORS, LAMPS, TEXTURES
+from clwm_sim.looks.looks import DISTRACTORS, LAMPS, TEXTURES, Looks
 from clwm_sim.registry import scene_named, scenes
 from clwm_sim.scenes.task_table import TABLE
 from clwm_sim.scenes.things import PALETTE, Layout, Part, Thing
@@ -179,6 +179,28 @@ def test_visual_expansion_changes_nothing_but_looks(attempts):
     also, same, there, looks = start("visual,physics,recovery")
     assert also == layout and same == physics and np.array_equal(there, positions)
     assert start("visual")[3].lamps == looks.lamps
+
+
+def drawn_for(parts, count=200):
+    layout = scene_named("pot").draw(np.random.default_rng(0))
+    expansion = Expansion.parse(parts)
+    return [visual.draw_for(np.random.default_rng(seed), layout, expansion) for seed in range(count)]
+
+
+@pytest.mark.parametrize("parts", ["visual", "mounting", "visual,mounting"])
+def test_a_quarter_of_a_trainings_episodes_look_as_the_plain_scene_does(parts):
+    nominal = [looks == Looks(seed=looks.seed) for looks in drawn_for(parts)]
+    assert 0.15 < np.mean(nominal) < 0.35
+
+
+def test_visual_alone_mounts_cameras_as_they_are_meant_to_be_and_mounting_alone_shows_the_plain_scene():
+    dressed, mounted = drawn_for("visual"), drawn_for("mounting")
+    for camera in (camera for looks in dressed for camera in looks.cameras.values()):
+        assert not np.any(camera.shift) and not np.any(camera.turn) and camera.widening == 0.0
+    assert any(looks.surfaces for looks in dressed) and any(looks.distractors for looks in dressed)
+    assert not any(looks.surfaces or looks.distractors for looks in mounted)
+    turns = [np.linalg.norm(camera.turn) for looks in mounted for camera in looks.cameras.values()]
+    assert np.radians(1.5) < max(turns) <= visual.TURN[0]
 
 
 def test_named_colours_are_told_apart_in_pictures(attempts):

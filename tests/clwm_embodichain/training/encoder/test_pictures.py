@@ -136,3 +136,18 @@ def test_taking_pictures_changes_nothing_of_the_roll_out(roll_outs, photographer
         watched.append(stage.measured().positions)
         photographer.shoot(stage, [1.0], rng)
     np.testing.assert_array_equal(watched, quiet)
+
+
+def test_cameras_that_are_mounted_as_meant_see_things_where_the_plain_scene_shows_them(robot, roll_outs):
+    (state,) = states(roll_outs, "pot", 5, 1)
+
+    def seen(mounting):
+        photographer = Photographer(robot, mounting=mounting)
+        frames = photographer.shoot(state, [0.0, 1.0], np.random.default_rng(1))
+        photographer.close()
+        return frames
+
+    fixed, mounted = seen(0.0), seen(1.0)
+    np.testing.assert_array_equal(fixed.pixels[:, 0], fixed.pixels[:, 1])
+    assert not np.array_equal(fixed.images[:, 0], fixed.images[:, 1])
+    assert np.nanmax(np.abs(mounted.pixels[:, 0] - mounted.pixels[:, 1])) > 3.0

@@ -25,7 +25,7 @@ class TrainingConfig:
     before it of half the channels. heads: of a ViT's attention.
     minutes bounds the processor time of all runs of a resumed training together, steps its length; the first one ends
     it. remounts: see half of the pictures as cameras mounted otherwise would. bfloat16: compute the network in it,
-    where the processor can.
+    where the processor can. mounting: of the pictures' cameras, as `render --mounting` says it.
     """
 
     family: str = "vit"
@@ -45,6 +45,7 @@ class TrainingConfig:
     ema: float = 0.998
     seed: int = 0
     remounts: bool = True
+    mounting: float = 1.0
     bfloat16: bool = True
 
     @property

@@ -25,7 +25,7 @@ from clwm_common.provenance import commit, machine
 from clwm_common.robot.description import RobotDescription
 from clwm_embodichain.training.encoder.data import Frames, read_shard, write_shard
 from clwm_embodichain.training.encoder.model import SIZES, TrainingConfig, build_model
-from clwm_embodichain.training.encoder.render import SCHEDULE, Photographer, frames_of
+from clwm_embodichain.training.encoder.render import MOUNTING_HELP, SCHEDULE, Photographer, frames_of
 from clwm_embodichain.training.encoder.ridge import fit_probe
 from clwm_embodichain.training.encoder.roles import (
     ASKED,
@@ -67,12 +67,13 @@ class Errors:
         return found if np.isnan(self.deg).all() else found | {"deg": round(float(np.median(self.deg)), 2)}
 
 
-def frames_for(folder: Path, scene: str, states: int, seed: int, looks: int) -> Frames:
-    """States of a scene in looks of full strength; rendered at the first call."""
-    path = folder / f"{scene}-{states}-{looks}-{seed}.npz"
+def frames_for(folder: Path, scene: str, states: int, seed: int, looks: int, mounting: float = 1.0) -> Frames:
+    """States of a scene in looks of full strength; rendered at the first call. mounting: as `render --mounting`."""
+    mounted = "" if mounting == 1.0 else f"-mounting-{mounting:g}"
+    path = folder / f"{scene}-{states}-{looks}-{seed}{mounted}.npz"
     if not path.is_file():
         robot = RobotDescription.load(ROBOT)
-        photographer = Photographer(robot)
+        photographer = Photographer(robot, mounting=mounting)
         seeds = [seed, SCENES.index(scene)]
         write_shard(path, frames_of(RollOuts(robot), photographer, scene, states, seeds, [1.0] * looks))
         photographer.close()
@@ -146,7 +147,7 @@ def _poses(frames: Frames, indices: list[int]) -> NDArray[np.float32]:
 
 
 def run_probe(
-    encoders: Mapping[str, Encode], folder: Path, train: int, test: int
+    encoders: Mapping[str, Encode], folder: Path, train: int, test: int, mounting: float = 1.0
 ) -> tuple[dict[str, dict[str, dict[str, Errors]]], dict[str, dict[str, float]]]:
     """Errors by encoder, scene and kind of object, of `mean` and of exact pixels too; by encoder how far looks
     are apart: among the states of all scenes, and, which is harder, among those of one scene.
@@ -154,8 +155,8 @@ def run_probe(
     errors: dict[str, dict[str, dict[str, Errors]]] = {name: {} for name in (*encoders, *_PIXELS, "mean")}
     features: dict[str, list[NDArray]] = {name: [] for name in encoders}
     for scene in SCENES:
-        fitted = frames_for(folder, scene, train, TRAIN_SEED, looks=1)
-        unseen = frames_for(folder, scene, test, TEST_SEED, looks=2)
+        fitted = frames_for(folder, scene, train, TRAIN_SEED, 1, mounting)
+        unseen = frames_for(folder, scene, test, TEST_SEED, 2, mounting)
         errors["mean"][scene] = probe_scene(fitted, unseen, None, None)
         for name, with_bases in _PIXELS.items():
             errors[name][scene] = probe_scene(
@@ -231,6 +232,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("out/encoder_probe"))
     parser.add_argument("--train", type=int, default=1000, help="states of each scene that the probes are fitted on")
     parser.add_argument("--test", type=int, default=250)
+    parser.add_argument("--mounting", type=float, default=1.0, help=MOUNTING_HELP)
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/encoder_probe.json"))
     parser.add_argument("--controls-only", action="store_true", help="add those without an encoder to a whole report")
     arguments = parser.parse_args()
@@ -245,7 +247,9 @@ def main() -> None:
     encoder = _load(arguments.encoder)
     shipped = _load(arguments.shipped)
     encoders = {"encoder": encoder, "shipped": shipped, "untrained": untrained(arguments.encoder)}
-    errors, stability = run_probe(encoders, arguments.data, arguments.train, arguments.test)
+    errors, stability = run_probe(
+        encoders, arguments.data, arguments.train, arguments.test, arguments.mounting
+    )
     passed = is_passed(errors["encoder"], errors["mean"], stability["encoder"])
     result: dict[str, Any] = {
         "what": "median errors of ridge regressions on frozen features, and relative distance of features of one state "
@@ -255,6 +259,7 @@ def main() -> None:
         "errors": _medians(errors),
         "looks_apart": stability,
         "shipped_in_its_own_looks": before.get("shipped_in_its_own_looks"),
+        "mounting": arguments.mounting,
         "train_states": arguments.train,
         "test_states": arguments.test,
         "seeds": {"train": TRAIN_SEED, "test": TEST_SEED},

@@ -29,6 +29,7 @@ from clwm_sim.world import IMAGE_SIZE, ROBOT
 SCHEDULE = ("blocks", "tray", "handover", "switches", "pot", "blocks", "cue", TABLE.name)
 STATES = 128  # of a shard
 LOOKS = 2
+MOUNTING_HELP = "how strongly cameras are mounted otherwise, of the strength of looks; 0: as they are meant to be"
 NOMINAL_SHARE = 0.15  # of the pictures look as the robot's own cameras would see the plain scene
 _REST = SEGMENTS.index("rest")
 
@@ -36,8 +37,9 @@ _REST = SEGMENTS.index("rest")
 class Photographer:
     """Takes pictures of states in random looks, on a stage of its own, so that looks never touch the physics."""
 
-    def __init__(self, robot: RobotDescription, image_size: int = IMAGE_SIZE) -> None:
-        self._stage = Stage(TABLE, robot, image_size)
+    def __init__(self, robot: RobotDescription, image_size: int = IMAGE_SIZE, mounting: float = 1.0) -> None:
+        """mounting: of the strength of looks, how strongly cameras are mounted otherwise; 0: as they are meant to be."""
+        self._stage, self._mounting = Stage(TABLE, robot, image_size), mounting
         self._bases = np.array([arm.base_position for arm in robot.arms])
 
     def shoot(self, state: Stage, strengths: list[float], rng: np.random.Generator) -> Frames:
@@ -48,7 +50,7 @@ class Photographer:
         columns = _segment_column(stage)
         images, pixels, segments = [], [], []
         for strength in strengths:
-            dress(stage, strength, rng)
+            dress(stage, strength, rng, self._mounting)
             for camera in CAMERAS:
                 images.append(stage.render(camera))
                 pixels.append(_pixels(stage, truth, camera))
@@ -69,9 +71,9 @@ class Photographer:
         self._stage.close()
 
 
-def dress(stage: Stage, strength: float, rng: np.random.Generator) -> None:
+def dress(stage: Stage, strength: float, rng: np.random.Generator, mounting: float) -> None:
     """Give a stage random looks that hold until the next ones."""
-    stage.apply_looks(visual.draw(rng, stage.layout, strength) if strength > 0.0 else Looks())
+    stage.apply_looks(visual.draw(rng, stage.layout, strength, mounting * strength) if strength > 0.0 else Looks())
 
 
 def strengths_of(rng: np.random.Generator, looks: int) -> list[float]:
@@ -93,10 +95,12 @@ def frames_of(
     return stack(photographer.shoot(state, strengths or strengths_of(looks, LOOKS), looks) for state in found)
 
 
-def render_forever(folder: Path, seed: int, most: int, image_size: int = IMAGE_SIZE) -> Iterator[Path]:
+def render_forever(
+    folder: Path, seed: int, most: int, image_size: int = IMAGE_SIZE, mounting: float = 1.0
+) -> Iterator[Path]:
     """Write one shard after the other, yielding each; beyond `most` of them the oldest one goes."""
     robot = RobotDescription.load(ROBOT)
-    roll_outs, photographer = RollOuts(robot), Photographer(robot, image_size)
+    roll_outs, photographer = RollOuts(robot), Photographer(robot, image_size, mounting)
     there = shards(folder)
     first = int(there[-1].stem.rpartition("-")[2]) + 1 if there else 0
     for number in itertools.count(first):
@@ -124,10 +128,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/encoder_data"))
     parser.add_argument("--shards", type=int, default=140, help="kept at most, 40 MB each")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--mounting", type=float, default=1.0, help=MOUNTING_HELP)
     parser.add_argument("--pause", type=float, default=0.0, help="share of the time to wait once the folder is full")
     arguments = parser.parse_args()
     began = time.monotonic()
-    for path in render_forever(arguments.out, arguments.seed, arguments.shards):
+    for path in render_forever(arguments.out, arguments.seed, arguments.shards, mounting=arguments.mounting):
         took = time.monotonic() - began
         print(f"{path.name}: {took:.1f} s", flush=True)
         if len(shards(arguments.out)) >= arguments.shards and arguments.pause > 0.0:

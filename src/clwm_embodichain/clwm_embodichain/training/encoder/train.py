@@ -47,11 +47,12 @@ _PANELS = (
 )
 
 
-def held_out(path: Path, image_size: int) -> Frames:
-    """States and looks that no training sees, of all scenes; rendered at the first call."""
+def held_out(run: Path, image_size: int, mounting: float) -> Frames:
+    """States and looks that no training sees, of all scenes; rendered at the first call, to a file of the run."""
+    path = run / ("held_out-0.npz" if mounting == 1.0 else f"held_out-0-mounting-{mounting:g}.npz")
     if not path.is_file():
         robot = RobotDescription.load(ROBOT)
-        roll_outs, photographer = RollOuts(robot), Photographer(robot, image_size)
+        roll_outs, photographer = RollOuts(robot), Photographer(robot, image_size, mounting)
         scenes = sorted(set(SCHEDULE))
         parts = (
             frames_of(roll_outs, photographer, scene, HELD_OUT_STATES, [HELD_OUT_SEED, number], [1.0, 1.0])
@@ -94,7 +95,7 @@ def facts_of(trainer: EncoderTrainer, errors: dict[str, float], initial: Path | 
         "training": asdict(trainer.config) | {"seconds": round(trainer.seconds), "steps_done": trainer.steps_done},
         "held_out": {name: round(value, 3) for name, value in errors.items()},
         "commands": [
-            "python -m clwm_embodichain.training.encoder.render",
+            f"python -m clwm_embodichain.training.encoder.render --mounting {trainer.config.mounting:g}",
             "python -m clwm_embodichain.training.encoder.train --out models/next/encoder",
             "python -m clwm_embodichain.training.encoder.probe",
         ],
@@ -122,7 +123,7 @@ def _train() -> None:
     config = TrainingConfig(**{name: arguments[name] for name in asdict(TrainingConfig())})
     torch.set_num_threads(arguments["threads"])
     run, out, console = arguments["run"], arguments["out"], PlainConsole()
-    frames = held_out(run / "held_out-0.npz", config.image_size)
+    frames = held_out(run, config.image_size, config.mounting)
     initial = open_checkpoint(arguments["initial"]).load_model() if arguments["initial"] else None
     trainer = EncoderTrainer(config, FramePool(arguments["data"]), initial)
     states = TrainingStates(run, "state")
