@@ -4,7 +4,7 @@ from clwm_common.files.model_files import ModelFiles, ModelFilesError, output_fo
 
 GOOD = (
     "encoder: a/encoder\npolicy: a/policy.safetensors\nvideo_steps: 4\naction_steps: 8\nsai: fixed:0.5\n"
-    "backends: [torch]\ntasks: [lift_tray]\n"
+    "backends: [torch]\ntasks: [lift_tray]\ndemo: [lift_tray]\n"
 )
 
 
@@ -41,7 +41,8 @@ def test_unknown_model_lists_the_known_ones(configure):
         (GOOD.replace("action_steps: 8", "action_steps: many"), "action_steps"),
         (GOOD.replace("sai: fixed:0.5\n", ""), "sai"),
         (GOOD.replace("[torch]", "[]"), "backends"),
-        (GOOD.replace("[lift_tray]", "[]"), "tasks"),
+        (GOOD.replace("tasks: [lift_tray]", "tasks: []"), "tasks"),
+        (GOOD.replace("demo: [lift_tray]", "demo: []"), "demo"),
         (GOOD + "speed: 3\n", "speed"),
         (GOOD + "polcy: 3\n", "polcy': no such field; did you mean 'policy'"),
         (GOOD.replace("video_steps: 4", "video_steps: true"), "video_steps"),

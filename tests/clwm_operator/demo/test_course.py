@@ -9,9 +9,10 @@ from clwm_bringup.supervisor import Supervisor
 from clwm_common.ros import qos
 from clwm_common.ros.diagnostics import ACTIVE, Health, Level, to_array
 from clwm_operator.demo import course as demo
-from clwm_operator.demo.course import Demo
+from clwm_operator.demo.course import Demo, EpisodePlan
 from clwm_operator.operator_node import StackError
 from clwm_operator.recording import Recording
+from clwm_sim.shipped_tasks import UnknownTask, longest
 
 STALE = Health(Level.ERROR, "joint states are 0.21 s old; at most 0.2 s expected", {ACTIVE: True})
 
@@ -74,3 +75,24 @@ def test_a_wait_lasts_as_long_as_the_stacks_clock_takes_for_its_time(course):
     with pytest.raises(TimeoutError):
         course.wait(lambda: False, "a sign", 0.05)
     assert time.monotonic() - began >= 0.55
+
+
+def test_an_episode_has_the_seed_that_counts_up_unless_it_names_its_own():
+    assert EpisodePlan.parse(" tray:lift_tray ", 7) == EpisodePlan("tray:lift_tray", 7)
+    assert EpisodePlan.parse("tray:load_tray@12", 7) == EpisodePlan("tray:load_tray", 12)
+
+
+@pytest.mark.parametrize("text", ["tray:load_tray@", "tray:load_tray@-1", "lift_tray@x"])
+def test_a_seed_that_is_none_is_refused(text):
+    with pytest.raises(ValueError, match="is no seed; expected a whole number from 0 on, as in"):
+        EpisodePlan.parse(text, 7)
+
+
+def test_an_unknown_task_is_refused_with_those_that_exist():
+    with pytest.raises(UnknownTask, match="task 'dance' does not exist; expected one of"):
+        EpisodePlan.parse("dance", 7)
+
+
+def test_an_episode_may_last_as_long_as_the_goals_it_may_be_about():
+    assert longest("pot:keep_still", 3) < longest("pot", 3) == longest("pot:lift_pot", 3)
+    assert longest("lift_tray", 3) > 5.0

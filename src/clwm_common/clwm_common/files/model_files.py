@@ -31,6 +31,7 @@ class ModelFiles(Strict):
     )
     sai: str = Field(description="re-entry policy, sequential, fixed:<s_mid> or adaptive")
     tasks: tuple[str, ...] = Field(strict=False, min_length=1, description="what the policy was trained to do")
+    demo: tuple[str, ...] = Field(strict=False, min_length=1, description="what `clwm demo` plays, in order")
 
     @classmethod
     def load(cls, name: str) -> ModelFiles:

@@ -19,7 +19,6 @@ from clwm_common.log_throttle import LogThrottle
 from clwm_common.terminal.console import PlainConsole, description_column
 from clwm_operator.recording import Recording
 
-LIFTS = 3
 SAME_AGAIN = 20.0  # s before the same warning is shown again
 RECORDING = "policy.mcap"
 FIRST_SEED = 1_000_000  # unseen in training
@@ -27,6 +26,10 @@ FIRST_SEED = 1_000_000  # unseen in training
 
 def demo(
     seed: Annotated[int, typer.Option(min=0, help="of the first episode; the following count up")] = FIRST_SEED,
+    tasks: Annotated[
+        str,
+        typer.Option(help="TASK or TASK@SEED, with commas, such as tray:lift_tray@7; default: the model's `demo`"),
+    ] = "",
     sai: Annotated[str, typer.Option(help=graph.SAI_HELP)] = "",
     model: Annotated[str, typer.Option(help="name of a file in config/models")] = graph.StackOptions.model,
     robot: Annotated[str, typer.Option(help="a simulated one of config/robots")] = graph.StackOptions.robot,
@@ -38,7 +41,7 @@ def demo(
     out: Annotated[Path | None, typer.Option(help="folder to write to; default out/demo/<time>")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="show the nodes' whole logs")] = False,
 ) -> None:
-    """Run three episodes of lift_tray and one of place_block on the whole stack, headless; it takes about a minute.
+    """Run some episodes on the whole stack, headless, switching the task while it runs; it takes about a minute.
 
     Prints a table and writes video.mp4, timeline.png, report.json, policy.mcap (for `clwm replay`) and the nodes' logs.
     Ends with 1 when the stack did not come up.
@@ -51,6 +54,12 @@ def demo(
     console = PlainConsole(highlight=False, soft_wrap=True)
     folder = out or output_folder() / "demo" / time.strftime("%Y%m%d-%H%M%S")
     graph.simulated_robot(robot)
+    wanted = tasks.split(",") if tasks else ModelFiles.load(model).demo
+    try:
+        plans = [EpisodePlan.parse(text, seed + number) for number, text in enumerate(wanted)]
+    except ValueError as error:
+        console.error(f"--tasks: {error}")
+        raise typer.Exit(2) from None
     if rate is None:
         # Two drivers at 1 kHz beside a world want more cores than most machines have; by its clock it waits for them.
         behind_libfranka = RobotDescription.load(robot).driver == "libfranka"
@@ -60,9 +69,6 @@ def demo(
         robot=robot, model=model, seed=seed, sai=sai, record=recorded, sim_time=sim_time, rate=rate
     )
     specs = graph.build_graph(options)
-    plans = [EpisodePlan("lift_tray", seed + index) for index in range(LIFTS)] + [
-        EpisodePlan("place_block", seed + LIFTS)
-    ]
     recording = Recording(tuple(RobotDescription.load(options.robot).cameras))
     started = time.monotonic()
     columns = (description_column(), BarColumn(20), TimeElapsedColumn())

@@ -14,7 +14,7 @@ from clwm_common.ros.session import RosSession
 from clwm_operator.demo.demo_node import DemoNode
 from clwm_operator.operator_node import StackError
 from clwm_operator.recording import Episode, Recording
-from clwm_sim.shipped_tasks import TASKS
+from clwm_sim.shipped_tasks import longest, task_named
 
 START_TIMEOUT = 120.0  # s until all nodes must be active
 ANSWER_TIMEOUT = 10.0  # s
@@ -27,6 +27,17 @@ SETTLE = 1.6  # s after the last episode, in which late reports arrive
 class EpisodePlan:
     task: str
     seed: int
+
+    @classmethod
+    def parse(cls, text: str, seed: int) -> EpisodePlan:
+        """Of TASK, or of TASK@SEED in place of `seed`: goals of one scene at one seed begin in the same scene.
+
+        Raises UnknownTask, ValueError for a seed that is none.
+        """
+        name, at, own = text.strip().partition("@")
+        if at and not own.isdecimal():
+            raise ValueError(f"'{text}': '{own}' is no seed; expected a whole number from 0 on, as in {name}@7")
+        return cls(task_named(name).name, int(own) if at else seed)
 
 
 class Demo(AbstractContextManager):
@@ -91,7 +102,7 @@ class Demo(AbstractContextManager):
         if not self._recording.episodes:
             self._recording.frames.clear()  # the film begins with the first episode, not with the wait for it
         self._recording.episodes.append(episode)
-        timeout = TASKS[plan.task].timeout
+        timeout = longest(plan.task, plan.seed)
         self._on_step(f"{plan.task}, seed {plan.seed}: “{instruction}”")
         try:
             self.wait(lambda: self._is_over(timeout), "the episode's end", 3.0 * timeout)

@@ -1,5 +1,7 @@
 """The tasks by name."""
 
+import numpy as np
+
 from clwm_sim.registry import RegistryError, scenes
 from clwm_sim.shipped_tasks.base import (
     PadChange,
@@ -48,6 +50,14 @@ def table_task_named(name: str) -> TableTask:
     return task
 
 
+def longest(name: str, seed: int) -> float:
+    """s that an episode of a task may take, whichever of its goals is asked for. Raises UnknownTask."""
+    task = task_named(name)
+    goals = task.goals(task.layout(np.random.default_rng([seed, 1])))
+    kind = getattr(task, "kind", None)
+    return max(goal.timeout for goal in goals if kind in (None, goal.kind))
+
+
 __all__ = [
     "TASKS",
     "PadChange",
@@ -59,6 +69,7 @@ __all__ = [
     "TableTask",
     "Task",
     "UnknownTask",
+    "longest",
     "table_situation",
     "table_task_named",
     "task_named",

@@ -60,6 +60,13 @@ def test_ctrl_c_ends_an_online_training_with_what_it_has_learned(tmp_path, monke
     assert not multiprocessing.active_children()
 
 
+def test_streams_that_learners_cannot_share_are_refused_before_anything_is_simulated(tmp_path, capsys):
+    with pytest.raises(typer.Exit):
+        train(tmp_path, cluster="ray", learners=4, streams=6)
+    assert "--streams 6 cannot be shared equally by --learners 4" in " ".join(capsys.readouterr().out.split())
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("changes", [{}, {"expansion": "all"}, {"goals": "pot", "expansion": "physics"}])
 def test_more_looks_than_one_are_refused_where_episodes_have_one(tmp_path, capsys, changes):
     with pytest.raises(typer.Exit):

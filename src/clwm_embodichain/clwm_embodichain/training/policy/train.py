@@ -170,6 +170,8 @@ def main(
             )
         if cluster and not online:
             raise ValueError("--cluster is for trajectories that are simulated meanwhile; add --online")
+        if learners and streams % learners:
+            raise ValueError(f"--streams {streams} cannot be shared equally by --learners {learners}")
         if not cluster and (address or learners):
             raise ValueError("--address and --learners are of a cluster; add --cluster ray")
         with ExitStack() as stack:
