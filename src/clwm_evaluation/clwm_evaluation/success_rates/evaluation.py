@@ -73,7 +73,7 @@ class EvaluationSettings:
         Raises EvaluationError for an unknown model.
         """
         try:
-            chosen = ModelFiles.load(model).model_dump(exclude={"tasks"})
+            chosen = ModelFiles.load(model).model_dump(exclude={"tasks", "demo"})
         except ModelFilesError as error:
             raise EvaluationError(str(error)) from error
         if others.get("control") == "noise":
