@@ -139,6 +139,10 @@ class Clwm(nn.Module):
         )
         return MemoryState(layers, memory.updates + 1)
 
+    def read(self, memory: MemoryState, context: Context, tokens: Tensor) -> Tensor:
+        """What tokens (batch, n, width) of somebody else's become when they attend to a context."""
+        return self._core(memory, tokens, context)[0]
+
     def video_velocity(self, memory: MemoryState, context: Context, x: Tensor, s: Tensor) -> Tensor:
         """Velocity (n * batch, visual tokens, C) of the normalised residual f_{t+H} - f_t at flow times s."""
         return _velocity(self.video_clean(memory, context, x, s), x, s[:, None, None])

@@ -241,7 +241,8 @@ def test_a_step_says_the_loss_of_each_goal_that_it_met(data):
     streams = RecordedStreams(samples, settings.streams, settings.seed)
     trainer = PolicyTrainer(Clwm(TINY), streams, coding, settings, goals=("lift", "place it"))
     found = [trainer.step() for _ in range(5)]
-    assert {name for each in found for name in each if "/" in name} == {"action/lift", "action/place it"}
+    said = {f"{loss}/{goal}" for loss in ("action", "keypose") for goal in ("lift", "place it")}
+    assert {name for each in found for name in each if "/" in name} == said
     for each in found:
         losses = [value for name, value in each.items() if name.startswith("action/")]
         assert min(losses) - 1e-6 <= each["action"] <= max(losses) + 1e-6

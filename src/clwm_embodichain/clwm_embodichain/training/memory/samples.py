@@ -52,6 +52,8 @@ def side_samples(
         weight=torch.ones(target.shape[:2]),
         target_jacobian=bent,
         committed_jacobian=bent,
+        keypose=torch.zeros(len(index), 2, 3),  # nothing is grasped
+        keypose_known=torch.zeros(len(index), 2, dtype=torch.bool),
         language=language.repeat_interleave(OBSERVATIONS, dim=0),
         task=torch.from_numpy(recordings.asked_arm).repeat_interleave(OBSERVATIONS),
         first=first,

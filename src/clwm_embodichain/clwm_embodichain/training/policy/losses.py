@@ -14,6 +14,7 @@ from clwm_common.actions import (
     LEFT_QUATERNION,
     RIGHT_QUATERNION,
 )
+from clwm_embodichain.training.policy.keyposes import KeyposeHead
 from clwm_embodichain.training.policy.samples import LONGEST_PREFIX, Samples
 from clwm_embodichain.training.policy.straying import Straying
 from clwm_policy.memory.ttt import MemoryState
@@ -63,12 +64,13 @@ class LossSettings:
 class StepResult:
     """Losses of one observation, the memory after it, and the (detached) predicted next feature (batch, tokens, C).
 
-    by_stream: (batch,) the action loss of each stream, detached.
+    by_stream: (batch,) the action loss of each stream, detached. keypose: (batch,) the auxiliary loss of each stream.
     """
 
     video: Tensor
     action: Tensor
     by_stream: Tensor
+    keypose: Tensor
     memory: MemoryState
     prediction: Tensor
 
@@ -91,11 +93,13 @@ def observation_losses(
     foreseen: Tensor | None,
     settings: LossSettings,
     straying: Straying | None = None,
+    keyposes: KeyposeHead | None = None,
 ) -> StepResult:
     """Losses of one observation per stream, exactly in the order of the engine's program.
 
     batch: the observation (batch of streams). future: (batch, tokens, C) the true next feature. foreseen: what was
     predicted for this observation one horizon ago, NaN where nothing was. straying: how committed rows do; None: not.
+    keyposes: reads them from the context; None: nobody does.
     """
     count = len(batch)
     present = batch.features.float()
@@ -106,12 +110,16 @@ def observation_losses(
     )
     memory = model.write(memory, context)
 
+    keypose = torch.zeros(count)
+    if keyposes is not None:
+        keypose = keyposes.loss(model, memory, context, batch.keypose, batch.keypose_known)
     residual = scale.residual(base, future)
     video_loss, own = _video_loss(model, memory, context, residual, settings)
     stage2_input = _future_mix(residual, own, settings)
     working, context = model.absorb(memory.fork(), context, stage2_input)
     action_loss = _action_loss(model, working, context, batch, settings, straying)
-    return StepResult(video_loss, action_loss.mean(), action_loss.detach(), memory, scale.apply(base, own).detach())
+    prediction = scale.apply(base, own).detach()
+    return StepResult(video_loss, action_loss.mean(), action_loss.detach(), keypose, memory, prediction)
 
 
 def _augmented(

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clwm_common.actions import CHANNEL_NAMES, CHUNK_ROWS, JOINTS
+from clwm_common.actions import ACTION_DIM, CHANNEL_NAMES, CHUNK_ROWS, JOINTS
 from clwm_embodichain.episodes.features import FeatureEpisode, PolicyDataError
+from clwm_embodichain.training.policy.keyposes import POSITIONS, next_keyposes
 from clwm_policy.model.action_codec import RELATIVE, ActionCodec, Normaliser
 from clwm_policy.model.checkpoint import Scales
 from clwm_policy.model.feature_scale import FeatureScale
@@ -61,7 +62,8 @@ class Samples:
     executed: (n, 12, 30), executed_mask: (n, 12). target: (n, 16, 30) the expert's plan from here. committed: (n, 16,
     30) the four rows really executed from here, then the expert's plan from where they led: the chunk after a
     committed prefix of 4. weight: (n, 16) what each row of both counts. target_jacobian, committed_jacobian: (n, 16, 2,
-    6, 7) float16, how much pose error (in POSE_SCALE) a coded joint error makes. language: (n, width). task: (n,).
+    6, 7) float16, how much pose error (in POSE_SCALE) a coded joint error makes. keypose: (n, 2, 3) where each arm's tool
+    will be when its gripper next moves, coded as an anchor's; keypose_known: (n, 2). language: (n, width). task: (n,).
     first, last: (n,) range of the sample's episode.
     """
 
@@ -76,6 +78,8 @@ class Samples:
     weight: Tensor
     target_jacobian: Tensor
     committed_jacobian: Tensor
+    keypose: Tensor
+    keypose_known: Tensor
     language: Tensor
     task: Tensor
     first: Tensor
@@ -198,6 +202,7 @@ def build_samples(
         wide = anchor[:, None]
         asked = torch.from_numpy(episode.asked)
         bent = coded_jacobians(part["target"], codec, jacobians)
+        places, known = next_keyposes(episode.executed, episode.image_rows, episode.asked)
         collected.append(
             {
                 "features": coding.features.normalise(episode.features).half(),
@@ -215,6 +220,8 @@ def build_samples(
                     torch.cat([bent[:, :LONGEST_PREFIX], bent[part["later"], :HORIZON]], dim=1),
                     bent,
                 ),
+                "keypose": _tensor(coded_positions(places, codec)),
+                "keypose_known": torch.from_numpy(known),
                 "language": torch.stack([embed(sentence).flatten() for sentence in episode.instructions])[asked],
                 "task": torch.tensor([tasks.index(kind) for kind in episode.kinds])[asked],
                 "first": torch.full((count,), start),
@@ -240,6 +247,14 @@ def coded_jacobians(rows: NDArray[np.float32], codec: ActionCodec, jacobians: Ja
     flat = np.stack([jacobians(joints) for joints in rows[..., JOINTS].reshape(-1, 14)])
     coded = flat * half_range / POSE_SCALE[:, None]
     return torch.from_numpy(coded.reshape(*rows.shape[:-1], 2, 6, 7).astype(np.float16))
+
+
+def coded_positions(places: NDArray[np.float32], codec: ActionCodec) -> NDArray[np.float64]:
+    """Positions (n, 2, 3) m of both tools, as those of an anchor are coded."""
+    rows = np.zeros((len(places), ACTION_DIM))
+    for arm, position in enumerate(POSITIONS):
+        rows[:, position] = places[:, arm]
+    return np.stack([codec.absolute.encode(rows)[:, position] for position in POSITIONS], axis=1)
 
 
 def concatenate(parts: Sequence[Samples]) -> Samples:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from clwm_embodichain.training.bfloat16 import linears_in_bfloat16
 from clwm_embodichain.training.muon import Muon
+from clwm_embodichain.training.policy.keyposes import KeyposeHead
 from clwm_embodichain.training.policy.losses import LossSettings, observation_losses
 from clwm_embodichain.training.policy.samples import Coding
 from clwm_embodichain.training.policy.straying import Straying
@@ -23,13 +24,15 @@ from clwm_policy.model.clwm import Clwm
 
 _BALANCE_DECAY = 0.98
 _EMA_RAMP = 9.0
+_LOSSES = ("video", "action", "keypose")
+_LEAST_SCALE = 1e-3  # of a loss, that of keyposes being 0 as long as no gripper moves
 _MUON_WEIGHTS = ("qkv.weight", "attention_out.weight", "ffn_in.weight", "ffn_out.weight")
 
 
 class TrainingSettings(BudgetedSettings):
     """segment: observations between two optimiser steps, and as far as back-propagation reaches through the memory.
-    video_share: the video loss's part of the gradient, the action loss having 1. bfloat16: in large linear layers,
-    where the processor can.
+    video_share, keypose_share: the video and the auxiliary loss's parts of the gradient, the action loss having 1.
+    bfloat16: in large linear layers, where the processor can.
     """
 
     minutes: PositiveFloat = 70.0
@@ -38,6 +41,7 @@ class TrainingSettings(BudgetedSettings):
     segment: PositiveInt = 3
     ema_decay: float = Field(0.999, ge=0.0, lt=1.0)
     video_share: NonNegativeFloat = 0.3
+    keypose_share: NonNegativeFloat = 1.0
     muon: bool = True
     bfloat16: bool = True
     loss: LossSettings = LossSettings()
@@ -60,14 +64,16 @@ class PolicyTrainer(Trainer):
     ) -> None:
         """goals: what the samples' `task` counts through; a step then says the action loss of each that it met."""
         average = moving_average(model, settings.ema_decay, _EMA_RAMP)
-        super().__init__(model, _optimisers(model, settings), settings.gradient_clip, clock, average)
+        self._keyposes = KeyposeHead(model.config.width)
+        optimisers = _optimisers(model, self._keyposes, settings)
+        super().__init__(model, optimisers, settings.gradient_clip, clock, average, self._keyposes)
         self.coding, self.settings = coding, settings
         self._straying = Straying.of(coding)
         self._streams, self._goals = streams, tuple(goals)
         self._by_goal: dict[str, list[float]] = {}
         self._memory: MemoryState | None = None
         self._foreseen: Tensor | None = None
-        self._scale = {"video": 1.0, "action": 1.0}
+        self._scale = dict.fromkeys(_LOSSES, 1.0)
 
     @property
     def progress(self) -> float:
@@ -75,22 +81,21 @@ class PolicyTrainer(Trainer):
 
     def losses(self) -> tuple[dict[str, Tensor], Tensor]:
         settings = self.settings
-        totals = {"video": torch.zeros(()), "action": torch.zeros(())}
+        totals = dict.fromkeys(_LOSSES, torch.zeros(()))
         self._by_goal = {}
         with linears_in_bfloat16(settings.bfloat16):
             for _ in range(settings.segment):
                 for name, loss in self._observe().items():
                     totals[name] = totals[name] + loss / settings.segment
-        return totals, (
-            totals["action"] / self._scale["action"] + settings.video_share * totals["video"] / self._scale["video"]
-        )
+        shares = {"action": 1.0, "video": settings.video_share, "keypose": settings.keypose_share}
+        return totals, torch.stack([shares[name] * totals[name] / max(self._scale[name], _LEAST_SCALE) for name in _LOSSES]).sum()
 
     def on_taken(self, found: dict[str, float]) -> dict[str, float]:
         self._memory = self._memory.detach()
-        # Each stage keeps its share of the gradient while its loss falls by orders of magnitude.
+        # Each loss keeps its share of the gradient while its loss falls by orders of magnitude.
         keep = min(_BALANCE_DECAY, self.steps_done / (self.steps_done + 1.0))
         self._scale = {name: keep * scale + (1.0 - keep) * found[name] for name, scale in self._scale.items()}
-        return {f"action/{goal}": sum(losses) / len(losses) for goal, losses in self._by_goal.items()}
+        return {name: sum(losses) / len(losses) for name, losses in self._by_goal.items()}
 
     def on_left_out(self) -> None:
         self._memory = self._foreseen = None
@@ -111,12 +116,15 @@ class PolicyTrainer(Trainer):
             foreseen,
             self.settings.loss,
             self._straying,
+            self._keyposes,
         )
         self._memory, self._foreseen = result.memory, result.prediction
         if self._goals:
-            for goal, loss in zip(shown.batch.task.tolist(), result.by_stream.tolist(), strict=True):
-                self._by_goal.setdefault(self._goals[goal], []).append(loss)
-        return {"video": result.video, "action": result.action}
+            tasks = shown.batch.task.tolist()
+            for name, losses in (("action", result.by_stream), ("keypose", result.keypose.detach())):
+                for goal, loss in zip(tasks, losses.tolist(), strict=True):
+                    self._by_goal.setdefault(f"{name}/{self._goals[goal]}", []).append(loss)
+        return {"video": result.video, "action": result.action, "keypose": result.keypose.mean()}
 
     def rate(self, base: float) -> float:
         warm = min(1.0, (self.steps_done + 1) / self.settings.warmup_steps)
@@ -130,6 +138,7 @@ class PolicyTrainer(Trainer):
             "memory": memory,
             "foreseen": self._foreseen,
             "scale": dict(self._scale),
+            "keyposes": self._keyposes.state_dict(),
         }
 
     def resume(self, state: dict[str, Any]) -> None:
@@ -139,10 +148,11 @@ class PolicyTrainer(Trainer):
             self._memory = None if memory is None else MemoryState(tuple((w1, w2) for w1, w2 in memory))
             self._foreseen = state["foreseen"]
         self._scale = dict(state["scale"])
+        self._keyposes.load_state_dict(state["keyposes"])
 
 
-def _optimisers(model: Clwm, settings: TrainingSettings) -> list[torch.optim.Optimizer]:
-    """Muon for the core's matrices, AdamW for projections, embeddings, norms and the memory's initial weights."""
+def _optimisers(model: Clwm, head: KeyposeHead, settings: TrainingSettings) -> list[torch.optim.Optimizer]:
+    """Muon for the core's matrices, AdamW for projections, embeddings, norms, the memory's initial weights and `head`."""
     core, decayed, rest = [], [], []
     for name, parameter in model.named_parameters():
         if parameter.dim() == 2 and name.endswith(_MUON_WEIGHTS) and settings.muon:
@@ -151,7 +161,10 @@ def _optimisers(model: Clwm, settings: TrainingSettings) -> list[torch.optim.Opt
             decayed.append(parameter)
         else:
             rest.append(parameter)
-    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": [*rest, *head.parameters()], "weight_decay": 0.0},
+    ]
     adam = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95))
     if not core:
         return [adam]
