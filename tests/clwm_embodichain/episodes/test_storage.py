@@ -69,7 +69,8 @@ def test_file_with_flipped_bytes_is_reported(episode, tmp_path):
 
 def test_file_without_an_array_names_it(episode, tmp_path):
     path = tmp_path / "7.npz"
-    values = {field.name: getattr(episode, field.name) for field in fields(Episode) if field.name != "states"}
+    values = {field.name: getattr(episode, field.name) for field in fields(Episode)}
+    values = {name: value for name, value in values.items() if name != "states" and value is not None}
     np.savez_compressed(path, format_version=2, **values)
     with pytest.raises(EpisodeError, match="lacks states"):
         Episode.load(path)

@@ -29,6 +29,7 @@ class FeatureEpisode:
     float16 at rows `image_rows` (n,). plans: (n, 16, 30) what the expert would command from there on if nothing
     disturbed it; executed: (T, 30) what was commanded, with noise; states: (T, 30) measured at the same instants.
     channels: (30,) which of them mean something; the others are 0. weights: (T,) what imitating a row counts; None: 1.
+    references, referents: as in an Episode.
     """
 
     scene: str
@@ -43,6 +44,8 @@ class FeatureEpisode:
     states: NDArray[np.float32]
     channels: NDArray[np.bool_] = field(default_factory=lambda: np.ones(ACTION_DIM, bool))
     weights: NDArray[np.float32] | None = None
+    references: tuple[str, ...] = ()
+    referents: NDArray[np.float32] | None = None
 
     @classmethod
     def of(

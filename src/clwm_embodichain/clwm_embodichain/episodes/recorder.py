@@ -22,12 +22,14 @@ from clwm_sim.experts.task_expert import Expert
 from clwm_sim.goals.base import Goal
 from clwm_sim.goals.keep_still import KeepStill
 from clwm_sim.scenes.task_table import TABLE
+from clwm_sim.scenes.things import Thing
 from clwm_sim.stage import Moment, Stage
 from clwm_sim.world import IMAGE_SIZE, World
 
 CHANGE_SHARE = 0.15  # of the episodes ask for something else in their middle
 CHANGE_TIME = (0.4, 4.0)  # s after which they do
 STOP_SHARE = 0.5  # of those ask to keep still
+REFERENCES = 4  # sentences of an episode that say what is meant, whatever is done
 
 
 class Recorder:
@@ -91,6 +93,7 @@ class _Recording:
         self._goals: list[Goal] = []
         self._instructions: list[str] = []
         self._success = True
+        self._things: list[dict[str, NDArray[np.float64]]] = []
         self._looks, self._moments = attempt.stage.looks, list[Moment]()
 
     def take(self, steps: Iterable[Step], rng: np.random.Generator) -> None:
@@ -106,6 +109,7 @@ class _Recording:
             if len(self._steps) % IMAGE_STRIDE == 0:
                 self._images.append(_pictures(stage))
                 self._moments.append(stage.moment())
+                self._things.append({name: state.position for name, state in stage.situation().objects.items()})
                 self._asked.append(len(self._goals) - 1)
             self._steps.append(step)
         self._success &= self._attempt.outcome != "lost"
@@ -122,8 +126,22 @@ class _Recording:
             images.append(_pictures(stage))
         return np.stack(images)
 
+    def _references(self, seed: int) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+        """Sentences of any of the scene's goals, and where the first two things that each names are, by picture."""
+        rng = np.random.default_rng([seed, 3])
+        goals = [goal for goal in self._attempt.goals if _things(goal)]
+        drawn = [goals[rng.integers(len(goals))] for _ in range(REFERENCES)] if goals else []
+        sentences = [goal.sentences() for goal in drawn]
+        nowhere = np.full(3, np.nan)
+        places = np.full((len(self._things), len(drawn), 2, 3), np.nan, np.float32)
+        for number, goal in enumerate(drawn):
+            for index, thing in enumerate(_things(goal)[:2]):
+                places[:, number, index] = [there.get(thing.name, nowhere) for there in self._things]
+        return tuple(each[rng.integers(len(each))] for each in sentences), places
+
     def episode(self, scene: str, seed: int) -> Episode:
         steps = self._steps
+        references, referents = self._references(seed)
         rows = range(0, len(steps), IMAGE_STRIDE)
         commands = [steps[0].row, *(step.command for step in steps[:-1])]
         recovering = [False, *(isinstance(step.goal, Retreat) for step in steps[:-1])]
@@ -143,7 +161,14 @@ class _Recording:
             scene=scene,
             expansion=str(self._expansion),
             seed=seed,
+            references=references,
+            referents=referents,
         )
+
+
+def _things(goal: Goal) -> list[Thing]:
+    """What a goal is about, in the order of its sentences' slots."""
+    return [value for value in vars(goal).values() if isinstance(value, Thing)]
 
 
 def _pictures(stage: Stage) -> NDArray[np.uint8]:

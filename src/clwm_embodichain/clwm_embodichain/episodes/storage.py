@@ -17,8 +17,8 @@ from clwm_common.recordings.corrections import CorrectionLabel
 
 IMAGE_STRIDE = 4  # rows from one set of pictures to the next: 0.2 s
 FORMAT_VERSION = 2
-_OPTIONAL = {"corrections", "held"}
-_TEXTS = ("instructions", "goals", "cameras", "scene", "expansion")
+_OPTIONAL = {"corrections", "held", "references", "referents"}
+_TEXTS = ("instructions", "goals", "cameras", "scene", "expansion", "references")
 
 
 class EpisodeError(ValueError):
@@ -53,6 +53,8 @@ class Episode:
     channels: NDArray[np.bool_] = field(default_factory=lambda: np.ones(ACTION_DIM, bool))  # (30,) that mean something
     corrections: NDArray[np.int8] | None = None  # (T,) a CorrectionLabel each, of an operator; None: nothing is said
     held: NDArray[np.bool_] | None = None  # (T,) arms that nobody was to move; None: nothing is said
+    references: tuple[str, ...] = ()  # sentences of any of the scene's goals, asked for or not
+    referents: NDArray[np.float32] | None = None  # (N, references, 2, 3) m of the things each names; NaN: none
 
     @property
     def kind(self) -> str:
@@ -104,6 +106,8 @@ class Episode:
             raise EpisodeError(f"episode {path} lacks {', '.join(missing)}; record it again")
         values: dict[str, Any] = {name: arrays[name] for name in names & set(arrays)}
         for name in _TEXTS:
+            if name not in arrays:
+                continue
             text = arrays[name].tolist()
             values[name] = tuple(text) if isinstance(text, list) else text
         values |= {"success": bool(arrays["success"]), "seed": int(arrays["seed"])}
@@ -142,13 +146,15 @@ def _check(episode: Episode, path: Path) -> None:
         expected["corrections"] = (np.int8, (rows,))
     if episode.held is not None:
         expected["held"] = (np.bool_, (rows,))
+    if episode.referents is not None:
+        expected["referents"] = (np.float32, (sets, len(episode.references), 2, 3))
     for name, (dtype, shape) in expected.items():
         array = getattr(episode, name)
         if array.dtype != dtype or array.shape != shape:
             raise EpisodeError(
                 f"episode {path}: {name} is {array.dtype} {array.shape}; expected {np.dtype(dtype)} {shape}"
             )
-        if array.dtype == np.float32 and not np.isfinite(array).all():
+        if array.dtype == np.float32 and name != "referents" and not np.isfinite(array).all():
             raise EpisodeError(f"episode {path}: {name} contains numbers that are not finite; record it again")
     if not np.array_equal(episode.image_rows, np.arange(0, rows, IMAGE_STRIDE)):
         raise EpisodeError(f"episode {path}: image_rows must be 0, {IMAGE_STRIDE}, ... below {rows}")

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from clwm_common.actions import ACTION_DIM, CHUNK_ROWS
 from clwm_embodichain.episodes.features import FeatureEpisode
+from clwm_embodichain.episodes.recorder import REFERENCES
 from clwm_embodichain.episodes.storage import IMAGE_STRIDE
 from clwm_embodichain.stream.shared_memory import FOLDER, OwnedMemory
 from clwm_embodichain.stream.workers import told_type
 
 _FREE, _READY = 0, 1
-_TEXT_BYTES = 1024
-_TEXTS = ("scene", "goals", "instructions")
+_TEXT_BYTES = 2048
+_TEXTS = ("scene", "goals", "instructions", "references")
 _BY_ROW, _BY_PICTURE = ("executed", "states"), ("image_rows", "asked", "features", "plans")
 
 
@@ -60,6 +61,7 @@ class RingLayout:
                 ("image_rows", np.int64, (pictures,)),
                 ("asked", np.int64, (pictures,)),
                 ("features", np.float16, (pictures, *self.feature_shape)),
+                ("referents", np.float32, (pictures, REFERENCES, 2, 3)),
                 ("plans", np.float32, (pictures, CHUNK_ROWS, ACTION_DIM)),
                 ("executed", np.float32, (self.rows, ACTION_DIM)),
                 ("states", np.float32, (self.rows, ACTION_DIM)),
@@ -161,6 +163,9 @@ class TrajectoryRing(AbstractContextManager):
         for name in _BY_ROW + _BY_PICTURE:
             array = getattr(episode, name)
             target[name][: len(array)] = array
+        target["referents"][:pictures] = np.nan
+        if episode.referents is not None:
+            target["referents"][:pictures, : len(episode.references)] = episode.referents
         target["checksum"] = _checksum(target)
         target["state"] = _READY
 
@@ -176,11 +181,14 @@ class TrajectoryRing(AbstractContextManager):
             if source["checksum"] != _checksum(source):
                 continue
             texts = json.loads(bytes(source["texts"]))
+            references = tuple(texts["references"])
             episode = FeatureEpisode(
                 scene=texts["scene"],
                 goals=tuple(texts["goals"]),
                 instructions=tuple(texts["instructions"]),
                 seed=int(source["seed"]),
+                references=references,
+                referents=_filled(source, "referents")[:, : len(references)].copy() if references else None,
                 **{name: _filled(source, name).copy() for name in _BY_ROW + _BY_PICTURE},
             )
             source["state"] = _FREE
@@ -200,6 +208,6 @@ def _filled(slot: np.void, name: str) -> NDArray:
 
 def _checksum(slot: np.void) -> int:
     check = zlib.crc32(slot["seed"].tobytes() + slot["texts"])
-    for name in _BY_ROW + _BY_PICTURE:
+    for name in (*_BY_ROW, *_BY_PICTURE, "referents"):
         check = zlib.crc32(np.ascontiguousarray(_filled(slot, name)), check)
     return check

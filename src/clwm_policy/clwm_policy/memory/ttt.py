@@ -39,6 +39,10 @@ class MemoryState:
         """The same numbers without their history: where back-propagation through time is cut."""
         return MemoryState(tuple((w1.detach(), w2.detach()) for w1, w2 in self.layers), self.updates)
 
+    def take(self, index: Tensor) -> MemoryState:
+        """That of some batch entries."""
+        return MemoryState(tuple((w1[index], w2[index]) for w1, w2 in self.layers), self.updates)
+
     def digest(self) -> str:
         """sha256 over every byte of the weights, in layer order."""
         digest = hashlib.sha256()

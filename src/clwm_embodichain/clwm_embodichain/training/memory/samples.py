@@ -40,6 +40,7 @@ def side_samples(
     index = torch.arange(count * OBSERVATIONS)
     sentences = {sentence: embed(str(sentence)) for sentence in set(recordings.instruction)}
     language = torch.stack([sentences[sentence] for sentence in recordings.instruction])
+    unknown = torch.zeros(len(index), 2, dtype=torch.bool)  # nothing is grasped, and nothing named
     return Samples(
         features=coding.features.normalise(recordings.features.reshape(-1, *recordings.features.shape[2:])).half(),
         following=torch.minimum(index + 1, first + OBSERVATIONS - 1),
@@ -52,8 +53,11 @@ def side_samples(
         weight=torch.ones(target.shape[:2]),
         target_jacobian=bent,
         committed_jacobian=bent,
-        keypose=torch.zeros(len(index), 2, 3),  # nothing is grasped
-        keypose_known=torch.zeros(len(index), 2, dtype=torch.bool),
+        keypose=torch.zeros(len(index), 2, 3),
+        keypose_known=unknown,
+        reference=language.repeat_interleave(OBSERVATIONS, dim=0).half(),
+        referents=torch.zeros(len(index), 2, 3),
+        referents_known=unknown,
         language=language.repeat_interleave(OBSERVATIONS, dim=0),
         task=torch.from_numpy(recordings.asked_arm).repeat_interleave(OBSERVATIONS),
         first=first,

@@ -14,7 +14,7 @@ from clwm_common.actions import (
     LEFT_QUATERNION,
     RIGHT_QUATERNION,
 )
-from clwm_embodichain.training.policy.keyposes import KeyposeHead
+from clwm_embodichain.training.policy.points import Points
 from clwm_embodichain.training.policy.samples import LONGEST_PREFIX, Samples
 from clwm_embodichain.training.policy.straying import Straying
 from clwm_policy.memory.ttt import MemoryState
@@ -38,6 +38,7 @@ class LossSettings:
     the flow that an own prediction takes, drawn anew each time, as it takes some at run time.
     weight_bound: bound of the velocity loss's weight 1 / (1-s)^2. Unbounded, nearly all weight would lie in the last
     tenth of the path, where the answer is already in the input.
+    referring: share of the streams that are also asked what another sentence means.
     pose_weight: of the tool motion that errors of the joints make together: joints are what is executed, and
     millimetres at the tool are what decides.
     """
@@ -52,6 +53,7 @@ class LossSettings:
     own_prediction: float = 0.6
     noised_future: float = 0.25
     own_steps: tuple[int, ...] = (1, 2, 4)
+    referring: float = 1.0 / 3.0
     weight_bound: float = 4.0
     quaternion_weight: float = 0.25
     eef_weight: float = 0.5
@@ -64,13 +66,15 @@ class LossSettings:
 class StepResult:
     """Losses of one observation, the memory after it, and the (detached) predicted next feature (batch, tokens, C).
 
-    by_stream: (batch,) the action loss of each stream, detached. keypose: (batch,) the auxiliary loss of each stream.
+    by_stream: (batch,) the action loss of each stream, detached. keypose: (batch,) the auxiliary loss of each stream;
+    referent: the other one.
     """
 
     video: Tensor
     action: Tensor
     by_stream: Tensor
     keypose: Tensor
+    referent: Tensor
     memory: MemoryState
     prediction: Tensor
 
@@ -93,13 +97,13 @@ def observation_losses(
     foreseen: Tensor | None,
     settings: LossSettings,
     straying: Straying | None = None,
-    keyposes: KeyposeHead | None = None,
+    points: Points | None = None,
 ) -> StepResult:
     """Losses of one observation per stream, exactly in the order of the engine's program.
 
     batch: the observation (batch of streams). future: (batch, tokens, C) the true next feature. foreseen: what was
     predicted for this observation one horizon ago, NaN where nothing was. straying: how committed rows do; None: not.
-    keyposes: reads them from the context; None: nobody does.
+    points: heads that read them from the context; None: nobody does.
     """
     count = len(batch)
     present = batch.features.float()
@@ -110,16 +114,36 @@ def observation_losses(
     )
     memory = model.write(memory, context)
 
-    keypose = torch.zeros(count)
-    if keyposes is not None:
-        keypose = keyposes.loss(model, memory, context, batch.keypose, batch.keypose_known)
+    keypose, referent = torch.zeros(count), torch.zeros(())
+    if points is not None:
+        keypose = points.keypose.loss(model, memory, context, batch.keypose, batch.keypose_known)
+        referent = _referent_loss(points, model, memory, batch, features, proprioception, settings)
     residual = scale.residual(base, future)
     video_loss, own = _video_loss(model, memory, context, residual, settings)
     stage2_input = _future_mix(residual, own, settings)
     working, context = model.absorb(memory.fork(), context, stage2_input)
     action_loss = _action_loss(model, working, context, batch, settings, straying)
     prediction = scale.apply(base, own).detach()
-    return StepResult(video_loss, action_loss.mean(), action_loss.detach(), keypose, memory, prediction)
+    return StepResult(video_loss, action_loss.mean(), action_loss.detach(), keypose, referent, memory, prediction)
+
+
+def _referent_loss(
+    points: Points,
+    model: Clwm,
+    memory: MemoryState,
+    batch: Samples,
+    features: Tensor,
+    proprioception: Tensor,
+    settings: LossSettings,
+) -> Tensor:
+    """Of some streams, which are told their reference in place of their instruction."""
+    some = torch.randperm(len(batch))[: max(1, round(settings.referring * len(batch)))]
+    asked, told = batch.take(some), memory.take(some)
+    context = model.encode_context(
+        told, features[some], proprioception[some], asked.executed, asked.executed_mask, asked.reference.float()
+    )
+    losses = points.referent.loss(model, told, context, asked.referents, asked.referents_known)
+    return losses.sum() / asked.referents_known.any(-1).sum().clamp(min=1)
 
 
 def _augmented(

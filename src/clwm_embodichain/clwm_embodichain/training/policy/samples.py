@@ -14,7 +14,7 @@ from torch import Tensor
 
 from clwm_common.actions import ACTION_DIM, CHANNEL_NAMES, CHUNK_ROWS, JOINTS
 from clwm_embodichain.episodes.features import FeatureEpisode, PolicyDataError
-from clwm_embodichain.training.policy.keyposes import POSITIONS, next_keyposes
+from clwm_embodichain.training.policy.points import POSITIONS, next_keyposes
 from clwm_policy.model.action_codec import RELATIVE, ActionCodec, Normaliser
 from clwm_policy.model.checkpoint import Scales
 from clwm_policy.model.feature_scale import FeatureScale
@@ -63,7 +63,9 @@ class Samples:
     30) the four rows really executed from here, then the expert's plan from where they led: the chunk after a
     committed prefix of 4. weight: (n, 16) what each row of both counts. target_jacobian, committed_jacobian: (n, 16, 2,
     6, 7) float16, how much pose error (in POSE_SCALE) a coded joint error makes. keypose: (n, 2, 3) where each arm's tool
-    will be when its gripper next moves, coded as an anchor's; keypose_known: (n, 2). language: (n, width). task: (n,).
+    will be when its gripper next moves, coded as an anchor's; keypose_known: (n, 2). reference: (n, width) float16, one of
+    the episode's references; referents: (n, 2, 3) where the things are that it names, coded likewise; referents_known:
+    (n, 2). language: (n, width). task: (n,).
     first, last: (n,) range of the sample's episode.
     """
 
@@ -80,6 +82,9 @@ class Samples:
     committed_jacobian: Tensor
     keypose: Tensor
     keypose_known: Tensor
+    reference: Tensor
+    referents: Tensor
+    referents_known: Tensor
     language: Tensor
     task: Tensor
     first: Tensor
@@ -222,6 +227,7 @@ def build_samples(
                 ),
                 "keypose": _tensor(coded_positions(places, codec)),
                 "keypose_known": torch.from_numpy(known),
+                **_referring(episode, codec, embed),
                 "language": torch.stack([embed(sentence).flatten() for sentence in episode.instructions])[asked],
                 "task": torch.tensor([tasks.index(kind) for kind in episode.kinds])[asked],
                 "first": torch.full((count,), start),
@@ -247,6 +253,24 @@ def coded_jacobians(rows: NDArray[np.float32], codec: ActionCodec, jacobians: Ja
     flat = np.stack([jacobians(joints) for joints in rows[..., JOINTS].reshape(-1, 14)])
     coded = flat * half_range / POSE_SCALE[:, None]
     return torch.from_numpy(coded.reshape(*rows.shape[:-1], 2, 6, 7).astype(np.float16))
+
+
+def _referring(episode: FeatureEpisode, codec: ActionCodec, embed: Callable[[str], Tensor]) -> dict[str, Tensor]:
+    """One of the episode's references for each observation, in turns; nothing is known without any."""
+    count = len(episode.image_rows)
+    if not episode.references or episode.referents is None:
+        width = embed(episode.instructions[0]).numel()
+        places, language = np.full((count, 2, 3), np.nan), torch.zeros(count, width)
+    else:
+        turn = np.arange(count) % len(episode.references)
+        places = episode.referents[np.arange(count), turn]
+        language = torch.stack([embed(sentence).flatten() for sentence in episode.references])[torch.from_numpy(turn)]
+    known = np.isfinite(places).all(axis=-1)
+    return {
+        "reference": language.half(),
+        "referents": _tensor(coded_positions(np.nan_to_num(places), codec)),
+        "referents_known": torch.from_numpy(known),
+    }
 
 
 def coded_positions(places: NDArray[np.float32], codec: ActionCodec) -> NDArray[np.float64]:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from clwm_embodichain.training.bfloat16 import linears_in_bfloat16
 from clwm_embodichain.training.muon import Muon
-from clwm_embodichain.training.policy.keyposes import KeyposeHead
 from clwm_embodichain.training.policy.losses import LossSettings, observation_losses
+from clwm_embodichain.training.policy.points import Points
 from clwm_embodichain.training.policy.samples import Coding
 from clwm_embodichain.training.policy.straying import Straying
 from clwm_embodichain.training.policy.streams import ObservationStreams
@@ -24,15 +24,15 @@ from clwm_policy.model.clwm import Clwm
 
 _BALANCE_DECAY = 0.98
 _EMA_RAMP = 9.0
-_LOSSES = ("video", "action", "keypose")
+_LOSSES = ("video", "action", "keypose", "referent")
 _LEAST_SCALE = 1e-3  # of a loss, that of keyposes being 0 as long as no gripper moves
 _MUON_WEIGHTS = ("qkv.weight", "attention_out.weight", "ffn_in.weight", "ffn_out.weight")
 
 
 class TrainingSettings(BudgetedSettings):
     """segment: observations between two optimiser steps, and as far as back-propagation reaches through the memory.
-    video_share, keypose_share: the video and the auxiliary loss's parts of the gradient, the action loss having 1.
-    bfloat16: in large linear layers, where the processor can.
+    video_share, keypose_share, referent_share: the parts of the gradient that the video and the auxiliary losses have, the
+    action loss having 1. bfloat16: in large linear layers, where the processor can.
     """
 
     minutes: PositiveFloat = 70.0
@@ -41,7 +41,8 @@ class TrainingSettings(BudgetedSettings):
     segment: PositiveInt = 3
     ema_decay: float = Field(0.999, ge=0.0, lt=1.0)
     video_share: NonNegativeFloat = 0.3
-    keypose_share: NonNegativeFloat = 1.0
+    keypose_share: NonNegativeFloat = 0.7
+    referent_share: NonNegativeFloat = 0.7
     muon: bool = True
     bfloat16: bool = True
     loss: LossSettings = LossSettings()
@@ -64,9 +65,9 @@ class PolicyTrainer(Trainer):
     ) -> None:
         """goals: what the samples' `task` counts through; a step then says the action loss of each that it met."""
         average = moving_average(model, settings.ema_decay, _EMA_RAMP)
-        self._keyposes = KeyposeHead(model.config.width)
-        optimisers = _optimisers(model, self._keyposes, settings)
-        super().__init__(model, optimisers, settings.gradient_clip, clock, average, self._keyposes)
+        self._points = Points(model.config.width)
+        optimisers = _optimisers(model, self._points, settings)
+        super().__init__(model, optimisers, settings.gradient_clip, clock, average, self._points)
         self.coding, self.settings = coding, settings
         self._straying = Straying.of(coding)
         self._streams, self._goals = streams, tuple(goals)
@@ -87,7 +88,7 @@ class PolicyTrainer(Trainer):
             for _ in range(settings.segment):
                 for name, loss in self._observe().items():
                     totals[name] = totals[name] + loss / settings.segment
-        shares = {"action": 1.0, "video": settings.video_share, "keypose": settings.keypose_share}
+        shares = {"action": 1.0} | {name: getattr(settings, f"{name}_share") for name in _LOSSES if name != "action"}
         return totals, torch.stack([shares[name] * totals[name] / max(self._scale[name], _LEAST_SCALE) for name in _LOSSES]).sum()
 
     def on_taken(self, found: dict[str, float]) -> dict[str, float]:
@@ -116,7 +117,7 @@ class PolicyTrainer(Trainer):
             foreseen,
             self.settings.loss,
             self._straying,
-            self._keyposes,
+            self._points,
         )
         self._memory, self._foreseen = result.memory, result.prediction
         if self._goals:
@@ -124,7 +125,12 @@ class PolicyTrainer(Trainer):
             for name, losses in (("action", result.by_stream), ("keypose", result.keypose.detach())):
                 for goal, loss in zip(tasks, losses.tolist(), strict=True):
                     self._by_goal.setdefault(f"{name}/{self._goals[goal]}", []).append(loss)
-        return {"video": result.video, "action": result.action, "keypose": result.keypose.mean()}
+        return {
+            "video": result.video,
+            "action": result.action,
+            "keypose": result.keypose.mean(),
+            "referent": result.referent,
+        }
 
     def rate(self, base: float) -> float:
         warm = min(1.0, (self.steps_done + 1) / self.settings.warmup_steps)
@@ -138,7 +144,7 @@ class PolicyTrainer(Trainer):
             "memory": memory,
             "foreseen": self._foreseen,
             "scale": dict(self._scale),
-            "keyposes": self._keyposes.state_dict(),
+            "points": self._points.state_dict(),
         }
 
     def resume(self, state: dict[str, Any]) -> None:
@@ -148,10 +154,10 @@ class PolicyTrainer(Trainer):
             self._memory = None if memory is None else MemoryState(tuple((w1, w2) for w1, w2 in memory))
             self._foreseen = state["foreseen"]
         self._scale = dict(state["scale"])
-        self._keyposes.load_state_dict(state["keyposes"])
+        self._points.load_state_dict(state["points"])
 
 
-def _optimisers(model: Clwm, head: KeyposeHead, settings: TrainingSettings) -> list[torch.optim.Optimizer]:
+def _optimisers(model: Clwm, head: Points, settings: TrainingSettings) -> list[torch.optim.Optimizer]:
     """Muon for the core's matrices, AdamW for projections, embeddings, norms, the memory's initial weights and `head`."""
     core, decayed, rest = [], [], []
     for name, parameter in model.named_parameters():

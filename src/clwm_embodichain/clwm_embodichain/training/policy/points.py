@@ -1,7 +1,9 @@
-"""An auxiliary loss: each arm's next keypose, where its tool is when its gripper next begins to open or close.
+"""Auxiliary losses: points in the world that a policy has to know, read from the context of an observation.
 
-A chunk spans less than a second, so that what is far away, and which of several things is meant, hardly shows in it. A
-keypose is the thing's own place. Neither head nor loss is part of the policy.
+A chunk spans less than a second, so that what is far away, and which of several things is meant, hardly shows in it. Asked
+for are each arm's next keypose, where its tool is when its gripper next begins to open or close; and where the things are
+that some other sentence names, so that each picture is seen with several sentences. Neither heads nor losses are part of
+the policy.
 """
 
 from __future__ import annotations
@@ -40,8 +42,8 @@ def next_keyposes(
     return places * known[..., None], known
 
 
-class KeyposeHead(nn.Module):
-    """A token for each arm reads an observation's context, as the policy's own tokens do."""
+class PointHead(nn.Module):
+    """A token for each of two points reads an observation's context, as the policy's own tokens do."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -50,7 +52,15 @@ class KeyposeHead(nn.Module):
         self.out = nn.Linear(width, 3)
 
     def loss(self, model: Clwm, memory: MemoryState, context: Context, places: Tensor, known: Tensor) -> Tensor:
-        """(batch,) of each stream, 0 where nothing is known. places: (batch, 2, 3) coded; known: (batch, 2)."""
+        """(batch,) of each stream, 0 where no point is known. places: (batch, 2, 3) coded; known: (batch, 2)."""
         tokens = model.read(memory, context, self.tokens.expand(len(places), -1, -1))
         error = functional.smooth_l1_loss(self.out(self.norm(tokens)), places, reduction="none", beta=_BETA)
         return (error.mean(-1) * known).sum(-1) / known.sum(-1).clamp(min=1)
+
+
+class Points(nn.Module):
+    """The heads of both losses."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.keypose, self.referent = PointHead(width), PointHead(width)

@@ -1,10 +1,10 @@
-"""Keyposes: where each tool is when its gripper next begins to move."""
+"""Points that a policy has to know: keyposes, where each tool is when its gripper next begins to move."""
 
 import numpy as np
 import torch
 
 from clwm_common.actions import GRIPPERS, LEFT_POSITION, RIGHT_POSITION
-from clwm_embodichain.training.policy.keyposes import KeyposeHead, next_keyposes
+from clwm_embodichain.training.policy.points import PointHead, next_keyposes
 from clwm_policy.model.clwm import Clwm
 from clwm_policy.model.sizes import ClwmConfig
 
@@ -43,7 +43,7 @@ def test_an_episode_in_which_no_gripper_moves_has_none():
 def test_the_loss_is_of_known_keyposes_alone_and_reaches_the_models_core():
     torch.manual_seed(0)
     config = ClwmConfig(width=24, layers=2, heads=2, ffn_width=48, memory_rank=4, feature_channels=8, text_tokens=2)
-    model, head = Clwm(config), KeyposeHead(24)
+    model, head = Clwm(config), PointHead(24)
     memory, tokens = model.initial_memory(3), config.visual_tokens
     context = model.encode_context(
         memory,
