@@ -1,5 +1,7 @@
 """What is recorded is what happened, and what was asked for."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -109,3 +111,23 @@ def test_a_seed_recorded_before_is_skipped_and_failed_ones_are_named(tmp_path, m
     record_all(orders[:1], 1, PlainConsole())
     assert "1 of 1 recorded before, 0 to do" in capsys.readouterr().out
     assert orders[0].path.stat().st_mtime_ns == written
+
+
+def test_references_name_things_of_the_scene_by_sentences_of_training_and_say_where_they_are(recorder):
+    episode = recorder.record(PLACE, 3)
+    assert len(episode.references) == module.REFERENCES and len(set(episode.references)) > 1
+    assert episode.referents.shape == (len(episode.image_rows), module.REFERENCES, 2, 3)
+    kinds = goal_kinds()
+    for sentence, places in zip(episode.references, episode.referents.swapaxes(0, 1), strict=True):
+        assert any(_fits(text, sentence) for kind in kinds.values() for text in kind.training), sentence
+        assert np.isfinite(places).all() and (np.abs(places) < 1.0).all()
+        assert not np.array_equal(places[:, 0], places[:, 1])
+
+
+def test_a_thing_that_is_not_there_is_nowhere(recorder):
+    episode = recorder.record(GoalChoice("cue", "recall_side"), 3)
+    assert np.isnan(episode.referents[:, :, 1]).all(), "sentences of the cue name the pad alone"
+
+
+def _fits(template, sentence):
+    return re.fullmatch(re.sub(r"\\{\w+\\}", "\\\\w+", re.escape(template)), sentence) is not None

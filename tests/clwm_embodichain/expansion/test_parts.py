@@ -17,7 +17,9 @@ def test_all_parts_by_name_are_all_and_their_order_does_not_matter():
 
 @pytest.mark.parametrize("text", ["gravity", "visual,gravity", "", "all,visual"])
 def test_unknown_part_is_refused_with_those_that_exist(text):
-    with pytest.raises(ExpansionError, match="expected all, none, or some of visual,physics,reachability,recovery,mounting"):
+    with pytest.raises(
+        ExpansionError, match="expected all, none, or some of visual,physics,reachability,recovery,mounting"
+    ):
         Expansion.parse(text)
 
 

@@ -23,7 +23,7 @@ def ring():
 def assert_same(one, other):
     for field in dataclasses.fields(FeatureEpisode):
         ours, theirs = getattr(one, field.name), getattr(other, field.name)
-        assert np.array_equal(ours, theirs), field.name
+        np.testing.assert_equal(ours, theirs, field.name)
         assert getattr(ours, "dtype", None) == getattr(theirs, "dtype", None), field.name
 
 
@@ -91,8 +91,8 @@ def test_what_does_not_fit_is_refused_with_its_size(ring, made_up_episode):
         ring.write(0, 0, longer)
     with pytest.raises(RingError, match=r"features \(3, 4, 4, 9\).*\(3, 4, 4, 8\)"):
         ring.write(0, 0, dataclasses.replace(episode, features=np.zeros((15, 3, 4, 4, 9), np.float16)))
-    with pytest.raises(RingError, match="longer than 1024 bytes"):
-        ring.write(0, 0, dataclasses.replace(episode, instructions=("x" * 1024,)))
+    with pytest.raises(RingError, match="longer than 2048 bytes"):
+        ring.write(0, 0, dataclasses.replace(episode, instructions=("x" * 2048,)))
     assert ring.take() is None, "a refused trajectory must not appear"
 
 
@@ -123,3 +123,13 @@ def test_a_ring_that_was_left_is_gone():
         name = ring.name
     with pytest.raises(FileNotFoundError):
         TrajectoryRing.attach(name, LAYOUT)
+
+
+def test_references_arrive_with_what_they_name_and_those_without_any_have_none(ring, made_up_episode):
+    plain = made_up_episode(5, "lift")
+    referents = np.arange(15 * 2 * 2 * 3, dtype=np.float32).reshape(15, 2, 2, 3)
+    referents[:, 1, 1] = np.nan  # names one thing only
+    referring = dataclasses.replace(plain, references=("the red one", "the blue one"), referents=referents)
+    for sent in (referring, plain):
+        ring.write(0, 0, sent)
+        assert_same(ring.take(), sent)

@@ -267,3 +267,34 @@ def test_where_something_else_is_asked_for_the_committed_rows_answer_the_old_ins
     others = torch.arange(15) != 6
     assert not torch.equal(samples.committed[6], plain.committed[6])
     assert torch.equal(samples.committed[others], plain.committed[others])
+
+
+def test_each_observation_has_a_reference_in_turn_and_only_what_that_names_is_known(
+    made_up_episode, embed, jacobians, data
+):
+    referents = np.arange(15 * 2 * 2 * 3, dtype=np.float32).reshape(15, 2, 2, 3) / 100.0
+    referents[:, 1, 1] = np.nan  # names one thing only
+    plain = made_up_episode(1, "lift")
+    told = dataclasses.replace(plain, references=("red on blue", "the green one"), referents=referents)
+    samples = build_samples([told, plain], data[1], embed, jacobians)
+    assert samples.referents_known[:15].tolist() == [[True, True], [True, False]] * 7 + [[True, True]]
+    assert not samples.referents_known[15:].any() and not samples.reference[15:].any()
+    for index, sentence in ((0, "red on blue"), (1, "the green one"), (2, "red on blue")):
+        torch.testing.assert_close(samples.reference[index], embed(sentence).half())
+    assert torch.isfinite(samples.referents).all()
+    low, high = (getattr(data[1].codec.absolute, name)[:3] for name in ("low", "high"))
+    decoded = samples.referents[2, 0].numpy() * (high - low) / 2 + (high + low) / 2
+    np.testing.assert_allclose(decoded, referents[2, 0, 0], atol=1e-4)
+
+
+def test_references_are_learned_where_there_are_some(made_up_episode, embed, jacobians, data):
+    rng = np.random.default_rng(0)
+    referents = rng.uniform(-0.3, 0.3, (15, 1, 2, 3)).astype(np.float32)
+    episode = dataclasses.replace(made_up_episode(1, "lift"), references=("red on blue",), referents=referents)
+    for episodes, is_told in (([episode], True), ([made_up_episode(1, "lift")], False)):
+        samples = build_samples(episodes, data[1], embed, jacobians)
+        settings = TrainingSettings(steps=5, streams=4)
+        trainer = PolicyTrainer(Clwm(TINY), RecordedStreams(samples, 4, 0), data[1], settings)
+        before = trainer._points.referent.out.weight.detach().clone()
+        assert (trainer.step()["referent"] > 0.0) == is_told
+        assert torch.equal(before, trainer._points.referent.out.weight) != is_told

@@ -247,9 +247,7 @@ def main() -> None:
     encoder = _load(arguments.encoder)
     shipped = _load(arguments.shipped)
     encoders = {"encoder": encoder, "shipped": shipped, "untrained": untrained(arguments.encoder)}
-    errors, stability = run_probe(
-        encoders, arguments.data, arguments.train, arguments.test, arguments.mounting
-    )
+    errors, stability = run_probe(encoders, arguments.data, arguments.train, arguments.test, arguments.mounting)
     passed = is_passed(errors["encoder"], errors["mean"], stability["encoder"])
     result: dict[str, Any] = {
         "what": "median errors of ridge regressions on frozen features, and relative distance of features of one state "

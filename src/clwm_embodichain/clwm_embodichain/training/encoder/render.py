@@ -38,7 +38,7 @@ class Photographer:
     """Takes pictures of states in random looks, on a stage of its own, so that looks never touch the physics."""
 
     def __init__(self, robot: RobotDescription, image_size: int = IMAGE_SIZE, mounting: float = 1.0) -> None:
-        """mounting: of the strength of looks, how strongly cameras are mounted otherwise; 0: as they are meant to be."""
+        """mounting: of looks' strength, how strongly cameras are mounted otherwise; 0: as they are meant to be."""
         self._stage, self._mounting = Stage(TABLE, robot, image_size), mounting
         self._bases = np.array([arm.base_position for arm in robot.arms])
 

@@ -1,9 +1,9 @@
 """Auxiliary losses: points in the world that a policy has to know, read from the context of an observation.
 
-A chunk spans less than a second, so that what is far away, and which of several things is meant, hardly shows in it. Asked
-for are each arm's next keypose, where its tool is when its gripper next begins to open or close; and where the things are
-that some other sentence names, so that each picture is seen with several sentences. Neither heads nor losses are part of
-the policy.
+A chunk spans less than a second, so that what is far away, and which of several things is meant, hardly shows in it.
+Asked for are each arm's next keypose, where its tool is when its gripper next begins to open or close; and where the
+things are that another sentence names, so that each picture is seen with several sentences. Neither heads nor losses are
+part of the policy.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ _MUON_WEIGHTS = ("qkv.weight", "attention_out.weight", "ffn_in.weight", "ffn_out
 
 class TrainingSettings(BudgetedSettings):
     """segment: observations between two optimiser steps, and as far as back-propagation reaches through the memory.
-    video_share, keypose_share, referent_share: the parts of the gradient that the video and the auxiliary losses have, the
+    video_share, keypose_share, referent_share: parts of the gradient that the video and the auxiliary losses have, the
     action loss having 1. bfloat16: in large linear layers, where the processor can.
     """
 
@@ -89,7 +89,9 @@ class PolicyTrainer(Trainer):
                 for name, loss in self._observe().items():
                     totals[name] = totals[name] + loss / settings.segment
         shares = {"action": 1.0} | {name: getattr(settings, f"{name}_share") for name in _LOSSES if name != "action"}
-        return totals, torch.stack([shares[name] * totals[name] / max(self._scale[name], _LEAST_SCALE) for name in _LOSSES]).sum()
+        return totals, torch.stack(
+            [shares[name] * totals[name] / max(self._scale[name], _LEAST_SCALE) for name in _LOSSES]
+        ).sum()
 
     def on_taken(self, found: dict[str, float]) -> dict[str, float]:
         self._memory = self._memory.detach()
@@ -158,7 +160,7 @@ class PolicyTrainer(Trainer):
 
 
 def _optimisers(model: Clwm, head: Points, settings: TrainingSettings) -> list[torch.optim.Optimizer]:
-    """Muon for the core's matrices, AdamW for projections, embeddings, norms, the memory's initial weights and `head`."""
+    """Muon for the core's matrices, AdamW for projections, embeddings, norms, initial memory and `head`."""
     core, decayed, rest = [], [], []
     for name, parameter in model.named_parameters():
         if parameter.dim() == 2 and name.endswith(_MUON_WEIGHTS) and settings.muon:
