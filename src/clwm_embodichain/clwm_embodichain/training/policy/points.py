@@ -2,8 +2,8 @@
 
 A chunk spans less than a second, so that what is far away, and which of several things is meant, hardly shows in it.
 Asked for are each arm's next keypose, where its tool is when its gripper next begins to open or close; and where the
-things are that another sentence names, so that each picture is seen with several sentences. Neither heads nor losses are
-part of the policy.
+things are that another sentence names, so that each picture is seen with several sentences. Neither heads nor losses
+are part of the policy.
 """
 
 from __future__ import annotations

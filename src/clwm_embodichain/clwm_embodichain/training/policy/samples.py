@@ -63,8 +63,8 @@ class Samples:
     30) the four rows really executed from here, then the expert's plan from where they led: the chunk after a
     committed prefix of 4. weight: (n, 16) what each row of both counts. target_jacobian, committed_jacobian: (n, 16, 2,
     6, 7) float16, how much pose error (in POSE_SCALE) a coded joint error makes. keypose: (n, 2, 3) where each arm's
-    tool will be when its gripper next moves, coded as an anchor's; keypose_known: (n, 2). reference: (n, width) float16,
-    one of the episode's references; referents: (n, 2, 3) where the things are that it names, coded likewise;
+    tool will be when its gripper next moves, coded as an anchor's; keypose_known: (n, 2). reference: (n, width) half
+    floats, one of the episode's references; referents: (n, 2, 3) where the things are that it names, coded likewise;
     referents_known: (n, 2). language: (n, width). task: (n,).
     first, last: (n,) range of the sample's episode.
     """
