@@ -53,7 +53,7 @@ class LossSettings:
     own_prediction: float = 0.6
     noised_future: float = 0.25
     own_steps: tuple[int, ...] = (1, 2, 4)
-    referring: float = 1.0 / 3.0
+    referring: float = 1.0
     weight_bound: float = 4.0
     quaternion_weight: float = 0.25
     eef_weight: float = 0.5
