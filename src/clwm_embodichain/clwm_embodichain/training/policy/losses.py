@@ -117,7 +117,7 @@ def observation_losses(
     keypose, referent = torch.zeros(count), torch.zeros(())
     if points is not None:
         keypose = points.keypose.loss(model, memory, context, batch.keypose, batch.keypose_known)
-        referent = _referent_loss(points, model, memory, batch, features, proprioception, settings)
+        referent = _referent_loss(points, model, memory, batch, settings)
     residual = scale.residual(base, future)
     video_loss, own = _video_loss(model, memory, context, residual, settings)
     stage2_input = _future_mix(residual, own, settings)
@@ -132,15 +132,18 @@ def _referent_loss(
     model: Clwm,
     memory: MemoryState,
     batch: Samples,
-    features: Tensor,
-    proprioception: Tensor,
     settings: LossSettings,
 ) -> Tensor:
-    """Of some streams, which are told their reference in place of their instruction."""
+    """Of some streams, which are told their reference in place of their instruction, and see without noise."""
     some = torch.randperm(len(batch))[: max(1, round(settings.referring * len(batch)))]
     asked, told = batch.take(some), memory.take(some)
     context = model.encode_context(
-        told, features[some], proprioception[some], asked.executed, asked.executed_mask, asked.reference.float()
+        told,
+        asked.features.float(),
+        asked.proprioception,
+        asked.executed,
+        asked.executed_mask,
+        asked.reference.float(),
     )
     losses = points.referent.loss(model, told, context, asked.referents, asked.referents_known)
     return losses.sum() / asked.referents_known.any(-1).sum().clamp(min=1)
