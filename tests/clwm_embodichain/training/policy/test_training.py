@@ -13,7 +13,7 @@ from clwm_embodichain.training.policy.samples import Coding, build_samples, fit_
 from clwm_embodichain.training.policy.streams import RecordedStreams
 from clwm_embodichain.training.policy.train import PANELS
 from clwm_embodichain.training.policy.trainer import PolicyTrainer, TrainingSettings
-from clwm_embodichain.training.policy.validation import validate
+from clwm_embodichain.training.policy.validation import validate, validate_misled
 from clwm_embodichain.training.states import read_state, write_state
 from clwm_policy.model.clwm import Clwm
 from clwm_policy.model.sizes import ClwmConfig
@@ -298,3 +298,21 @@ def test_references_are_learned_where_there_are_some(made_up_episode, embed, jac
         before = trainer._points.referent.out.weight.detach().clone()
         assert (trainer.step()["referent"] > 0.0) == is_told
         assert torch.equal(before, trainer._points.referent.out.weight) != is_told
+
+
+def test_the_control_of_validation_tells_each_observation_its_reference(made_up_episode, embed, jacobians, data):
+    referents = np.zeros((15, 1, 2, 3), np.float32)
+    plain = made_up_episode(1, "lift")
+    told = dataclasses.replace(plain, references=("red on blue",), referents=referents)
+    torch.manual_seed(0)
+    model = Clwm(TINY).eval()
+    torch.nn.init.normal_(model.action_out.weight, std=0.1)
+    once, misled, without = (
+        build_samples([dataclasses.replace(told, **changes)], data[1], embed, jacobians)
+        for changes in ({"instructions": ("red on blue",)}, {}, {"references": (), "referents": None})
+    )
+    found = validate_misled(model, data[1], misled, goals=("lift",))
+    assert set(found) == {"misled_p90_mm", "misled_p90_mm/lift"}
+    assert found["misled_p90_mm"] == pytest.approx(validate(model, data[1], once)["eef_p90_mm"], rel=0.01)
+    assert found["misled_p90_mm"] != validate(model, data[1], misled)["eef_p90_mm"]
+    assert validate_misled(model, data[1], without) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -87,6 +88,18 @@ def validate(
         result[f"eef_p90_mm/{goals[task] if goals else task}"] = 1e3 * float(np.quantile(own, 0.9))
     result["surrogate_over_copy"] = result["surrogate_error"] / result["copy_error"]
     return result
+
+
+def validate_misled(model: Clwm, coding: Coding, samples: Samples, goals: Sequence[str] = ()) -> dict[str, float]:
+    """The control of `validate`: each observation's reference in place of its instruction. Returns misled_p90_mm, of
+    all and of each goal, no larger than those of `validate` where a policy does not listen; empty without references.
+    """
+    told = samples.referents_known.any(-1)
+    if not told.any():
+        return {}
+    language = torch.where(told[:, None], samples.reference.float(), samples.language)
+    found = validate(model, coding, replace(samples, language=language), goals=goals)
+    return {name.replace("eef_p90_mm", "misled_p90_mm"): value for name, value in found.items() if "eef_p90" in name}
 
 
 def _physical(difference: Tensor, coding: Coding) -> np.ndarray:
