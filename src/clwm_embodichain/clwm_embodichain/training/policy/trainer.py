@@ -65,7 +65,9 @@ class PolicyTrainer(Trainer):
     ) -> None:
         """goals: what the samples' `task` counts through; a step then says the action loss of each that it met."""
         average = moving_average(model, settings.ema_decay, _EMA_RAMP)
-        self._points = Points(model.config.width)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)  # alike in every process
+            self._points = Points(model.config.width)
         optimisers = _optimisers(model, self._points, settings)
         super().__init__(model, optimisers, settings.gradient_clip, clock, average, self._points)
         self.coding, self.settings = coding, settings
