@@ -124,6 +124,19 @@ def test_references_name_things_of_the_scene_by_sentences_of_training_and_say_wh
         assert not np.array_equal(places[:, 0], places[:, 1])
 
 
+def test_what_is_carried_is_elsewhere_at_the_end_and_what_nobody_touches_where_it_was(recorder, monkeypatch):
+    monkeypatch.setattr(module, "CHANGE_SHARE", 0.0)
+    moved = {}
+    for seed in range(3, 9):
+        episode = recorder.record(PLACE, seed)
+        _, carried, pad = episode.goals[0].split(":")
+        for text, places in zip(episode.references, episode.referents.swapaxes(0, 1), strict=True):
+            if text in {each.format(block=carried, pad=pad) for each in goal_kinds()["place"].training}:
+                moved[seed] = np.linalg.norm(places[-1] - places[0], axis=-1)
+                assert np.linalg.norm(places[-1, 0, :2] - places[-1, 1, :2]) < 0.05, "it lies on the pad"
+    assert moved and all(block > 0.05 and pad < 0.001 for block, pad in moved.values())
+
+
 def test_a_thing_that_is_not_there_is_nowhere(recorder):
     episode = recorder.record(GoalChoice("cue", "recall_side"), 3)
     assert np.isnan(episode.referents[:, :, 1]).all(), "sentences of the cue name the pad alone"

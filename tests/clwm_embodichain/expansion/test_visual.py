@@ -193,6 +193,15 @@ def test_a_quarter_of_a_trainings_episodes_look_as_the_plain_scene_does(parts):
     assert 0.15 < np.mean(nominal) < 0.35
 
 
+def test_cameras_are_mounted_alike_whatever_is_seen_and_things_look_alike_however_they_are_mounted():
+    dressed, mounted, both = drawn_for("visual", 30), drawn_for("mounting", 30), drawn_for("visual,mounting", 30)
+    for plain, other, whole in zip(dressed, mounted, both, strict=True):
+        assert (whole.surfaces, whole.lamps, whole.distractors) == (plain.surfaces, plain.lamps, plain.distractors)
+        for name, camera in whole.cameras.items():
+            assert camera.lens == plain.cameras[name].lens
+            assert (camera.shift, camera.turn) == (other.cameras[name].shift, other.cameras[name].turn)
+
+
 def test_visual_alone_mounts_cameras_as_they_are_meant_to_be_and_mounting_alone_shows_the_plain_scene():
     dressed, mounted = drawn_for("visual"), drawn_for("mounting")
     for camera in (camera for looks in dressed for camera in looks.cameras.values()):

@@ -12,7 +12,7 @@ from clwm_operator.demo import course as demo
 from clwm_operator.demo.course import Demo, EpisodePlan
 from clwm_operator.operator_node import StackError
 from clwm_operator.recording import Recording
-from clwm_sim.shipped_tasks import UnknownTask, longest
+from clwm_sim.shipped_tasks import UnknownTask, longest_episode
 
 STALE = Health(Level.ERROR, "joint states are 0.21 s old; at most 0.2 s expected", {ACTIVE: True})
 
@@ -94,5 +94,5 @@ def test_an_unknown_task_is_refused_with_those_that_exist():
 
 
 def test_an_episode_may_last_as_long_as_the_goals_it_may_be_about():
-    assert longest("pot:keep_still", 3) < longest("pot", 3) == longest("pot:lift_pot", 3)
-    assert longest("lift_tray", 3) > 5.0
+    assert longest_episode("pot:keep_still", 3) < longest_episode("pot", 3) == longest_episode("pot:lift_pot", 3)
+    assert longest_episode("lift_tray", 3) > 5.0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from clwm_common.actions import CHUNK_ROWS, ROW_DT
 from clwm_common.robot.kinematics import DualArmKinematics
 from clwm_embodichain.episodes.choices import GoalChoice
-from clwm_embodichain.episodes.storage import IMAGE_STRIDE, Episode
+from clwm_embodichain.episodes.storage import IMAGE_STRIDE, REFERENCES, Episode
 from clwm_embodichain.episodes.table_recording import STILL_ROWS, check_seeds, record_table_episode
 from clwm_embodichain.expansion.attempts import Attempt, Attempts, Retreat
 from clwm_embodichain.expansion.parts import NOTHING, Expansion
@@ -29,7 +29,6 @@ from clwm_sim.world import IMAGE_SIZE, World
 CHANGE_SHARE = 0.15  # of the episodes ask for something else in their middle
 CHANGE_TIME = (0.4, 4.0)  # s after which they do
 STOP_SHARE = 0.5  # of those ask to keep still
-REFERENCES = 4  # sentences of an episode that say what is meant, whatever is done
 
 
 class Recorder:

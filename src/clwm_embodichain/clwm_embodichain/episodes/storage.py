@@ -16,6 +16,7 @@ from clwm_common.actions import ACTION_DIM, CHUNK_ROWS
 from clwm_common.recordings.corrections import CorrectionLabel
 
 IMAGE_STRIDE = 4  # rows from one set of pictures to the next: 0.2 s
+REFERENCES = 4  # sentences of an episode that say what is meant, whatever is done
 FORMAT_VERSION = 2
 _OPTIONAL = {"corrections", "held", "references", "referents"}
 _TEXTS = ("instructions", "goals", "cameras", "scene", "expansion", "references")

@@ -21,7 +21,9 @@ _KINDS = {".png": [], ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 80]}
 def look(
     scene: Annotated[str, typer.Option(help="one scene, or all")],
     seed: Annotated[int, typer.Option(min=0, help="of the first episode")] = 0,
-    expansion: Annotated[str, typer.Option(help="what varies: all, none, or parts such as visual,physics")] = "visual",
+    expansion: Annotated[
+        str, typer.Option(help="what varies: all, none, or parts such as visual,physics")
+    ] = "visual,mounting",
     out: Annotated[
         Path | None,
         typer.Option(help=".png or .jpg; with --scene all the scene's name is added; out/looks_SCENE.png if left out"),

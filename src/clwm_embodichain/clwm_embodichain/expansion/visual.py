@@ -66,17 +66,25 @@ WORST_JPEG = (45.0, 70.0)  # under a quality of 95
 def draw_for(rng: np.random.Generator, layout: Layout, expansion: Expansion) -> Looks:
     """The looks of an episode of a training, with whichever of the parts are on: nominal, or of any strength."""
     is_nominal, strength = rng.random() < NOMINAL_SHARE, float(rng.uniform(*STRENGTHS))
-    drawn = draw(rng, layout, strength if "visual" in expansion else 0.0, strength if "mounting" in expansion else 0.0)
+    (mounts,) = rng.spawn(1)
+    strengths = [strength if part in expansion else 0.0 for part in ("visual", "mounting")]
+    drawn = draw(rng, layout, *strengths, mounts)
     if is_nominal:
         return Looks(seed=drawn.seed)
     return drawn if "visual" in expansion else Looks(cameras=drawn.cameras, seed=drawn.seed)
 
 
-def draw(rng: np.random.Generator, layout: Layout, strength: float = 1.0, mounting: float | None = None) -> Looks:
-    """The looks of one episode; at strength 0 about the nominal ones. mounting: strength of how cameras are shifted,
-    turned and widened, if it is another.
+def draw(
+    rng: np.random.Generator,
+    layout: Layout,
+    strength: float = 1.0,
+    mounting: float | None = None,
+    mounts: np.random.Generator | None = None,
+) -> Looks:
+    """The looks of one episode; at strength 0 about the nominal ones. mounting, mounts: strength of how cameras are
+    shifted, turned and widened, and what that is drawn from, where they are others.
     """
-    mounting = strength if mounting is None else mounting
+    mounting, mounts = strength if mounting is None else mounting, mounts or rng
     surfaces = _surfaces(rng, layout, strength)
     taken = _taken(layout)
     table = _behind(surfaces["table"])
@@ -85,7 +93,9 @@ def draw(rng: np.random.Generator, layout: Layout, strength: float = 1.0, mounti
         lamps=_lamps(rng, strength),
         ambient=AMBIENT + _spread(rng, AMBIENT_SPREAD, strength),
         has_shadows=bool(rng.random() < bounded(SHADOW_SHARE, strength)),
-        cameras={name: _camera(rng, strength, mounting, layout if name == HEAD else None) for name in CAMERAS},
+        cameras={
+            name: _mounted(_lens(rng, strength), mounts, mounting, layout if name == HEAD else None) for name in CAMERAS
+        },
         distractors=draw_distractors(
             rng, layout, strength, lambda: _surface(rng, _WALL, taken, table, OBJECT_PERIOD, strength)
         ),
@@ -162,22 +172,25 @@ def _lamps(rng: np.random.Generator, strength: float) -> tuple[Lamp, ...]:
     return tuple(lamps)
 
 
-def _camera(rng: np.random.Generator, strength: float, mounting: float, in_view: Layout | None) -> CameraLook:
-    """in_view: whose objects it has in its picture at the start."""
+def _lens(rng: np.random.Generator, strength: float) -> Lens:
     red, blue = (float(np.exp(_spread(rng, WHITE_BALANCE, strength))) for _ in range(2))
     jpeg = None
     if rng.random() < bounded(JPEG_SHARE, strength):
         jpeg = round(95.0 - rng.uniform(0.0, bounded(WORST_JPEG, strength)))
-    lens = Lens(
+    return Lens(
         blur=float(rng.uniform(0.0, bounded(BLUR, strength))),
         exposure=float(np.exp(_spread(rng, EXPOSURE, strength))),
         white_balance=(red, 1.0, blue),
         noise=round(2.0 * rng.uniform(0.0, bounded(NOISE, strength))) / 2.0,
         jpeg=jpeg,
     )
+
+
+def _mounted(lens: Lens, rng: np.random.Generator, strength: float, in_view: Layout | None) -> CameraLook:
+    """in_view: whose objects it has in its picture at the start."""
     for _ in range(_TRIES):
-        shift, turn = (_within(rng, bounded(radius, mounting)) for radius in (SHIFT, TURN))
-        look = CameraLook(shift, turn, _spread(rng, WIDENING, mounting), lens)
+        shift, turn = (_within(rng, bounded(radius, strength)) for radius in (SHIFT, TURN))
+        look = CameraLook(shift, turn, _spread(rng, WIDENING, strength), lens)
         if in_view is None or head_sees(_points(in_view), look, HEAD_FOVY):
             break
     return look

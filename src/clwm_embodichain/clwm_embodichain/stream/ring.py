@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from clwm_common.actions import ACTION_DIM, CHUNK_ROWS
 from clwm_embodichain.episodes.features import FeatureEpisode
-from clwm_embodichain.episodes.recorder import REFERENCES
-from clwm_embodichain.episodes.storage import IMAGE_STRIDE
+from clwm_embodichain.episodes.storage import IMAGE_STRIDE, REFERENCES
 from clwm_embodichain.stream.shared_memory import FOLDER, OwnedMemory
 from clwm_embodichain.stream.workers import told_type
 

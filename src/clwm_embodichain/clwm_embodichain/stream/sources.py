@@ -184,7 +184,9 @@ def online_source(
             sums = (before[name] + value for name, value in zip(names, so_far, strict=True))
             rejected = 100.0 * counts.failed / max(1, counts.failed + counts.simulated)
             waited = {"rejected_percent": rejected, "age": counts.age, "learner_waited": counts.learner_waited}
-            return _facts(*sums) | waited | {"stream": settings.model_dump() | asdict(counts)}
+            return (
+                _facts(*sums) | waited | {"stream": settings.model_dump() | asdict(counts), "expansion": str(expansion)}
+            )
 
         def keep() -> None:
             found = facts()

@@ -58,9 +58,9 @@ def steps_of(out: Path, budget: Budget, workers: int) -> list[Step]:
         ),
         Step(
             "policy",
-            "train the policy on all goals, streamed with all of domain expansion",
+            "train the policy on all goals, streamed with looks and recoveries",
             (
-                *(*clwm, "train-policy", "--online", "--goals", "all", "--expansion", "all"),
+                *(*clwm, "train-policy", "--online", "--goals", "all", "--expansion", "visual,recovery"),
                 *("--workers", str(workers), "--looks", "3", "--reuse", "3", "--capacity", "192", "--streams", "24"),
                 *("--encoder", str(encoder), "--out", str(work)),
                 *("--export", str(trained), "--minutes", f"{budget.policy:g}"),

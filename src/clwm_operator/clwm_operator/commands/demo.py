@@ -58,7 +58,7 @@ def demo(
     try:
         plans = [EpisodePlan.parse(text, seed + number) for number, text in enumerate(wanted)]
     except ValueError as error:
-        console.error(f"--tasks: {error}")
+        console.error(f"{'--tasks' if tasks else f'model {model}, field demo'}: {error}")
         raise typer.Exit(2) from None
     if rate is None:
         # Two drivers at 1 kHz beside a world want more cores than most machines have; by its clock it waits for them.

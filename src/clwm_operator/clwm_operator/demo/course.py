@@ -14,7 +14,7 @@ from clwm_common.ros.session import RosSession
 from clwm_operator.demo.demo_node import DemoNode
 from clwm_operator.operator_node import StackError
 from clwm_operator.recording import Episode, Recording
-from clwm_sim.shipped_tasks import longest, task_named
+from clwm_sim.shipped_tasks import longest_episode, task_named
 
 START_TIMEOUT = 120.0  # s until all nodes must be active
 ANSWER_TIMEOUT = 10.0  # s
@@ -102,7 +102,7 @@ class Demo(AbstractContextManager):
         if not self._recording.episodes:
             self._recording.frames.clear()  # the film begins with the first episode, not with the wait for it
         self._recording.episodes.append(episode)
-        timeout = longest(plan.task, plan.seed)
+        timeout = longest_episode(plan.task, plan.seed)
         self._on_step(f"{plan.task}, seed {plan.seed}: “{instruction}”")
         try:
             self.wait(lambda: self._is_over(timeout), "the episode's end", 3.0 * timeout)

@@ -50,7 +50,7 @@ def table_task_named(name: str) -> TableTask:
     return task
 
 
-def longest(name: str, seed: int) -> float:
+def longest_episode(name: str, seed: int) -> float:
     """s that an episode of a task may take, whichever of its goals is asked for. Raises UnknownTask."""
     task = task_named(name)
     goals = task.goals(task.layout(np.random.default_rng([seed, 1])))
@@ -69,7 +69,7 @@ __all__ = [
     "TableTask",
     "Task",
     "UnknownTask",
-    "longest",
+    "longest_episode",
     "table_situation",
     "table_task_named",
     "task_named",

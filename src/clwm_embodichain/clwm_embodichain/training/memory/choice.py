@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from clwm_common.actions import LEFT_POSITION, RIGHT_POSITION
-from clwm_embodichain.training.policy.samples import LONGEST_PREFIX, Samples
+from clwm_embodichain.training.policy.samples import LONGEST_PREFIX, Samples, encode_observation
 from clwm_policy.engine.re_entry import Plan
 from clwm_policy.model.clwm import Clwm
 from clwm_policy.model.flow import clamp_prefix, euler_step, flow_times, integrate, row_times
@@ -24,14 +24,7 @@ def chunks_after(
     for index, batch in enumerate(steps):
         if forgets:
             memory = model.initial_memory(len(batch))
-        context = model.encode_context(
-            memory,
-            batch.features.float(),
-            batch.proprioception,
-            batch.executed,
-            batch.executed_mask,
-            batch.language,
-        )
+        context = encode_observation(model, memory, batch)
         memory = model.write(memory, context)
         if index == len(steps) - 1:
             return _chunks(model, memory, context, batch, plan, generator)

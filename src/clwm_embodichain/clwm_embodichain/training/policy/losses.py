@@ -15,7 +15,7 @@ from clwm_common.actions import (
     RIGHT_QUATERNION,
 )
 from clwm_embodichain.training.policy.points import Points
-from clwm_embodichain.training.policy.samples import LONGEST_PREFIX, Samples
+from clwm_embodichain.training.policy.samples import LONGEST_PREFIX, Samples, encode_observation
 from clwm_embodichain.training.policy.straying import Straying
 from clwm_policy.memory.ttt import MemoryState
 from clwm_policy.model.clwm import Clwm, Context
@@ -137,14 +137,7 @@ def _referent_loss(
     """Of some streams, which are told their reference in place of their instruction, and see without noise."""
     some = torch.randperm(len(batch))[: max(1, round(settings.referring * len(batch)))]
     asked, told = batch.take(some), memory.take(some)
-    context = model.encode_context(
-        told,
-        asked.features.float(),
-        asked.proprioception,
-        asked.executed,
-        asked.executed_mask,
-        asked.reference.float(),
-    )
+    context = encode_observation(model, told, asked, asked.reference.float())
     losses = points.referent.loss(model, told, context, asked.referents, asked.referents_known)
     return losses.sum() / asked.referents_known.any(-1).sum().clamp(min=1)
 

@@ -31,8 +31,7 @@ def next_keyposes(
     """
     changes = np.abs(np.diff(executed[:, GRIPPERS], axis=0)) > _MOVED
     begins = changes & ~np.vstack([np.zeros((1, 2), bool), changes[:-1]])
-    later = np.append(rows, len(executed))
-    until = np.array([later[n + np.argmax(np.append(asked[n:], asked[n] - 1) != asked[n])] for n in range(len(rows))])
+    until = np.append(rows, len(executed))[np.searchsorted(asked, asked, side="right")]  # asked only ever grows
     places, known = np.zeros((len(rows), 2, 3), np.float32), np.zeros((len(rows), 2), bool)
     for arm, position in enumerate(POSITIONS):
         there = np.append(np.flatnonzero(begins[:, arm]), len(executed))

@@ -15,8 +15,10 @@ from torch import Tensor
 from clwm_common.actions import ACTION_DIM, CHANNEL_NAMES, CHUNK_ROWS, JOINTS
 from clwm_embodichain.episodes.features import FeatureEpisode, PolicyDataError
 from clwm_embodichain.training.policy.points import POSITIONS, next_keyposes
+from clwm_policy.memory.ttt import MemoryState
 from clwm_policy.model.action_codec import RELATIVE, ActionCodec, Normaliser
 from clwm_policy.model.checkpoint import Scales
+from clwm_policy.model.clwm import Clwm, Context
 from clwm_policy.model.feature_scale import FeatureScale
 from clwm_policy.model.sizes import EXECUTED_ROWS
 from clwm_policy.model.state_predictor import StatePredictor
@@ -98,6 +100,14 @@ class Samples:
 
     def to(self, device: torch.device) -> Samples:
         return Samples(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
+
+def encode_observation(model: Clwm, memory: MemoryState, seen: Samples, language: Tensor | None = None) -> Context:
+    """The context of observations as they are, without noise. language: in place of their own."""
+    told = seen.language if language is None else language
+    return model.encode_context(
+        memory, seen.features.float(), seen.proprioception, seen.executed, seen.executed_mask, told
+    )
 
 
 def check_finite(what: str, arrays: dict[str, NDArray[Any]]) -> None:

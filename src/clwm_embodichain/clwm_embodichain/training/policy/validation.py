@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from clwm_common.actions import GRIPPERS, JOINTS
-from clwm_embodichain.training.policy.samples import LONGEST_PREFIX, POSE_SCALE, Coding, Samples
+from clwm_embodichain.training.policy.samples import LONGEST_PREFIX, POSE_SCALE, Coding, Samples, encode_observation
 from clwm_policy.model.clwm import Clwm
 from clwm_policy.model.flow import clamp_prefix, integrate, row_times
 
@@ -41,9 +41,7 @@ def validate(
     while alive.any():
         batch = samples.take(index)
         present = batch.features.float()
-        context = model.encode_context(
-            memory, present, batch.proprioception, batch.executed, batch.executed_mask, batch.language
-        )
+        context = encode_observation(model, memory, batch)
         memory = model.write(memory, context)
         start = torch.randn(present.shape, generator=generator)
         residual = integrate(
