@@ -14,8 +14,8 @@ from clwm_common.actions import (
     LEFT_QUATERNION,
     RIGHT_QUATERNION,
 )
-from clwm_embodichain.training.policy.points import Points
-from clwm_embodichain.training.policy.samples import LONGEST_PREFIX, Samples, encode_observation
+from clwm_embodichain.training.policy.points import PointHead
+from clwm_embodichain.training.policy.samples import LONGEST_PREFIX, Samples
 from clwm_embodichain.training.policy.straying import Straying
 from clwm_policy.memory.ttt import MemoryState
 from clwm_policy.model.clwm import Clwm, Context
@@ -38,7 +38,8 @@ class LossSettings:
     the flow that an own prediction takes, drawn anew each time, as it takes some at run time.
     weight_bound: bound of the velocity loss's weight 1 / (1-s)^2. Unbounded, nearly all weight would lie in the last
     tenth of the path, where the answer is already in the input.
-    referring: share of the streams that are also asked what another sentence means.
+    references: how many observations, seen before, are asked for what another sentence means; drawn each step.
+    remembered: how many of them are kept to be drawn from.
     pose_weight: of the tool motion that errors of the joints make together: joints are what is executed, and
     millimetres at the tool are what decides.
     """
@@ -53,7 +54,8 @@ class LossSettings:
     own_prediction: float = 0.6
     noised_future: float = 0.25
     own_steps: tuple[int, ...] = (1, 2, 4)
-    referring: float = 1.0
+    references: int = 48
+    remembered: int = 12_000
     weight_bound: float = 4.0
     quaternion_weight: float = 0.25
     eef_weight: float = 0.5
@@ -66,15 +68,13 @@ class LossSettings:
 class StepResult:
     """Losses of one observation, the memory after it, and the (detached) predicted next feature (batch, tokens, C).
 
-    by_stream: (batch,) the action loss of each stream, detached. keypose: (batch,) the auxiliary loss of each stream;
-    referent: the other one.
+    by_stream: (batch,) the action loss of each stream, detached. keypose: (batch,) the auxiliary loss of each stream.
     """
 
     video: Tensor
     action: Tensor
     by_stream: Tensor
     keypose: Tensor
-    referent: Tensor
     memory: MemoryState
     prediction: Tensor
 
@@ -97,13 +97,13 @@ def observation_losses(
     foreseen: Tensor | None,
     settings: LossSettings,
     straying: Straying | None = None,
-    points: Points | None = None,
+    keyposes: PointHead | None = None,
 ) -> StepResult:
     """Losses of one observation per stream, exactly in the order of the engine's program.
 
     batch: the observation (batch of streams). future: (batch, tokens, C) the true next feature. foreseen: what was
     predicted for this observation one horizon ago, NaN where nothing was. straying: how committed rows do; None: not.
-    points: heads that read them from the context; None: nobody does.
+    keyposes: reads them from the context; None: nobody does.
     """
     count = len(batch)
     present = batch.features.float()
@@ -114,32 +114,16 @@ def observation_losses(
     )
     memory = model.write(memory, context)
 
-    keypose, referent = torch.zeros(count), torch.zeros(())
-    if points is not None:
-        keypose = points.keypose.loss(model, memory, context, batch.keypose, batch.keypose_known)
-        referent = _referent_loss(points, model, memory, batch, settings)
+    keypose = torch.zeros(count)
+    if keyposes is not None:
+        keypose = keyposes.loss(model, memory, context, batch.keypose, batch.keypose_known)
     residual = scale.residual(base, future)
     video_loss, own = _video_loss(model, memory, context, residual, settings)
     stage2_input = _future_mix(residual, own, settings)
     working, context = model.absorb(memory.fork(), context, stage2_input)
     action_loss = _action_loss(model, working, context, batch, settings, straying)
     prediction = scale.apply(base, own).detach()
-    return StepResult(video_loss, action_loss.mean(), action_loss.detach(), keypose, referent, memory, prediction)
-
-
-def _referent_loss(
-    points: Points,
-    model: Clwm,
-    memory: MemoryState,
-    batch: Samples,
-    settings: LossSettings,
-) -> Tensor:
-    """Of some streams, which are told their reference in place of their instruction, and see without noise."""
-    some = torch.randperm(len(batch))[: max(1, round(settings.referring * len(batch)))]
-    asked, told = batch.take(some), memory.take(some)
-    context = encode_observation(model, told, asked, asked.reference.float())
-    losses = points.referent.loss(model, told, context, asked.referents, asked.referents_known)
-    return losses.sum() / asked.referents_known.any(-1).sum().clamp(min=1)
+    return StepResult(video_loss, action_loss.mean(), action_loss.detach(), keypose, memory, prediction)
 
 
 def _augmented(

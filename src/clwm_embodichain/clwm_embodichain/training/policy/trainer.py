@@ -14,7 +14,7 @@ from torch import Tensor
 from clwm_embodichain.training.bfloat16 import linears_in_bfloat16
 from clwm_embodichain.training.muon import Muon
 from clwm_embodichain.training.policy.losses import LossSettings, observation_losses
-from clwm_embodichain.training.policy.points import Points
+from clwm_embodichain.training.policy.points import Points, ReferenceBuffer
 from clwm_embodichain.training.policy.samples import Coding
 from clwm_embodichain.training.policy.straying import Straying
 from clwm_embodichain.training.policy.streams import ObservationStreams
@@ -74,6 +74,7 @@ class PolicyTrainer(Trainer):
         self._straying = Straying.of(coding)
         self._streams, self._goals = streams, tuple(goals)
         self._by_goal: dict[str, list[float]] = {}
+        self._references = ReferenceBuffer(settings.loss.remembered)
         self._memory: MemoryState | None = None
         self._foreseen: Tensor | None = None
         self._scale = dict.fromkeys(_LOSSES, 1.0)
@@ -90,6 +91,7 @@ class PolicyTrainer(Trainer):
             for _ in range(settings.segment):
                 for name, loss in self._observe().items():
                     totals[name] = totals[name] + loss / settings.segment
+            totals["referent"] = self._references.loss(self._points.referent, self.model, settings.loss.references)
         shares = {"action": 1.0} | {name: getattr(settings, f"{name}_share") for name in _LOSSES if name != "action"}
         return totals, torch.stack(
             [shares[name] * totals[name] / max(self._scale[name], _LEAST_SCALE) for name in _LOSSES]
@@ -121,20 +123,16 @@ class PolicyTrainer(Trainer):
             foreseen,
             self.settings.loss,
             self._straying,
-            self._points,
+            self._points.keypose,
         )
+        self._references.add(shown.batch)
         self._memory, self._foreseen = result.memory, result.prediction
         if self._goals:
             tasks = shown.batch.task.tolist()
             for name, losses in (("action", result.by_stream), ("keypose", result.keypose.detach())):
                 for goal, loss in zip(tasks, losses.tolist(), strict=True):
                     self._by_goal.setdefault(f"{name}/{self._goals[goal]}", []).append(loss)
-        return {
-            "video": result.video,
-            "action": result.action,
-            "keypose": result.keypose.mean(),
-            "referent": result.referent,
-        }
+        return {"video": result.video, "action": result.action, "keypose": result.keypose.mean()}
 
     def rate(self, base: float) -> float:
         warm = min(1.0, (self.steps_done + 1) / self.settings.warmup_steps)
