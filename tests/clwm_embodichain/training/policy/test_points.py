@@ -8,6 +8,8 @@ from clwm_embodichain.training.policy.points import PointHead, next_keyposes
 from clwm_policy.model.clwm import Clwm
 from clwm_policy.model.sizes import ClwmConfig
 
+CONFIG = ClwmConfig(width=24, layers=2, heads=2, ffn_width=48, memory_rank=4, feature_channels=8, text_tokens=2)
+
 
 def executed(rows=24):
     """The left gripper closes over rows 8 to 11 and opens from 16 on; the right one never moves."""
@@ -42,8 +44,7 @@ def test_an_episode_in_which_no_gripper_moves_has_none():
 
 def test_the_loss_is_of_known_keyposes_alone_and_reaches_the_models_core():
     torch.manual_seed(0)
-    config = ClwmConfig(width=24, layers=2, heads=2, ffn_width=48, memory_rank=4, feature_channels=8, text_tokens=2)
-    model, head = Clwm(config), PointHead(24)
+    config, model, head = CONFIG, Clwm(CONFIG), PointHead(24)
     memory, tokens = model.initial_memory(3), config.visual_tokens
     context = model.encode_context(
         memory,

@@ -2,14 +2,11 @@
 
 A chunk spans less than a second, so that what is far away, and which of several things is meant, hardly shows in it.
 Asked for are each arm's next keypose, where its tool is when its gripper next begins to open or close; and where the
-things are that another sentence names, so that each picture is seen with several sentences. Which thing a word means
-is learned only from many scenes side by side, and a batch of streams shows too few: these are drawn anew from what was
-seen before. Neither heads nor losses are part of the policy.
+things are that another sentence names, so that each picture is seen with several sentences (`references`). Neither
+heads nor losses are part of the policy.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,13 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clwm_common.actions import ACTION_DIM, GRIPPERS, LEFT_POSITION, RIGHT_POSITION
+from clwm_common.actions import GRIPPERS, LEFT_POSITION, RIGHT_POSITION
 from clwm_policy.memory.ttt import MemoryState
 from clwm_policy.model.clwm import Clwm, Context
-from clwm_policy.model.sizes import EXECUTED_ROWS
-
-if TYPE_CHECKING:
-    from clwm_embodichain.training.policy.samples import Samples
 
 POSITIONS = (LEFT_POSITION, RIGHT_POSITION)
 _MOVED = 1e-3  # m that a commanded opening changes from one row to the next
@@ -62,44 +55,6 @@ class PointHead(nn.Module):
         tokens = model.read(memory, context, self.tokens.expand(len(places), -1, -1))
         error = functional.smooth_l1_loss(self.out(self.norm(tokens)), places, reduction="none", beta=_BETA)
         return (error.mean(-1) * known).sum(-1) / known.sum(-1).clamp(min=1)
-
-
-class ReferenceBuffer:
-    """The last `capacity` observations with a reference, of whatever episodes, each equally likely to be drawn."""
-
-    _KEPT = ("features", "proprioception", "reference", "referents", "referents_known")
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._added = 0
-        self._rows: dict[str, Tensor] = {}
-
-    def __len__(self) -> int:
-        return min(self._added, self._capacity)
-
-    def add(self, seen: Samples) -> None:
-        """Those of a batch that have one."""
-        told = seen.referents_known.any(-1)
-        rows = (self._added + torch.arange(int(told.sum()))) % self._capacity
-        for name in self._KEPT:
-            new = getattr(seen, name)[told]
-            new = new.half() if name in ("features", "reference") else new
-            if name not in self._rows:
-                self._rows[name] = new.new_zeros(self._capacity, *new.shape[1:])
-            self._rows[name][rows] = new
-        self._added += len(rows)
-
-    def loss(self, head: PointHead, model: Clwm, count: int) -> Tensor:
-        """The mean of `count` of them, seen without noise, memory or past; 0 while there is none."""
-        if not self._added:
-            return torch.zeros(())
-        drawn = torch.randint(len(self), (count,))
-        features, proprioception, reference, referents, known = (self._rows[name][drawn] for name in self._KEPT)
-        memory = model.initial_memory(count)
-        past = features.new_zeros(count, EXECUTED_ROWS, ACTION_DIM, dtype=torch.float32)
-        nothing = torch.zeros(past.shape[:2], dtype=torch.bool, device=past.device)
-        context = model.encode_context(memory, features.float(), proprioception, past, nothing, reference.float())
-        return head.loss(model, memory, context, referents, known).mean()
 
 
 class Points(nn.Module):

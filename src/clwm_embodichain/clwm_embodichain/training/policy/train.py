@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -33,6 +34,7 @@ from clwm_embodichain.stream.sources import (
     recorded_source,
 )
 from clwm_embodichain.training.curves import Curves, draw_curves
+from clwm_embodichain.training.encoder.data import EncoderDataError
 from clwm_embodichain.training.loop import resume, run_training
 from clwm_embodichain.training.policy.experience import (
     ExperienceSettings,
@@ -41,6 +43,7 @@ from clwm_embodichain.training.policy.experience import (
     load_experience,
     require_goals,
 )
+from clwm_embodichain.training.policy.references import rendered_references
 from clwm_embodichain.training.policy.samples import Coding
 from clwm_embodichain.training.policy.trainer import PolicyTrainer, TrainingSettings
 from clwm_embodichain.training.policy.validation import validate, validate_misled
@@ -102,6 +105,10 @@ def main(
     ] = EXPERIENCE.before_takeover,
     experience_streams: Annotated[
         int | None, typer.Option(min=1, help="of the --streams that walk through --from; default: half of them")
+    ] = None,
+    references: Annotated[
+        Path | None,
+        typer.Option(help="states rendered for the encoder, in which sentences are also asked for what they mean"),
     ] = None,
     encoder: Annotated[Path, typer.Option(help="the frozen encoder's folder")] = Path("models/nano/encoder"),
     out: Annotated[Path, typer.Option(help="state and curves of the training")] = Path("out/policy"),
@@ -174,6 +181,8 @@ def main(
             raise ValueError(f"--streams {streams} cannot be shared equally by --learners {learners}")
         if not cluster and (address or learners):
             raise ValueError("--address and --learners are of a cluster; add --cluster ray")
+        if references and learners:
+            raise ValueError("--references are not sent to other machines; leave out --learners, or --references")
         with ExitStack() as stack:
             placement = Placement()
             if cluster:
@@ -196,6 +205,13 @@ def main(
                 source = recorded_source(data, cache, out, loaded, coder, others, seed)
             if lived is not None:
                 source = beside(source, lived, coder, streams - others, seed)
+            make_trainer = placement.trainer
+            if references is not None:
+                cache = features / loaded.weights_hash
+                rendered = rendered_references(
+                    references, coder.choices, cache, loaded, source.coding, coder.embed, console
+                )
+                make_trainer = partial(make_trainer, rendered=rendered)
             is_done = train(
                 source,
                 coder.choices,
@@ -207,10 +223,10 @@ def main(
                 export,
                 export_minutes,
                 console,
-                placement.trainer,
+                make_trainer,
                 start,
             )
-    except (PolicyDataError, EpisodeError, RingError, RobotError, ValueError, RuntimeError) as error:
+    except (PolicyDataError, EncoderDataError, EpisodeError, RingError, RobotError, ValueError, RuntimeError) as error:
         console.error(error)
         raise typer.Exit(2) from None
     console.print(f"try it: clwm eval --sai fixed:0.5 --policy {export}", highlight=False, soft_wrap=True)

@@ -14,7 +14,8 @@ from torch import Tensor
 from clwm_embodichain.training.bfloat16 import linears_in_bfloat16
 from clwm_embodichain.training.muon import Muon
 from clwm_embodichain.training.policy.losses import LossSettings, observation_losses
-from clwm_embodichain.training.policy.points import Points, ReferenceBuffer
+from clwm_embodichain.training.policy.points import Points
+from clwm_embodichain.training.policy.references import ReferenceBuffer, RenderedReferences, reference_loss
 from clwm_embodichain.training.policy.samples import Coding
 from clwm_embodichain.training.policy.straying import Straying
 from clwm_embodichain.training.policy.streams import ObservationStreams
@@ -62,8 +63,11 @@ class PolicyTrainer(Trainer):
         settings: TrainingSettings,
         clock: Callable[[], float] = time.monotonic,
         goals: Sequence[str] = (),
+        rendered: RenderedReferences | None = None,
     ) -> None:
-        """goals: what the samples' `task` counts through; a step then says the action loss of each that it met."""
+        """goals: what the samples' `task` counts through; a step then says the action loss of each that it met.
+        rendered: half of a step's references are drawn from them.
+        """
         average = moving_average(model, settings.ema_decay, _EMA_RAMP)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)  # alike in every process
@@ -74,7 +78,7 @@ class PolicyTrainer(Trainer):
         self._straying = Straying.of(coding)
         self._streams, self._goals = streams, tuple(goals)
         self._by_goal: dict[str, list[float]] = {}
-        self._references = ReferenceBuffer(settings.loss.remembered)
+        self._references, self._rendered = ReferenceBuffer(settings.loss.remembered), rendered
         self._memory: MemoryState | None = None
         self._foreseen: Tensor | None = None
         self._scale = dict.fromkeys(_LOSSES, 1.0)
@@ -91,7 +95,7 @@ class PolicyTrainer(Trainer):
             for _ in range(settings.segment):
                 for name, loss in self._observe().items():
                     totals[name] = totals[name] + loss / settings.segment
-            totals["referent"] = self._references.loss(self._points.referent, self.model, settings.loss.references)
+            totals["referent"] = self._reference_loss()
         shares = {"action": 1.0} | {name: getattr(settings, f"{name}_share") for name in _LOSSES if name != "action"}
         return totals, torch.stack(
             [shares[name] * totals[name] / max(self._scale[name], _LEAST_SCALE) for name in _LOSSES]
@@ -106,6 +110,12 @@ class PolicyTrainer(Trainer):
 
     def on_left_out(self) -> None:
         self._memory = self._foreseen = None
+
+    def _reference_loss(self) -> Tensor:
+        sources = [self._references] if self._rendered is None else [self._references, self._rendered]
+        drawn = [source.draw(self.settings.loss.references // len(sources)) for source in sources]
+        losses = [reference_loss(self._points.referent, self.model, some) for some in drawn if some is not None]
+        return torch.stack(losses).mean() if losses else torch.zeros(())
 
     def _observe(self) -> dict[str, Tensor]:
         shown = self._streams.next()

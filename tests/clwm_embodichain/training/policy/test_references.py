@@ -1,0 +1,106 @@
+"""References: what a sentence of a scene names, learned from many scenes side by side."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from clwm_common.terminal.console import PlainConsole
+from clwm_embodichain.episodes.choices import parse_choices
+from clwm_embodichain.training.encoder.roles import ROLES
+from clwm_embodichain.training.policy.points import PointHead
+from clwm_embodichain.training.policy.references import (
+    ReferenceBuffer,
+    RenderedReferences,
+    goals_in,
+    reference_loss,
+    rendered_references,
+)
+from clwm_embodichain.training.policy.samples import fit_coding
+from clwm_policy.model.clwm import Clwm
+from clwm_policy.model.sizes import ClwmConfig
+from clwm_sim.goals.place import Place
+from clwm_sim.goals.stack import Stack
+
+CONFIG = ClwmConfig(width=24, layers=2, heads=2, ffn_width=48, memory_rank=4, feature_channels=8, text_tokens=2)
+
+
+def seen(count, named=True, first=0):
+    """Observations, numbered from `first` on in their referents."""
+    numbers = first + torch.arange(count, dtype=torch.float32)
+    return SimpleNamespace(
+        features=torch.randn(count, CONFIG.visual_tokens, 8),
+        proprioception=torch.randn(count, CONFIG.proprioception_width),
+        reference=torch.randn(count, CONFIG.language_width),
+        referents=numbers[:, None, None].expand(count, 2, 3),
+        referents_known=torch.full((count, 1), named).expand(count, 2),
+    )
+
+
+def present(*roles):
+    return np.array([role in roles for role in ROLES])
+
+
+def test_the_buffer_keeps_the_last_observations_that_have_a_reference():
+    buffer = ReferenceBuffer(capacity=6)
+    assert buffer.draw(2) is None
+    for first, named in ((0, True), (4, False), (8, True)):
+        buffer.add(seen(4, named, first))
+    assert len(buffer) == 6
+    drawn = {value for _ in range(20) for value in buffer.draw(8).places[:, 0, 0].tolist()}
+    assert drawn == {2.0, 3.0, 8.0, 9.0, 10.0, 11.0}
+
+
+def test_one_picture_and_two_sentences_are_learned_to_mean_two_places():
+    torch.manual_seed(0)
+    model, head, buffer = Clwm(CONFIG), PointHead(24), ReferenceBuffer(64)
+    same = seen(2)
+    same.features[1] = same.features[0]
+    same.proprioception[1] = same.proprioception[0]
+    buffer.add(same)
+    optimiser = torch.optim.Adam([*model.parameters(), *head.parameters()], lr=3e-3)
+    losses = []
+    for _ in range(150):
+        optimiser.zero_grad()
+        loss = reference_loss(head, model, buffer.draw(16))
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.1 * losses[0]
+
+
+def test_a_rendered_state_offers_the_goals_of_what_is_in_it():
+    blocks = present("red block", "blue block", "green pad", "left tool", "right base")
+    names = {goal.name for goal in goals_in(blocks, "blocks", [Place, Stack])}
+    assert names == {"place:red:green", "place:blue:green", "stack:red:blue", "stack:blue:red"}
+    assert goals_in(blocks, "tray", [Place, Stack]) == ()
+
+
+def test_a_drawn_sentence_goes_with_the_places_of_what_it_names_in_its_own_order(made_up_episode):
+    coding = fit_coding([made_up_episode(1, "lift")])
+    there = present("red block", "blue block", "green pad")
+    places = np.arange(len(ROLES) * 3, dtype=np.float32).reshape(1, -1, 3) / 300.0
+    told = []
+
+    def numbered(text):
+        told.append(text)
+        return torch.tensor([len(told) - 1.0])
+
+    goals = [goals_in(there, "blocks", [Stack])]
+    drawn = RenderedReferences(torch.zeros(1, 48, 8).half(), places, goals, coding, numbered).draw(24)
+    assert len(told) > 4 and drawn.known.all()
+    low, high = (getattr(coding.codec.absolute, name)[:3] for name in ("low", "high"))
+    for sentence, found in zip(drawn.sentences, drawn.places, strict=True):
+        text = told[int(sentence)]
+        red_first = [goal.slots["upper"] == "red" for goal in goals[0] if text in goal.sentences()]
+        order = ("red block", "blue block") if red_first == [True] else ("blue block", "red block")
+        decoded = found[0].numpy() * (high - low) / 2 + (high + low) / 2
+        np.testing.assert_allclose(decoded, places[0, ROLES.index(order[0])], atol=1e-4)
+
+
+def test_a_folder_without_a_state_of_use_is_refused(made_up_episode, embed, tmp_path):
+    coding = fit_coding([made_up_episode(1, "lift")])
+    for goals in ("blocks", "pot"):
+        with pytest.raises(ValueError, match=r"--references .*encoder\.render"):
+            rendered_references(tmp_path, parse_choices(goals), tmp_path, None, coding, embed, PlainConsole())
