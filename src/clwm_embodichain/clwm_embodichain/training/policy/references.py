@@ -167,8 +167,7 @@ def rendered_references(
             told = [index for index, some in enumerate(offered) if len(some) > 1]
             if told:
                 encoded = _encoded(frames.images[:, 0], cache / "references" / f"{path.stem}.npy", encoder)
-                tokens = encoded[told].reshape(len(told), -1, encoded.shape[-1])
-                features.append(coding.features.normalise(tokens).half())
+                features.append(coding.features.normalise(encoded[told]).half())
                 places.append(frames.poses[told, :, :3])
                 goals += [offered[index] for index in told]
             advance(1, path.name)
