@@ -8,7 +8,8 @@ import torch
 
 from clwm_common.terminal.console import PlainConsole
 from clwm_embodichain.episodes.choices import parse_choices
-from clwm_embodichain.training.encoder.roles import ROLES
+from clwm_embodichain.training.encoder.data import Frames, write_shard
+from clwm_embodichain.training.encoder.roles import OWNERS, ROLES
 from clwm_embodichain.training.policy.points import PointHead
 from clwm_embodichain.training.policy.references import (
     ReferenceBuffer,
@@ -97,6 +98,32 @@ def test_a_drawn_sentence_goes_with_the_places_of_what_it_names_in_its_own_order
         order = ("red block", "blue block") if red_first == [True] else ("blue block", "red block")
         decoded = found[0].numpy() * (high - low) / 2 + (high + low) / 2
         np.testing.assert_allclose(decoded, places[0, ROLES.index(order[0])], atol=1e-4)
+
+
+def test_a_shard_is_encoded_once_and_drawn_from_where_words_choose_among_things(made_up_episode, embed, tmp_path):
+    coding = fit_coding([made_up_episode(1, "lift")])
+    tokens = made_up_episode(1, "lift").features.shape[1:]
+    calls = []
+
+    def encoder(pictures):
+        calls.append(pictures.shape)
+        return np.zeros(tokens, np.float16)
+
+    chosen = np.stack([present("red block", "blue block", "green pad"), present("red block")])
+    size, points = 8, len(OWNERS)
+    frames = Frames(
+        np.zeros((2, 1, 3, size, size, 3), np.uint8),
+        np.zeros((2, len(ROLES), 5), np.float32),
+        chosen,
+        np.zeros((2, 1, 3, points, 2), np.float32),
+        np.zeros((2, 1, 3, size // 4, size // 4), np.uint8),
+    )
+    write_shard(tmp_path / "blocks-000001.npz", frames)
+    for _ in range(2):
+        given = tmp_path, parse_choices("blocks"), tmp_path / "cache", encoder, coding, embed, PlainConsole()
+        found = rendered_references(*given)
+    assert len(found) == 1 and len(calls) == 2, "one state of use, and each picture encoded once"
+    assert found.draw(5).features.shape == (5, np.prod(tokens[:-1]), tokens[-1])
 
 
 def test_a_folder_without_a_state_of_use_is_refused(made_up_episode, embed, tmp_path):
