@@ -62,6 +62,7 @@ def steps_of(out: Path, budget: Budget, workers: int) -> list[Step]:
             (
                 *(*clwm, "train-policy", "--online", "--goals", "all", "--expansion", "visual,recovery"),
                 *("--workers", str(workers), "--looks", "3", "--reuse", "3", "--capacity", "192", "--streams", "24"),
+                *("--references", str(pictures), "--features", str(work / "features")),
                 *("--encoder", str(encoder), "--out", str(work)),
                 *("--export", str(trained), "--minutes", f"{budget.policy:g}"),
             ),

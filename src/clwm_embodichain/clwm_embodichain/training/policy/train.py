@@ -212,6 +212,8 @@ def main(
                     references, coder.choices, cache, loaded, source.coding, coder.embed, console
                 )
                 make_trainer = partial(make_trainer, rendered=rendered)
+                known = {"rendered_references": len(rendered)}
+                source = replace(source, facts=lambda facts=source.facts: facts() | known)
             is_done = train(
                 source,
                 coder.choices,
