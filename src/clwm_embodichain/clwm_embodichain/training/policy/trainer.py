@@ -40,7 +40,7 @@ class TrainingSettings(BudgetedSettings):
     weight_decay: NonNegativeFloat = 0.05
     warmup_steps: PositiveInt = 100
     segment: PositiveInt = 3
-    ema_decay: float = Field(0.999, ge=0.0, lt=1.0)
+    ema_decay: float = Field(0.998, ge=0.0, lt=1.0)
     video_share: NonNegativeFloat = 0.3
     keypose_share: NonNegativeFloat = 0.7
     referent_share: NonNegativeFloat = 0.7
