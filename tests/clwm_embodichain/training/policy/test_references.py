@@ -43,14 +43,23 @@ def present(*roles):
     return np.array([role in roles for role in ROLES])
 
 
-def test_the_buffer_keeps_the_last_observations_that_have_a_reference():
+def test_the_buffer_keeps_the_last_observations():
     buffer = ReferenceBuffer(capacity=6)
     assert buffer.draw(2) is None
-    for first, named in ((0, True), (4, False), (8, True)):
-        buffer.add(seen(4, named, first))
+    for first in (0, 4, 8):
+        buffer.add(seen(4, first=first))
     assert len(buffer) == 6
     drawn = {value for _ in range(20) for value in buffer.draw(8).places[:, 0, 0].tolist()}
-    assert drawn == {2.0, 3.0, 8.0, 9.0, 10.0, 11.0}
+    assert drawn == {6.0, 7.0, 8.0, 9.0, 10.0, 11.0}
+
+
+def test_observations_in_which_nothing_is_named_change_neither_the_loss_nor_the_weights():
+    torch.manual_seed(0)
+    model, head, buffer = Clwm(CONFIG), PointHead(24), ReferenceBuffer(64)
+    buffer.add(seen(8, named=False))
+    loss = reference_loss(head, model, buffer.draw(4))
+    loss.backward()
+    assert loss == 0.0 and all(not weight.grad.any() for weight in head.parameters())
 
 
 def test_one_picture_and_two_sentences_are_learned_to_mean_two_places():

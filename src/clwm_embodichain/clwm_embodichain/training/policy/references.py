@@ -48,18 +48,19 @@ class References:
 
 
 def reference_loss(head: PointHead, model: Clwm, asked: References) -> Tensor:
-    """Their mean, seen without noise, memory or past."""
+    """The mean of those in which something is named, seen without noise, memory or past; 0 without any."""
     count, memory = len(asked.places), model.initial_memory(len(asked.places))
     past = asked.proprioception.new_zeros(count, EXECUTED_ROWS, ACTION_DIM)
     nothing = torch.zeros(past.shape[:2], dtype=torch.bool, device=past.device)
     context = model.encode_context(
         memory, asked.features.float(), asked.proprioception, past, nothing, asked.sentences.float()
     )
-    return head.loss(model, memory, context, asked.places, asked.known).mean()
+    losses = head.loss(model, memory, context, asked.places, asked.known)
+    return losses.sum() / asked.known.any(-1).sum().clamp(min=1)
 
 
 class ReferenceBuffer:
-    """The last `capacity` observations with a reference, of whatever episodes, each equally likely to be drawn."""
+    """The last `capacity` observations of whatever episodes, each equally likely to be drawn."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -70,26 +71,20 @@ class ReferenceBuffer:
         return min(self._added, self._capacity)
 
     def add(self, seen: Samples) -> None:
-        """Those of a batch that have one."""
-        told = seen.referents_known.any(-1)
-        rows = (self._added + torch.arange(int(told.sum()))) % self._capacity
+        rows = (self._added + torch.arange(len(seen.referents))) % self._capacity
         new = References(
-            seen.features[told].half(),
-            seen.proprioception[told],
-            seen.reference[told].half(),
-            seen.referents[told],
-            seen.referents_known[told],
+            seen.features.half(), seen.proprioception, seen.reference.half(), seen.referents, seen.referents_known
         )
         if self._kept is None:
             empty = (array.new_zeros(self._capacity, *array.shape[1:]) for array in vars(new).values())
             self._kept = References(*empty)
         for name, array in vars(new).items():
             getattr(self._kept, name)[rows] = array
-        self._added += len(rows)
+        self._added += len(seen.referents)
 
     def draw(self, count: int) -> References | None:
         """None while there is none."""
-        if self._kept is None or not self._added:
+        if self._kept is None:
             return None
         rows = torch.randint(len(self), (count,))
         return References(*(array[rows] for array in vars(self._kept).values()))
