@@ -72,8 +72,14 @@ class ReferenceBuffer:
 
     def add(self, seen: Samples) -> None:
         rows = (self._added + torch.arange(len(seen.referents))) % self._capacity
+        # A batch that is not finite is left out of the training once, and must not come back from here.
+        finite = seen.features.flatten(1).isfinite().all(-1) & seen.proprioception.isfinite().all(-1)
         new = References(
-            seen.features.half(), seen.proprioception, seen.reference.half(), seen.referents, seen.referents_known
+            seen.features.half().nan_to_num(0.0, 0.0, 0.0),
+            seen.proprioception.nan_to_num(0.0, 0.0, 0.0),
+            seen.reference.half(),
+            seen.referents,
+            seen.referents_known & finite[:, None],
         )
         if self._kept is None:
             empty = (array.new_zeros(self._capacity, *array.shape[1:]) for array in vars(new).values())
