@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -67,6 +68,20 @@ class FeatureEpisode:
     def kinds(self) -> tuple[str, ...]:
         """The kind of each goal."""
         return tuple(kind_of(goal) for goal in self.goals)
+
+
+def encoded_once(images: NDArray[np.uint8], cache: Path, encode: ImageEncoder) -> NDArray[np.float16]:
+    """Features of sets of pictures (n, cameras, height, width, 3), from `cache` where the same ones were encoded."""
+    path = cache / f"{hashlib.sha256(np.ascontiguousarray(images)).hexdigest()[:24]}.npy"
+    if path.exists():
+        return np.load(path, allow_pickle=False)
+    features = np.stack([encode(pictures) for pictures in images])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as stream:
+        np.save(stream, features)
+    partial.replace(path)
+    return features
 
 
 def encode_features(files: list[Path], cache: Path, encode: ImageEncoder, progress: bool = True) -> None:

@@ -22,7 +22,6 @@ from clwm_sim.experts.task_expert import Expert
 from clwm_sim.goals.base import Goal
 from clwm_sim.goals.keep_still import KeepStill
 from clwm_sim.scenes.task_table import TABLE
-from clwm_sim.scenes.things import Thing
 from clwm_sim.stage import Moment, Stage
 from clwm_sim.world import IMAGE_SIZE, World
 
@@ -128,13 +127,13 @@ class _Recording:
     def _references(self, seed: int) -> tuple[tuple[str, ...], NDArray[np.float32]]:
         """Sentences of any of the scene's goals, and where the first two things that each names are, by picture."""
         rng = np.random.default_rng([seed, 3])
-        goals = [goal for goal in self._attempt.goals if things_of(goal)]
+        goals = [goal for goal in self._attempt.goals if goal.things]
         drawn = [goals[rng.integers(len(goals))] for _ in range(REFERENCES)] if goals else []
         sentences = [goal.sentences() for goal in drawn]
         nowhere = np.full(3, np.nan)
         places = np.full((len(self._things), len(drawn), 2, 3), np.nan, np.float32)
         for number, goal in enumerate(drawn):
-            for index, thing in enumerate(things_of(goal)[:2]):
+            for index, thing in enumerate(goal.things[:2]):
                 places[:, number, index] = [there.get(thing.name, nowhere) for there in self._things]
         return tuple(each[rng.integers(len(each))] for each in sentences), places
 
@@ -163,11 +162,6 @@ class _Recording:
             references=references,
             referents=referents,
         )
-
-
-def things_of(goal: Goal) -> list[Thing]:
-    """What a goal is about, in the order of its sentences' slots."""
-    return [value for value in vars(goal).values() if isinstance(value, Thing)]
 
 
 def _pictures(stage: Stage) -> NDArray[np.uint8]:

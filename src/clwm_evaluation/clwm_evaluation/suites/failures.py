@@ -26,7 +26,7 @@ class Course:
     def __init__(self, goal: Goal, layout: Layout, start: Situation) -> None:
         self._goal = goal
         self._things = [thing for thing in layout.things.values() if thing.present and thing.grips]
-        bound = {thing.name for thing in vars(goal).values() if isinstance(thing, Thing)}
+        bound = {thing.name for thing in goal.things}
         # The goals of the first tasks bind nothing: what can be taken there is what they are about.
         self._own = bound & {thing.name for thing in self._things} or {thing.name for thing in self._things}
         self._start = start

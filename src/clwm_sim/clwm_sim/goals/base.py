@@ -51,14 +51,19 @@ class Goal(ABC):
         """What the sentences name, such as colours."""
         return {}
 
+    @property
+    def things(self) -> tuple[Thing, ...]:
+        """What it is about, in the order of its sentences' slots."""
+        return tuple(value for value in vars(self).values() if isinstance(value, Thing))
+
     @abstractmethod
     def is_achieved(self, now: Situation, start: Situation) -> bool:
         """Whether things are as asked; start: how they were when it was asked, or settled."""
 
     def is_lost(self, now: Situation, start: Situation) -> bool:
         """Whether it can no longer be achieved: one of the things that it binds is gone."""
-        things = [thing.name for thing in vars(self).values() if isinstance(thing, Thing)]
-        return any(name in now.objects and is_off_table(now.objects[name].position) for name in things)
+        names = [thing.name for thing in self.things]
+        return any(name in now.objects and is_off_table(now.objects[name].position) for name in names)
 
     @abstractmethod
     def aims(self, view: View) -> list[Aim | None]:

@@ -1,5 +1,6 @@
 """References: what a sentence of a scene names, learned from many scenes side by side."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -132,6 +133,9 @@ def test_a_shard_is_encoded_once_and_drawn_from_where_words_choose_among_things(
         given = tmp_path, parse_choices("blocks"), tmp_path / "cache", encoder, coding, embed, PlainConsole()
         found = rendered_references(*given)
     assert len(found) == 1 and len(calls) == 2, "one state of use, and each picture encoded once"
+    write_shard(tmp_path / "blocks-000001.npz", replace(frames, images=frames.images + 1))
+    rendered_references(*given)
+    assert len(calls) == 4, "rendered anew under the same name"
     assert found.draw(5).features.shape == (5, np.prod(tokens[:-1]), tokens[-1])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from clwm_common.recordings.reader import RecordingError
 from clwm_common.terminal.console import PlainConsole
 from clwm_common.terminal.progress import progress
 from clwm_embodichain.episodes.choices import GoalChoice, kinds_of
-from clwm_embodichain.episodes.features import FeatureEpisode, PolicyDataError
+from clwm_embodichain.episodes.features import FeatureEpisode, PolicyDataError, encoded_once
 from clwm_embodichain.episodes.storage import Episode
 from clwm_embodichain.recordings.recorded_episode import recorded_episode
 from clwm_embodichain.stream.sources import SampleCoder, TrainingSource
@@ -101,7 +100,9 @@ def load_experience(
             facts["used"] += 1
             facts["human_rows"] += int((episode.interventions & (weights > 0.0)).sum())
             facts["policy_rows"] += int((~episode.interventions & (weights > 0.0)).sum())
-            found.append(FeatureEpisode.of(episode, _encoded(episode, cache, encoder), weights))
+            found.append(
+                FeatureEpisode.of(episode, encoded_once(episode.images, cache / "experience", encoder), weights)
+            )
     if not found:
         named = ", ".join(str(place) for place in places)
         raise PolicyDataError(f"nothing in {named} is to be imitated: all of it failed, was held or was discarded")
@@ -144,17 +145,3 @@ def keep_coding(coding: Coding, out: Path) -> None:
         coding.save(path)
     elif Scales.of(Coding.load(path)).model_dump_json() != Scales.of(coding).model_dump_json():
         raise PolicyDataError(f"{path} is not the checkpoint's: another training was begun there; give another --out")
-
-
-def _encoded(episode: Episode, cache: Path, encoder: Encoder) -> NDArray[np.float16]:
-    """Of its pictures, once for the same ones."""
-    path = cache / "experience" / f"{hashlib.sha256(episode.images.tobytes()).hexdigest()[:24]}.npy"
-    if path.exists():
-        return np.load(path, allow_pickle=False)
-    features = np.stack([encoder(pictures) for pictures in episode.images])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as stream:
-        np.save(stream, features)
-    partial.replace(path)
-    return features

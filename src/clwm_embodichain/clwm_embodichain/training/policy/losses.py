@@ -38,8 +38,6 @@ class LossSettings:
     the flow that an own prediction takes, drawn anew each time, as it takes some at run time.
     weight_bound: bound of the velocity loss's weight 1 / (1-s)^2. Unbounded, nearly all weight would lie in the last
     tenth of the path, where the answer is already in the input.
-    references: how many observations, seen before, are asked for what another sentence means; drawn each step.
-    remembered: how many of them are kept to be drawn from.
     pose_weight: of the tool motion that errors of the joints make together: joints are what is executed, and
     millimetres at the tool are what decides.
     """
@@ -54,8 +52,6 @@ class LossSettings:
     own_prediction: float = 0.6
     noised_future: float = 0.25
     own_steps: tuple[int, ...] = (1, 2, 4)
-    references: int = 48
-    remembered: int = 12_000
     weight_bound: float = 4.0
     quaternion_weight: float = 0.25
     eef_weight: float = 0.5

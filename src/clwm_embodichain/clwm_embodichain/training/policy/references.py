@@ -19,9 +19,9 @@ from clwm_common.actions import ACTION_DIM
 from clwm_common.terminal.console import PlainConsole
 from clwm_common.terminal.progress import progress
 from clwm_embodichain.episodes.choices import GoalChoice, kinds_of
-from clwm_embodichain.episodes.recorder import things_of
+from clwm_embodichain.episodes.features import encoded_once
 from clwm_embodichain.training.encoder.data import read_shard, shards
-from clwm_embodichain.training.encoder.roles import BASES, ROLES, TOOLS, role_of
+from clwm_embodichain.training.encoder.roles import ROLES, role_of
 from clwm_embodichain.training.policy.points import PointHead
 from clwm_embodichain.training.policy.samples import Coding, Samples, coded_positions
 from clwm_perception.encoder import Encoder
@@ -30,8 +30,6 @@ from clwm_policy.model.sizes import EXECUTED_ROWS
 from clwm_sim.goals.base import Goal
 from clwm_sim.registry import goal_kinds
 from clwm_sim.scenes.things import Layout, Thing
-
-_NOT_NAMED = {*TOOLS, *BASES}
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ class RenderedReferences:
             goal = goals[int(torch.randint(len(goals), ()))]
             texts = goal.sentences()
             sentences.append(self._sentence(texts[int(torch.randint(len(texts), ()))]))
-            for index, thing in enumerate(things_of(goal)[:2]):
+            for index, thing in enumerate(goal.things[:2]):
                 places[number, index] = self._places[row, ROLES.index(role_of(thing))]
         known = np.isfinite(places).all(axis=-1)
         coded = coded_positions(np.nan_to_num(places), self._coding.codec).astype(np.float32)
@@ -167,7 +165,7 @@ def rendered_references(
             offered = [goals_in(present, scene, naming) for present in frames.present]
             told = [index for index, some in enumerate(offered) if len(some) > 1]
             if told:
-                encoded = _encoded(frames.images[:, 0], cache / "references" / f"{path.stem}.npy", encoder)
+                encoded = encoded_once(frames.images[:, 0], cache / "references", encoder)
                 features.append(coding.features.normalise(encoded[told]).half())
                 places.append(frames.poses[told, :, :3])
                 goals += [offered[index] for index in told]
@@ -188,20 +186,5 @@ def goals_in(present: NDArray[np.bool_], scene: str, kinds: Sequence[type[Goal]]
 
 
 def _thing(role: str) -> Thing:
-    colour, _, kind = ("", "", role) if role in _NOT_NAMED else role.rpartition(" ")
+    colour, _, kind = role.rpartition(" ")
     return Thing(role, kind, (), (0.0, 0.0, 0.0), colour=colour)
-
-
-def _encoded(images: NDArray[np.uint8], path: Path, encoder: Encoder) -> NDArray[np.float16]:
-    """Features of (n, 3, height, width, 3), once for the same shard."""
-    if path.exists():
-        found = np.load(path, allow_pickle=False)
-        if len(found) == len(images):
-            return found
-    features = np.stack([encoder(pictures) for pictures in images])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as stream:
-        np.save(stream, features)
-    partial.replace(path)
-    return features

@@ -33,7 +33,8 @@ _MUON_WEIGHTS = ("qkv.weight", "attention_out.weight", "ffn_in.weight", "ffn_out
 class TrainingSettings(BudgetedSettings):
     """segment: observations between two optimiser steps, and as far as back-propagation reaches through the memory.
     video_share, keypose_share, referent_share: parts of the gradient that the video and the auxiliary losses have, the
-    action loss having 1. bfloat16: in large linear layers, where the processor can.
+    action loss having 1. references: asked for what a sentence means, drawn each step; remembered: observations to draw
+    them from. bfloat16: in large linear layers, where the processor can.
     """
 
     minutes: PositiveFloat = 70.0
@@ -44,6 +45,8 @@ class TrainingSettings(BudgetedSettings):
     video_share: NonNegativeFloat = 0.3
     keypose_share: NonNegativeFloat = 0.7
     referent_share: NonNegativeFloat = 0.7
+    references: PositiveInt = 48
+    remembered: PositiveInt = 12_000
     muon: bool = True
     bfloat16: bool = True
     loss: LossSettings = LossSettings()
@@ -78,7 +81,7 @@ class PolicyTrainer(Trainer):
         self._straying = Straying.of(coding)
         self._streams, self._goals = streams, tuple(goals)
         self._by_goal: dict[str, list[float]] = {}
-        self._references, self._rendered = ReferenceBuffer(settings.loss.remembered), rendered
+        self._references, self._rendered = ReferenceBuffer(settings.remembered), rendered
         self._memory: MemoryState | None = None
         self._foreseen: Tensor | None = None
         self._scale = dict.fromkeys(_LOSSES, 1.0)
@@ -113,7 +116,7 @@ class PolicyTrainer(Trainer):
 
     def _reference_loss(self) -> Tensor:
         sources = [self._references] if self._rendered is None else [self._references, self._rendered]
-        drawn = [source.draw(self.settings.loss.references // len(sources)) for source in sources]
+        drawn = [source.draw(self.settings.references // len(sources)) for source in sources]
         losses = [reference_loss(self._points.referent, self.model, some) for some in drawn if some is not None]
         return torch.stack(losses).mean() if losses else torch.zeros(())
 
