@@ -16,7 +16,9 @@ from clwm_embodichain.training.policy.references import (
     ReferenceBuffer,
     RenderedReferences,
     goals_in,
+    reference_errors,
     reference_loss,
+    reference_shards,
     rendered_references,
 )
 from clwm_embodichain.training.policy.samples import fit_coding
@@ -130,7 +132,8 @@ def test_a_shard_is_encoded_once_and_drawn_from_where_words_choose_among_things(
     )
     write_shard(tmp_path / "blocks-000001.npz", frames)
     for _ in range(2):
-        given = tmp_path, parse_choices("blocks"), tmp_path / "cache", encoder, coding, embed, PlainConsole()
+        choices = parse_choices("blocks")
+        given = [tmp_path / "blocks-000001.npz"], choices, tmp_path / "cache", encoder, coding, embed, PlainConsole()
         found = rendered_references(*given)
     assert len(found) == 1 and len(calls) == 2, "one state of use, and each picture encoded once"
     write_shard(tmp_path / "blocks-000001.npz", replace(frames, images=frames.images + 1))
@@ -139,8 +142,37 @@ def test_a_shard_is_encoded_once_and_drawn_from_where_words_choose_among_things(
     assert found.draw(5).features.shape == (5, np.prod(tokens[:-1]), tokens[-1])
 
 
-def test_a_folder_without_a_state_of_use_is_refused(made_up_episode, embed, tmp_path):
-    coding = fit_coding([made_up_episode(1, "lift")])
+def test_files_are_of_scenes_whose_sentences_name_something_and_one_alone_is_refused(tmp_path):
+    for name in ("blocks-000004", "pot-000003", "switches-000002"):
+        (tmp_path / f"{name}.npz").touch()
     for goals in ("blocks", "pot"):
-        with pytest.raises(ValueError, match=r"--references .*encoder\.render"):
-            rendered_references(tmp_path, parse_choices(goals), tmp_path, None, coding, embed, PlainConsole())
+        with pytest.raises(ValueError, match=r"--references .* at least two.*encoder\.render"):
+            reference_shards(tmp_path, parse_choices(goals))
+    found = reference_shards(tmp_path, parse_choices("all"))
+    assert [path.stem for path in found] == ["blocks-000004", "switches-000002"]
+
+
+def test_errors_of_references_and_their_control_tell_who_listens_from_who_does_not(made_up_episode, embed):
+    coding = fit_coding([made_up_episode(1, "lift")])
+    places = np.random.default_rng(0).uniform(-0.3, 0.3, (40, len(ROLES), 3)).astype(np.float32)
+    goals = [goals_in(present("red block", "blue block"), "blocks", [Stack])] * 40
+    unseen = RenderedReferences(torch.zeros(40, CONFIG.visual_tokens, 8).half(), places, goals, coding, embed)
+
+    class Answer(PointHead):
+        """Says what is true of the sentence that it is told, or of the first one."""
+
+        def __init__(self, listens):
+            super().__init__(24)
+            self.listens, self.asked = listens, 0
+
+        def places(self, *_):
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                told, misled = unseen.draw_pairs(40)
+            self.asked += 1
+            return (misled if self.listens and self.asked == 2 else told).places
+
+    model = Clwm(replace(CONFIG, text_tokens=embed("").numel() // CONFIG.text_width))
+    listening, deaf = (reference_errors(Answer(listens), model, unseen, 40) for listens in (True, False))
+    assert listening["referent_mm"] == deaf["referent_mm"] == deaf["referent_misled_mm"] == 0.0
+    assert listening["referent_misled_mm"] > 100.0 and 100.0 < listening["referent_mean_mm"] < 400.0

@@ -50,10 +50,14 @@ class PointHead(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, 3)
 
+    def places(self, model: Clwm, memory: MemoryState, context: Context, batch: int) -> Tensor:
+        """(batch, 2, 3) coded, of each stream."""
+        return self.out(self.norm(model.read(memory, context, self.tokens.expand(batch, -1, -1))))
+
     def loss(self, model: Clwm, memory: MemoryState, context: Context, places: Tensor, known: Tensor) -> Tensor:
         """(batch,) of each stream, 0 where no point is known. places: (batch, 2, 3) coded; known: (batch, 2)."""
-        tokens = model.read(memory, context, self.tokens.expand(len(places), -1, -1))
-        error = functional.smooth_l1_loss(self.out(self.norm(tokens)), places, reduction="none", beta=_BETA)
+        found = self.places(model, memory, context, len(places))
+        error = functional.smooth_l1_loss(found, places, reduction="none", beta=_BETA)
         return (error.mean(-1) * known).sum(-1) / known.sum(-1).clamp(min=1)
 
 

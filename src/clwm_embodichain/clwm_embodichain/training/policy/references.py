@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,14 +23,17 @@ from clwm_embodichain.episodes.choices import GoalChoice, kinds_of
 from clwm_embodichain.episodes.features import encoded_once
 from clwm_embodichain.training.encoder.data import read_shard, shards
 from clwm_embodichain.training.encoder.roles import ROLES, role_of
-from clwm_embodichain.training.policy.points import PointHead
+from clwm_embodichain.training.policy.points import POSITIONS, PointHead
 from clwm_embodichain.training.policy.samples import Coding, Samples, coded_positions
 from clwm_perception.encoder import Encoder
-from clwm_policy.model.clwm import Clwm
+from clwm_policy.memory.ttt import MemoryState
+from clwm_policy.model.clwm import Clwm, Context
 from clwm_policy.model.sizes import EXECUTED_ROWS
 from clwm_sim.goals.base import Goal
 from clwm_sim.registry import goal_kinds
 from clwm_sim.scenes.things import Layout, Thing
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,33 @@ class References:
 
 def reference_loss(head: PointHead, model: Clwm, asked: References) -> Tensor:
     """The mean of those in which something is named, seen without noise, memory or past; 0 without any."""
-    count, memory = len(asked.places), model.initial_memory(len(asked.places))
-    past = asked.proprioception.new_zeros(count, EXECUTED_ROWS, ACTION_DIM)
+    losses = head.loss(model, *_seen(model, asked), asked.places, asked.known)
+    return losses.sum() / asked.known.any(-1).sum().clamp(min=1)
+
+
+@torch.no_grad()
+def reference_errors(head: PointHead, model: Clwm, unseen: RenderedReferences, count: int = 480) -> dict[str, float]:
+    """Medians over `count` states, always the same ones: referent_mm, how far the first thing that a sentence names is
+    from where the head says; and two controls. referent_misled_mm: when told a sentence that names another first;
+    referent_mean_mm: of the mean place.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        told, misled = unseen.draw_pairs(count)
+    unit = unseen.unit
+    right, wrong = (head.places(model, *_seen(model, asked), count)[:, 0] for asked in (told, misled))
+    place = told.places[:, 0]
+    errors = {"referent_mm": right, "referent_misled_mm": wrong, "referent_mean_mm": place.mean(0)}
+    return {name: float(1e3 * ((found - place) * unit).norm(dim=-1).median()) for name, found in errors.items()}
+
+
+def _seen(model: Clwm, asked: References) -> tuple[MemoryState, Context]:
+    memory = model.initial_memory(len(asked.places))
+    past = asked.proprioception.new_zeros(len(asked.places), EXECUTED_ROWS, ACTION_DIM)
     nothing = torch.zeros(past.shape[:2], dtype=torch.bool, device=past.device)
-    context = model.encode_context(
+    return memory, model.encode_context(
         memory, asked.features.float(), asked.proprioception, past, nothing, asked.sentences.float()
     )
-    losses = head.loss(model, memory, context, asked.places, asked.known)
-    return losses.sum() / asked.known.any(-1).sum().clamp(min=1)
 
 
 class ReferenceBuffer:
@@ -115,14 +138,31 @@ class RenderedReferences:
     def __len__(self) -> int:
         return len(self._goals)
 
+    @property
+    def unit(self) -> Tensor:
+        """(3,) m that a coded unit of the first place is."""
+        absolute = self._coding.codec.absolute
+        return torch.from_numpy((absolute.high - absolute.low)[POSITIONS[0]] / 2.0).float()
+
     def draw(self, count: int) -> References:
-        rows = torch.randint(len(self), (count,))
-        sentences, places = [], np.full((count, 2, 3), np.nan, np.float32)
-        for number, row in enumerate(rows.tolist()):
-            goals = self._goals[row]
-            goal = goals[int(torch.randint(len(goals), ()))]
-            texts = goal.sentences()
-            sentences.append(self._sentence(texts[int(torch.randint(len(texts), ()))]))
+        rows = torch.randint(len(self), (count,)).tolist()
+        return self._asked(rows, [_drawn(self._goals[row]) for row in rows])
+
+    def draw_pairs(self, count: int) -> tuple[References, References]:
+        """States, and the same ones told another sentence, which names another thing first."""
+        rows = torch.randint(len(self), (count,)).tolist()
+        goals = [_drawn(self._goals[row]) for row in rows]
+        others = [
+            _drawn([other for other in self._goals[row] if other.things[0] != goal.things[0]])
+            for row, goal in zip(rows, goals, strict=True)
+        ]
+        return self._asked(rows, goals), self._asked(rows, others)
+
+    def _asked(self, rows: Sequence[int], goals: Sequence[Goal]) -> References:
+        count, sentences = len(rows), []
+        places = np.full((count, 2, 3), np.nan, np.float32)
+        for number, (row, goal) in enumerate(zip(rows, goals, strict=True)):
+            sentences.append(self._sentence(_drawn(goal.sentences())))
             for index, thing in enumerate(goal.things[:2]):
                 places[number, index] = self._places[row, ROLES.index(role_of(thing))]
         known = np.isfinite(places).all(axis=-1)
@@ -141,8 +181,28 @@ class RenderedReferences:
         return self._embedded[text]
 
 
+def _drawn(some: Sequence[_T]) -> _T:
+    return some[int(torch.randint(len(some), ()))]
+
+
+def reference_shards(folder: Path, choices: Sequence[GoalChoice]) -> list[Path]:
+    """Those in `folder` of scenes with goals, among these, whose sentences name something; scene by scene.
+
+    Raises ValueError for less than two: one is to measure by.
+    """
+    scenes = {choice.scene for choice in choices} & {scene for kind in _naming(choices) for scene in kind.scenes}
+    found = [path for path in shards(folder) if path.stem.rpartition("-")[0] in scenes]
+    if len(found) < 2:
+        raise ValueError(
+            f"--references {folder} has {len(found)} files of scenes in which sentences of --goals name something; "
+            "expected at least two, one of them to measure by; make some with "
+            "python -m clwm_embodichain.training.encoder.render"
+        )
+    return sorted(found, key=lambda path: path.stem.rpartition("-")[0])
+
+
 def rendered_references(
-    folder: Path,
+    paths: Sequence[Path],
     choices: Sequence[GoalChoice],
     cache: Path,
     encoder: Encoder,
@@ -150,20 +210,17 @@ def rendered_references(
     embed: Callable[[str], Tensor],
     console: PlainConsole,
 ) -> RenderedReferences:
-    """Of all shards in `folder` whose scenes offer one of these goals for several things. cache: of encoded pictures.
+    """Of the states in these shards in which one of several things may be named first. cache: of encoded pictures.
 
     Raises EncoderDataError when a shard is damaged, and ValueError when there is nothing of use.
     """
-    kinds = {kind: goal_kinds()[kind] for kind in kinds_of(choices) if kind in goal_kinds()}
-    naming = [kind for kind in kinds.values() if any("{" in text for text in kind.training)]
-    scenes = {choice.scene for choice in choices} & {scene for kind in naming for scene in kind.scenes}
-    paths = [path for path in shards(folder) if path.stem.rpartition("-")[0] in scenes]
+    naming = _naming(choices)
     features, places, goals = [], [], list[tuple[Goal, ...]]()
     with progress(console, "rendered states", max(1, len(paths))) as advance:
         for path in paths:
             frames, scene = read_shard(path), path.stem.rpartition("-")[0]
             offered = [goals_in(present, scene, naming) for present in frames.present]
-            told = [index for index, some in enumerate(offered) if len(some) > 1]
+            told = [index for index, some in enumerate(offered) if len({goal.things[0].name for goal in some}) > 1]
             if told:
                 encoded = encoded_once(frames.images[:, 0], cache / "references", encoder)
                 features.append(coding.features.normalise(encoded[told]).half())
@@ -171,12 +228,14 @@ def rendered_references(
                 goals += [offered[index] for index in told]
             advance(1, path.name)
     if not goals:
-        raise ValueError(
-            f"--references {folder}: no state in it is of a scene whose sentences name one of several things "
-            f"({', '.join(sorted(scenes)) or 'none of --goals is'}); make some with "
-            "python -m clwm_embodichain.training.encoder.render"
-        )
+        names = ", ".join(path.name for path in paths)
+        raise ValueError(f"--references: no state in {names} shows two things of which a sentence of --goals names one")
     return RenderedReferences(torch.cat(features), np.concatenate(places), goals, coding, embed)
+
+
+def _naming(choices: Sequence[GoalChoice]) -> list[type[Goal]]:
+    kinds = [goal_kinds()[kind] for kind in kinds_of(choices) if kind in goal_kinds()]
+    return [kind for kind in kinds if any("{" in text for text in kind.training)]
 
 
 def goals_in(present: NDArray[np.bool_], scene: str, kinds: Sequence[type[Goal]]) -> tuple[Goal, ...]:

@@ -15,7 +15,12 @@ from clwm_embodichain.training.bfloat16 import linears_in_bfloat16
 from clwm_embodichain.training.muon import Muon
 from clwm_embodichain.training.policy.losses import LossSettings, observation_losses
 from clwm_embodichain.training.policy.points import Points
-from clwm_embodichain.training.policy.references import ReferenceBuffer, RenderedReferences, reference_loss
+from clwm_embodichain.training.policy.references import (
+    ReferenceBuffer,
+    RenderedReferences,
+    reference_errors,
+    reference_loss,
+)
 from clwm_embodichain.training.policy.samples import Coding
 from clwm_embodichain.training.policy.straying import Straying
 from clwm_embodichain.training.policy.streams import ObservationStreams
@@ -67,9 +72,10 @@ class PolicyTrainer(Trainer):
         clock: Callable[[], float] = time.monotonic,
         goals: Sequence[str] = (),
         rendered: RenderedReferences | None = None,
+        unseen: RenderedReferences | None = None,
     ) -> None:
         """goals: what the samples' `task` counts through; a step then says the action loss of each that it met.
-        rendered: half of a step's references are drawn from them.
+        rendered: half of a step's references are drawn from them; unseen: others, to measure by.
         """
         average = moving_average(model, settings.ema_decay, _EMA_RAMP)
         with torch.random.fork_rng(devices=[]):
@@ -82,6 +88,7 @@ class PolicyTrainer(Trainer):
         self._streams, self._goals = streams, tuple(goals)
         self._by_goal: dict[str, list[float]] = {}
         self._references, self._rendered = ReferenceBuffer(settings.remembered), rendered
+        self._unseen = unseen
         self._memory: MemoryState | None = None
         self._foreseen: Tensor | None = None
         self._scale = dict.fromkeys(_LOSSES, 1.0)
@@ -113,6 +120,10 @@ class PolicyTrainer(Trainer):
 
     def on_left_out(self) -> None:
         self._memory = self._foreseen = None
+
+    def reference_errors(self) -> dict[str, float]:
+        """Those of `references.reference_errors` in unseen states; none without any."""
+        return {} if self._unseen is None else reference_errors(self._points.referent, self.model, self._unseen)
 
     def _reference_loss(self) -> Tensor:
         sources = [self._references] if self._rendered is None else [self._references, self._rendered]
