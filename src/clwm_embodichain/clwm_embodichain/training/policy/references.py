@@ -222,7 +222,7 @@ def rendered_references(
             offered = [goals_in(present, scene, naming) for present in frames.present]
             told = [index for index, some in enumerate(offered) if len({goal.things[0].name for goal in some}) > 1]
             if told:
-                encoded = encoded_once(frames.images[:, 0], cache / "references", encoder)
+                encoded = encoded_once(np.array(frames.images[:, 0]), cache / "references", encoder)
                 features.append(coding.features.normalise(encoded[told]).half())
                 places.append(frames.poses[told, :, :3])
                 goals += [offered[index] for index in told]
